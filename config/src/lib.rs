@@ -1,0 +1,43 @@
+//! What the operator wrote, read once and checked: the lowest floor.
+//!
+//! ```text
+//! DIR/hither.toml ─┐
+//! DIR/sites/*.toml ├─ load ─> Config (immutable, complete)   or   every Problem at once
+//! DIR/zones/*      │
+//! DIR/routes.toml ─┘
+//! ```
+//!
+//! Nothing here opens a socket or knows a protocol. Other floors take [`Config`] and its nouns
+//! ([`SiteId`], [`PopId`], [`NodeId`], [`Prefix`]) as given: what has been read is not checked again.
+
+mod host;
+mod id;
+pub mod limits;
+mod load;
+mod network;
+mod path;
+mod prefix;
+mod problem;
+mod register;
+mod route;
+pub mod schema;
+mod secret;
+mod site;
+mod source;
+mod table;
+mod units;
+
+pub use host::{DomainName, HostName, HostPattern};
+pub use id::{CountryCode, NodeId, PopId, SiteId};
+pub use load::{Config, Loaded, Refused, ZoneFile, load};
+pub use network::{
+    Addresses, Admin, Dns, Edge, EdgeNode, Geo, Health, Latency, Listen, Location, NameServer, Network, Node, Pop,
+};
+pub use path::PathGlob;
+pub use prefix::Prefix;
+pub use problem::{Look, Problem, Severity, report};
+pub use route::{Act, Route, Routes};
+pub use secret::Secret;
+pub use site::{Cache, Force, HeaderEdits, Origin, OriginServer, Rule, Scheme, SetCookie, Site, Tls};
+pub use source::{Place, Source};
+pub use table::Wrong;

@@ -1,0 +1,119 @@
+//! Every bound in one table: what the operator may set, and what bounds the outside world.
+
+use std::time::Duration;
+
+/// A number's least, default and most.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds<T> {
+    /// The least that is accepted.
+    pub least: T,
+    /// What holds where nothing is written.
+    pub default: T,
+    /// The most that is accepted.
+    pub most: T,
+}
+
+impl<T: PartialOrd + Copy> Bounds<T> {
+    /// Whether a value lies within.
+    pub fn hold(&self, value: T) -> bool {
+        self.least <= value && value <= self.most
+    }
+}
+
+const fn seconds(least: u64, default: u64, most: u64) -> Bounds<Duration> {
+    Bounds { least: Duration::from_secs(least), default: Duration::from_secs(default), most: Duration::from_secs(most) }
+}
+
+const fn millis(least: u64, default: u64, most: u64) -> Bounds<Duration> {
+    Bounds {
+        least: Duration::from_millis(least),
+        default: Duration::from_millis(default),
+        most: Duration::from_millis(most),
+    }
+}
+
+/// One year in seconds.
+const YEAR: u64 = 365 * 86_400;
+
+// What the operator may set.
+
+/// `[dns] ttl`. 20 s is what large CDNs hand out for edge addresses.
+pub const DNS_TTL: Bounds<Duration> = seconds(1, 20, 86_400);
+/// `[dns] ttl_changing`.
+pub const DNS_TTL_CHANGING: Bounds<Duration> = seconds(1, 5, 3_600);
+/// `[dns] answers`: addresses per answer.
+pub const DNS_ANSWERS: Bounds<u8> = Bounds { least: 1, default: 2, most: 8 };
+/// `[edge] memory`, bytes. The default is a quarter of RAM or of the cgroup's limit, at most this default.
+pub const EDGE_MEMORY: Bounds<u64> = Bounds { least: 8 << 20, default: 4 << 30, most: 1 << 42 };
+/// `[health] interval`.
+pub const HEALTH_INTERVAL: Bounds<Duration> = millis(100, 1_000, 60_000);
+/// `[health] timeout`.
+pub const HEALTH_TIMEOUT: Bounds<Duration> = millis(50, 1_000, 60_000);
+/// `[health] fall`.
+pub const HEALTH_FALL: Bounds<u8> = Bounds { least: 1, default: 2, most: 20 };
+/// `[health] rise`.
+pub const HEALTH_RISE: Bounds<u8> = Bounds { least: 1, default: 5, most: 100 };
+/// `capacity` of an edge, bits per second.
+pub const CAPACITY: Bounds<u64> = Bounds { least: 1_000_000, default: 10_000_000_000, most: 100_000_000_000_000 };
+/// A port.
+pub const PORT: Bounds<u16> = Bounds { least: 1, default: 80, most: 65_535 };
+/// An AS number (RFC 6793).
+pub const ASN: Bounds<u32> = Bounds { least: 1, default: 64_500, most: u32::MAX };
+/// Freshness a site may set: `ttl`, `browser_ttl`, `force.ttl`, `grace`.
+pub const SITE_TTL: Bounds<Duration> = seconds(0, 0, YEAR);
+/// `status` of a redirect.
+pub const REDIRECT: Bounds<u16> = Bounds { least: 301, default: 302, most: 308 };
+
+// How much of a config is read.
+
+/// The largest config file. A larger one is a mistake or an attack, not a config.
+pub const CONFIG_FILE_BYTES: u64 = 4 << 20;
+/// The most sites, zones, and rules in one directory.
+pub const CONFIG_FILES: usize = 10_000;
+/// The longest path pattern.
+pub const PATH_GLOB_BYTES: usize = 1_024;
+/// The most PoPs: ranks are kept as 16-bit numbers.
+pub const POPS: usize = 10_000;
+
+// What bounds the outside world.
+
+/// TCP connections to one DNS listener before the idle ones must close.
+pub const DNS_TCP_IDLE: Duration = Duration::from_secs(5);
+/// The largest UDP answer, the size that crosses the Internet unfragmented (DNS flag day 2020).
+pub const DNS_UDP_BYTES: u16 = 1_232;
+/// CNAMEs followed inside the zones served here.
+pub const DNS_CHAIN: usize = 8;
+/// A request's header block, as in nginx's four buffers of 8 KiB.
+pub const HTTP_HEADER_BYTES: usize = 32 << 10;
+/// Header lines in a request.
+pub const HTTP_HEADERS: usize = 128;
+/// Time for a request's header block to arrive, also the keep-alive idle time.
+pub const HTTP_HEADER_TIME: Duration = Duration::from_secs(30);
+/// HTTP/2 streams at once on a connection.
+pub const HTTP2_STREAMS: u32 = 128;
+/// Connections at once on one listener of one core.
+pub const HTTP_CONNECTIONS: usize = 16_384;
+/// Time for a TLS handshake.
+pub const TLS_HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// Time to connect to an origin server.
+pub const ORIGIN_CONNECT: Duration = Duration::from_secs(5);
+/// Time from the request to an origin to the first byte of its answer.
+pub const ORIGIN_FIRST_BYTE: Duration = Duration::from_secs(30);
+/// Time between two pieces of an origin's body.
+pub const ORIGIN_BETWEEN_BYTES: Duration = Duration::from_secs(30);
+/// Idle connections kept to one origin server.
+pub const ORIGIN_IDLE: usize = 64;
+/// How long an idle connection to an origin is kept.
+pub const ORIGIN_IDLE_TIME: Duration = Duration::from_secs(60);
+/// Stale content served while an origin fails, where it says nothing itself.
+pub const STALE_IF_ERROR: Duration = Duration::from_secs(86_400);
+/// A piece of a body as stored.
+pub const SLICE_BYTES: usize = 256 << 10;
+/// Variants kept under one key.
+pub const VARIANTS: usize = 32;
+/// Lines of logs waiting for their writer; further ones are counted and dropped.
+pub const LOG_QUEUE: usize = 8_192;
+/// Sites with label values of their own in metrics; further ones count as `other`.
+pub const METRIC_SITES: usize = 1_000;
+/// Changes to the directory within this time are one reload.
+pub const RELOAD_SETTLE: Duration = Duration::from_millis(200);

@@ -1,0 +1,230 @@
+//! Reading the whole directory.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::host::DomainName;
+use crate::id::SiteId;
+use crate::limits;
+use crate::network::{self, Network};
+use crate::problem::{Problem, Severity};
+use crate::register::Kind;
+use crate::route::{self, Routes};
+use crate::secret::Secret;
+use crate::site::{self, Site};
+use crate::source::Source;
+use crate::table::{Context, Value, Wrong, read_document};
+
+/// Everything the operator wrote, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The directory it was read from.
+    pub dir: PathBuf,
+    /// `hither.toml`.
+    pub network: Network,
+    /// `sites/*.toml`, by id.
+    pub sites: Vec<Site>,
+    /// `zones/*`, by name, as text: only name servers read further.
+    pub zones: Vec<ZoneFile>,
+    /// `routes.toml`.
+    pub routes: Routes,
+    /// `secrets/fleet.key`, by which nodes know each other.
+    pub fleet_key: Option<Secret>,
+    /// The newest change of any file, Unix seconds: the version that `status` and SOA show.
+    pub version: u64,
+}
+
+/// A zone in master-file format, not yet parsed.
+#[derive(Clone, Debug)]
+pub struct ZoneFile {
+    /// The zone's name: the file's.
+    pub name: DomainName,
+    /// Its text.
+    pub source: Arc<Source>,
+    /// Its path, for `$INCLUDE`.
+    pub path: PathBuf,
+}
+
+/// A config that holds, and what looks like a mistake in it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The config.
+    pub config: Config,
+    /// Warnings.
+    pub warnings: Vec<Problem>,
+}
+
+/// A config that does not hold: at least one fault, and the warnings.
+#[derive(Clone, Debug)]
+pub struct Refused(pub Vec<Problem>);
+
+/// Reads and checks the directory.
+///
+/// # Errors
+/// Every fault of every file.
+pub fn load(dir: &Path) -> Result<Loaded, Refused> {
+    let reading = Reading { dir: dir.to_owned(), context: Context::default(), newest: std::cell::Cell::new(0) };
+    let config = reading.all();
+    let problems = reading.context.finish();
+    let faulty = problems.iter().any(|problem| problem.severity == Severity::Fault);
+    match config {
+        Some(config) if !faulty => Ok(Loaded { config, warnings: problems }),
+        _ => Err(Refused(problems)),
+    }
+}
+
+struct Reading {
+    dir: PathBuf,
+    context: Context,
+    newest: std::cell::Cell<u64>,
+}
+
+impl Reading {
+    fn all(&self) -> Option<Config> {
+        let source = self.file(Path::new("hither.toml"))?;
+        let secret = |value: Value<'_>| self.secret(value);
+        let network = read_document(&self.context, &source, |table| network::read(table, &secret));
+        let sites = self.sites();
+        let zones = self.zones();
+        let has_asn = network.as_ref().is_none_or(|network| network.geo.asn.is_some());
+        let routes = self.routes(has_asn);
+        let fleet_key = self.optional_secret("fleet.key");
+        let mut network = network?;
+        network.state = self.dir.join(&network.state);
+        for path in network.geo.database.iter_mut().chain(&mut network.geo.asn) {
+            *path = self.dir.join(&path);
+        }
+        if network.pops.len() > limits::POPS {
+            self.context.add(Problem::general(format!("there are more than {} PoPs", limits::POPS)));
+        }
+        let version = self.newest.get();
+        Some(Config { dir: self.dir.clone(), network, sites, zones, routes: routes?, fleet_key, version })
+    }
+
+    fn sites(&self) -> Vec<Site> {
+        let mut sites = Vec::new();
+        for (name, path) in self.names_in("sites") {
+            let Some(stem) = name.strip_suffix(".toml") else {
+                continue;
+            };
+            let Some(source) = self.file(&path) else {
+                continue;
+            };
+            match SiteId::parse(stem) {
+                Ok(id) => {
+                    let place = source.place(0..0);
+                    self.context.register(|register| register.define(Kind::Site, stem, place));
+                    sites.extend(read_document(&self.context, &source, |table| site::read(table, id)));
+                }
+                Err(wrong) => {
+                    let problem = Problem::fault(
+                        source.place(0..0),
+                        format!("the file's name is the site's id: {}", wrong.message),
+                    );
+                    self.context.add(problem.help(wrong.help.unwrap_or_default()));
+                }
+            }
+        }
+        sites
+    }
+
+    fn zones(&self) -> Vec<ZoneFile> {
+        let mut zones = Vec::new();
+        for (name, path) in self.names_in("zones") {
+            let Some(source) = self.file(&path) else {
+                continue;
+            };
+            match DomainName::parse(&name) {
+                Ok(zone) => zones.push(ZoneFile { name: zone, source, path: self.dir.join(&path) }),
+                Err(wrong) => {
+                    let problem =
+                        Problem::fault(source.place(0..0), format!("the file's name is the zone's: {}", wrong.message));
+                    self.context.add(problem.help("name the file after the zone, as in zones/shop.example"));
+                }
+            }
+        }
+        zones
+    }
+
+    fn routes(&self, has_asn: bool) -> Option<Routes> {
+        if !self.dir.join("routes.toml").exists() {
+            return Some(Routes::default());
+        }
+        let source = self.file(Path::new("routes.toml"))?;
+        read_document(&self.context, &source, |table| route::read(table, has_asn))
+    }
+
+    /// Files of a sub-directory in order, without editors' leftovers.
+    fn names_in(&self, sub: &str) -> Vec<(String, PathBuf)> {
+        let Ok(entries) = fs::read_dir(self.dir.join(sub)) else {
+            return Vec::new();
+        };
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| !name.starts_with(['.', '#']) && !name.ends_with(['~', '#']) && !name.ends_with(".swp"))
+            .collect();
+        names.sort();
+        if names.len() > limits::CONFIG_FILES {
+            self.context.add(Problem::general(format!("{sub}/ has more than {} files", limits::CONFIG_FILES)));
+            return Vec::new();
+        }
+        names.into_iter().map(|name| (name.clone(), Path::new(sub).join(name))).collect()
+    }
+
+    /// Reads a file as text, or reports why not.
+    fn file(&self, path: &Path) -> Option<Arc<Source>> {
+        let full = self.dir.join(path);
+        let shown = path.display();
+        let meta = match fs::metadata(&full) {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let problem = Problem::general(format!("there is no {shown} in {}", self.dir.display()));
+                self.context.add(problem.help("`hither up` without a directory writes a demo to start from"));
+                return None;
+            }
+            Err(error) => return self.unreadable(path, &error.to_string()),
+        };
+        if meta.len() > limits::CONFIG_FILE_BYTES {
+            let most = limits::CONFIG_FILE_BYTES >> 20;
+            return self.unreadable(path, &format!("it is larger than {most} MiB"));
+        }
+        let modified = meta.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        self.newest.set(self.newest.get().max(modified.map_or(0, |time| time.as_secs())));
+        match fs::read(&full).map(String::from_utf8) {
+            Ok(Ok(text)) => Some(Source::new(path, text)),
+            Ok(Err(_)) => self.unreadable(path, "it is not UTF-8 text"),
+            Err(error) => self.unreadable(path, &error.to_string()),
+        }
+    }
+
+    fn unreadable<T>(&self, path: &Path, why: &str) -> Option<T> {
+        self.context.add(Problem::general(format!("{} cannot be read: {why}", path.display())));
+        None
+    }
+
+    fn secret(&self, value: Value<'_>) -> Option<Secret> {
+        value.parse(|text| {
+            let name = site::file(text)?;
+            let path = self.dir.join("secrets").join(&name);
+            let text = fs::read_to_string(&path);
+            let text = text.map_err(|error| {
+                Wrong::new(format!("secrets/{} cannot be read: {error}", name.display()))
+                    .help("create it, with mode 0600")
+            })?;
+            let secret = Secret::new(&text);
+            if secret.as_bytes().len() < 16 {
+                return Err(
+                    Wrong::new(format!("secrets/{} is too short", name.display())).help("at least 16 characters")
+                );
+            }
+            Ok(secret)
+        })
+    }
+
+    fn optional_secret(&self, name: &str) -> Option<Secret> {
+        let text = fs::read_to_string(self.dir.join("secrets").join(name)).ok()?;
+        Some(Secret::new(&text)).filter(|secret| secret.as_bytes().len() >= 16)
+    }
+}

@@ -1,0 +1,104 @@
+//! `routes.toml`: the operator's mapping rules.
+
+use schemars::JsonSchema;
+
+use crate::id::{CountryCode, PopId, SiteId};
+use crate::limits;
+use crate::prefix::Prefix;
+use crate::problem::Problem;
+use crate::register::Kind;
+use crate::table::{Table, Value, Wrong};
+
+/// `routes.toml`: mapping rules, the first that matches a client and site counts.
+#[derive(Clone, Debug, Default, JsonSchema)]
+pub struct Routes {
+    /// The rules in order.
+    #[schemars(rename = "route")]
+    pub routes: Vec<Route>,
+}
+
+/// One mapping rule: all conditions written must hold; exactly one of `pin`, `prefer`, `forbid`.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+pub struct Route {
+    /// Only clients in this prefix. Default: any.
+    pub prefix: Option<Prefix>,
+    /// Only clients of this AS; needs `[geo] asn`. Default: any.
+    pub asn: Option<u32>,
+    /// Only clients in this country. Default: any.
+    pub country: Option<CountryCode>,
+    /// Only for these sites. Default: all.
+    pub sites: Option<Vec<SiteId>>,
+    /// `pin = "fra"`: only this PoP while it is fit. `prefer = ["lhr", "fra"]`: these in order,
+    /// then the map. `forbid = ["syd"]`: never these while another is fit.
+    #[schemars(flatten)]
+    pub act: Act,
+}
+
+/// What a rule does to the ranked PoPs.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum Act {
+    /// Only this PoP while it is fit.
+    Pin(PopId),
+    /// These in this order, then the map.
+    Prefer(Vec<PopId>),
+    /// Never these while another is fit.
+    Forbid(Vec<PopId>),
+}
+
+/// Reads `routes.toml`; `has_asn` says whether the network has an AS database.
+pub(crate) fn read(mut table: Table<'_>, has_asn: bool) -> Option<Routes> {
+    let routes = table.list("route", |v| v.table(|table| read_route(table, has_asn)));
+    table.finish();
+    Some(Routes { routes })
+}
+
+fn read_route(mut table: Table<'_>, has_asn: bool) -> Option<Route> {
+    let prefix = table.optional("prefix", |v| v.parse(Prefix::parse));
+    let asn = table.optional("asn", |v| v.integer(&limits::ASN));
+    let country = table.optional("country", |v| v.parse(CountryCode::read));
+    let sites = table.optional("sites", |v| v.list(|v| refer(v, Kind::Site, SiteId::parse)));
+    let pin = table.optional("pin", pop).map(Act::Pin);
+    let prefer = table.optional("prefer", |v| v.list(pop)).map(Act::Prefer);
+    let forbid = table.optional("forbid", |v| v.list(pop)).map(Act::Forbid);
+    if asn.is_some() && !has_asn {
+        let problem = Problem::fault(table.place_of("asn"), "a route names an AS, but there is no AS database");
+        table.context().add(problem.help("set `asn = \"….mmdb\"` in [geo] of hither.toml"));
+    }
+    if let Some(problem) = warn_of_length(&table, prefix) {
+        table.context().add(problem);
+    }
+    let mut acts: Vec<Act> = [pin, prefer, forbid].into_iter().flatten().collect();
+    if acts.len() != 1 {
+        let help = "write exactly one of `pin`, `prefer` and `forbid`";
+        table.context().add(table.fault("a route does one thing").help(help));
+    }
+    table.finish();
+    acts.pop().map(|act| Route { prefix, asn, country, sites, act })
+}
+
+/// Scopes end at /24 and /56: what is longer works for resolver addresses and long sources only.
+fn warn_of_length(table: &Table<'_>, prefix: Option<Prefix>) -> Option<Problem> {
+    let prefix = prefix?;
+    let longest = if prefix.address().is_ipv4() { 24 } else { 56 };
+    if prefix.length() <= longest {
+        return None;
+    }
+    let problem = Problem::warning(table.place_of("prefix"), format!("`{prefix}` is longer than /{longest}"));
+    Some(problem.help("most resolvers send no more of a client's address: it will match resolvers and few clients"))
+}
+
+fn pop(value: Value<'_>) -> Option<PopId> {
+    refer(value, Kind::Pop, PopId::parse)
+}
+
+/// Reads an id and notes that something of that name must exist.
+fn refer<T: ToString>(value: Value<'_>, kind: Kind, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+    let (context, place) = (value.context(), value.place());
+    let id = value.parse(parse)?;
+    context.register(|register| {
+        register.refer(kind, &id.to_string(), place);
+        None
+    });
+    Some(id)
+}

@@ -1,0 +1,302 @@
+//! `sites/*.toml`: one customer's site.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, StatusCode};
+use schemars::JsonSchema;
+
+use crate::host::{DomainName, HostPattern};
+use crate::id::SiteId;
+use crate::limits;
+use crate::path::PathGlob;
+use crate::problem::Problem;
+use crate::register::Kind;
+use crate::table::{Table, Value, Wrong};
+
+/// `sites/<site>.toml`: one customer's hosts, origin and rules. The file's name is the site's id.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Site {
+    /// From the file's name.
+    #[schemars(skip)]
+    pub id: SiteId,
+    /// Names, wildcards (`*.img.shop.example`) or addresses the site answers to; with `:port` only
+    /// there. `<site>.<zone>` is always one of them.
+    pub hosts: Vec<HostPattern>,
+    /// Certificate and key, files under `secrets/`: `{ cert = "shop.pem", key = "shop.key" }`.
+    /// Default: clear HTTP only. A replaced file is read again.
+    pub tls: Option<Tls>,
+    /// Where the content comes from.
+    pub origin: Origin,
+    /// How responses are stored.
+    pub cache: Cache,
+    /// Rules by path; all that match apply, top to bottom, a later one wins key by key.
+    #[schemars(rename = "rule")]
+    pub rules: Vec<Rule>,
+}
+
+/// A certificate from files.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+pub struct Tls {
+    /// PEM chain, the site's certificate first; a file under `secrets/`.
+    pub cert: PathBuf,
+    /// PEM key; a file under `secrets/`.
+    pub key: PathBuf,
+}
+
+/// Where the content comes from.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Origin {
+    /// `http://` or `https://` servers, tried in order.
+    pub servers: Vec<OriginServer>,
+    /// The Host and TLS name sent. Default: the client's Host.
+    pub host: Option<DomainName>,
+    /// Whether a server may resolve to private or loopback addresses. Default: false, so that a
+    /// name that suddenly points inside cannot open the operator's network.
+    pub allow_private: bool,
+}
+
+/// One origin server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[schemars(with = "String")]
+pub struct OriginServer {
+    /// Clear or TLS.
+    pub scheme: Scheme,
+    /// Name or address, in brackets if IPv6.
+    pub host: String,
+    /// Port; the scheme's own where none is written.
+    pub port: u16,
+}
+
+/// How an origin server is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Clear HTTP.
+    Http,
+    /// HTTP over TLS, the certificate always verified.
+    Https,
+}
+
+/// How responses are stored.
+#[derive(Clone, Copy, Debug, JsonSchema)]
+pub struct Cache {
+    /// Freshness where the origin gives none. Default: `0s`, so that nothing is kept that the
+    /// origin did not say may be kept.
+    #[schemars(with = "String")]
+    pub ttl: Duration,
+    /// How long a stale response is served while one fetch renews it, where the origin gives no
+    /// `stale-while-revalidate`. Default: `0s`.
+    #[schemars(with = "String")]
+    pub grace: Duration,
+    /// What to do with a response that sets a cookie. Default: `pass`.
+    pub set_cookie: SetCookie,
+}
+
+/// What to do with a response that sets a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum SetCookie {
+    /// Not stored and not shared.
+    Pass,
+    /// Stored without the cookie.
+    Strip,
+    /// Stored with it, with explicit freshness only (RFC 9111 §7.3).
+    Store,
+}
+
+/// One rule of a site.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Rule {
+    /// On the path as received: `*` within a segment, `**` across; not decoded. Default: every path.
+    pub path: Option<PathGlob>,
+    /// Freshness where the origin gives none; never over `no-store` or `private`.
+    #[schemars(with = "Option<String>")]
+    pub ttl: Option<Duration>,
+    /// `Cache-Control: max-age` sent to clients instead of the origin's.
+    #[schemars(with = "Option<String>")]
+    pub browser_ttl: Option<Duration>,
+    /// Overrides what the origin says, also `no-store`; `check` warns.
+    pub force: Option<Force>,
+    /// Fields set and removed on the response.
+    pub headers: HeaderEdits,
+    /// Answers with a redirect to this URL instead of asking the origin.
+    pub redirect: Option<String>,
+    /// The redirect's status: 301, 302, 303, 307 or 308. Default: 302.
+    #[schemars(with = "Option<u16>")]
+    pub status: StatusCode,
+}
+
+/// Overrides of the origin's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub struct Force {
+    /// Freshness, whatever the origin says.
+    #[schemars(with = "String")]
+    pub ttl: Duration,
+}
+
+/// Fields set and removed on a response.
+#[derive(Clone, Debug, Default, JsonSchema)]
+pub struct HeaderEdits {
+    /// `{ X-Name = "value" }`: replaces every line of that name.
+    #[schemars(with = "std::collections::BTreeMap<String, String>")]
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// `["Server"]`: removes every line of that name.
+    #[schemars(with = "Vec<String>")]
+    pub remove: Vec<HeaderName>,
+}
+
+/// Fields that frame or route a message: a rule may not touch them.
+const FRAMING: [&str; 6] = ["connection", "content-length", "transfer-encoding", "te", "upgrade", "host"];
+
+/// Reads one site file.
+pub(crate) fn read(mut table: Table<'_>, id: SiteId) -> Option<Site> {
+    let hosts = table.list("hosts", host);
+    let tls = table.optional("tls", |v| v.table(read_tls));
+    let origin = table.required("origin", |v| v.table(read_origin));
+    let cache = table.table("cache", read_cache);
+    let rules = table.list("rule", |v| v.table(read_rule));
+    table.finish();
+    Some(Site { id, hosts, tls, origin: origin?, cache: cache?, rules })
+}
+
+fn host(value: Value<'_>) -> Option<HostPattern> {
+    let (context, place) = (value.context(), value.place());
+    let host = value.parse(HostPattern::parse)?;
+    context.register(|register| register.define(Kind::Host, &host.to_string(), place));
+    Some(host)
+}
+
+fn read_tls(mut table: Table<'_>) -> Option<Tls> {
+    let cert = table.required("cert", |v| v.parse(file));
+    let key = table.required("key", |v| v.parse(file));
+    table.finish();
+    Some(Tls { cert: cert?, key: key? })
+}
+
+/// A file's name under `secrets/`, which it may not leave.
+pub(crate) fn file(text: &str) -> Result<PathBuf, Wrong> {
+    let lawful = !text.is_empty() && !text.starts_with(['/', '.']) && !text.contains("..") && !text.contains('\0');
+    if !lawful {
+        let wrong = Wrong::new(format!("`{text}` is not a file under secrets/"));
+        return Err(wrong.help("write its name alone, as in \"shop.pem\""));
+    }
+    Ok(PathBuf::from(text))
+}
+
+fn read_origin(mut table: Table<'_>) -> Option<Origin> {
+    let servers = table.required("servers", |v| v.list(|v| v.parse(server)));
+    let host = table.optional("host", |v| v.parse(DomainName::parse));
+    let allow_private = table.or("allow_private", false, Value::boolean);
+    let servers = servers.unwrap_or_default();
+    if servers.is_empty() {
+        let problem = Problem::fault(table.place_of("servers"), "an origin needs at least one server");
+        table.context().add(problem.help("as in servers = [\"https://origin.shop.example\"]"));
+    }
+    table.finish();
+    Some(Origin { servers, host, allow_private })
+}
+
+fn server(text: &str) -> Result<OriginServer, Wrong> {
+    let wrong = |help: &str| Wrong::new(format!("`{text}` is not an origin server")).help(help.to_owned());
+    let uri: http::Uri = text.parse().map_err(|_| wrong("write a URL such as \"https://origin.shop.example\""))?;
+    let (scheme, default) = match uri.scheme_str() {
+        Some("http") => (Scheme::Http, 80),
+        Some("https") => (Scheme::Https, 443),
+        _ => return Err(wrong("begin with http:// or https://")),
+    };
+    let authority = uri.authority().ok_or_else(|| wrong("name a host"))?;
+    if authority.as_str().contains('@') {
+        return Err(wrong("leave out the user and password; credentials belong under secrets/"));
+    }
+    if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
+        return Err(wrong("leave out the path; clients' paths are sent as they are"));
+    }
+    Ok(OriginServer {
+        scheme,
+        host: authority.host().to_ascii_lowercase(),
+        port: authority.port_u16().unwrap_or(default),
+    })
+}
+
+fn read_cache(mut table: Table<'_>) -> Option<Cache> {
+    let ttl = table.or("ttl", Duration::ZERO, |v| v.duration(&limits::SITE_TTL));
+    let grace = table.or("grace", Duration::ZERO, |v| v.duration(&limits::SITE_TTL));
+    let set_cookie = table.or("set_cookie", SetCookie::Pass, |v| {
+        v.parse(|text| match text {
+            "pass" => Ok(SetCookie::Pass),
+            "strip" => Ok(SetCookie::Strip),
+            "store" => Ok(SetCookie::Store),
+            _ => Err(Wrong::new(format!("`{text}` is not known here")).help("one of \"pass\", \"strip\", \"store\"")),
+        })
+    });
+    table.finish();
+    Some(Cache { ttl, grace, set_cookie })
+}
+
+fn read_rule(mut table: Table<'_>) -> Option<Rule> {
+    let path = table.optional("path", |v| v.parse(PathGlob::parse));
+    let ttl = table.optional("ttl", |v| v.duration(&limits::SITE_TTL));
+    let browser_ttl = table.optional("browser_ttl", |v| v.duration(&limits::SITE_TTL));
+    let force = table.optional("force", |v| v.table(read_force));
+    let headers = table.table("headers", read_headers);
+    let redirect = table.optional("redirect", |v| v.parse(location));
+    let status = table.optional("status", |v| v.integer(&limits::REDIRECT));
+    if force.is_some() {
+        let problem = Problem::warning(
+            table.place_of("force"),
+            "`force` overrides the origin, also its `no-store` and `private`",
+        );
+        table.context().add(problem.help("be sure that no answer under this path is meant for one person"));
+    }
+    let code = status.unwrap_or(302);
+    if ![301, 302, 303, 307, 308].contains(&code) {
+        let problem = Problem::fault(table.place_of("status"), format!("{code} is not a redirect"));
+        table.context().add(problem.help("301, 302, 303, 307 or 308"));
+    } else if status.is_some() && redirect.is_none() {
+        let problem = Problem::fault(table.place_of("status"), "`status` without `redirect` does nothing");
+        table.context().add(problem.help("add `redirect` or remove `status`"));
+    }
+    table.finish();
+    let status = StatusCode::from_u16(code).unwrap_or(StatusCode::FOUND);
+    Some(Rule { path, ttl, browser_ttl, force, headers: headers.unwrap_or_default(), redirect, status })
+}
+
+fn read_force(mut table: Table<'_>) -> Option<Force> {
+    let ttl = table.required("ttl", |v| v.duration(&limits::SITE_TTL));
+    table.finish();
+    Some(Force { ttl: ttl? })
+}
+
+fn location(text: &str) -> Result<String, Wrong> {
+    let good = text.starts_with('/') || text.starts_with("http://") || text.starts_with("https://");
+    match HeaderValue::from_str(text) {
+        Ok(_) if good => Ok(text.to_owned()),
+        _ => Err(Wrong::new(format!("`{text}` is not a place to redirect to")).help("write a URL or a path")),
+    }
+}
+
+fn read_headers(mut table: Table<'_>) -> Option<HeaderEdits> {
+    let set = table.optional("set", |v| {
+        v.entries(|name, value| {
+            let name = header_name(name).map_or_else(|wrong| value.wrong(wrong), Some)?;
+            let value = value.parse(|text| {
+                let wrong = Wrong::new("this is not a header value").help("visible characters in one line");
+                HeaderValue::from_str(text).map_err(|_| wrong)
+            })?;
+            Some((name, value))
+        })
+    });
+    let remove = table.list("remove", |v| v.parse(header_name));
+    table.finish();
+    Some(HeaderEdits { set: set.unwrap_or_default(), remove })
+}
+
+fn header_name(text: &str) -> Result<HeaderName, Wrong> {
+    let name = HeaderName::from_bytes(text.as_bytes())
+        .map_err(|_| Wrong::new(format!("`{text}` is not a header name")).help("letters, digits and hyphens"))?;
+    if FRAMING.contains(&name.as_str()) {
+        let wrong = Wrong::new(format!("`{text}` frames the message and cannot be changed"));
+        return Err(wrong.help("leave it out"));
+    }
+    Ok(name)
+}

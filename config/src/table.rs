@@ -1,0 +1,352 @@
+//! Reading a TOML document by hand, so that all faults are found at once, each with its place.
+//!
+//! Serde stops at the first fault; an operator with ten mistakes should see ten messages.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::limits::Bounds;
+use crate::problem::Problem;
+use crate::register::Register;
+use crate::source::{Place, Source};
+use crate::units;
+
+/// What is wrong with one written value, and the mend; the reader adds the place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+}
+
+/// What all files of one load share: the faults so far, and the names they define and use.
+#[derive(Default)]
+pub(crate) struct Context {
+    problems: RefCell<Vec<Problem>>,
+    register: RefCell<Register>,
+}
+
+/// One table of a file; keys are taken one by one, what is left at the end is unknown.
+pub(crate) struct Table<'a> {
+    context: &'a Context,
+    source: &'a Arc<Source>,
+    span: Range<usize>,
+    name: String,
+    table: &'a DeTable<'a>,
+    asked: Vec<&'static str>,
+}
+
+/// One written value.
+pub(crate) struct Value<'a> {
+    context: &'a Context,
+    source: &'a Arc<Source>,
+    name: String,
+    value: &'a Spanned<DeValue<'a>>,
+}
+
+impl Wrong {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: None }
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl Context {
+    pub(crate) fn add(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    pub(crate) fn register(&self, note: impl FnOnce(&mut Register) -> Option<Problem>) {
+        let problem = note(&mut self.register.borrow_mut());
+        self.problems.borrow_mut().extend(problem);
+    }
+
+    /// Ends the load: resolves references and hands out every problem.
+    pub(crate) fn finish(self) -> Vec<Problem> {
+        let mut problems = self.problems.into_inner();
+        problems.extend(self.register.into_inner().resolve());
+        problems
+    }
+}
+
+/// Parses a document and reads its root table; syntax errors are reported, all of them.
+pub(crate) fn read_document<T>(
+    context: &Context,
+    source: &Arc<Source>,
+    read: impl FnOnce(Table<'_>) -> Option<T>,
+) -> Option<T> {
+    let (root, errors) = DeTable::parse_recoverable(&source.text);
+    if !errors.is_empty() {
+        for error in &errors {
+            let place = source.place(error.span().unwrap_or(0..0));
+            context.add(Problem::fault(place, format!("this is not TOML: {}", error.message())));
+        }
+        return None;
+    }
+    let span = root.span();
+    let table = root.get_ref();
+    read(Table { context, source, span: span.start..span.start, name: String::new(), table, asked: Vec::new() })
+}
+
+impl<'a> Table<'a> {
+    pub(crate) fn context(&self) -> &'a Context {
+        self.context
+    }
+
+    /// Where the table stands.
+    pub(crate) fn place(&self) -> Place {
+        self.source.place(self.span.clone())
+    }
+
+    /// Where the key's value stands, else the table.
+    pub(crate) fn place_of(&self, key: &str) -> Place {
+        let span = self.table.get(key).map_or(self.span.clone(), Spanned::span);
+        self.source.place(span)
+    }
+
+    pub(crate) fn fault(&self, message: impl Into<String>) -> Problem {
+        Problem::fault(self.place(), message)
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<Value<'a>> {
+        self.asked.push(key);
+        let value = self.table.get(key)?;
+        let name = if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) };
+        Some(Value { context: self.context, source: self.source, name, value })
+    }
+
+    /// A key that may be left out; `None` also when its value was faulty.
+    pub(crate) fn optional<T>(&mut self, key: &'static str, read: impl FnOnce(Value<'a>) -> Option<T>) -> Option<T> {
+        self.take(key).and_then(read)
+    }
+
+    /// A key with a default.
+    pub(crate) fn or<T>(&mut self, key: &'static str, default: T, read: impl FnOnce(Value<'a>) -> Option<T>) -> T {
+        self.optional(key, read).unwrap_or(default)
+    }
+
+    /// A key that must be there.
+    pub(crate) fn required<T>(&mut self, key: &'static str, read: impl FnOnce(Value<'a>) -> Option<T>) -> Option<T> {
+        if let Some(value) = self.take(key) {
+            return read(value);
+        }
+        let table = if self.name.is_empty() { "the file".to_owned() } else { format!("[{}]", self.name) };
+        self.context.add(self.fault(format!("`{key}` is missing in {table}")).help(format!("add a line `{key} = …`")));
+        None
+    }
+
+    /// A sub-table; where it is left out, an empty one, so that defaults apply.
+    pub(crate) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(Table<'a>) -> Option<T>) -> Option<T> {
+        match self.take(key) {
+            Some(value) => value.table(read),
+            None => {
+                static EMPTY: LazyLock<DeTable<'static>> = LazyLock::new(DeTable::new);
+                let name = if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) };
+                read(Table {
+                    context: self.context,
+                    source: self.source,
+                    span: self.span.clone(),
+                    name,
+                    table: &EMPTY,
+                    asked: Vec::new(),
+                })
+            }
+        }
+    }
+
+    /// A list; left out it is empty. Faulty items are reported and left out.
+    pub(crate) fn list<T>(&mut self, key: &'static str, read: impl FnMut(Value<'a>) -> Option<T>) -> Vec<T> {
+        self.take(key).and_then(|value| value.list(read)).unwrap_or_default()
+    }
+
+    /// Reports every key that nobody asked for, with the nearest known one.
+    pub(crate) fn finish(self) {
+        for (key, _) in self.table {
+            let name: &str = key.get_ref();
+            if self.asked.contains(&name) {
+                continue;
+            }
+            let table = if self.name.is_empty() { "this file".to_owned() } else { format!("[{}]", self.name) };
+            let problem = Problem::fault(self.source.place(key.span()), format!("unknown key `{name}` in {table}"));
+            let near = nearest(name, self.asked.iter().copied());
+            self.context.add(problem.help(match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known here: {}", self.asked.join(", ")),
+            }));
+        }
+    }
+}
+
+impl<'a> Value<'a> {
+    pub(crate) fn place(&self) -> Place {
+        self.source.place(self.value.span())
+    }
+
+    pub(crate) fn context(&self) -> &'a Context {
+        self.context
+    }
+
+    /// Reports the value as wrong.
+    pub(crate) fn wrong<T>(&self, wrong: Wrong) -> Option<T> {
+        let problem = Problem::fault(self.place(), wrong.message);
+        self.context.add(match wrong.help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+        None
+    }
+
+    fn mistyped<T>(&self, wanted: &str, example: &str) -> Option<T> {
+        let is = match self.value.get_ref() {
+            DeValue::String(_) => "a text",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a number",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        let message = format!("`{}` must be {wanted}, this is {is}", self.name);
+        self.wrong(Wrong::new(message).help(format!("as in `{example}`")))
+    }
+
+    pub(crate) fn is_integer(&self) -> bool {
+        self.value.get_ref().is_integer()
+    }
+
+    pub(crate) fn is_list(&self) -> bool {
+        self.value.get_ref().is_array()
+    }
+
+    /// A text, read further by `parse`.
+    pub(crate) fn parse<T>(self, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        let Some(text) = self.value.get_ref().as_str() else {
+            let last = self.name.rsplit('.').next().unwrap_or_default();
+            return self.mistyped("a text", &format!("{last} = \"…\""));
+        };
+        parse(text).map_or_else(|wrong| self.wrong(wrong), Some)
+    }
+
+    pub(crate) fn boolean(self) -> Option<bool> {
+        match self.value.get_ref().as_bool() {
+            Some(value) => Some(value),
+            None => self.mistyped("true or false", "true"),
+        }
+    }
+
+    pub(crate) fn integer<T: Copy + PartialOrd + TryFrom<i64> + ToString>(self, bounds: &Bounds<T>) -> Option<T> {
+        let Some(number) = self.value.get_ref().as_integer() else {
+            return self.mistyped("a whole number", &bounds.default.to_string());
+        };
+        let parsed = i64::from_str_radix(number.as_str(), number.radix()).ok();
+        match parsed.and_then(|number| T::try_from(number).ok()) {
+            Some(value) if bounds.hold(value) => Some(value),
+            _ => self.outside(number.as_str(), &bounds.least.to_string(), &bounds.most.to_string()),
+        }
+    }
+
+    pub(crate) fn number(self, least: f64, most: f64) -> Option<f64> {
+        let parsed = match self.value.get_ref() {
+            DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
+            DeValue::Integer(number) => number.as_str().parse::<f64>().ok(),
+            _ => return self.mistyped("a number", "50.11"),
+        };
+        match parsed {
+            Some(value) if (least..=most).contains(&value) => Some(value),
+            _ => self.outside("this", &least.to_string(), &most.to_string()),
+        }
+    }
+
+    pub(crate) fn duration(self, bounds: &Bounds<Duration>) -> Option<Duration> {
+        if self.is_integer() {
+            return self.mistyped("a length of time with its unit", "\"20s\"");
+        }
+        let show = units::show_duration;
+        self.bounded(bounds, units::duration, show)
+    }
+
+    pub(crate) fn size(self, bounds: &Bounds<u64>) -> Option<u64> {
+        if self.is_integer() {
+            return self.mistyped("a size with its unit", "\"4GiB\"");
+        }
+        self.bounded(bounds, units::size, units::show_size)
+    }
+
+    pub(crate) fn rate(self, bounds: &Bounds<u64>) -> Option<u64> {
+        if self.is_integer() {
+            return self.mistyped("a bit rate with its unit", "\"10Gbps\"");
+        }
+        self.bounded(bounds, units::rate, |bits| format!("{}kbps", bits / 1000))
+    }
+
+    fn bounded<T: Copy + PartialOrd>(
+        self,
+        bounds: &Bounds<T>,
+        read: impl FnOnce(&str) -> Result<T, Wrong>,
+        show: impl Fn(T) -> String,
+    ) -> Option<T> {
+        self.parse(|text| {
+            let value = read(text)?;
+            if bounds.hold(value) {
+                return Ok(value);
+            }
+            let (least, most) = (show(bounds.least), show(bounds.most));
+            Err(Wrong::new(format!("`{text}` is outside its bounds")).help(format!("from {least} to {most}")))
+        })
+    }
+
+    fn outside<T>(&self, number: &str, least: &str, most: &str) -> Option<T> {
+        self.wrong(
+            Wrong::new(format!("`{}`: {number} is outside its bounds", self.name))
+                .help(format!("from {least} to {most}")),
+        )
+    }
+
+    pub(crate) fn list<T>(self, mut read: impl FnMut(Value<'a>) -> Option<T>) -> Option<Vec<T>> {
+        let Some(items) = self.value.get_ref().as_array() else {
+            let last = self.name.rsplit('.').next().unwrap_or_default();
+            return self.mistyped("a list", &format!("{last} = [\"…\"]"));
+        };
+        let (context, source, name) = (self.context, self.source, &self.name);
+        let item = |value| Value { context, source, name: name.clone(), value };
+        Some(items.iter().filter_map(|value| read(item(value))).collect())
+    }
+
+    pub(crate) fn table<T>(self, read: impl FnOnce(Table<'a>) -> Option<T>) -> Option<T> {
+        let Some(table) = self.value.get_ref().as_table() else {
+            let last = self.name.rsplit('.').next().unwrap_or_default();
+            return self.mistyped("a table", &format!("[{last}]"));
+        };
+        let (context, source, span) = (self.context, self.source, self.value.span());
+        read(Table { context, source, span, name: self.name, table, asked: Vec::new() })
+    }
+
+    /// Every entry of a table whose keys the operator chooses, such as header names.
+    pub(crate) fn entries<T>(self, mut read: impl FnMut(&str, Value<'a>) -> Option<T>) -> Option<Vec<T>> {
+        let Some(table) = self.value.get_ref().as_table() else {
+            return self.mistyped("a table", "{ X-Name = \"value\" }");
+        };
+        let (context, source, name) = (self.context, self.source, &self.name);
+        let item = |value| Value { context, source, name: name.clone(), value };
+        Some(table.iter().filter_map(|(key, value)| read(key.get_ref(), item(value))).collect())
+    }
+}
+
+/// The known name most like a mistyped one, if one is near enough to be meant.
+pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    known
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}

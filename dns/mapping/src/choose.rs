@@ -1,0 +1,211 @@
+//! From a ranked list to the edges of an answer.
+
+use crate::address::Family;
+use crate::compile::Mapped;
+use crate::fitness::Fitness;
+use crate::topology::{EdgeIndex, PopIndex, Topology};
+use crate::unit::Ranked;
+
+/// What an answer is wanted for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Hash of the site's id.
+    pub site: u64,
+    /// Addresses of this family.
+    pub family: Family,
+    /// At most this many edges.
+    pub answers: usize,
+    /// Turns the edges from answer to answer: any number that varies.
+    pub turn: usize,
+}
+
+/// Whether everything an answer rests on will likely stay as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// Every verdict is settled.
+    Settled,
+    /// A failure is counted, a recovery is under way, or nothing is fit.
+    Changing,
+}
+
+/// The PoP and edges of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// What to answer.
+    pub chosen: Chosen,
+    /// The scope that holds for it.
+    pub scope: u8,
+    /// How long it will likely hold.
+    pub basis: Basis,
+}
+
+/// What to answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chosen {
+    /// Edges of this PoP.
+    Edges {
+        /// The PoP.
+        pop: PopIndex,
+        /// Its edges, best first.
+        edges: Vec<EdgeIndex>,
+    },
+    /// As `Edges`, though nothing anywhere is fit: an answer that may be wrong beats none.
+    FailOpen {
+        /// The PoP.
+        pop: PopIndex,
+        /// Its edges, best first.
+        edges: Vec<EdgeIndex>,
+    },
+    /// Neither the best PoP nor one nearly as near has addresses of the family.
+    NoAddress,
+}
+
+/// Edges of a PoP that share a site while its load is small: two, so that one may fail.
+const LEAST_SHARING: usize = 2;
+
+/// A PoP with the wanted family is used in place of one without while it costs at most 1.5 times.
+const FAMILY_COST: (u32, u32) = (3, 2);
+
+/// Chooses the first fit PoP of the list, then its edges.
+#[must_use]
+pub fn choose(topology: &Topology, fitness: &Fitness, mapped: Mapped<'_>, wanted: Wanted) -> Choice {
+    let view = View { topology, fitness, wanted };
+    let ranked = &mapped.list.ranked;
+    let Some((depth, pop, cost)) = view.first_fit(ranked) else {
+        return view.fail_open(&mapped);
+    };
+    let scope = match depth {
+        0 => mapped.scopes.first,
+        1 => mapped.scopes.second,
+        _ => mapped.scopes.whole,
+    };
+    let basis = view.basis(ranked.iter().take(depth + 1).map(|ranked| ranked.pop).chain([pop]));
+    let edges = view.edges(pop);
+    if !edges.is_empty() {
+        return Choice { chosen: Chosen::Edges { pop, edges }, scope, basis };
+    }
+    let scope = if view.any_address() { mapped.scopes.whole } else { 0 };
+    let near = |ranked: &&Ranked| ranked.cost * FAMILY_COST.1 <= cost * FAMILY_COST.0;
+    for candidate in ranked.iter().filter(near) {
+        let edges = view.edges(candidate.pop);
+        if !edges.is_empty() {
+            return Choice { chosen: Chosen::Edges { pop: candidate.pop, edges }, scope, basis };
+        }
+    }
+    Choice { chosen: Chosen::NoAddress, scope, basis }
+}
+
+struct View<'a> {
+    topology: &'a Topology,
+    fitness: &'a Fitness,
+    wanted: Wanted,
+}
+
+impl View<'_> {
+    /// The first fit PoP: of the list, else the nearest to the list's best.
+    fn first_fit(&self, ranked: &[Ranked]) -> Option<(usize, PopIndex, u32)> {
+        let listed = ranked.iter().enumerate().find(|(_, ranked)| self.is_pop_fit(ranked.pop));
+        if let Some((depth, ranked)) = listed {
+            return Some((depth, ranked.pop, ranked.cost));
+        }
+        let best = ranked.first()?;
+        let beyond = self.topology.pop(best.pop)?.beyond.iter();
+        beyond.copied().find(|pop| self.is_pop_fit(*pop)).map(|pop| (ranked.len(), pop, best.cost))
+    }
+
+    fn is_pop_fit(&self, pop: PopIndex) -> bool {
+        self.topology.pop(pop).is_some_and(|pop| pop.edges.clone().any(|edge| self.is_edge_fit(edge)))
+    }
+
+    /// An edge is fit while one of its families answers.
+    fn is_edge_fit(&self, edge: EdgeIndex) -> bool {
+        let answers = |family| self.has_address(edge, family) && self.fitness.is_up(edge, family);
+        !self.fitness.is_drained(edge) && (answers(Family::V4) || answers(Family::V6))
+    }
+
+    fn has_address(&self, edge: EdgeIndex, family: Family) -> bool {
+        self.topology.edges.get(edge).is_some_and(|edge| match family {
+            Family::V4 => !edge.v4.is_empty(),
+            Family::V6 => !edge.v6.is_empty(),
+        })
+    }
+
+    fn any_address(&self) -> bool {
+        (0..self.topology.edges.len()).any(|edge| self.has_address(edge, self.wanted.family))
+    }
+
+    /// The PoP's fit edges with an address that answers in the wanted family, chosen and turned.
+    fn edges(&self, pop: PopIndex) -> Vec<EdgeIndex> {
+        let family = self.wanted.family;
+        let fit = |edge: &EdgeIndex| {
+            self.has_address(*edge, family) && self.fitness.is_up(*edge, family) && !self.fitness.is_drained(*edge)
+        };
+        self.sharing(pop, fit)
+    }
+
+    /// Highest random weight (Thaler and Ravishankar 1998), weighted by capacity: a site keeps its
+    /// edges when others come and go.
+    fn sharing(&self, pop: PopIndex, fit: impl Fn(&EdgeIndex) -> bool) -> Vec<EdgeIndex> {
+        let Some(pop) = self.topology.pop(pop) else {
+            return Vec::new();
+        };
+        let mut scored: Vec<(f64, EdgeIndex)> =
+            pop.edges.clone().filter(fit).map(|edge| (self.score(edge), edge)).collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        scored.truncate(LEAST_SHARING.max(self.wanted.answers));
+        let mut edges: Vec<EdgeIndex> = scored.into_iter().map(|(_, edge)| edge).collect();
+        if !edges.is_empty() {
+            let turn = self.wanted.turn % edges.len();
+            edges.rotate_left(turn);
+        }
+        edges.truncate(self.wanted.answers);
+        edges
+    }
+
+    fn score(&self, edge: EdgeIndex) -> f64 {
+        let Some(spec) = self.topology.edges.get(edge) else {
+            return 0.0;
+        };
+        let hash = mix(spec.hash ^ self.wanted.site.rotate_left(32));
+        // 53 bits make a uniform number strictly between 0 and 1.
+        #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
+        let uniform = ((hash >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+        #[expect(clippy::cast_precision_loss, reason = "a weight needs no more")]
+        let weight = spec.capacity as f64;
+        -weight / uniform.ln()
+    }
+
+    /// Answers with the best PoP as if all were up.
+    fn fail_open(&self, mapped: &Mapped<'_>) -> Choice {
+        let family = self.wanted.family;
+        for ranked in &mapped.list.ranked {
+            let edges = self.sharing(ranked.pop, |edge| self.has_address(*edge, family));
+            if !edges.is_empty() {
+                let scope =
+                    if mapped.list.ranked.first() == Some(ranked) { mapped.scopes.first } else { mapped.scopes.whole };
+                return Choice { chosen: Chosen::FailOpen { pop: ranked.pop, edges }, scope, basis: Basis::Changing };
+            }
+        }
+        let scope = if self.any_address() { mapped.scopes.whole } else { 0 };
+        Choice { chosen: Chosen::NoAddress, scope, basis: Basis::Changing }
+    }
+
+    fn basis(&self, mut pops: impl Iterator<Item = PopIndex>) -> Basis {
+        let changing = pops.any(|pop| {
+            self.topology.pop(pop).is_some_and(|pop| pop.edges.clone().any(|edge| self.fitness.is_changing(edge)))
+        });
+        if changing { Basis::Changing } else { Basis::Settled }
+    }
+}
+
+/// Mixes all bits (the finaliser of SplitMix64, Steele et al. 2014).
+fn mix(mut x: u64) -> u64 {
+    x ^= x >> 30;
+    x = x.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x ^= x >> 27;
+    x = x.wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,292 @@
+//! From places and rules to the finished map.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use config::{Location, PopId, Route};
+
+use crate::address::Family;
+use crate::place::{Place, PlaceIndex, Region};
+use crate::rank::Ranker;
+use crate::rules::{Classes, RuleSet, Rules};
+use crate::runs::{Run, push};
+use crate::scope::{Scopes, scope};
+use crate::snap;
+use crate::table::{Depths, Table};
+use crate::topology::Topology;
+use crate::unit::{List, Ranked, Unit};
+
+/// Where every address is: total runs of places, and of AS numbers where they are known.
+#[derive(Debug)]
+pub struct Geography {
+    /// Places by [`PlaceIndex`].
+    pub places: Vec<Place>,
+    /// IPv4, from key 0.
+    pub v4: Vec<Run<PlaceIndex>>,
+    /// IPv6, from key 0.
+    pub v6: Vec<Run<PlaceIndex>>,
+    /// AS numbers, IPv4; 0 where unknown; empty without an AS database.
+    pub asn_v4: Vec<Run<u32>>,
+    /// AS numbers, IPv6.
+    pub asn_v6: Vec<Run<u32>>,
+}
+
+/// All that a map is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// PoPs and edges.
+    pub topology: &'a Topology,
+    /// The PoPs' ids, in the topology's order.
+    pub pops: &'a [PopId],
+    /// Where addresses are.
+    pub geography: &'a Geography,
+    /// Where countries' people are.
+    pub regions: &'a [Region],
+    /// Where private addresses are.
+    pub home: Location,
+    /// The operator's rules.
+    pub routes: &'a [Route],
+    /// The classes of sites under these rules.
+    pub classes: &'a Classes,
+}
+
+/// Client address -> unit. Immutable and total.
+#[derive(Debug)]
+pub struct Map {
+    lists: Vec<List>,
+    units: Vec<Unit>,
+    v4: Table,
+    v6: Table,
+    /// By unit: the runs inside a block with a rule longer than the longest scope.
+    fine: HashMap<u32, (Family, Vec<Run<u32>>)>,
+}
+
+/// What the map says of an address.
+#[derive(Clone, Copy, Debug)]
+pub struct Mapped<'a> {
+    /// The ranked PoPs for the class of sites asked for.
+    pub list: &'a List,
+    /// For how wide a prefix that holds.
+    pub scopes: Scopes,
+}
+
+impl Map {
+    /// Looks an address up. `known_bits`: how many of its bits the client told (a resolver's own
+    /// address: all); the operator's rules beyond the longest scope need more than that.
+    #[must_use]
+    pub fn find(&self, address: IpAddr, known_bits: u8, class: usize) -> Option<Mapped<'_>> {
+        let family = Family::of(address);
+        let key = Family::key(address);
+        let table = match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        };
+        let (mut unit, mut scopes) = table.find(key);
+        if known_bits > family.longest_scope()
+            && let Some((family, runs)) = self.fine.get(&unit)
+        {
+            let next = runs.partition_point(|run| run.start <= key);
+            let block_last = key | (family.block() - 1);
+            let last = runs.get(next).map_or(block_last, |run| run.start - 1);
+            let run = runs.get(next.checked_sub(1)?)?;
+            let cut = scope(*family, key, run.start, last);
+            unit = run.value;
+            scopes = Scopes { first: cut, second: cut, whole: cut };
+        }
+        let unit = self.units.get(usize::try_from(unit).ok()?)?;
+        let list = unit.lists.get(class).or_else(|| unit.lists.first())?;
+        Some(Mapped { list: self.lists.get(usize::try_from(*list).ok()?)?, scopes })
+    }
+
+    /// Distinct units.
+    #[must_use]
+    pub fn units(&self) -> usize {
+        self.units.len()
+    }
+
+    /// Bytes of the two lookup tables.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.v4.bytes() + self.v6.bytes()
+    }
+}
+
+/// Compiles a map. Costs grow with the number of prefixes, ranking only with distinct places.
+#[must_use]
+pub fn compile(inputs: &Inputs<'_>) -> Map {
+    let mut work = Work::new(inputs);
+    let mut fine = HashMap::new();
+    let mut table = |work: &mut Work<'_>, family, places: &[Run<PlaceIndex>], asns: &[Run<u32>]| {
+        let runs = work.unit_runs(family, places, asns);
+        let coarse = work.coarse(family, &runs, &mut fine);
+        Table::build(family, &work.depths(coarse))
+    };
+    let geography = inputs.geography;
+    let v4 = table(&mut work, Family::V4, &geography.v4, &geography.asn_v4);
+    let v6 = table(&mut work, Family::V6, &geography.v6, &geography.asn_v6);
+    Map { lists: work.lists, units: work.units, v4, v6, fine }
+}
+
+struct Work<'a> {
+    inputs: &'a Inputs<'a>,
+    rules: Rules,
+    ranker: Ranker<'a>,
+    ranked: HashMap<PlaceIndex, Vec<Ranked>>,
+    lists: Vec<List>,
+    list_index: HashMap<List, u32>,
+    units: Vec<Unit>,
+    unit_index: HashMap<Unit, u32>,
+}
+
+impl<'a> Work<'a> {
+    fn new(inputs: &'a Inputs<'a>) -> Self {
+        Self {
+            inputs,
+            rules: Rules::new(inputs.routes, inputs.pops),
+            ranker: Ranker::new(inputs.topology, inputs.regions, inputs.home),
+            ranked: HashMap::new(),
+            lists: Vec::new(),
+            list_index: HashMap::new(),
+            units: Vec::new(),
+            unit_index: HashMap::new(),
+        }
+    }
+
+    /// Places, prefix rules and AS numbers joined into runs of units, at full precision.
+    fn unit_runs(&mut self, family: Family, places: &[Run<PlaceIndex>], asns: &[Run<u32>]) -> Vec<Run<u32>> {
+        let (sets, set_runs) = self.rules.runs(family);
+        let mut known: HashMap<(PlaceIndex, u32, u32), u32> = HashMap::new();
+        let mut out = Vec::with_capacity(places.len());
+        let (mut places, mut set_runs, mut asns) = (Cursor::new(places), Cursor::new(&set_runs), Cursor::new(asns));
+        let mut key = 0;
+        loop {
+            let place = places.value_at(key).unwrap_or(0);
+            let set = set_runs.value_at(key).unwrap_or(0);
+            let asn = asns.value_at(key).filter(|asn| self.rules.names_asn(*asn)).unwrap_or(0);
+            let unit = match known.get(&(place, set, asn)) {
+                Some(unit) => *unit,
+                None => {
+                    let empty = RuleSet::new();
+                    let rules = usize::try_from(set).ok().and_then(|set| sets.get(set)).unwrap_or(&empty);
+                    let unit = self.unit(place, rules, asn);
+                    known.insert((place, set, asn), unit);
+                    unit
+                }
+            };
+            push(&mut out, key, unit);
+            match [places.next_start(), set_runs.next_start(), asns.next_start()].into_iter().flatten().min() {
+                Some(next) => key = next,
+                None => return out,
+            }
+        }
+    }
+
+    fn unit(&mut self, place: PlaceIndex, set: &RuleSet, asn: u32) -> u32 {
+        let inputs = self.inputs;
+        let at = usize::try_from(place)
+            .ok()
+            .and_then(|index| inputs.geography.places.get(index))
+            .copied()
+            .unwrap_or(Place::Home);
+        let ranker = &self.ranker;
+        let ranked = self.ranked.entry(place).or_insert_with(|| ranker.rank(at));
+        let mut lists = Vec::with_capacity(inputs.classes.count());
+        for class in 0..inputs.classes.count() {
+            let list = self.rules.list(inputs.classes, class, set, at, asn, ranked);
+            lists.push(intern(&mut self.lists, &mut self.list_index, list));
+        }
+        intern(&mut self.units, &mut self.unit_index, Unit { lists })
+    }
+
+    /// Runs cut at block borders; a block with finer rules becomes a unit of its own, so that no
+    /// wider scope ever covers it.
+    fn coarse(
+        &mut self,
+        family: Family,
+        runs: &[Run<u32>],
+        fine: &mut HashMap<u32, (Family, Vec<Run<u32>>)>,
+    ) -> Vec<Run<u32>> {
+        let mut coarse = snap::snap(family, runs);
+        let mut blocks: Vec<_> = snap::fine(family, runs, &self.rules.long_keys(family)).into_iter().collect();
+        blocks.sort_by_key(|block| block.0);
+        let mut spans = Vec::new();
+        for (first, runs) in blocks {
+            let at = coarse.partition_point(|run| run.start <= first);
+            let majority = at.checked_sub(1).and_then(|at| coarse.get(at)).map_or(0, |run| run.value);
+            let own = u32::try_from(self.units.len()).unwrap_or(0);
+            let copy = usize::try_from(majority).ok().and_then(|unit| self.units.get(unit)).cloned();
+            self.units.extend(copy);
+            fine.insert(own, (family, runs));
+            spans.push(crate::runs::Span { first, last: first + (family.block() - 1), value: own });
+        }
+        if !spans.is_empty() {
+            coarse = crate::runs::overlay(family, &coarse, &spans);
+        }
+        coarse
+    }
+
+    /// The same runs merged by the first PoP and by the first two, of every class.
+    fn depths(&self, whole: Vec<Run<u32>>) -> Depths {
+        Depths { first: self.merged(&whole, 1), second: self.merged(&whole, 2), whole }
+    }
+
+    fn merged(&self, runs: &[Run<u32>], depth: usize) -> Vec<Run<u32>> {
+        let mut known: HashMap<Vec<Option<crate::PopIndex>>, u32> = HashMap::new();
+        let distinct = u32::try_from(self.unit_index.len()).unwrap_or(u32::MAX);
+        let values: Vec<u32> = (0_u32..)
+            .zip(&self.units)
+            .map(|(number, unit)| {
+                // A block with finer rules stays apart at every depth.
+                if self.unit_index.get(unit).is_none_or(|index| *index != number) {
+                    return distinct + number;
+                }
+                let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
+                *known.entry(self.heads(unit, depth)).or_insert(next)
+            })
+            .collect();
+        let mut out = Vec::with_capacity(runs.len());
+        for run in runs {
+            let value = usize::try_from(run.value).ok().and_then(|unit| values.get(unit)).copied().unwrap_or(0);
+            push(&mut out, run.start, value);
+        }
+        out
+    }
+
+    fn heads(&self, unit: &Unit, depth: usize) -> Vec<Option<crate::PopIndex>> {
+        let lists = unit.lists.iter().filter_map(|list| self.lists.get(usize::try_from(*list).ok()?));
+        lists.flat_map(|list| (0..depth).map(|at| list.ranked.get(at).map(|ranked| ranked.pop))).collect()
+    }
+}
+
+fn intern<T: Clone + Eq + std::hash::Hash>(list: &mut Vec<T>, index: &mut HashMap<T, u32>, value: T) -> u32 {
+    *index.entry(value).or_insert_with_key(|value| {
+        list.push(value.clone());
+        u32::try_from(list.len() - 1).unwrap_or(0)
+    })
+}
+
+/// Reads runs at rising keys.
+struct Cursor<'a> {
+    runs: &'a [Run<u32>],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(runs: &'a [Run<u32>]) -> Self {
+        Self { runs, at: 0 }
+    }
+
+    fn value_at(&mut self, key: u64) -> Option<u32> {
+        while self.runs.get(self.at + 1).is_some_and(|run| run.start <= key) {
+            self.at += 1;
+        }
+        self.runs.get(self.at).map(|run| run.value)
+    }
+
+    fn next_start(&self) -> Option<u64> {
+        self.runs.get(self.at + 1).map(|run| run.start)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! Which edges may be named now.
+
+use fixedbitset::FixedBitSet;
+
+use crate::address::Family;
+use crate::topology::EdgeIndex;
+
+/// What health, drain and site digests say of every edge, as bits. Swapped whole on a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fitness {
+    up: [FixedBitSet; 2],
+    drained: FixedBitSet,
+    changing: FixedBitSet,
+}
+
+impl Fitness {
+    /// All of `edges` edges up and settled: how it starts without saved state.
+    #[must_use]
+    pub fn all_up(edges: usize) -> Self {
+        let full = || {
+            let mut bits = FixedBitSet::with_capacity(edges);
+            bits.insert_range(..);
+            bits
+        };
+        Self {
+            up: [full(), full()],
+            drained: FixedBitSet::with_capacity(edges),
+            changing: FixedBitSet::with_capacity(edges),
+        }
+    }
+
+    /// Notes a verdict on an edge's addresses of one family. Edges beyond the size are ignored.
+    pub fn set_up(&mut self, edge: EdgeIndex, family: Family, up: bool) {
+        let bits = match family {
+            Family::V4 => &mut self.up[0],
+            Family::V6 => &mut self.up[1],
+        };
+        if edge < bits.len() {
+            bits.set(edge, up);
+        }
+    }
+
+    /// Notes that the edge takes no new clients by the operator's word.
+    pub fn set_drained(&mut self, edge: EdgeIndex, drained: bool) {
+        if edge < self.drained.len() {
+            self.drained.set(edge, drained);
+        }
+    }
+
+    /// Notes that the verdict is about to change: a failure counted, a recovery under way.
+    pub fn set_changing(&mut self, edge: EdgeIndex, changing: bool) {
+        if edge < self.changing.len() {
+            self.changing.set(edge, changing);
+        }
+    }
+
+    /// Whether the edge's addresses of a family answer.
+    #[must_use]
+    pub fn is_up(&self, edge: EdgeIndex, family: Family) -> bool {
+        match family {
+            Family::V4 => self.up[0].contains(edge),
+            Family::V6 => self.up[1].contains(edge),
+        }
+    }
+
+    /// Whether the operator drains the edge.
+    #[must_use]
+    pub fn is_drained(&self, edge: EdgeIndex) -> bool {
+        self.drained.contains(edge)
+    }
+
+    /// Whether the verdict is about to change.
+    #[must_use]
+    pub fn is_changing(&self, edge: EdgeIndex) -> bool {
+        self.changing.contains(edge)
+    }
+}

@@ -1,0 +1,36 @@
+//! The map: client address -> ranked PoPs -> edges. Pure: no clock, no file, no socket, no randomness.
+//!
+//! ```text
+//! places of prefixes ─┐                     ┌─ Map::find(address) -> Unit + scopes
+//! region points ──────┼─ compile ─> Map ────┤
+//! operator's rules ───┘                     └─ choose(unit, fitness, site, family) -> edges
+//! ```
+//!
+//! A *unit* is a set of prefixes with the same ranked lists. Everything is decided when the map is
+//! compiled; a lookup walks one small immutable table per address family.
+
+mod address;
+mod choose;
+mod compile;
+mod fitness;
+mod place;
+mod rank;
+mod rules;
+mod runs;
+mod scope;
+mod snap;
+mod table;
+mod topology;
+mod unit;
+
+pub use address::Family;
+pub use choose::{Basis, Choice, Chosen, Wanted, choose};
+pub use compile::{Geography, Inputs, Map, Mapped, compile};
+pub use fitness::Fitness;
+pub use place::{Place, PlaceIndex, Region};
+pub use rank::{COST_PER_MS, cost, distance_km};
+pub use rules::{Classes, class_of_sites};
+pub use runs::{Run, Span, fill_gaps, overlay};
+pub use scope::Scopes;
+pub use topology::{EdgeIndex, EdgeSpec, PopIndex, PopSpec, Topology};
+pub use unit::{Cause, List, Ranked, Unit};

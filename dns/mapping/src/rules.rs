@@ -1,0 +1,192 @@
+//! The operator's rules, made ready for compiling.
+
+use std::collections::HashMap;
+
+use config::{Act, CountryCode, PopId, Route, SiteId};
+
+use crate::address::Family;
+use crate::place::Place;
+use crate::rank::keep;
+use crate::runs::{Run, push};
+use crate::topology::PopIndex;
+use crate::unit::{Cause, List, Ranked};
+
+/// Sites that the same rules apply to are one class; most networks have one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Classes {
+    /// For each class, whether each rule applies to its sites.
+    applies: Vec<Vec<bool>>,
+    of: HashMap<SiteId, usize>,
+}
+
+/// Finds the classes of the sites.
+#[must_use]
+pub fn class_of_sites(routes: &[Route], sites: &[SiteId]) -> Classes {
+    let everywhere = routes.iter().map(|route| route.sites.is_none()).collect();
+    let mut classes = Classes { applies: vec![everywhere], of: HashMap::new() };
+    for site in sites {
+        let names = |route: &Route| route.sites.as_ref().is_none_or(|sites| sites.contains(site));
+        let applies: Vec<bool> = routes.iter().map(names).collect();
+        let known = classes.applies.iter().position(|known| *known == applies);
+        let class = known.unwrap_or_else(|| {
+            classes.applies.push(applies);
+            classes.applies.len() - 1
+        });
+        classes.of.insert(site.clone(), class);
+    }
+    classes
+}
+
+impl Classes {
+    /// The class of a site; one that no rule names is in the first.
+    #[must_use]
+    pub fn of(&self, site: &SiteId) -> usize {
+        self.of.get(site).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.applies.len()
+    }
+
+    fn apply(&self, class: usize, rule: usize) -> bool {
+        self.applies.get(class).and_then(|rules| rules.get(rule)).copied().unwrap_or(false)
+    }
+}
+
+/// Rules with PoPs as numbers.
+pub(crate) struct Rules {
+    rules: Vec<Rule>,
+}
+
+struct Rule {
+    prefix: Option<config::Prefix>,
+    asn: Option<u32>,
+    country: Option<CountryCode>,
+    act: NumberedAct,
+}
+
+enum NumberedAct {
+    Prefer(Vec<PopIndex>),
+    Forbid(Vec<PopIndex>),
+}
+
+/// Which prefix rules hold on a run, in the order of the file.
+pub(crate) type RuleSet = Vec<u32>;
+
+impl Rules {
+    /// Numbers the PoPs; a name that is no PoP's was refused by the config.
+    pub(crate) fn new(routes: &[Route], pops: &[PopId]) -> Self {
+        let index = |id: &PopId| pops.iter().position(|pop| pop == id).map(PopIndex::from_usize);
+        let indices = |ids: &[PopId]| ids.iter().filter_map(index).collect();
+        let rules = routes.iter().map(|route| Rule {
+            prefix: route.prefix,
+            asn: route.asn,
+            country: route.country,
+            act: match &route.act {
+                Act::Pin(pop) => NumberedAct::Prefer(index(pop).into_iter().collect()),
+                Act::Prefer(pops) => NumberedAct::Prefer(indices(pops)),
+                Act::Forbid(pops) => NumberedAct::Forbid(indices(pops)),
+            },
+        });
+        Self { rules: rules.collect() }
+    }
+
+    /// AS numbers that a rule names; all others are alike.
+    pub(crate) fn names_asn(&self, asn: u32) -> bool {
+        self.rules.iter().any(|rule| rule.asn == Some(asn))
+    }
+
+    /// Where which prefix rules hold: a sweep over their borders.
+    pub(crate) fn runs(&self, family: Family) -> (Vec<RuleSet>, Vec<Run<u32>>) {
+        let mut borders: Vec<(u64, bool, u32)> = Vec::new();
+        for (number, rule) in (0_u32..).zip(&self.rules) {
+            let Some((first, last)) = rule.prefix.and_then(|prefix| keys(family, prefix)) else {
+                continue;
+            };
+            borders.push((first, true, number));
+            if last < family.last() {
+                borders.push((last + 1, false, number));
+            }
+        }
+        borders.sort_unstable();
+        let mut sets: Vec<RuleSet> = vec![Vec::new()];
+        let mut known: HashMap<RuleSet, u32> = HashMap::from([(Vec::new(), 0)]);
+        let mut runs = vec![Run { start: 0, value: 0 }];
+        let mut active = std::collections::BTreeSet::new();
+        for (key, begins, number) in borders {
+            if begins {
+                active.insert(number);
+            } else {
+                active.remove(&number);
+            }
+            let set: RuleSet = active.iter().copied().collect();
+            let index = *known.entry(set.clone()).or_insert_with(|| {
+                sets.push(set);
+                u32::try_from(sets.len() - 1).unwrap_or(0)
+            });
+            push(&mut runs, key, index);
+        }
+        (sets, runs)
+    }
+
+    /// Prefixes of rules longer than any scope.
+    pub(crate) fn long_keys(&self, family: Family) -> Vec<u64> {
+        let long = |prefix: &config::Prefix| prefix.length() > family.longest_scope();
+        self.rules
+            .iter()
+            .filter_map(|rule| rule.prefix.filter(long))
+            .filter_map(|prefix| keys(family, prefix))
+            .map(|(first, _)| first)
+            .collect()
+    }
+
+    /// The list for a place under the rules that hold there: the first that matches counts.
+    pub(crate) fn list(
+        &self,
+        classes: &Classes,
+        class: usize,
+        set: &RuleSet,
+        place: Place,
+        asn: u32,
+        ranked: &[Ranked],
+    ) -> List {
+        for (number, rule) in self.rules.iter().enumerate() {
+            let number_u32 = u32::try_from(number).unwrap_or(u32::MAX);
+            let holds = rule.prefix.is_none_or(|_| set.contains(&number_u32))
+                && rule.asn.is_none_or(|wanted| wanted == asn)
+                && rule.country.is_none_or(|wanted| place.country() == Some(wanted))
+                && classes.apply(class, number);
+            if holds {
+                return List { ranked: keep(rule.act.apply(ranked)), cause: Cause::Rule(number_u32) };
+            }
+        }
+        List { ranked: keep(ranked.to_vec()), cause: Cause::Geography }
+    }
+}
+
+impl NumberedAct {
+    fn apply(&self, ranked: &[Ranked]) -> Vec<Ranked> {
+        match self {
+            Self::Prefer(first) => {
+                let named = first.iter().filter_map(|pop| ranked.iter().find(|ranked| ranked.pop == *pop));
+                let rest = ranked.iter().filter(|ranked| !first.contains(&ranked.pop));
+                named.chain(rest).copied().collect()
+            }
+            Self::Forbid(never) => {
+                let rest: Vec<Ranked> = ranked.iter().filter(|ranked| !never.contains(&ranked.pop)).copied().collect();
+                if rest.is_empty() { ranked.to_vec() } else { rest }
+            }
+        }
+    }
+}
+
+/// First and last key of a prefix, if it is of the family; deeper than a key is the whole key.
+fn keys(family: Family, prefix: config::Prefix) -> Option<(u64, u64)> {
+    if Family::of(prefix.address()) != family {
+        return None;
+    }
+    let first = Family::key(prefix.address());
+    let free = family.bits().saturating_sub(prefix.length());
+    let span = if free >= 64 { u64::MAX } else { (1_u64 << free) - 1 };
+    Some((first, (first | span).min(family.last())))
+}
