@@ -40,6 +40,8 @@ pub struct Network {
     pub edge: Edge,
     /// How edges are judged.
     pub health: Health,
+    /// What is written down.
+    pub log: Log,
     /// The name servers.
     #[schemars(rename = "nameserver")]
     pub name_servers: Vec<NameServer>,
@@ -125,6 +127,32 @@ pub struct Health {
     pub fall: u8,
     /// Successes in a row that bring it back. Few let a sick edge flap. Default: 5.
     pub rise: u8,
+}
+
+/// What is written down, as JSON lines in `<state>/<id>`.
+#[derive(Clone, Copy, Debug, JsonSchema)]
+pub struct Log {
+    /// Whether edges write a line for each request to `requests.jsonl`. Default: true. Read at
+    /// start only.
+    pub requests: bool,
+    /// Whether name servers write a line for each query to `queries.jsonl`. Default: false. Read at
+    /// start only.
+    pub queries: bool,
+    /// How much of a client's address is written: `full`, `prefix` (its /24 or /56) or `none`.
+    /// Default: `prefix`. Read at start only.
+    pub clients: Clients,
+}
+
+/// How much of a client's address is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum Clients {
+    /// All of it.
+    Full,
+    /// Its /24 or /56.
+    Prefix,
+    /// Nothing.
+    None,
 }
 
 /// A place with edges.
@@ -300,6 +328,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
     let dns = table.table("dns", read_dns);
     let edge = table.table("edge", read_edge_settings);
     let health = table.table("health", read_health);
+    let log = table.table("log", read_log);
     let name_servers = table.list("nameserver", |v| v.table(read_name_server));
     let pops = table.list("pop", |v| v.table(read_pop));
     for (key, missing) in [("nameserver", name_servers.is_empty()), ("pop", pops.is_empty())] {
@@ -323,6 +352,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
         dns: dns?,
         edge: edge?,
         health: health?,
+        log: log?,
         name_servers,
         pops,
     })
@@ -395,6 +425,21 @@ fn read_health(mut table: Table<'_>) -> Option<Health> {
     let rise = table.or("rise", limits::HEALTH_RISE.default, |v| v.integer(&limits::HEALTH_RISE));
     table.finish();
     Some(Health { interval, timeout, fall, rise })
+}
+
+fn read_log(mut table: Table<'_>) -> Option<Log> {
+    let requests = table.or("requests", true, Value::boolean);
+    let queries = table.or("queries", false, Value::boolean);
+    let clients = table.or("clients", Clients::Prefix, |v| {
+        v.parse(|text| match text {
+            "full" => Ok(Clients::Full),
+            "prefix" => Ok(Clients::Prefix),
+            "none" => Ok(Clients::None),
+            _ => Err(Wrong::new(format!("`{text}` is not known here")).help("one of \"full\", \"prefix\", \"none\"")),
+        })
+    });
+    table.finish();
+    Some(Log { requests, queries, clients })
 }
 
 fn read_name_server(mut table: Table<'_>) -> Option<NameServer> {

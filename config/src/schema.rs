@@ -41,6 +41,7 @@ pub fn reference() -> String {
     table::<network::Dns>(&mut out, "hither.toml: [dns]");
     table::<network::Edge>(&mut out, "hither.toml: [edge]");
     table::<network::Health>(&mut out, "hither.toml: [health]");
+    table::<network::Log>(&mut out, "hither.toml: [log]");
     table::<network::NameServer>(&mut out, "hither.toml: [[nameserver]]");
     table::<network::Pop>(&mut out, "hither.toml: [[pop]]");
     table::<network::EdgeNode>(&mut out, "hither.toml: [[pop.edge]]");

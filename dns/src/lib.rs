@@ -1,1 +1,23 @@
-//! stub
+//! The name server: names in, addresses out.
+//!
+//! ```text
+//! bytes -> query -> zones: records | nothing | routed -> who asks -> map -> choose -> reply -> bytes
+//! ```
+//!
+//! [`View::answer`] does all of that without IO; every transport, test and tool calls it.
+//! [`geo`] reads the databases that the map is compiled from.
+
+mod ecs;
+mod explain;
+pub mod geo;
+mod query;
+mod reply;
+pub mod transport;
+mod view;
+mod zone;
+mod zones;
+
+pub use explain::{Candidate, Explanation};
+pub use query::Subnet;
+pub use reply::{Facts, Reply};
+pub use view::View;

@@ -1,1 +1,18 @@
-//! stub
+//! What nodes know of each other: probes and the verdicts drawn from them, and the credential by
+//! which nodes recognise each other.
+//!
+//! ```text
+//! probe (every address, every second) -> judge (pure) -> Fitness, swapped for dns to read
+//! ```
+
+mod credential;
+mod health;
+mod probe;
+mod report;
+mod saved;
+mod watch;
+
+pub use credential::{Credential, HEADER};
+pub use health::{Health, Outcome, Rules, Verdict};
+pub use report::{Report, site_digest};
+pub use watch::{EdgeState, Watch};

@@ -1,1 +1,21 @@
-//! stub
+//! Sockets and the HTTP connections on them: what edges, name servers and the admin API share.
+//!
+//! ```text
+//! bind -> accept -> (TLS) -> HTTP/1.1 or 2 -> Mounts: (host, path) -> Handler
+//! ```
+//!
+//! Nothing here knows what a site or a cache is. The program hands in [`Mounts`]; each core runs its
+//! own accept loop on its own socket of the same address (SO_REUSEPORT).
+
+mod bind;
+mod body;
+mod cores;
+mod holder;
+mod http;
+mod mount;
+
+pub use bind::{BindError, Sharing, bind_tcp, bind_udp, probe_free};
+pub use body::{Body, BoxError, empty, full};
+pub use cores::{Cores, Stop};
+pub use http::{Connection, Scheme, Server};
+pub use mount::{Handler, Mount, Mounts, Reply};

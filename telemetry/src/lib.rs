@@ -1,1 +1,14 @@
-//! stub
+//! What a node tells about itself: counters, and records of requests and queries.
+//!
+//! [`Metrics`] holds every series in one table; [`Log`] writes records through a bounded queue that
+//! never blocks who hands one in.
+
+mod address;
+mod log;
+mod metrics;
+mod record;
+
+pub use address::Clients;
+pub use log::Log;
+pub use metrics::{Metrics, reference};
+pub use record::{QueryRecord, RequestRecord};

@@ -9,8 +9,10 @@ use crate::unit::Ranked;
 /// What an answer is wanted for.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
+    /// The site, by its place in the config.
+    pub site: usize,
     /// Hash of the site's id.
-    pub site: u64,
+    pub hash: u64,
     /// Addresses of this family.
     pub family: Family,
     /// At most this many edges.
@@ -120,7 +122,11 @@ impl View<'_> {
     /// An edge is fit while one of its families answers.
     fn is_edge_fit(&self, edge: EdgeIndex) -> bool {
         let answers = |family| self.has_address(edge, family) && self.fitness.is_up(edge, family);
-        !self.fitness.is_drained(edge) && (answers(Family::V4) || answers(Family::V6))
+        self.may_serve(edge) && (answers(Family::V4) || answers(Family::V6))
+    }
+
+    fn may_serve(&self, edge: EdgeIndex) -> bool {
+        !self.fitness.is_drained(edge) && self.fitness.has_site(edge, self.wanted.site)
     }
 
     fn has_address(&self, edge: EdgeIndex, family: Family) -> bool {
@@ -138,7 +144,7 @@ impl View<'_> {
     fn edges(&self, pop: PopIndex) -> Vec<EdgeIndex> {
         let family = self.wanted.family;
         let fit = |edge: &EdgeIndex| {
-            self.has_address(*edge, family) && self.fitness.is_up(*edge, family) && !self.fitness.is_drained(*edge)
+            self.has_address(*edge, family) && self.fitness.is_up(*edge, family) && self.may_serve(*edge)
         };
         self.sharing(pop, fit)
     }
@@ -166,7 +172,7 @@ impl View<'_> {
         let Some(spec) = self.topology.edges.get(edge) else {
             return 0.0;
         };
-        let hash = mix(spec.hash ^ self.wanted.site.rotate_left(32));
+        let hash = mix(spec.hash ^ self.wanted.hash.rotate_left(32));
         // 53 bits make a uniform number strictly between 0 and 1.
         #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
         let uniform = ((hash >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;

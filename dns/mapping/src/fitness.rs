@@ -1,5 +1,7 @@
 //! Which edges may be named now.
 
+use std::collections::BTreeMap;
+
 use fixedbitset::FixedBitSet;
 
 use crate::address::Family;
@@ -11,6 +13,8 @@ pub struct Fitness {
     up: [FixedBitSet; 2],
     drained: FixedBitSet,
     changing: FixedBitSet,
+    /// By site: edges that do not have it yet. Empty but for moments after a site was added.
+    missing: BTreeMap<usize, FixedBitSet>,
 }
 
 impl Fitness {
@@ -26,6 +30,7 @@ impl Fitness {
             up: [full(), full()],
             drained: FixedBitSet::with_capacity(edges),
             changing: FixedBitSet::with_capacity(edges),
+            missing: BTreeMap::new(),
         }
     }
 
@@ -52,6 +57,21 @@ impl Fitness {
         if edge < self.changing.len() {
             self.changing.set(edge, changing);
         }
+    }
+
+    /// Notes that the edge does not have the site (by its place in the config) yet.
+    pub fn set_missing(&mut self, edge: EdgeIndex, site: usize) {
+        let edges = self.changing.len();
+        let missing = self.missing.entry(site).or_insert_with(|| FixedBitSet::with_capacity(edges));
+        if edge < edges {
+            missing.insert(edge);
+        }
+    }
+
+    /// Whether the edge has the site.
+    #[must_use]
+    pub fn has_site(&self, edge: EdgeIndex, site: usize) -> bool {
+        self.missing.get(&site).is_none_or(|missing| !missing.contains(edge))
     }
 
     /// Whether the edge's addresses of a family answer.

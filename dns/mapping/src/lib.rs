@@ -32,5 +32,5 @@ pub use rank::{COST_PER_MS, cost, distance_km};
 pub use rules::{Classes, class_of_sites};
 pub use runs::{Run, Span, fill_gaps, overlay};
 pub use scope::Scopes;
-pub use topology::{EdgeIndex, EdgeSpec, PopIndex, PopSpec, Topology};
+pub use topology::{EdgeIndex, EdgeSpec, PopIndex, PopSpec, Topology, site_hash};
 pub use unit::{Cause, List, Ranked, Unit};

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
-use config::{Location, Network};
+use config::{Location, Network, SiteId};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A PoP's place in the config's order.
@@ -109,4 +109,10 @@ impl Topology {
             pop.beyond = others.into_iter().map(|(_, other)| other).collect();
         }
     }
+}
+
+/// The hash of a site's id that rendezvous hashing takes.
+#[must_use]
+pub fn site_hash(site: &SiteId) -> u64 {
+    xxh3_64(site.as_str().as_bytes())
 }

@@ -32,7 +32,7 @@ fn list(costs: &[(usize, u32)]) -> List {
 
 fn run(fitness: &Fitness, list: &List, family: Family) -> (Chosen, u8, Basis) {
     let mapped = Mapped { list, scopes: Scopes { first: 8, second: 16, whole: 24 } };
-    let choice = choose(&topology(), fitness, mapped, Wanted { site: 9, family, answers: 2, turn: 0 });
+    let choice = choose(&topology(), fitness, mapped, Wanted { site: 0, hash: 9, family, answers: 2, turn: 0 });
     (choice.chosen, choice.scope, choice.basis)
 }
 
@@ -121,7 +121,7 @@ fn a_site_keeps_its_edges_when_another_fails() {
     let mapped = Mapped { list: &list, scopes: Scopes::default() };
     let mut moved = 0;
     for site in 0..200_u64 {
-        let wanted = Wanted { site, family: Family::V4, answers: 2, turn: 0 };
+        let wanted = Wanted { site: 0, hash: site, family: Family::V4, answers: 2, turn: 0 };
         let edges = |fitness: &Fitness| match choose(&pop, fitness, mapped, wanted).chosen {
             Chosen::Edges { edges, .. } => edges,
             other => panic!("{other:?}"),

@@ -125,7 +125,7 @@ proptest! {
         for (edge, up) in up.iter().enumerate() { fitness.set_up(edge, Family::V4, *up); }
         let answer = |block: u64| {
             let mapped = map.find(Family::V4.address(base + block * 256), 24, 0).unwrap();
-            let wanted = crate::Wanted { site: 1, family: Family::V4, answers: 2, turn: 0 };
+            let wanted = crate::Wanted { site: 0, hash: 1, family: Family::V4, answers: 2, turn: 0 };
             let choice = crate::choose(&topology, &fitness, mapped, wanted);
             (choice.scope, choice.chosen)
         };

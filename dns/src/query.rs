@@ -1,0 +1,179 @@
+//! Reading a query: strict, bounded, and telling what to answer when it is malformed.
+
+use std::net::IpAddr;
+
+use domain::base::iana::OptionCode;
+use domain::base::message::Message as WireMessage;
+use domain::base::name::{ToLabelIter, ToName};
+use domain::base::opt::{ClientSubnet, UnknownOptData};
+use domain::base::{Rtype, Ttl};
+use domain::rdata::AllRecordData;
+use hickory_server::proto::op::{MessageType, OpCode, Query as Question, ResponseCode};
+use hickory_server::proto::rr::{DNSClass, Name, RecordType};
+
+/// A well-formed query.
+#[derive(Clone, Debug)]
+pub(crate) struct Query {
+    pub(crate) envelope: Envelope,
+    /// What is asked, in the case it was asked in.
+    pub(crate) question: Question,
+    pub(crate) edns: Option<Edns>,
+}
+
+/// What a reply repeats of a message's header.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Envelope {
+    pub(crate) id: u16,
+    pub(crate) opcode: OpCode,
+    pub(crate) recursion_desired: bool,
+    pub(crate) checking_disabled: bool,
+}
+
+/// What the asker said by its OPT record (RFC 6891).
+#[derive(Clone, Debug)]
+pub(crate) struct Edns {
+    pub(crate) payload: u16,
+    pub(crate) subnet: Option<Subnet>,
+}
+
+/// The client subnet option of a query (RFC 7871).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    /// The prefix's address.
+    pub address: IpAddr,
+    /// How many of its bits the client told.
+    pub source: u8,
+    /// The option as it came, to be copied into the answer.
+    pub(crate) wire: Vec<u8>,
+}
+
+/// Why there is no query to answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Flaw {
+    /// Not a query at all: silence is the only safe answer.
+    Silence,
+    /// An answer with this code, repeating the question where it could be read.
+    Refuse { envelope: Envelope, question: Option<Question>, edns: bool, code: ResponseCode },
+}
+
+/// Where the scope stands in the option: family (2), source, scope (RFC 7871 §6).
+pub(crate) const SCOPE_AT: usize = 3;
+
+impl Query {
+    /// Reads a message.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Flaw> {
+        let message = WireMessage::from_slice(bytes).map_err(|_| Flaw::Silence)?;
+        let header = message.header();
+        if header.qr() {
+            return Err(Flaw::Silence);
+        }
+        let envelope = Envelope {
+            id: header.id(),
+            opcode: OpCode::from_u8(header.opcode().to_int()),
+            recursion_desired: header.rd(),
+            checking_disabled: header.cd(),
+        };
+        let refuse = |question, edns, code| Flaw::Refuse { envelope, question, edns, code };
+        if envelope.opcode != OpCode::Query {
+            return Err(refuse(None, false, ResponseCode::NotImp));
+        }
+        let question = read_question(message).ok_or_else(|| refuse(None, false, ResponseCode::FormErr))?;
+        let malformed = || refuse(Some(question.clone()), false, ResponseCode::FormErr);
+        let edns = read_edns(message).ok_or_else(malformed)?;
+        match edns {
+            None => Ok(Self { envelope, question, edns: None }),
+            // RFC 6891 §6.1.3: "If a responder does not implement the VERSION level of the
+            // request, then it MUST respond with RCODE=BADVERS."
+            Some(Opt { version: 1.., .. }) => Err(refuse(Some(question), true, ResponseCode::BADVERS)),
+            Some(Opt { subnet: None, .. }) => Err(refuse(Some(question), true, ResponseCode::FormErr)),
+            Some(Opt { payload, subnet: Some(subnet), .. }) => {
+                Ok(Self { envelope, question, edns: Some(Edns { payload, subnet: subnet.into_iter().next() }) })
+            }
+        }
+    }
+}
+
+impl Envelope {
+    /// The header of a reply.
+    pub(crate) fn metadata(&self) -> hickory_server::proto::op::Metadata {
+        let mut metadata = hickory_server::proto::op::Metadata::new(self.id, MessageType::Response, self.opcode);
+        metadata.recursion_desired = self.recursion_desired;
+        metadata.checking_disabled = self.checking_disabled;
+        metadata
+    }
+}
+
+/// The one question; none or two are malformed.
+fn read_question(message: &WireMessage<[u8]>) -> Option<Question> {
+    let question = message.sole_question().ok()?;
+    let labels: Vec<Vec<u8>> = question
+        .qname()
+        .iter_labels()
+        .filter(|label| !label.is_root())
+        .map(|label| label.as_slice().to_vec())
+        .collect();
+    let mut name = Name::from_labels(labels.iter().map(Vec::as_slice)).ok()?;
+    name.set_fqdn(true);
+    let mut out = Question::query(name, RecordType::from(question.qtype().to_int()));
+    out.set_query_class(DNSClass::from(question.qclass().to_int()));
+    Some(out)
+}
+
+struct Opt {
+    payload: u16,
+    version: u8,
+    /// `None`: malformed; else no or one option.
+    subnet: Option<Vec<Subnet>>,
+}
+
+/// The OPT record, if any. `None`: the message is malformed, or has two (RFC 6891 §6.1.1).
+fn read_edns(message: &WireMessage<[u8]>) -> Option<Option<Opt>> {
+    let mut found = None;
+    for record in message.additional().ok()? {
+        let record = record.ok()?;
+        if record.rtype() != Rtype::OPT {
+            continue;
+        }
+        if found.is_some() || !record.owner().to_vec().is_root() {
+            return None;
+        }
+        found = Some(record);
+    }
+    let Some(record) = found else {
+        return Some(None);
+    };
+    let (payload, version) = (record.class().to_int(), version_of(record.ttl()));
+    let AllRecordData::Opt(opt) = record.into_any_record::<AllRecordData<_, _>>().ok()?.into_data() else {
+        return None;
+    };
+    let mut subnets = Vec::new();
+    for option in opt.iter::<UnknownOptData<_>>() {
+        let option = option.ok()?;
+        if option.code() == OptionCode::CLIENT_SUBNET {
+            subnets.push(option.as_slice().to_vec());
+        }
+    }
+    let subnet = match subnets.as_slice() {
+        [] => Some(Vec::new()),
+        [one] => read_subnet(one).map(|subnet| vec![subnet]),
+        _ => None,
+    };
+    Some(Some(Opt { payload, version, subnet }))
+}
+
+/// The version is the second byte of what other records keep their TTL in (RFC 6891 §6.1.3).
+fn version_of(ttl: Ttl) -> u8 {
+    let [_, version, ..] = ttl.as_secs().to_be_bytes();
+    version
+}
+
+/// RFC 7871 §7.1.2 and §6: "If there is no SCOPE PREFIX-LENGTH of 0 … FORMERR", as for a wrong
+/// family, a wrong count of bytes, and bits beyond the source.
+fn read_subnet(wire: &[u8]) -> Option<Subnet> {
+    let mut parser = domain::dep::octseq::Parser::from_ref(&wire);
+    let subnet = ClientSubnet::parse(&mut parser).ok()?;
+    if subnet.scope_prefix_len() != 0 {
+        return None;
+    }
+    Some(Subnet { address: subnet.addr(), source: subnet.source_prefix_len(), wire: wire.to_vec() })
+}

@@ -1,0 +1,112 @@
+//! Replies: composing and cutting them.
+
+use hickory_server::proto::op::{Edns as OutEdns, Message, Query as Question, ResponseCode};
+use hickory_server::proto::rr::rdata::opt::EdnsOption;
+
+use config::limits;
+use mapping::{Cause, PopIndex};
+
+use crate::query::{Envelope, Query, SCOPE_AT, Subnet};
+
+/// A reply, and what is counted and logged about it.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The message.
+    pub message: Message,
+    /// What it was about.
+    pub facts: Facts,
+    /// The largest UDP reply the asker takes.
+    pub(crate) payload: u16,
+}
+
+/// What is counted and logged about a reply.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The routed site, by its place in the config.
+    pub site: Option<usize>,
+    /// The PoP of the answer.
+    pub pop: Option<PopIndex>,
+    /// Why that PoP.
+    pub cause: Option<Cause>,
+    /// The client subnet that was sent along.
+    pub subnet: Option<Subnet>,
+    /// The scope that was answered.
+    pub scope: u8,
+}
+
+/// The option's code (RFC 7871 §6).
+const CLIENT_SUBNET: u16 = 8;
+/// The least a requestor may announce (RFC 6891 §6.2.3).
+const LEAST_PAYLOAD: u16 = 512;
+
+impl Reply {
+    /// An empty authoritative reply to a query.
+    pub(crate) fn to(query: &Query) -> Self {
+        let mut message = bare(&query.envelope, Some(&query.question));
+        message.metadata.authoritative = true;
+        let mut payload = LEAST_PAYLOAD;
+        let mut facts = Facts::default();
+        if let Some(edns) = &query.edns {
+            payload = edns.payload.clamp(LEAST_PAYLOAD, limits::DNS_UDP_BYTES);
+            facts.subnet.clone_from(&edns.subnet);
+            message.edns = Some(opt());
+        }
+        Self { message, facts, payload }
+    }
+
+    /// A reply that only refuses.
+    pub(crate) fn refusing(
+        envelope: &Envelope,
+        question: Option<&Question>,
+        has_edns: Option<()>,
+        code: ResponseCode,
+    ) -> Self {
+        let mut message = bare(envelope, question);
+        message.metadata.response_code = code;
+        message.edns = has_edns.map(|()| opt());
+        Self { message, facts: Facts::default(), payload: LEAST_PAYLOAD }
+    }
+
+    /// Adds the client subnet option: the query's, with our scope (RFC 7871 §7.2.1).
+    pub(crate) fn seal(&mut self) {
+        let (Some(edns), Some(subnet)) = (self.message.edns.as_mut(), self.facts.subnet.as_ref()) else {
+            return;
+        };
+        let mut wire = subnet.wire.clone();
+        if let Some(scope) = wire.get_mut(SCOPE_AT) {
+            *scope = self.facts.scope;
+        }
+        edns.options_mut().insert(EdnsOption::Unknown(CLIENT_SUBNET, wire));
+    }
+
+    /// The bytes for UDP. What does not fit is cut to the question and OPT, with TC set, so that
+    /// the asker comes back by TCP knowing our limits and scope.
+    #[must_use]
+    pub fn to_udp(&self) -> Option<Vec<u8>> {
+        let bytes = self.message.to_vec().ok()?;
+        if bytes.len() <= usize::from(self.payload) {
+            return Some(bytes);
+        }
+        let mut cut = self.message.clone();
+        cut.answers.clear();
+        cut.authorities.clear();
+        cut.additionals.clear();
+        cut.metadata.truncation = true;
+        cut.to_vec().ok()
+    }
+}
+
+fn bare(envelope: &Envelope, question: Option<&Question>) -> Message {
+    let mut message = Message::response(envelope.id, envelope.opcode);
+    message.metadata = envelope.metadata();
+    if let Some(question) = question {
+        message.add_query(question.clone());
+    }
+    message
+}
+
+fn opt() -> OutEdns {
+    let mut edns = OutEdns::new();
+    edns.set_max_payload(limits::DNS_UDP_BYTES);
+    edns
+}

@@ -1,0 +1,26 @@
+//! Carrying messages: UDP by a loop of our own, TCP by hickory-server. Both call one [`Answer`].
+
+mod tcp;
+mod udp;
+
+pub use tcp::serve_tcp;
+pub use udp::serve_udp;
+
+use std::net::SocketAddr;
+
+use crate::reply::Reply;
+
+/// How a message came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// One datagram each way.
+    Udp,
+    /// Length-prefixed over a connection.
+    Tcp,
+}
+
+/// What answers messages: the program's current view, with its counting around it.
+pub trait Answer: Send + Sync + 'static {
+    /// Answers a message; `None` is silence.
+    fn answer(&self, message: &[u8], peer: SocketAddr, transport: Transport) -> Option<Reply>;
+}

@@ -1,0 +1,216 @@
+//! An immutable snapshot of all that answering a query may consult.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use config::{Config, NodeId, PopId, Problem, SiteId};
+use hickory_server::proto::op::ResponseCode;
+use hickory_server::proto::rr::rdata::{A, AAAA, HINFO};
+use hickory_server::proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use mapping::{Basis, Chosen, Classes, Family, Fitness, Geography, Inputs, Map, Region, Topology, Wanted};
+
+use crate::ecs::Asker;
+use crate::query::{Flaw, Query};
+use crate::reply::Reply;
+use crate::zone::{Found, Zone};
+use crate::zones::Zones;
+
+/// What a name server answers from; a reload builds a new one and swaps it in whole.
+#[derive(Debug)]
+pub struct View {
+    pub(crate) zones: Zones,
+    pub(crate) map: Map,
+    pub(crate) topology: Topology,
+    pub(crate) sites: Vec<RoutedSite>,
+    pub(crate) pops: Vec<PopId>,
+    pub(crate) edges: Vec<NodeId>,
+    pub(crate) fitness: Arc<ArcSwap<Fitness>>,
+    pub(crate) ttl: u32,
+    pub(crate) ttl_changing: u32,
+    pub(crate) answers: usize,
+}
+
+/// What routing needs of a site.
+#[derive(Debug)]
+pub(crate) struct RoutedSite {
+    pub(crate) id: SiteId,
+    hash: u64,
+    pub(crate) class: usize,
+}
+
+impl View {
+    /// Builds a view from a config.
+    ///
+    /// # Errors
+    /// Zones that cannot be served.
+    pub fn build(
+        config: &Config,
+        geography: &Geography,
+        regions: &[Region],
+        fitness: Arc<ArcSwap<Fitness>>,
+    ) -> Result<Self, Vec<Problem>> {
+        let zones = Zones::build(config)?;
+        let network = &config.network;
+        let topology = Topology::of(network);
+        let pops: Vec<PopId> = network.pops.iter().map(|pop| pop.id.clone()).collect();
+        let ids: Vec<SiteId> = config.sites.iter().map(|site| site.id.clone()).collect();
+        let classes: Classes = mapping::class_of_sites(&config.routes.routes, &ids);
+        let first = network.pops.first().map(|pop| pop.location);
+        let home = network.geo.home.or(first).ok_or_else(|| vec![Problem::general("the network has no PoP")])?;
+        let routes = &config.routes.routes;
+        let inputs = Inputs { topology: &topology, pops: &pops, geography, regions, home, routes, classes: &classes };
+        let map = mapping::compile(&inputs);
+        let sites = ids
+            .into_iter()
+            .map(|id| RoutedSite { hash: mapping::site_hash(&id), class: classes.of(&id), id })
+            .collect();
+        let edges = network.edges().map(|(_, edge)| edge.id.clone()).collect();
+        Ok(Self {
+            zones,
+            map,
+            topology,
+            sites,
+            pops,
+            edges,
+            fitness,
+            ttl: seconds(network.dns.ttl),
+            ttl_changing: seconds(network.dns.ttl_changing),
+            answers: usize::from(network.dns.answers),
+        })
+    }
+
+    /// Answers one message; `None` is silence.
+    #[must_use]
+    pub fn answer(&self, message: &[u8], resolver: IpAddr) -> Option<Reply> {
+        let query = match Query::read(message) {
+            Ok(query) => query,
+            Err(Flaw::Silence) => return None,
+            Err(Flaw::Refuse { envelope, question, edns, code }) => {
+                return Some(Reply::refusing(&envelope, question.as_ref(), edns.then_some(()), code));
+            }
+        };
+        let mut reply = Reply::to(&query);
+        let kind = query.question.query_type();
+        let zone = match (query.question.query_class(), kind) {
+            // Our version is nobody's business, and zones are not handed out.
+            (DNSClass::IN, RecordType::AXFR | RecordType::IXFR) => None,
+            (DNSClass::IN, _) => self.zones.covering(query.question.name()),
+            _ => None,
+        };
+        match zone {
+            None => {
+                reply.message.metadata.authoritative = false;
+                reply.message.metadata.response_code = ResponseCode::Refused;
+            }
+            Some(_) if kind == RecordType::ANY => reply.message.answers.push(minimal_any(query.question.name())),
+            Some(zone) => self.walk(&mut reply, zone, &query, resolver),
+        }
+        reply.seal();
+        Some(reply)
+    }
+
+    /// Follows the name through the zones served here.
+    fn walk(&self, reply: &mut Reply, zone: &Zone, query: &Query, resolver: IpAddr) {
+        let kind = query.question.query_type();
+        let mut name = query.question.name().clone();
+        let mut zone = zone;
+        for _ in 0..config::limits::DNS_CHAIN {
+            match zone.find(&name, kind) {
+                Found::Records(records) => return reply.message.answers.extend(records),
+                Found::Routed(site) => return self.route(reply, zone, &name, site, query, resolver),
+                Found::NoData => return reply.message.authorities.push(zone.negative()),
+                Found::NoName => {
+                    // RFC 6604 §3: the code is that of the last name of a chain.
+                    reply.message.metadata.response_code = ResponseCode::NXDomain;
+                    return reply.message.authorities.push(zone.negative());
+                }
+                Found::Delegated(servers) => return refer(reply, zone, servers),
+                Found::Alias(alias) => {
+                    let target = match &alias.data {
+                        RData::CNAME(target) => target.0.clone(),
+                        _ => return,
+                    };
+                    reply.message.answers.push(alias);
+                    match self.zones.covering(&target) {
+                        Some(next) => (zone, name) = (next, target),
+                        None => return,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers a routed name with the edges chosen for who asks.
+    fn route(&self, reply: &mut Reply, zone: &Zone, name: &Name, site: usize, query: &Query, resolver: IpAddr) {
+        let subnet = query.edns.as_ref().and_then(|edns| edns.subnet.as_ref());
+        let asker = Asker::new(subnet, resolver);
+        let family = match query.question.query_type() {
+            RecordType::AAAA => Family::V6,
+            _ => Family::V4,
+        };
+        let Some(routed) = self.sites.get(site) else {
+            return;
+        };
+        let Some(mapped) = self.map.find(asker.address, asker.known_bits, routed.class) else {
+            return;
+        };
+        // The message's id is as random as a turn needs to be.
+        let turn = usize::from(query.envelope.id);
+        let wanted = Wanted { site, hash: routed.hash, family, answers: self.answers, turn };
+        let choice = mapping::choose(&self.topology, &self.fitness.load(), mapped, wanted);
+        let ttl = match choice.basis {
+            Basis::Settled => self.ttl,
+            Basis::Changing => self.ttl_changing,
+        };
+        reply.facts.site = Some(site);
+        reply.facts.cause = Some(mapped.list.cause);
+        reply.facts.scope = asker.scope(choice.scope);
+        match choice.chosen {
+            Chosen::Edges { pop, edges } | Chosen::FailOpen { pop, edges } => {
+                reply.facts.pop = Some(pop);
+                let records = edges.into_iter().filter_map(|edge| self.record(edge, family, name, ttl, turn));
+                reply.message.answers.extend(records);
+            }
+            Chosen::NoAddress => reply.message.authorities.push(zone.negative()),
+        }
+    }
+
+    /// One address of an edge: machines differ, so one each.
+    fn record(&self, edge: mapping::EdgeIndex, family: Family, name: &Name, ttl: u32, turn: usize) -> Option<Record> {
+        let spec = self.topology.edges.get(edge)?;
+        let data = match family {
+            Family::V4 => RData::A(A(pick::<Ipv4Addr>(&spec.v4, turn)?)),
+            Family::V6 => RData::AAAA(AAAA(pick::<Ipv6Addr>(&spec.v6, turn)?)),
+        };
+        Some(Record::from_rdata(name.clone(), ttl, data))
+    }
+}
+
+fn pick<T: Copy>(list: &[T], turn: usize) -> Option<T> {
+    list.get(turn.checked_rem(list.len())?).copied()
+}
+
+fn seconds(duration: std::time::Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// Sends the asker to the servers of a delegated name, with the addresses known here.
+fn refer(reply: &mut Reply, zone: &Zone, servers: &[Record]) {
+    reply.message.metadata.authoritative = !reply.message.answers.is_empty();
+    for server in servers {
+        if let RData::NS(target) = &server.data {
+            reply.message.additionals.extend(zone.addresses(&target.0));
+        }
+        reply.message.authorities.push(server.clone());
+    }
+}
+
+/// RFC 8482 §4.2: an HINFO record in place of everything.
+fn minimal_any(name: &Name) -> Record {
+    let hinfo = HINFO::new("RFC8482".to_owned(), String::new());
+    Record::from_rdata(name.clone(), 3_600, RData::HINFO(hinfo))
+}
+
+#[cfg(test)]
+mod tests;

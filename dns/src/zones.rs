@@ -1,0 +1,134 @@
+//! All zones served here: the network's own, and the operator's files.
+
+use std::collections::HashMap;
+
+use config::{Config, DomainName, HostName, Problem};
+use hickory_server::proto::rr::rdata::{A, AAAA, NS, SOA};
+use hickory_server::proto::rr::{LowerName, Name, RData, Record};
+
+use crate::zone::Zone;
+
+/// Zones by apex.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Zones {
+    zones: HashMap<LowerName, Zone>,
+}
+
+/// TTL of the network zone's own records: they change only with the fleet.
+const INFRASTRUCTURE_TTL: u32 = 3_600;
+/// How long "no such name" is kept: short, so that a new site is seen soon.
+const NEGATIVE_TTL: u32 = 60;
+/// SOA timers for secondaries (RFC 1912 §2.2).
+const REFRESH: i32 = 7_200;
+const RETRY: i32 = 900;
+const EXPIRE: i32 = 1_209_600;
+
+impl Zones {
+    /// Builds every zone; sites are named by their place in the config.
+    pub(crate) fn build(config: &Config) -> Result<Self, Vec<Problem>> {
+        let mut zones = Self::default();
+        let mut problems = Vec::new();
+        for file in &config.zones {
+            match Zone::parse(file) {
+                Ok(zone) => drop(zones.zones.insert(zone.apex().clone(), zone)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if let Err(problem) = zones.add_network_zone(config) {
+            problems.push(problem);
+        }
+        zones.route_sites(config);
+        if problems.is_empty() { Ok(zones) } else { Err(problems) }
+    }
+
+    /// The zone under which sites are answered, with its name servers' records. A file of that name
+    /// is its base.
+    fn add_network_zone(&mut self, config: &Config) -> Result<(), Problem> {
+        let network = &config.network;
+        let apex = name(&network.zone)?;
+        let servers: Vec<Name> = match &network.nameservers {
+            Some(names) => names.iter().map(name).collect::<Result<_, _>>()?,
+            None => network.name_servers.iter().map(|node| below(&apex, node.id.as_str())).collect::<Result<_, _>>()?,
+        };
+        let key = LowerName::new(&apex);
+        if self.zones.contains_key(&key) {
+            return Ok(());
+        }
+        let primary = servers.first().cloned().unwrap_or_else(|| apex.clone());
+        let contact = contact(&network.contact)?;
+        let serial = u32::try_from(config.version).unwrap_or(u32::MAX);
+        let soa = SOA::new(primary, contact, serial, REFRESH, RETRY, EXPIRE, NEGATIVE_TTL);
+        let mut zone = Zone::new(apex.clone(), soa, INFRASTRUCTURE_TTL);
+        for server in servers {
+            zone.insert(Record::from_rdata(apex.clone(), INFRASTRUCTURE_TTL, RData::NS(NS(server))));
+        }
+        for node in &network.name_servers {
+            for address in node.addresses.all() {
+                let data = match address {
+                    std::net::IpAddr::V4(v4) => RData::A(A(*v4)),
+                    std::net::IpAddr::V6(v6) => RData::AAAA(AAAA(*v6)),
+                };
+                zone.insert(Record::from_rdata(below(&apex, node.id.as_str())?, INFRASTRUCTURE_TTL, data));
+            }
+        }
+        self.zones.insert(key, zone);
+        Ok(())
+    }
+
+    /// Routes `<site>.<zone>` and every host of a site that lies in a zone served here.
+    fn route_sites(&mut self, config: &Config) {
+        let apex = name(&config.network.zone).ok();
+        for (index, site) in config.sites.iter().enumerate() {
+            let own = apex.as_ref().and_then(|apex| below(apex, site.id.as_str()).ok());
+            let hosts = site.hosts.iter().filter_map(|host| match &host.name {
+                HostName::Exact(host) => name(host).ok(),
+                HostName::Below(host) => name(host).ok()?.prepend_label("*").ok(),
+                HostName::Address(_) => None,
+            });
+            for host in own.into_iter().chain(hosts) {
+                if let Some(zone) = self.covering_mut(&host) {
+                    zone.route(&host, index);
+                }
+            }
+        }
+    }
+
+    /// The closest zone that covers a name.
+    pub(crate) fn covering(&self, name: &Name) -> Option<&Zone> {
+        self.closest(name).and_then(|apex| self.zones.get(&apex))
+    }
+
+    fn covering_mut(&mut self, name: &Name) -> Option<&mut Zone> {
+        self.closest(name).and_then(|apex| self.zones.get_mut(&apex))
+    }
+
+    fn closest(&self, name: &Name) -> Option<LowerName> {
+        let mut at = LowerName::new(name);
+        loop {
+            if self.zones.contains_key(&at) {
+                return Some(at);
+            }
+            if at.is_root() {
+                return None;
+            }
+            at = at.base_name();
+        }
+    }
+}
+
+fn name(domain: &DomainName) -> Result<Name, Problem> {
+    Name::from_ascii(format!("{domain}.")).map_err(|error| Problem::general(format!("`{domain}`: {error}")))
+}
+
+fn below(apex: &Name, label: &str) -> Result<Name, Problem> {
+    let full = apex.prepend_label(label);
+    full.map_err(|error| Problem::general(format!("`{label}.{apex}`: {error}")).help("use a shorter id or zone"))
+}
+
+/// `person@domain` as the SOA holds it: dots in the person stay in one label (RFC 1035 §8).
+fn contact(mail: &str) -> Result<Name, Problem> {
+    let fault = |_| Problem::general(format!("`{mail}` cannot be a zone's contact"));
+    let (person, domain) = mail.split_once('@').unwrap_or(("hostmaster", mail));
+    let domain = Name::from_ascii(format!("{domain}.")).map_err(fault)?;
+    domain.prepend_label(person.as_bytes()).map_err(fault)
+}

@@ -1,0 +1,89 @@
+//! One probe of one address.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use config::Secret;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::credential::{Credential, HEADER};
+use crate::report::Report;
+
+/// Where health is asked.
+const PATH: &str = "/.hither/health";
+/// The largest report read.
+const REPORT_BYTES: usize = 4_096;
+
+/// What came of a probe.
+#[derive(Debug)]
+pub(crate) enum Probed {
+    /// 200, with a report if the credential was taken.
+    Well(Option<Report>),
+    /// Nobody listens.
+    Refused,
+    /// No answer in time.
+    Timeout,
+    /// Another status: the edge itself says it is not well.
+    Status(StatusCode),
+    /// Anything else.
+    Broken,
+}
+
+impl Probed {
+    /// For metrics and messages.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Well(_) => "ok",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Status(_) => "status",
+            Self::Broken => "error",
+        }
+    }
+}
+
+/// Asks an address for its health, on a connection of its own: that the edge accepts is part of
+/// the question.
+pub(crate) async fn probe(address: SocketAddr, key: Option<&Secret>, now_ms: u64, limit: Duration) -> Probed {
+    tokio::time::timeout(limit, ask(address, key, now_ms)).await.unwrap_or(Probed::Timeout)
+}
+
+async fn ask(address: SocketAddr, key: Option<&Secret>, now_ms: u64) -> Probed {
+    let stream = match TcpStream::connect(address).await {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => return Probed::Refused,
+        Err(_) => return Probed::Broken,
+    };
+    let mut request = Request::get(PATH).header("host", address.to_string()).header("connection", "close");
+    if let Some(key) = key {
+        let random = u64::from(address.port()) ^ now_ms.rotate_left(20);
+        request = request.header(HEADER, Credential::sign(key, now_ms, random, "GET", PATH, b""));
+    }
+    let Ok(request) = request.body(Empty::<Bytes>::new()) else {
+        return Probed::Broken;
+    };
+    let Ok((mut sender, connection)) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await else {
+        return Probed::Broken;
+    };
+    let exchange = async {
+        let Ok(response) = sender.send_request(request).await else {
+            return Probed::Broken;
+        };
+        if response.status() != StatusCode::OK {
+            return Probed::Status(response.status());
+        }
+        let body = Limited::new(response.into_body(), REPORT_BYTES).collect().await;
+        let report = body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
+        Probed::Well(report)
+    };
+    tokio::select! {
+        biased;
+        probed = exchange => probed,
+        // The connection ends after the response; before it, there was none.
+        _ = connection => Probed::Broken,
+    }
+}

@@ -1,0 +1,36 @@
+//! What an edge tells a name server that shows the fleet's credential.
+
+use config::SiteId;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::credential::hex;
+
+/// The body of a credentialled health answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of the config in use.
+    pub config_version: u64,
+    /// Digest of the sites it serves.
+    pub sites: String,
+    /// Open client connections.
+    pub connections: u64,
+    /// Requests answered since start.
+    pub requests: u64,
+    /// Bytes of bodies sent since start.
+    pub bytes: u64,
+}
+
+/// A digest of a set of sites: equal exactly when the sets are.
+#[must_use]
+pub fn site_digest<'a>(sites: impl Iterator<Item = &'a SiteId>) -> String {
+    let mut ids: Vec<&str> = sites.map(SiteId::as_str).collect();
+    ids.sort_unstable();
+    let mut hash = Sha256::new();
+    for id in ids {
+        hash.update(id.as_bytes());
+        hash.update(b"\n");
+    }
+    let digest = hash.finalize();
+    hex(digest.get(..16).unwrap_or_default())
+}

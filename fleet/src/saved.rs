@@ -1,0 +1,48 @@
+//! Verdicts kept over a restart.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::net::IpAddr;
+use std::path::Path;
+
+use crate::health::Verdict;
+
+/// Verdicts by address.
+pub(crate) type Saved = BTreeMap<IpAddr, Verdict>;
+
+/// The largest file read: 20,000 edges with two addresses each.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// Reads the saved verdicts; a missing or broken file is no verdicts.
+pub(crate) fn read(path: &Path) -> Saved {
+    let small = fs::metadata(path).is_ok_and(|meta| meta.len() <= MOST_BYTES);
+    let text = if small { fs::read(path).unwrap_or_default() } else { Vec::new() };
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// Writes them, whole or not at all: a crash in between leaves the old file.
+pub(crate) fn write(path: &Path, saved: &Saved) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = fs::File::create(&new)?;
+    file.write_all(&serde_json::to_vec(saved)?)?;
+    file.sync_all()?;
+    fs::rename(new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_saved_is_read_and_what_is_broken_is_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("health.json");
+        assert_eq!(read(&path), Saved::new());
+        let saved = Saved::from([([192, 0, 2, 1].into(), Verdict::Down), ([192, 0, 2, 2].into(), Verdict::Up)]);
+        write(&path, &saved).unwrap();
+        assert_eq!(read(&path), saved);
+        fs::write(&path, b"{\"192.0.2.1\":\"do").unwrap();
+        assert_eq!(read(&path), Saved::new());
+    }
+}

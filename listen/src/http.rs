@@ -1,0 +1,188 @@
+//! HTTP/1.1 and HTTP/2 connections, clear or over TLS, with their limits.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::limits;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use prometheus::IntGauge;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+
+use crate::body::{Body, empty};
+use crate::cores::Stop;
+use crate::mount::Mounts;
+
+/// Time for open requests to finish after a stop.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Pause when the process has no descriptors left: others must close first.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// Clear or TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Clear HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+/// The connection a request came on.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// The client.
+    pub peer: SocketAddr,
+    /// The address it reached.
+    pub local: SocketAddr,
+    /// Clear or TLS.
+    pub scheme: Scheme,
+}
+
+/// One listening socket and what answers on it.
+pub struct Server {
+    listener: TcpListener,
+    mounts: Arc<Mounts>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    connections: IntGauge,
+}
+
+impl Server {
+    /// Takes a bound socket; call it on the runtime that will serve.
+    ///
+    /// # Errors
+    /// The socket cannot be registered.
+    pub fn new(
+        listener: std::net::TcpListener,
+        mounts: Arc<Mounts>,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        connections: IntGauge,
+    ) -> std::io::Result<Self> {
+        Ok(Self { listener: TcpListener::from_std(listener)?, mounts, tls, connections })
+    }
+
+    /// Serves until stopped; then no new connections, open requests get ten seconds.
+    pub async fn serve(self, stop: Stop) {
+        let places = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS));
+        let graceful = Arc::new(GracefulShutdown::new());
+        let builder = Arc::new(builder());
+        let stopped = stop.stopped();
+        tokio::pin!(stopped);
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                break;
+            };
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = &mut stopped => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.spawn(stream, peer, place, &builder, &graceful),
+                Err(error) if error.raw_os_error().is_some_and(is_exhausted) => tokio::time::sleep(EXHAUSTED).await,
+                // The client has gone before it was accepted.
+                Err(_) => {}
+            }
+        }
+        if let Ok(graceful) = Arc::try_unwrap(graceful) {
+            let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: OwnedSemaphorePermit,
+        builder: &Arc<Builder<TokioExecutor>>,
+        graceful: &Arc<GracefulShutdown>,
+    ) {
+        let Ok(local) = stream.local_addr() else {
+            return;
+        };
+        // Responses are written whole: waiting to coalesce only delays them.
+        let _ = stream.set_nodelay(true);
+        let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
+        let connection = Connection { peer, local, scheme };
+        let (mounts, tls, builder) = (Arc::clone(&self.mounts), self.tls.clone(), Arc::clone(builder));
+        let watcher = graceful.watcher();
+        let open = Open::new(self.connections.clone());
+        tokio::spawn(async move {
+            let _held = (place, open);
+            let service = service_fn(move |request| answer(Arc::clone(&mounts), request, connection));
+            match tls {
+                None => {
+                    let served = builder.serve_connection(TokioIo::new(stream), service);
+                    let _ = watcher.watch(served.into_owned()).await;
+                }
+                Some(tls) => {
+                    let handshake = TlsAcceptor::from(tls).accept(stream);
+                    let Ok(Ok(stream)) = tokio::time::timeout(limits::TLS_HANDSHAKE_TIME, handshake).await else {
+                        return;
+                    };
+                    let served = builder.serve_connection(TokioIo::new(stream), service);
+                    let _ = watcher.watch(served.into_owned()).await;
+                }
+            }
+        });
+    }
+}
+
+async fn answer(
+    mounts: Arc<Mounts>,
+    request: Request<Incoming>,
+    connection: Connection,
+) -> Result<Response<Body>, std::convert::Infallible> {
+    let Some(handler) = mounts.find(request.uri().path()) else {
+        let mut response = Response::new(empty());
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        return Ok(response);
+    };
+    Ok(handler.serve(request, connection).await)
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HTTP_HEADER_TIME)
+        .max_headers(limits::HTTP_HEADERS)
+        .max_buf_size(limits::HTTP_HEADER_BYTES + (64 << 10));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits::HTTP2_STREAMS)
+        .max_header_list_size(u32::try_from(limits::HTTP_HEADER_BYTES).unwrap_or(u32::MAX))
+        .keep_alive_interval(limits::HTTP_HEADER_TIME)
+        .keep_alive_timeout(Duration::from_secs(10));
+    builder
+}
+
+/// EMFILE or ENFILE.
+fn is_exhausted(code: i32) -> bool {
+    matches!(code, 23 | 24)
+}
+
+/// Counts a connection while it lives.
+struct Open(IntGauge);
+
+impl Open {
+    fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,48 @@
+//! Which handler takes a request: a table of (host, path prefix).
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use crate::body::Body;
+use crate::http::Connection;
+
+/// A response on its way.
+pub type Reply = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+/// Answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request.
+    fn serve(&self, request: Request<Incoming>, connection: Connection) -> Reply;
+}
+
+/// A handler at a place.
+#[derive(Clone)]
+pub struct Mount {
+    /// Path prefix, such as `/.hither/`.
+    pub path: &'static str,
+    /// Who answers below it.
+    pub handler: Arc<dyn Handler>,
+}
+
+/// Handlers by path; the longest prefix that fits takes the request.
+#[derive(Clone)]
+pub struct Mounts {
+    mounts: Vec<Mount>,
+}
+
+impl Mounts {
+    /// Makes the table.
+    #[must_use]
+    pub fn new(mut mounts: Vec<Mount>) -> Self {
+        mounts.sort_by_key(|mount| std::cmp::Reverse(mount.path.len()));
+        Self { mounts }
+    }
+
+    /// Who answers a path.
+    pub(crate) fn find(&self, path: &str) -> Option<&Arc<dyn Handler>> {
+        self.mounts.iter().find(|mount| path.starts_with(mount.path)).map(|mount| &mount.handler)
+    }
+}

@@ -1,0 +1,70 @@
+//! A log file behind a bounded queue.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use prometheus::IntCounter;
+use serde::Serialize;
+
+/// Writes records as JSON lines. A full queue drops records and counts them: logging never delays
+/// an answer.
+#[derive(Clone, Debug)]
+pub struct Log {
+    queue: SyncSender<Vec<u8>>,
+    dropped: IntCounter,
+}
+
+/// Lines reach the disk at least this often.
+const FLUSH: Duration = Duration::from_secs(1);
+
+impl Log {
+    /// Opens a file to append to, and starts its writer.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or no thread be started.
+    pub fn open(path: &Path, lines: usize, dropped: IntCounter) -> std::io::Result<Self> {
+        let file = open(path)?;
+        let (queue, lines) = sync_channel(lines);
+        let path = path.to_owned();
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || write(&path, file, &lines))?;
+        Ok(Self { queue, dropped })
+    }
+
+    /// Hands a record to the writer.
+    pub fn add(&self, record: &impl Serialize) {
+        let Ok(mut line) = serde_json::to_vec(record) else {
+            return;
+        };
+        line.push(b'\n');
+        if self.queue.try_send(line).is_err() {
+            self.dropped.inc();
+        }
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// Writes until every handle is gone. A file that fails (disk full) is opened again with the next line.
+fn write(path: &PathBuf, file: File, lines: &Receiver<Vec<u8>>) {
+    let mut file = Some(BufWriter::new(file));
+    loop {
+        match lines.recv_timeout(FLUSH) {
+            Ok(line) => {
+                let out = file.take().or_else(|| open(path).ok().map(BufWriter::new));
+                file = out.and_then(|mut out| out.write_all(&line).is_ok().then_some(out));
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let flushed = file.as_mut().is_none_or(|out| out.flush().is_ok());
+                if !flushed {
+                    file = None;
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
