@@ -1,1 +1,9 @@
-//! stub
+//! The admin address of a node, or of a whole fleet on one machine: status, metrics, explanations.
+//!
+//! Reading is free on loopback; elsewhere it needs the token. Requests whose Host is a name other
+//! than `localhost` are refused, so that no web page can reach it by DNS rebinding.
+
+mod api;
+mod guard;
+
+pub use api::{Admin, Facts, Told};

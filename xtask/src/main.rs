@@ -1,1 +1,131 @@
-fn main() {}
+//! The project's chores: `cargo xtask CHORE`.
+//!
+//! Each chore is one file and says every command before it runs it. Exit codes are the program's:
+//! 0 done, 1 something is to be mended (a wrong argument too).
+
+mod docs;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use run::{Outcome, root};
+
+const HELP: &str = "\
+The project's chores.
+
+Usage: cargo xtask CHORE [ARGUMENTS]
+
+  setup [--yes]    installs what tests and the demo need beyond cargo: dig, curl, cargo-nextest;
+                   says what it will run and asks first; --yes: does not ask
+  test [ARGS...]   runs every test and doctest; ARGS go to `cargo nextest run` (`cargo test` without it)
+                   and leave the doctests out
+  tidy             checks what the compiler cannot: floors, purity, sizes, module cycles, habits, docs
+  docs [--check]   writes docs/config.md, docs/metrics.md and docs/schema/ from the code;
+                   --check: only says which of them are stale
+  bench [ARGS...]  runs the benchmarks; ARGS go to `cargo bench`
+  full [ARGS...]   everything before a release: fmt, clippy, tidy, and test with HITHER_FULL=1,
+                   with which tests take longer and look further
+
+Exit code: 0 done, 1 something is to be mended.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match chore(&arguments).and_then(|chore| do_chore(&chore)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("xtask: {problem}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Chore<'a> {
+    Help,
+    Setup(setup::Consent),
+    Test(Vec<&'a str>),
+    Tidy,
+    Docs(docs::Mode),
+    Bench(Vec<&'a str>),
+    Full(Vec<&'a str>),
+}
+
+fn chore<'a>(arguments: &[&'a str]) -> Result<Chore<'a>, String> {
+    let Some((name, rest)) = arguments.split_first() else {
+        return Err(format!("no chore named\n\n{HELP}"));
+    };
+    match (*name, rest) {
+        ("-h" | "--help" | "help", _) | (_, ["-h" | "--help"]) => Ok(Chore::Help),
+        ("setup", []) => Ok(Chore::Setup(setup::Consent::Ask)),
+        ("setup", ["--yes"]) => Ok(Chore::Setup(setup::Consent::Given)),
+        ("test", rest) => Ok(Chore::Test(rest.to_vec())),
+        ("tidy", []) => Ok(Chore::Tidy),
+        ("docs", []) => Ok(Chore::Docs(docs::Mode::Write)),
+        ("docs", ["--check"]) => Ok(Chore::Docs(docs::Mode::Check)),
+        ("bench", rest) => Ok(Chore::Bench(rest.to_vec())),
+        ("full", rest) => Ok(Chore::Full(rest.to_vec())),
+        ("setup" | "tidy" | "docs", rest) => {
+            Err(format!("`{name}` does not know `{}`; see `cargo xtask --help`", rest.join(" ")))
+        }
+        _ => Err(format!("no chore is called `{name}`\n\n{HELP}")),
+    }
+}
+
+fn do_chore(chore: &Chore<'_>) -> Outcome {
+    match chore {
+        Chore::Help => {
+            println!("{HELP}");
+            Ok(())
+        }
+        Chore::Setup(consent) => setup::setup(*consent),
+        Chore::Test(arguments) => test::test(arguments, test::Reach::Usual),
+        Chore::Tidy => tidy::tidy(root()),
+        Chore::Docs(mode) => docs::docs(root(), *mode),
+        Chore::Bench(arguments) => run::cargo(&[&["bench", "--workspace"], arguments.as_slice()].concat()),
+        Chore::Full(arguments) => full(arguments),
+    }
+}
+
+/// The quick checks first, so that a small mistake is known early.
+fn full(arguments: &[&str]) -> Outcome {
+    run::cargo(&["fmt", "--all", "--check"])?;
+    tidy::tidy(root())?;
+    run::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    test::test(arguments, test::Reach::Full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_name_a_chore_or_are_refused() {
+        let known = [
+            (&["--help"][..], Chore::Help),
+            (&["tidy", "--help"], Chore::Help),
+            (&["setup"], Chore::Setup(setup::Consent::Ask)),
+            (&["setup", "--yes"], Chore::Setup(setup::Consent::Given)),
+            (&["test", "-p", "edge"], Chore::Test(vec!["-p", "edge"])),
+            (&["docs"], Chore::Docs(docs::Mode::Write)),
+            (&["docs", "--check"], Chore::Docs(docs::Mode::Check)),
+            (&["tidy"], Chore::Tidy),
+            (&["full"], Chore::Full(vec![])),
+        ];
+        for (arguments, expected) in known {
+            assert_eq!(chore(arguments), Ok(expected), "{arguments:?}");
+        }
+        let refused = [
+            (&[][..], "no chore named"),
+            (&["tydi"], "called `tydi`"),
+            (&["docs", "--chek"], "does not know `--chek`"),
+        ];
+        for (arguments, said) in refused {
+            let problem = chore(arguments).unwrap_err();
+            assert!(problem.contains(said), "{arguments:?}: {problem}");
+        }
+    }
+}

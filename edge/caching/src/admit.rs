@@ -1,0 +1,72 @@
+//! What a request may have of the store (RFC 9111 §3, §4).
+
+use http::header::HeaderMap;
+use http::{Method, StatusCode};
+
+use crate::control::Directives;
+
+/// What a request may have of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Answered from the store, or fetched and judged.
+    Cache,
+    /// Answered from the store, else with 504 (RFC 9111 §5.2.1.7).
+    OnlyIfCached,
+    /// Forwarded; what comes back may still be judged, and may invalidate.
+    Pass(Bypass),
+    /// Answered with this status and forwarded nowhere.
+    Refuse(StatusCode),
+}
+
+/// Why a request does not look into the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bypass {
+    /// Its method is neither GET nor HEAD.
+    Method,
+}
+
+/// Decides what a request may have of the store.
+///
+/// Query, Cookie, Authorization, `no-store` and `no-cache` keep no request from it: the last would
+/// let any client drive the origin (RFC 9111 §5.2.1 leaves request directives to the cache's
+/// policy), the others matter when the response is judged.
+#[must_use]
+pub fn admit(method: &Method, headers: &HeaderMap) -> Admission {
+    match *method {
+        Method::GET | Method::HEAD if Directives::of(headers).only_if_cached => Admission::OnlyIfCached,
+        Method::GET | Method::HEAD => Admission::Cache,
+        // A proxy has no use for the first two here; the third is other caches' purge, which has a
+        // way of its own.
+        Method::CONNECT | Method::TRACE => Admission::Refuse(StatusCode::METHOD_NOT_ALLOWED),
+        _ if method.as_str() == "PURGE" => Admission::Refuse(StatusCode::METHOD_NOT_ALLOWED),
+        _ => Admission::Pass(Bypass::Method),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use http::header::CACHE_CONTROL;
+
+    #[test]
+    fn only_get_and_head_look_into_the_store() {
+        let refused = Admission::Refuse(StatusCode::METHOD_NOT_ALLOWED);
+        let table = [
+            ("GET", "", Admission::Cache),
+            ("HEAD", "no-store, no-cache, max-age=0", Admission::Cache),
+            ("GET", "foo, Only-If-Cached", Admission::OnlyIfCached),
+            ("POST", "only-if-cached", Admission::Pass(Bypass::Method)),
+            ("get", "", Admission::Pass(Bypass::Method)),
+            ("BREW", "", Admission::Pass(Bypass::Method)),
+            ("OPTIONS", "", Admission::Pass(Bypass::Method)),
+            ("TRACE", "", refused),
+            ("CONNECT", "", refused),
+            ("PURGE", "", refused),
+        ];
+        for (method, control, expected) in table {
+            let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(control))]);
+            assert_eq!(admit(&Method::from_bytes(method.as_bytes()).unwrap(), &headers), expected, "{method} {control}");
+        }
+    }
+}

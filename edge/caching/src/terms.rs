@@ -1,0 +1,98 @@
+//! The terms on which a stored response may be reused: everything reuse needs, worked out once.
+
+use std::time::Duration;
+
+use crate::control::{Directives, Reach};
+use crate::freshness::Lifetime;
+use crate::policy::Policy;
+use crate::time::Moment;
+
+/// The terms on which a stored response may be reused. Plain values: a store may write them to disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How long it is fresh (RFC 9111 §4.2.1).
+    pub lifetime: Duration,
+    /// How old it was when it came in (RFC 9111 §4.2.3).
+    pub initial_age: Duration,
+    /// When it came in: `response_time` (RFC 9111 §4.2.3).
+    pub received_at: Moment,
+    /// When it must be validated.
+    pub validation: Validation,
+    /// How long past freshness it is served while one fetch renews it (RFC 5861 §3).
+    pub grace: Duration,
+    /// How long past freshness it is served when no answer comes from the next hop.
+    pub on_unreachable: Duration,
+    /// How long past freshness it is served in place of a 5xx answer (RFC 5861 §4).
+    pub on_error: Duration,
+}
+
+/// When a stored response must be validated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validation {
+    /// Once it is stale.
+    WhenStale,
+    /// At every use: `no-cache` (RFC 9111 §5.2.2.4).
+    Always,
+}
+
+/// How long past freshness a response is served when its origin cannot be reached and has not said
+/// how long: a day, which outlasts most outages. RFC 9111 §4.2.4 allows it where the cache is
+/// "disconnected".
+const DEFAULT_ON_UNREACHABLE: Duration = Duration::from_hours(24);
+
+impl Terms {
+    pub(crate) fn new(
+        directives: &Directives,
+        lifetime: Lifetime,
+        initial_age: Duration,
+        received_at: Moment,
+        policy: &Policy,
+    ) -> Self {
+        let (validation, windows) = match lifetime {
+            // The site's word replaces the origin's, and forbids nothing.
+            Lifetime::Forced(_) => (Validation::WhenStale, Windows::default_of(policy)),
+            _ if directives.no_cache == Reach::Whole => (Validation::Always, Windows::NONE),
+            Lifetime::None => (Validation::WhenStale, Windows::NONE),
+            _ => (Validation::WhenStale, Windows::of(directives, policy)),
+        };
+        let Windows { grace, on_unreachable, on_error } = windows;
+        Self { lifetime: lifetime.duration(), initial_age, received_at, validation, grace, on_unreachable, on_error }
+    }
+
+    /// Makes it stale from now on, as a soft purge or a disagreeing HEAD does (RFC 9111 §4.3.5).
+    pub fn expire(&mut self, now: Moment) {
+        let age = self.initial_age.saturating_add(now.since(self.received_at));
+        self.lifetime = self.lifetime.min(age);
+    }
+}
+
+/// How long past freshness a response is served, by occasion.
+struct Windows {
+    grace: Duration,
+    on_unreachable: Duration,
+    on_error: Duration,
+}
+
+impl Windows {
+    const NONE: Self = Self { grace: Duration::ZERO, on_unreachable: Duration::ZERO, on_error: Duration::ZERO };
+
+    fn default_of(policy: &Policy) -> Self {
+        Self { grace: policy.grace, on_unreachable: DEFAULT_ON_UNREACHABLE, on_error: Duration::ZERO }
+    }
+
+    /// RFC 9111 §4.2.4: "A cache MUST NOT generate a stale response if it is prohibited by an
+    /// explicit in-protocol directive (e.g., by a no-cache response directive, a must-revalidate
+    /// response directive, or an applicable s-maxage or proxy-revalidate response directive". Beside
+    /// `s-maxage` an explicit permission is the more specific word.
+    fn of(directives: &Directives, policy: &Policy) -> Self {
+        if directives.must_revalidate || directives.proxy_revalidate {
+            return Self::NONE;
+        }
+        let default = if directives.s_maxage.is_some() { Self::NONE } else { Self::default_of(policy) };
+        Self {
+            grace: directives.stale_while_revalidate.unwrap_or(default.grace),
+            on_unreachable: directives.stale_if_error.unwrap_or(default.on_unreachable),
+            on_error: directives.stale_if_error.unwrap_or(default.on_error),
+        }
+    }
+}

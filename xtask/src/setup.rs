@@ -1,0 +1,238 @@
+//! What tests and the demo need beyond cargo.
+
+use std::io::{IsTerminal, Write};
+use std::process::Command;
+
+use crate::run::{self, Outcome};
+
+/// Whether the operator still has to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consent {
+    /// Ask on the terminal.
+    Ask,
+    /// `--yes`, or CI.
+    Given,
+}
+
+/// Installs what is missing, after naming each command.
+pub(crate) fn setup(consent: Consent) -> Outcome {
+    let missing = missing();
+    for tool in TOOLS {
+        let state = if missing.contains(tool) { "missing" } else { "there" };
+        println!("{:<14} {state}: {}", tool.name(), tool.purpose());
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let steps = plan(&missing, manager(), standing())?;
+    println!("To be run:");
+    for step in &steps {
+        println!("  {}", step.join(" "));
+    }
+    if consent == Consent::Ask && !agrees()? {
+        return Err("nothing was installed".into());
+    }
+    for step in &steps {
+        run::program(step)?;
+    }
+    Ok(())
+}
+
+/// The tools that are not there.
+pub(crate) fn missing() -> Vec<Tool> {
+    let is_there = |tool: &Tool| match tool {
+        Tool::Nextest => run::cargo_knows("nextest"),
+        Tool::Dig | Tool::Curl => run::is_on_path(tool.name()),
+    };
+    TOOLS.iter().copied().filter(|tool| !is_there(tool)).collect()
+}
+
+/// A program that cargo does not bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tool {
+    /// Asks name servers.
+    Dig,
+    /// Asks edges.
+    Curl,
+    /// Runs tests, each in a process of its own.
+    Nextest,
+}
+
+const TOOLS: &[Tool] = &[Tool::Dig, Tool::Curl, Tool::Nextest];
+
+impl Tool {
+    /// The name by which it is called.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Dig => "dig",
+            Self::Curl => "curl",
+            Self::Nextest => "cargo-nextest",
+        }
+    }
+
+    /// What is lost without it.
+    pub(crate) fn purpose(self) -> &'static str {
+        match self {
+            Self::Dig => "the tests that ask our name servers as an operator would",
+            Self::Curl => "the tests that ask our edges as an operator would",
+            Self::Nextest => "each test in a process of its own, with a time limit",
+        }
+    }
+}
+
+/// A package manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manager {
+    Apt,
+    Dnf,
+    Pacman,
+    Brew,
+}
+
+impl Manager {
+    const ALL: [Self; 4] = [Self::Apt, Self::Dnf, Self::Pacman, Self::Brew];
+
+    fn program(self) -> &'static str {
+        match self {
+            Self::Apt => "apt-get",
+            Self::Dnf => "dnf",
+            Self::Pacman => "pacman",
+            Self::Brew => "brew",
+        }
+    }
+
+    /// What goes before the packages' names.
+    fn install(self) -> &'static [&'static str] {
+        match self {
+            Self::Apt => {
+                &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends"]
+            }
+            Self::Dnf => &["dnf", "install", "-y"],
+            Self::Pacman => &["pacman", "-S", "--needed", "--noconfirm"],
+            Self::Brew => &["brew", "install"],
+        }
+    }
+
+    fn package(self, tool: Tool) -> Option<&'static str> {
+        match (tool, self) {
+            (Tool::Dig, Self::Apt) => Some("bind9-dnsutils"),
+            (Tool::Dig, Self::Dnf) => Some("bind-utils"),
+            (Tool::Dig, Self::Pacman | Self::Brew) => Some("bind"),
+            (Tool::Curl, _) => Some("curl"),
+            (Tool::Nextest, _) => None,
+        }
+    }
+}
+
+/// How we may install packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Root,
+    Sudo,
+    Neither,
+}
+
+type Step = Vec<&'static str>;
+
+/// The commands that install the tools, in order.
+fn plan(missing: &[Tool], manager: Option<Manager>, standing: Standing) -> Result<Vec<Step>, String> {
+    let mut steps = Vec::new();
+    let from_packages: Vec<Tool> = missing.iter().copied().filter(|tool| *tool != Tool::Nextest).collect();
+    if !from_packages.is_empty() {
+        let names = || from_packages.iter().map(|tool| tool.name()).collect::<Vec<_>>().join(" and ");
+        let Some(manager) = manager else {
+            return Err(format!("none of apt-get, dnf, pacman and brew is here; install {} by hand", names()));
+        };
+        let prefix: &[&str] = match (manager, standing) {
+            // Homebrew refuses to be run as root.
+            (Manager::Brew, _) | (_, Standing::Root) => &[],
+            (_, Standing::Sudo) => &["sudo"],
+            (_, Standing::Neither) => {
+                return Err(format!("{} can be installed by root only, and there is no sudo", names()));
+            }
+        };
+        if manager == Manager::Apt {
+            steps.push([prefix, &["apt-get", "update"]].concat());
+        }
+        let packages: Vec<&str> = from_packages.iter().filter_map(|tool| manager.package(*tool)).collect();
+        steps.push([prefix, manager.install(), &packages].concat());
+    }
+    if missing.contains(&Tool::Nextest) {
+        steps.push(vec!["cargo", "install", "cargo-nextest", "--locked"]);
+    }
+    Ok(steps)
+}
+
+fn manager() -> Option<Manager> {
+    Manager::ALL.into_iter().find(|manager| run::is_on_path(manager.program()))
+}
+
+fn standing() -> Standing {
+    let id = Command::new("id").arg("-u").output();
+    if id.is_ok_and(|output| output.stdout.trim_ascii() == b"0") {
+        Standing::Root
+    } else if run::is_on_path("sudo") {
+        Standing::Sudo
+    } else {
+        Standing::Neither
+    }
+}
+
+fn agrees() -> Result<bool, String> {
+    if !std::io::stdin().is_terminal() {
+        return Err("no terminal to ask on; `cargo xtask setup --yes` runs them without asking".into());
+    }
+    print!("Run them? [Y/n] ");
+    std::io::stdout().flush().map_err(|error| error.to_string())?;
+    let mut answer = String::new();
+    // Nothing read, not even a line's end, is a closed terminal: no consent.
+    let length = std::io::stdin().read_line(&mut answer).map_err(|error| error.to_string())?;
+    Ok(length > 0 && matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_fits_the_machine() {
+        use Manager::{Apt, Brew, Dnf, Pacman};
+        use Standing::{Neither, Root, Sudo};
+        type Row<'a> = (&'a [Tool], Option<Manager>, Standing, &'a [&'a str]);
+        let rows: [Row<'_>; 7] = [
+            (&[], None, Neither, &[]),
+            (&[Tool::Nextest], None, Neither, &["cargo install cargo-nextest --locked"]),
+            (
+                &[Tool::Dig, Tool::Curl],
+                Some(Apt),
+                Root,
+                &[
+                    "apt-get update",
+                    "env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends bind9-dnsutils curl",
+                ],
+            ),
+            (&[Tool::Dig], Some(Dnf), Sudo, &["sudo dnf install -y bind-utils"]),
+            (&[Tool::Dig], Some(Pacman), Root, &["pacman -S --needed --noconfirm bind"]),
+            (&[Tool::Curl], Some(Brew), Neither, &["brew install curl"]),
+            (
+                &[Tool::Curl, Tool::Nextest],
+                Some(Dnf),
+                Sudo,
+                &["sudo dnf install -y curl", "cargo install cargo-nextest --locked"],
+            ),
+        ];
+        for (missing, manager, standing, expected) in rows {
+            let steps: Vec<String> =
+                plan(missing, manager, standing).unwrap().iter().map(|step| step.join(" ")).collect();
+            assert_eq!(steps, expected, "{missing:?} {manager:?} {standing:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_installed_is_named() {
+        let by_hand = plan(&[Tool::Dig, Tool::Curl], None, Standing::Root).unwrap_err();
+        assert!(by_hand.ends_with("install dig and curl by hand"), "{by_hand}");
+        let no_root = plan(&[Tool::Curl], Some(Manager::Apt), Standing::Neither).unwrap_err();
+        assert!(no_root.starts_with("curl can be installed by root only"), "{no_root}");
+    }
+}

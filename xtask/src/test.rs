@@ -1,0 +1,93 @@
+//! Every test and doctest.
+
+use std::io::IsTerminal;
+
+use crate::run::{self, Outcome};
+use crate::setup::{self, Consent, Tool};
+
+/// How far the tests look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// What a change needs.
+    Usual,
+    /// What a release needs: `HITHER_FULL` is set, and tests take longer.
+    Full,
+}
+
+/// Runs the tests; `arguments` go to the test runner. A run with arguments is a narrowed one: it leaves
+/// the doctests out, since their runner would not understand them, and says so.
+pub(crate) fn test(arguments: &[&str], reach: Reach) -> Outcome {
+    let missing = setup::missing();
+    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
+    match remedy(&missing, is_ci, std::io::stdin().is_terminal()) {
+        Remedy::None => {}
+        Remedy::SetUp => setup::setup(Consent::Given)?,
+        Remedy::Offer => {
+            // A no is an answer: go on with what is there.
+            if let Err(problem) = setup::setup(Consent::Ask) {
+                eprintln!("xtask: {problem}");
+            }
+            name_skipped(&setup::missing());
+        }
+        Remedy::GoOn => name_skipped(&missing),
+    }
+    let environment: &[(&str, &str)] = match reach {
+        Reach::Usual => &[],
+        Reach::Full => &[("HITHER_FULL", "1")],
+    };
+    let runner: &[&str] = if run::cargo_knows("nextest") { &["nextest", "run"] } else { &["test", "--tests"] };
+    let names_packages = arguments.iter().any(|argument| argument.starts_with("-p") || *argument == "--package");
+    let scope: &[&str] = if names_packages { &[] } else { &["--workspace"] };
+    run::cargo_with(&[runner, scope, arguments].concat(), environment)?;
+    if arguments.is_empty() {
+        return run::cargo_with(&["test", "--workspace", "--doc"], environment);
+    }
+    eprintln!("SKIPPED: doctests, because of the arguments. All of them: cargo test --workspace --doc");
+    Ok(())
+}
+
+/// What to do about missing tools.
+#[derive(Debug, PartialEq, Eq)]
+enum Remedy {
+    None,
+    SetUp,
+    Offer,
+    GoOn,
+}
+
+fn remedy(missing: &[Tool], is_ci: bool, is_terminal: bool) -> Remedy {
+    if missing.is_empty() {
+        Remedy::None
+    } else if is_ci {
+        Remedy::SetUp
+    } else if is_terminal {
+        Remedy::Offer
+    } else {
+        Remedy::GoOn
+    }
+}
+
+fn name_skipped(missing: &[Tool]) {
+    for tool in missing {
+        eprintln!("WARNING: {} is missing. SKIPPED: {}. Mend: cargo xtask setup", tool.name(), tool.purpose());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ci_sets_up_a_person_is_asked_a_pipe_goes_on() {
+        let rows = [
+            (&[][..], true, true, Remedy::None),
+            (&[Tool::Dig], true, false, Remedy::SetUp),
+            (&[Tool::Dig], true, true, Remedy::SetUp),
+            (&[Tool::Dig], false, true, Remedy::Offer),
+            (&[Tool::Dig], false, false, Remedy::GoOn),
+        ];
+        for (missing, is_ci, is_terminal, expected) in rows {
+            assert_eq!(remedy(missing, is_ci, is_terminal), expected, "{missing:?} {is_ci} {is_terminal}");
+        }
+    }
+}
