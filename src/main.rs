@@ -1,1 +1,38 @@
-fn main() {}
+//! `hither`: a CDN in one program. Commands, signals, building and mounting the parts.
+
+mod cli;
+mod client;
+mod commands;
+mod demo;
+mod directory;
+mod exit;
+mod node;
+mod sample_origin;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::exit::Exit;
+
+fn main() -> std::process::ExitCode {
+    // One TLS provider in the whole program; an error says that it is set already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Operator.into() } else { Exit::Done.into() };
+        }
+    };
+    let dir = cli.dir;
+    let done = match cli.command {
+        Command::Up(args) => commands::up::run(args, dir),
+        Command::Run(args) => commands::run::run(args),
+        Command::Check(args) => commands::check::run(args, dir),
+        Command::Explain(args) => commands::explain::run(args, dir),
+        Command::Get(args) => commands::get::run(args, dir),
+        Command::Status(args) => commands::status::run(args, dir),
+        Command::SampleOrigin(args) => sample_origin::run(&args),
+    };
+    done.map_or_else(|failure| failure.tell(), |exit| exit).into()
+}

@@ -55,7 +55,9 @@ impl Handler for Admin {
                 "/metrics" => text(StatusCode::OK, facts.metrics().await),
                 "/status" => json(StatusCode::OK, &facts.status().await),
                 "/explain" => explain(facts.as_ref(), head.uri.query().unwrap_or_default()).await,
-                _ => text(StatusCode::NOT_FOUND, "known here: /status /metrics /explain?name=NAME&from=IP\n".to_owned()),
+                _ => {
+                    text(StatusCode::NOT_FOUND, "known here: /status /metrics /explain?name=NAME&from=IP\n".to_owned())
+                }
             }
         })
     }

@@ -45,7 +45,7 @@ pub struct Tls {
 }
 
 /// Where the content comes from.
-#[derive(Clone, Debug, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 pub struct Origin {
     /// `http://` or `https://` servers, tried in order.
     pub servers: Vec<OriginServer>,

@@ -44,12 +44,7 @@ impl View {
     ///
     /// # Errors
     /// Zones that cannot be served.
-    pub fn build(
-        config: &Config,
-        geography: &Geography,
-        regions: &[Region],
-        fitness: Arc<ArcSwap<Fitness>>,
-    ) -> Result<Self, Vec<Problem>> {
+    pub fn build(config: &Config, geography: &Geography, regions: &[Region]) -> Result<Self, Vec<Problem>> {
         let zones = Zones::build(config)?;
         let network = &config.network;
         let topology = Topology::of(network);
@@ -61,6 +56,7 @@ impl View {
         let routes = &config.routes.routes;
         let inputs = Inputs { topology: &topology, pops: &pops, geography, regions, home, routes, classes: &classes };
         let map = mapping::compile(&inputs);
+        let fitness = Fitness::all_up(topology.edges.len());
         let sites = ids
             .into_iter()
             .map(|id| RoutedSite { hash: mapping::site_hash(&id), class: classes.of(&id), id })
@@ -73,11 +69,24 @@ impl View {
             sites,
             pops,
             edges,
-            fitness,
+            fitness: Arc::new(ArcSwap::from_pointee(fitness)),
             ttl: seconds(network.dns.ttl),
             ttl_changing: seconds(network.dns.ttl_changing),
             answers: usize::from(network.dns.answers),
         })
+    }
+
+    /// Answers by this fitness, which numbers edges as the view's config does. Until then all are up.
+    #[must_use]
+    pub fn with_fitness(mut self, fitness: Arc<ArcSwap<Fitness>>) -> Self {
+        self.fitness = fitness;
+        self
+    }
+
+    /// Distinct units, and bytes of the lookup tables.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        (self.map.units(), self.map.bytes())
     }
 
     /// Answers one message; `None` is silence.

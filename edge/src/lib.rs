@@ -1,1 +1,30 @@
-//! stub
+//! The HTTP edge: requests in, responses out.
+//!
+//! ```text
+//! request -> site -> admit -> store -> reuse: fresh | grace | stale | nothing
+//!                                        │ (stale, nothing)
+//!                                      flight: one fetch for all who ask -> judge -> fill -> respond
+//! ```
+//!
+//! The rules are in `caching`; this crate awaits, stores and streams. [`Shared`] is what all cores
+//! share; [`mounts`] makes what answers on one core.
+
+mod clock;
+mod counted;
+mod edge;
+mod fetching;
+mod filling;
+mod flight;
+mod health;
+mod memory;
+mod object;
+mod outgoing;
+mod respond;
+mod shared;
+mod sites;
+mod store;
+
+pub use edge::mounts;
+pub use memory::default_memory;
+pub use shared::Shared;
+pub use sites::Sites;

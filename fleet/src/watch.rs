@@ -25,8 +25,7 @@ const WAITING: usize = 10_000;
 /// Watches the edges of a config; a reload replaces it, keeping what it has learned.
 #[derive(Debug)]
 pub struct Watch {
-    /// Read by every answer.
-    pub fitness: Arc<ArcSwap<Fitness>>,
+    fitness: Arc<ArcSwap<Fitness>>,
     states: Arc<Mutex<BTreeMap<NodeId, EdgeState>>>,
     known: Arc<Mutex<Known>>,
     tasks: JoinSet<()>,
@@ -86,9 +85,11 @@ impl Watch {
         }
     }
 
-    /// Probes the edges of this config instead of those before.
-    pub fn follow(&mut self, config: &Config) {
+    /// Probes the edges of this config instead of those before. The fitness returned numbers its
+    /// edges as this config does; the one before is no longer written.
+    pub fn follow(&mut self, config: &Config) -> Arc<ArcSwap<Fitness>> {
         self.tasks = JoinSet::new();
+        self.fitness = Arc::default();
         let (sender, receiver) = channel(WAITING);
         let judge = Judge::new(self, config);
         judge.publish();
@@ -103,19 +104,13 @@ impl Watch {
                 Asking { target, interval, limit: config.network.health.timeout, key: config.fleet_key.clone() };
             self.tasks.spawn(asking.run(delay, sender.clone()));
         }
+        Arc::clone(&self.fitness)
     }
 
     /// Every edge as it is seen now.
     #[must_use]
     pub fn states(&self) -> BTreeMap<NodeId, EdgeState> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// A handle for reading [`Watch::states`] elsewhere.
-    #[must_use]
-    pub fn reader(&self) -> impl Fn() -> BTreeMap<NodeId, EdgeState> + Send + Sync + 'static {
-        let states = Arc::clone(&self.states);
-        move || states.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -92,7 +92,9 @@ impl FetchError {
                 found = match io.kind() {
                     ErrorKind::ConnectionRefused => Self::ConnectionRefused,
                     ErrorKind::TimedOut => Self::ConnectionTimeout,
-                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => Self::ConnectionTerminated,
+                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => {
+                        Self::ConnectionTerminated
+                    }
                     ErrorKind::ConnectionAborted => Self::ConnectionTerminated,
                     _ => found,
                 };

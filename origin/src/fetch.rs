@@ -53,7 +53,9 @@ impl Fetcher {
         let tls = HttpsConnectorBuilder::new().with_provider_and_webpki_roots(provider)?.https_or_http();
         let name = origin.host.as_ref().and_then(|host| ServerName::try_from(host.to_string()).ok());
         let connector = match name {
-            Some(name) => tls.with_server_name_resolver(FixedServerNameResolver::new(name)).enable_http1().wrap_connector(tcp),
+            Some(name) => {
+                tls.with_server_name_resolver(FixedServerNameResolver::new(name)).enable_http1().wrap_connector(tcp)
+            }
             None => tls.enable_http1().wrap_connector(tcp),
         };
         let client = Client::builder(TokioExecutor::new())
@@ -110,7 +112,8 @@ impl Fetcher {
             request.headers_mut().insert(header::HOST, host.clone());
         }
         let answered = tokio::time::timeout(first_byte(), self.client.request(request)).await;
-        let response = answered.map_err(|_| FetchError::HttpResponseTimeout)?.map_err(|error: Error| FetchError::of(&error))?;
+        let response =
+            answered.map_err(|_| FetchError::HttpResponseTimeout)?.map_err(|error: Error| FetchError::of(&error))?;
         Ok(response.map(|body| FetchBody::new(body, limits::ORIGIN_BETWEEN_BYTES)))
     }
 }

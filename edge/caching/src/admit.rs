@@ -28,8 +28,8 @@ pub enum Bypass {
 /// Decides what a request may have of the store.
 ///
 /// Query, Cookie, Authorization, `no-store` and `no-cache` keep no request from it: the last would
-/// let any client drive the origin (RFC 9111 §5.2.1 leaves request directives to the cache's
-/// policy), the others matter when the response is judged.
+/// let any client drive the origin, and RFC 9111 §5.2.1 says of request directives that they "are
+/// advisory; caches MAY implement them"; the others matter when the response is judged.
 #[must_use]
 pub fn admit(method: &Method, headers: &HeaderMap) -> Admission {
     match *method {
@@ -66,7 +66,11 @@ mod tests {
         ];
         for (method, control, expected) in table {
             let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(control))]);
-            assert_eq!(admit(&Method::from_bytes(method.as_bytes()).unwrap(), &headers), expected, "{method} {control}");
+            assert_eq!(
+                admit(&Method::from_bytes(method.as_bytes()).unwrap(), &headers),
+                expected,
+                "{method} {control}"
+            );
         }
     }
 }

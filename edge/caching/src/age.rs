@@ -18,7 +18,7 @@ pub fn age(terms: &Terms, now: Moment) -> Duration {
 
 /// Writes the one Age line of a response from the store.
 ///
-/// RFC 9111 §5.1: "When a stored response is used to satisfy a request without validation, a cache
+/// RFC 9111 §4: "When a stored response is used to satisfy a request without validation, a cache
 /// MUST generate an Age header field, replacing any present in the response with a value equal to
 /// the stored response's current_age".
 pub fn set_age(headers: &mut HeaderMap, terms: &Terms, now: Moment) {
@@ -35,8 +35,8 @@ pub(crate) fn initial_age(headers: &HeaderMap, asked_at: Moment, received_at: Mo
     apparent_age.max(corrected_age_value)
 }
 
-/// RFC 9111 §5.1: of several members or lines a recipient "SHOULD use the first"; an invalid one
-/// "SHOULD be ignored".
+/// RFC 9111 §5.1: a cache "SHOULD use the first member of the field value, discarding subsequent
+/// ones"; if that is invalid, "a cache SHOULD ignore the field".
 fn age_value(headers: &HeaderMap) -> Duration {
     let line = headers.get(AGE).map(HeaderValue::as_bytes).unwrap_or_default();
     let first = line.split(|byte| *byte == b',').next().unwrap_or_default();

@@ -7,8 +7,8 @@ use http::header::{CACHE_CONTROL, HeaderMap};
 
 use crate::field;
 
-/// What a message's directives say. Unknown directives are ignored: RFC 9111 §5.2, "A cache MUST
-/// ignore unrecognized cache directives".
+/// What a message's directives say. Unknown directives are ignored: RFC 9111 §5.2.3, "A cache
+/// MUST ignore unrecognized cache directives."
 ///
 /// A lifetime that is given but malformed is zero: RFC 9111 §4.2.1 encourages caches "to consider
 /// responses that have invalid freshness information … to be stale".
@@ -72,7 +72,7 @@ impl Directives {
         let mut parts = member.splitn(2, |byte| *byte == b'=');
         let written = parts.next().unwrap_or_default();
         let argument = parts.next();
-        // "RFC 9111 §5.2: "Cache directives are identified by a token, to be compared case-insensitively".
+        // RFC 9111 §5.2: "Cache directives are identified by a token, to be compared case-insensitively".
         let name = field::trim(written).to_ascii_lowercase();
         // RFC 9111 §5.2 allows no space around the equals sign: the directive is there, its argument
         // is not.
@@ -119,7 +119,7 @@ impl Reach {
     }
 }
 
-/// RFC 9111 §5.2: an argument may "use both token and quoted-string forms".
+/// RFC 9111 §5.2: an argument "can use both token and quoted-string syntax".
 fn reach(argument: Option<&[u8]>) -> Reach {
     let Some(argument) = argument else {
         return Reach::Whole;
@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn private_and_no_cache_reach_as_far_as_they_say() {
-        let fields = |names: &[&'static str]| Reach::Fields(names.iter().map(|name| HeaderName::from_static(name)).collect());
+        let fields =
+            |names: &[&'static str]| Reach::Fields(names.iter().map(|name| HeaderName::from_static(name)).collect());
         let table = [
             ("foo", Reach::Nothing),
             ("private", Reach::Whole),

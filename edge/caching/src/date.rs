@@ -9,8 +9,9 @@ use crate::time::Moment;
 /// Reads one of the three forms of an HTTP date (RFC 9110 §5.6.7). `now` settles the century of a
 /// two-digit year.
 ///
-/// Names and `GMT` may have any case and the weekday need not fit the date, since origins get both
-/// wrong; any other departure from the three forms is no date.
+/// RFC 9111 §4.2: "a cache recipient SHOULD match the field value case-insensitively" and "SHOULD
+/// consider a date with a zone abbreviation other than "GMT" to be invalid". The weekday need not fit
+/// the date, since origins get it wrong; any other departure from the three forms is no date.
 #[must_use]
 pub fn read_date(value: &[u8], now: Moment) -> Option<Moment> {
     let text = std::str::from_utf8(value).ok()?;

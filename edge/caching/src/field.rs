@@ -145,8 +145,14 @@ mod tests {
 
     #[test]
     fn numbers_are_digits_and_saturate() {
-        let table: [(&str, Option<u64>); 6] =
-            [("007", Some(7)), ("99999999999999999999999", Some(u64::MAX)), ("", None), ("-1", None), ("1.0", None), ("+1", None)];
+        let table: [(&str, Option<u64>); 6] = [
+            ("007", Some(7)),
+            ("99999999999999999999999", Some(u64::MAX)),
+            ("", None),
+            ("-1", None),
+            ("1.0", None),
+            ("+1", None),
+        ];
         for (text, expected) in table {
             assert_eq!(number(text.as_bytes()), expected, "{text}");
         }

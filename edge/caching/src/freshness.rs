@@ -75,8 +75,8 @@ pub(crate) fn lifetime(
     Lifetime::None
 }
 
-/// RFC 9110 §15.1: "Responses with status codes that are defined as heuristically cacheable"; 206 is
-/// one too, but its parts are judged apart.
+/// The statuses that RFC 9110 §15.1 names as heuristically cacheable; 206 is one too, but stands here
+/// for the 200 it is a part of.
 pub(crate) fn is_heuristically_cacheable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }

@@ -64,6 +64,16 @@ impl CacheKey {
         Self { hash: xxh3_128(text.as_bytes()), text: text.into(), uri_at, path_at, scheme }
     }
 
+    /// Reads the text of a key back.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (site, uri) = text.split_once(' ')?;
+        let (scheme, rest) = uri.split_once("://")?;
+        let scheme = [Scheme::Http, Scheme::Https].into_iter().find(|known| known.as_str() == scheme)?;
+        let (host, path_and_query) = rest.split_at(rest.find('/')?);
+        Some(Self::new(site, scheme, host, path_and_query)).filter(|key| key.as_str() == text)
+    }
+
     /// The hash of the text, the same on every node.
     #[must_use]
     pub fn hash(&self) -> u128 {
@@ -136,6 +146,11 @@ mod tests {
         assert_eq!(key.as_str(), "shop https://www.shop.example/a/B?q=1&q=2");
         assert_eq!((key.site(), key.host()), ("shop", "www.shop.example"));
         assert_eq!((key.path_and_query(), key.uri()), ("/a/B?q=1&q=2", "https://www.shop.example/a/B?q=1&q=2"));
+        assert_eq!(CacheKey::parse(key.as_str()).as_ref(), Some(&key));
+        for text in ["", "shop", "shop /", "shop ftp://h/", "shop https://H/", "shop https://h:443/", "shop https://h"]
+        {
+            assert_eq!(CacheKey::parse(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,1 +1,65 @@
-//! stub
+//! The rules of an HTTP shared cache. Pure: no clock, no socket, no file, no randomness.
+//!
+//! ```text
+//! request ── admit ──> Cache | Pass ──> Selector::matches ──> reuse(terms, now)
+//!                                                               │
+//!     ┌── Fresh, Grace: evaluate (304?), plan (206?), set_age <─┤
+//!     │                                                         │ Stale, Validate, nothing stored
+//! response <── append_status <── merge <── conclude <── add_validators ── fetch
+//!                                  └──────> judge ──> Store(terms) | Not(why), Shared | Alone
+//! ```
+//!
+//! Every decision is a function of its arguments that returns an enum; none of them remembers
+//! anything. Each file names the sections of the standards it obeys.
+
+mod admit;
+mod age;
+mod condition;
+mod content_range;
+mod control;
+mod date;
+mod encoding;
+mod field;
+mod forward;
+mod freshness;
+mod head;
+mod invalidate;
+mod key;
+mod language;
+mod policy;
+mod quality;
+mod range;
+mod reference;
+mod reuse;
+mod status;
+mod store;
+mod targeted;
+mod terms;
+mod time;
+mod understood;
+mod validate;
+mod validator;
+mod vary;
+
+pub use admit::{Admission, Bypass, admit};
+pub use age::{age, set_age};
+pub use condition::{Condition, evaluate, not_modified};
+pub use content_range::ContentRange;
+pub use control::{Directives, Reach};
+pub use date::{ensure_date, read_date, write_date};
+pub use encoding::normalise_encoding;
+pub use forward::{CDN_LOOP, Passage, add_cdn_loop, add_via, forward, hops, remove_hop_by_hop};
+pub use head::{HeadWord, compare_head};
+pub use invalidate::invalidated;
+pub use key::{CacheKey, Scheme};
+pub use policy::{Policy, SetCookiePolicy};
+pub use range::{Part, Plan, plan, set_part, unsatisfiable};
+pub use reuse::{Fallback, Reuse, may_hide, reuse, ttl};
+pub use status::{CACHE_STATUS, CacheStatus, ForwardReason, Handled, append_status};
+pub use store::{ALONE_FOR, Asked, Judgement, Keep, Payload, Received, Sharing, Verdict, Why, judge};
+pub use targeted::{CDN_CACHE_CONTROL, HITHER_CDN_CACHE_CONTROL, Voice, directives};
+pub use terms::{Terms, Validation};
+pub use time::Moment;
+pub use validate::{Conclusion, add_validators, conclude, merge, remove_conditions};
+pub use validator::{Validators, is_same_representation};
+pub use vary::{MOST_VARIANTS, Selector, Variant, Vary, choose};

@@ -25,9 +25,9 @@ pub const HITHER_CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("hither
 
 /// The directives a response is to be stored and reused by.
 ///
-/// RFC 9213 §2.2: a cache "MUST select the first (in target list order) field with a valid,
-/// non-empty value, and use its value to determine the caching policy for the response, and MUST
-/// ignore the Cache-Control and Expires header fields in that response".
+/// RFC 9213 §2.2: a cache "MUST select the first … field with a valid, non-empty value and use its
+/// value to determine the caching policy for the response", and "MUST ignore the Cache-Control and
+/// Expires header fields in that response".
 #[must_use]
 pub fn directives(response: &HeaderMap) -> (Directives, Voice) {
     for target in [&HITHER_CDN_CACHE_CONTROL, &CDN_CACHE_CONTROL] {
@@ -40,9 +40,9 @@ pub fn directives(response: &HeaderMap) -> (Directives, Voice) {
 
 /// RFC 9213 §2.1: "If a targeted field in a given response is empty, or a parsing error is
 /// encountered, that field MUST be ignored by the cache (i.e., it behaves as if the field were not
-/// present)".
+/// present …)."
 fn read(headers: &HeaderMap, target: &HeaderName) -> Option<Directives> {
-    // RFC 9651 §4.2: the lines are "combined … into one with a comma-separated string".
+    // RFC 9651 §4.2: all lines are one value, joined by commas.
     let lines: Vec<&[u8]> = headers.get_all(target).into_iter().map(http::HeaderValue::as_bytes).collect();
     let dictionary: Dictionary = Parser::new(&lines.join(b", ".as_slice())).parse().ok()?;
     if dictionary.is_empty() {
@@ -72,8 +72,8 @@ fn item<'a>(dictionary: &'a Dictionary, name: &str) -> Option<&'a BareItem> {
     }
 }
 
-/// RFC 9213 §2.1: delta-seconds are an Integer; a directive of another type is ignored. Negative
-/// ones are zero, as in Cache-Control.
+/// RFC 9213 §2.1: delta-seconds are an Integer, and "Implementations SHOULD NOT consume values that
+/// violate these inferred constraints". Negative ones are zero, as in Cache-Control.
 fn seconds(dictionary: &Dictionary, name: &str) -> Option<Duration> {
     let BareItem::Integer(seconds) = item(dictionary, name)? else {
         return None;
@@ -82,8 +82,8 @@ fn seconds(dictionary: &Dictionary, name: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(MOST_SECONDS)))
 }
 
-/// A directive without argument is Boolean true. What is neither that nor a list of field names
-/// counts as the whole too: it was meant to restrict.
+/// RFC 9213 §2.1: a directive without argument is Boolean true. What is neither that nor a list of
+/// field names counts as the whole too, against the same section: it was meant to restrict.
 fn reach(dictionary: &Dictionary, name: &str) -> Reach {
     match (dictionary.get(name), item(dictionary, name)) {
         (None, _) | (_, Some(BareItem::Boolean(false))) => Reach::Nothing,

@@ -82,8 +82,10 @@ impl Windows {
 
     /// RFC 9111 §4.2.4: "A cache MUST NOT generate a stale response if it is prohibited by an
     /// explicit in-protocol directive (e.g., by a no-cache response directive, a must-revalidate
-    /// response directive, or an applicable s-maxage or proxy-revalidate response directive". Beside
-    /// `s-maxage` an explicit permission is the more specific word.
+    /// response directive, or an applicable s-maxage or proxy-revalidate response directive".
+    ///
+    /// Departs from §5.2.2.10 in that an explicit permission (RFC 5861) beside `s-maxage` counts:
+    /// origins that write both mean it, and it says more than `s-maxage` implies.
     fn of(directives: &Directives, policy: &Policy) -> Self {
         if directives.must_revalidate || directives.proxy_revalidate {
             return Self::NONE;
@@ -93,6 +95,48 @@ impl Windows {
             grace: directives.stale_while_revalidate.unwrap_or(default.grace),
             on_unreachable: directives.stale_if_error.unwrap_or(default.on_unreachable),
             on_error: directives.stale_if_error.unwrap_or(default.on_error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
+
+    const EXPLICIT: Lifetime = Lifetime::Explicit(Duration::from_secs(100));
+    const FORCED: Lifetime = Lifetime::Forced(Duration::from_secs(100));
+    const DAY: u64 = 86_400;
+
+    #[test]
+    fn stale_use_ends_where_a_directive_forbids_it() {
+        // Cache-Control, lifetime; grace, when unreachable, in place of an error; the site's grace is 7.
+        let table = [
+            ("", EXPLICIT, (7, DAY, 0)),
+            ("stale-while-revalidate=60", EXPLICIT, (60, DAY, 0)),
+            ("stale-while-revalidate=0", EXPLICIT, (0, DAY, 0)),
+            ("stale-if-error=60", EXPLICIT, (7, 60, 60)),
+            ("stale-if-error=0", EXPLICIT, (7, 0, 0)),
+            ("stale-if-error=x", EXPLICIT, (7, 0, 0)),
+            ("s-maxage=1", EXPLICIT, (0, 0, 0)),
+            ("s-maxage=1, stale-while-revalidate=60", EXPLICIT, (60, 0, 0)),
+            ("s-maxage=1, stale-if-error=60", EXPLICIT, (0, 60, 60)),
+            ("must-revalidate, stale-while-revalidate=60, stale-if-error=60", EXPLICIT, (0, 0, 0)),
+            ("proxy-revalidate, stale-while-revalidate=60, stale-if-error=60", EXPLICIT, (0, 0, 0)),
+            ("no-cache, stale-while-revalidate=60, stale-if-error=60", EXPLICIT, (0, 0, 0)),
+            ("no-cache=\"a\", stale-while-revalidate=60", EXPLICIT, (60, DAY, 0)),
+            ("stale-while-revalidate=60, stale-if-error=60", Lifetime::None, (0, 0, 0)),
+            ("no-cache, must-revalidate, s-maxage=1", FORCED, (7, DAY, 0)),
+        ];
+        let policy = Policy { grace: Duration::from_secs(7), ..Policy::default() };
+        for (control, lifetime, expected) in table {
+            let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(control))]);
+            let directives = Directives::of(&headers);
+            let terms = Terms::new(&directives, lifetime, Duration::ZERO, Moment::default(), &policy);
+            let found = (terms.grace.as_secs(), terms.on_unreachable.as_secs(), terms.on_error.as_secs());
+            assert_eq!(found, expected, "{control} {lifetime:?}");
+            let always = control.starts_with("no-cache,") && lifetime == EXPLICIT;
+            assert_eq!(terms.validation == Validation::Always, always, "{control}");
         }
     }
 }

@@ -1,0 +1,181 @@
+//! What an intermediary removes from a message and adds to it (RFC 9110 §7.6, RFC 8586).
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::{Version, header};
+
+use crate::field;
+
+/// The loop guard of CDNs (RFC 8586).
+pub const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+
+/// What of the connection's own fields the next connection takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// Nothing.
+    Plain,
+    /// Trailers, from HTTP/2 or 3 to the same: `TE: trailers` and Trailer stay, as gRPC needs.
+    Trailers,
+    /// An upgrade that the site lets through: Upgrade stays, with its connection option.
+    Upgrade,
+}
+
+/// Removes from a request or response what belongs to one connection.
+///
+/// RFC 9110 §7.6.1: "Intermediaries MUST parse a received Connection header field before a message is
+/// forwarded and, for each connection-option in this field, remove any header or trailer field(s)
+/// from the message with the same name as the connection-option, and then remove the Connection
+/// header field itself". A sender that nominates a field meant for every recipient is not obeyed.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let nominated = field::members(headers, &CONNECTION).filter_map(|name| HeaderName::from_bytes(name).ok());
+    let nominated: Vec<HeaderName> = nominated.filter(|name| !END_TO_END.contains(name)).collect();
+    for name in nominated.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// As `remove_hop_by_hop`, but keeps what the next connection takes over.
+pub fn forward(headers: &mut HeaderMap, passage: Passage) {
+    let trailers = field::members(headers, &TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+    let announced = headers.get(TRAILER).cloned();
+    let upgrade = headers.get(UPGRADE).cloned();
+    remove_hop_by_hop(headers);
+    match passage {
+        Passage::Plain => {}
+        Passage::Trailers => {
+            if trailers {
+                headers.insert(TE, HeaderValue::from_static("trailers"));
+            }
+            if let Some(announced) = announced {
+                headers.insert(TRAILER, announced);
+            }
+        }
+        Passage::Upgrade => {
+            if let Some(upgrade) = upgrade {
+                headers.insert(UPGRADE, upgrade);
+                // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option".
+                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            }
+        }
+    }
+}
+
+/// Adds our member to Via: the version the message came in by, and the name we go by.
+///
+/// RFC 9110 §7.6.3: "A proxy MUST send an appropriate Via header field … in each message that it
+/// forwards."
+pub fn add_via(headers: &mut HeaderMap, version: Version, pseudonym: &str) {
+    let version = match version {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => "1.1",
+    };
+    if let Ok(value) = HeaderValue::try_from(format!("{version} {pseudonym}")) {
+        headers.append(VIA, value);
+    }
+}
+
+/// Adds our id to a request's CDN-Loop: RFC 8586 §2, "Conforming Content Delivery Networks SHOULD add
+/// a cdn-info to this header field in all requests they generate or forward".
+pub fn add_cdn_loop(request: &mut HeaderMap, id: &HeaderValue) {
+    request.append(CDN_LOOP, id.clone());
+}
+
+/// How often a request has already passed us, by its CDN-Loop (RFC 8586 §2). Ids compare without
+/// regard to case, and parameters do not count: `id` has none.
+#[must_use]
+pub fn hops(request: &HeaderMap, id: &HeaderValue) -> usize {
+    let is_ours = |member: &&[u8]| {
+        let name = member.split(|byte| *byte == b';').next().unwrap_or_default();
+        field::trim(name).eq_ignore_ascii_case(id.as_bytes())
+    };
+    field::members(request, &CDN_LOOP).filter(is_ours).count()
+}
+
+/// Fields that belong to one connection, nominated or not (RFC 9110 §7.6.1; the proxy's credentials
+/// are for us alone, §11.7).
+const HOP_BY_HOP: [HeaderName; 10] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-authentication-info"),
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// RFC 9110 §7.6.1: "A sender MUST NOT send a connection option corresponding to a field that is
+/// intended for all recipients of the content", nor may one disarm framing, routing or the guards
+/// against loops.
+const END_TO_END: [HeaderName; 5] = [HOST, CONTENT_LENGTH, VIA, CDN_LOOP, header::CACHE_CONTROL];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    const MESSAGE: [(&str, &str); 17] = [
+        ("connection", "X-One, close"),
+        ("connection", ", x-two,, host, Cache-Control, upgrade"),
+        ("x-one", "1"),
+        ("x-one", "2"),
+        ("x-two", "1"),
+        ("host", "h"),
+        ("cache-control", "no-store"),
+        ("keep-alive", "timeout=5"),
+        ("proxy-connection", "close"),
+        ("proxy-authenticate", "Basic"),
+        ("proxy-authentication-info", "x"),
+        ("proxy-authorization", "Basic x"),
+        ("te", "gzip, Trailers"),
+        ("trailer", "x-sum"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "websocket"),
+        ("x-end", "1"),
+    ];
+
+    #[test]
+    fn nothing_of_one_connection_reaches_the_next_but_what_may_pass() {
+        let kept = [("host", "h"), ("cache-control", "no-store"), ("x-end", "1")];
+        let table: [(Passage, &[(&str, &str)]); 3] = [
+            (Passage::Plain, &[]),
+            (Passage::Trailers, &[("te", "trailers"), ("trailer", "x-sum")]),
+            (Passage::Upgrade, &[("upgrade", "websocket"), ("connection", "upgrade")]),
+        ];
+        for (passage, more) in table {
+            let mut message = headers(&MESSAGE);
+            forward(&mut message, passage);
+            let mut expected = headers(&kept);
+            expected.extend(headers(more));
+            assert_eq!(message, expected, "{passage:?}");
+        }
+    }
+
+    #[test]
+    fn via_and_cdn_loop_are_lines_of_our_own() {
+        let mut message = headers(&[("via", "1.0 other"), ("cdn-loop", "other.example;a=\"b, hither\"")]);
+        add_via(&mut message, Version::HTTP_11, "hither");
+        add_via(&mut message, Version::HTTP_2, "hither");
+        let id = HeaderValue::from_static("hither-1");
+        assert_eq!(hops(&message, &id), 0);
+        add_cdn_loop(&mut message, &id);
+        message.append(CDN_LOOP, HeaderValue::from_static("x, HITHER-1 ; v=2"));
+        assert_eq!(hops(&message, &id), 2);
+        let via: Vec<_> = message.get_all(VIA).into_iter().collect();
+        assert_eq!(via, ["1.0 other", "1.1 hither", "2 hither"]);
+    }
+}

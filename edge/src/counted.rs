@@ -1,0 +1,122 @@
+//! A response's body, counted; its request is logged when the last byte has gone, or was cut off.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use listen::BoxError;
+use pin_project_lite::pin_project;
+use telemetry::RequestRecord;
+
+use crate::edge::Ask;
+use crate::shared::Shared;
+use crate::sites::Answered;
+
+pin_project! {
+    /// Counts what passes.
+    pub(crate) struct Counted {
+        #[pin]
+        inner: listen::Body,
+        tally: Tally,
+    }
+}
+
+/// What is known of a request once it is answered.
+pub(crate) struct Tally {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) ask: Ask,
+    pub(crate) status: u16,
+    pub(crate) answered: Answered,
+    pub(crate) started: Instant,
+    sent: u64,
+    complete: bool,
+}
+
+impl Tally {
+    pub(crate) fn new(shared: Arc<Shared>, ask: Ask, status: u16, answered: Answered, started: Instant) -> Self {
+        if let Some(counters) = ask.site.counters.get() {
+            counters.count(answered);
+        }
+        shared.requests.fetch_add(1, Ordering::Relaxed);
+        if matches!(answered, Answered::Hit | Answered::Stale) {
+            shared.hits.fetch_add(1, Ordering::Relaxed);
+        }
+        Self { shared, ask, status, answered, started, sent: 0, complete: false }
+    }
+}
+
+impl Counted {
+    pub(crate) fn new(inner: listen::Body, mut tally: Tally) -> Self {
+        tally.complete = inner.is_end_stream();
+        Self { inner, tally }
+    }
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        let polled = this.inner.poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                this.tally.sent += u64::try_from(bytes).unwrap_or(0);
+            }
+            Poll::Ready(None) => this.tally.complete = true,
+            _ => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        let took = self.started.elapsed();
+        self.shared.bytes.fetch_add(self.sent, Ordering::Relaxed);
+        if let Some(counters) = self.ask.site.counters.get() {
+            counters.bytes.inc_by(self.sent);
+        }
+        self.shared.metrics.request_seconds.observe(took.as_secs_f64());
+        let Some((log, clients)) = &self.shared.log else {
+            return;
+        };
+        let length = self.ask.expected.get().copied();
+        log.add(&RequestRecord {
+            time_ms: u64::try_from(self.ask.now.millis()).unwrap_or(0),
+            site: self.ask.site.id.as_str(),
+            client: clients.show(self.ask.peer),
+            method: self.ask.method.as_str(),
+            host: &self.ask.host,
+            target: &self.ask.target,
+            version: version(self.ask.version),
+            status: self.status,
+            bytes: self.sent,
+            duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            cache: self.answered.name(),
+            complete: self.complete || length == Some(self.sent),
+        });
+    }
+}
+
+fn version(version: http::Version) -> &'static str {
+    match version {
+        http::Version::HTTP_10 => "1.0",
+        http::Version::HTTP_2 => "2",
+        http::Version::HTTP_3 => "3",
+        _ => "1.1",
+    }
+}

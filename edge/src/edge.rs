@@ -1,0 +1,369 @@
+//! One request, from the client's to the answer: the driver.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use caching::{
+    Admission, CacheKey, Fallback, ForwardReason, Handled, Moment, Reuse, Variant, admit, hops, invalidated,
+    normalise_encoding, reuse,
+};
+use config::{Origin, SiteId};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use listen::{Body, BoxError, Connection, Handler, Mount, Reply};
+use origin::{FetchError, Fetcher, RequestBody};
+use tokio::sync::oneshot;
+
+use crate::counted::{Counted, Tally};
+use crate::fetching::{Errand, Landed};
+use crate::flight::{FlightKey, Landing, Part, landed};
+use crate::health::Health;
+use crate::object::Object;
+use crate::outgoing::{Load, compose, compose_for_store};
+use crate::respond::{Written, failed, from_filling, from_object, from_origin, own};
+use crate::shared::Shared;
+use crate::sites::{Answered, Effect, Site, Sites};
+use crate::store::Found;
+
+/// What answers on one core: every site, and the health of the edge. Call it on the core.
+#[must_use]
+pub fn mounts(shared: &Arc<Shared>) -> Vec<Mount> {
+    shared.beat();
+    let edge = Arc::new(Edge { shared: Arc::clone(shared), fetchers: Mutex::default() });
+    vec![
+        Mount { path: "/", handler: Arc::new(Core(edge)) },
+        Mount { path: "/.hither/", handler: Arc::new(Health(Arc::clone(shared))) },
+    ]
+}
+
+/// The edge on one core.
+struct Edge {
+    shared: Arc<Shared>,
+    /// This core's own: the lock is never waited for.
+    fetchers: Mutex<HashMap<SiteId, (Origin, Arc<Fetcher>)>>,
+}
+
+struct Core(Arc<Edge>);
+
+/// A request, as the driver needs it.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) site: Arc<Site>,
+    pub(crate) key: CacheKey,
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
+    /// As the client wrote it.
+    pub(crate) host: String,
+    /// Path and query as received.
+    pub(crate) target: String,
+    pub(crate) version: Version,
+    pub(crate) peer: IpAddr,
+    pub(crate) now: Moment,
+    /// The body's length, where a response tells it.
+    pub(crate) expected: OnceLock<u64>,
+}
+
+/// Codings worth a variant of their own; other wishes for compression are one.
+const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
+
+impl Handler for Core {
+    fn serve(&self, request: Request<Incoming>, connection: Connection) -> Reply {
+        Box::pin(answer(Arc::clone(&self.0), request, connection))
+    }
+}
+
+async fn answer(edge: Arc<Edge>, request: Request<Incoming>, connection: Connection) -> Response<Body> {
+    let started = Instant::now();
+    let node = edge.shared.id.as_str().to_owned();
+    let Some(sites) = edge.shared.sites.load_full() else {
+        return own(StatusCode::SERVICE_UNAVAILABLE, "no config is loaded yet").sign(&node);
+    };
+    let (ask, body) = match read(&edge, &sites, request, connection) {
+        Ok(read) => read,
+        Err(written) => return written.sign(&node),
+    };
+    let effect = ask.site.effect(ask.key.path_and_query().split('?').next().unwrap_or_default());
+    let (mut written, answered) = edge.serve(&sites, &ask, &effect, body).await;
+    effect.edit(written.response.headers_mut());
+    let response = written.sign(&node);
+    let length = response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if let Some(length) = length {
+        let _ = ask.expected.set(length);
+    }
+    let status = response.status().as_u16();
+    let tally = Tally::new(Arc::clone(&edge.shared), ask.clone(), status, answered, started);
+    response.map(|body| Counted::new(body, tally).boxed_unsync())
+}
+
+/// Finds out what is asked, or refuses.
+fn read(
+    edge: &Edge,
+    sites: &Sites,
+    request: Request<Incoming>,
+    connection: Connection,
+) -> Result<(Ask, Incoming), Written> {
+    let (head, body) = request.into_parts();
+    let mut hosts = head.headers.get_all(header::HOST).into_iter();
+    let named = hosts.next().and_then(|host| host.to_str().ok());
+    // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
+    // request message that lacks a Host header field and to any request message that contains more
+    // than one Host header field line".
+    if hosts.next().is_some() || (named.is_none() && head.version == Version::HTTP_11) {
+        return Err(own(StatusCode::BAD_REQUEST, "a request has one Host"));
+    }
+    let host = head.uri.authority().map(http::uri::Authority::as_str).or(named).unwrap_or_default().to_owned();
+    if host.contains('@') {
+        return Err(own(StatusCode::BAD_REQUEST, "a Host has no user"));
+    }
+    let Some(site) = sites.find(&host) else {
+        return Err(own(StatusCode::MISDIRECTED_REQUEST, "no site here has this host"));
+    };
+    if hops(&head.headers, &sites.loop_id) > 0 {
+        return Err(own(
+            StatusCode::LOOP_DETECTED,
+            "the request has been here before: does the origin point at this CDN?",
+        ));
+    }
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+    let scheme = match connection.scheme {
+        listen::Scheme::Http => caching::Scheme::Http,
+        listen::Scheme::Https => caching::Scheme::Https,
+    };
+    let mut headers = head.headers;
+    normalise_encoding(&mut headers, &CODINGS);
+    let ask = Ask {
+        key: CacheKey::new(site.id.as_str(), scheme, &host, &target),
+        site: Arc::clone(site),
+        method: head.method,
+        headers,
+        host,
+        target,
+        version: head.version,
+        peer: connection.peer.ip(),
+        now: edge.shared.clock.now(),
+        expected: OnceLock::new(),
+    };
+    Ok((ask, body))
+}
+
+impl Edge {
+    /// Answers: by the site's rules, from the store, or from the origin.
+    async fn serve(
+        self: &Arc<Self>,
+        sites: &Sites,
+        ask: &Ask,
+        effect: &Effect<'_>,
+        body: Incoming,
+    ) -> (Written, Answered) {
+        let admission = admit(&ask.method, &ask.headers);
+        if let Admission::Refuse(status) = admission {
+            return (own(status, "this method is not served here"), Answered::Own);
+        }
+        if let Some((status, location)) = effect.redirect {
+            let mut written = own(status, location);
+            if let Ok(location) = HeaderValue::from_str(location) {
+                written.response.headers_mut().insert(header::LOCATION, location);
+            }
+            return (written, Answered::Own);
+        }
+        if let Admission::Pass(_) = admission {
+            let body = body.map_err(|error| -> BoxError { Box::new(error) }).boxed_unsync();
+            return self.pass(sites, ask, Some(body), ForwardReason::Method).await;
+        }
+        let found = self.shared.store.find(&ask.key, &ask.headers);
+        let Found::Object(object) = found else {
+            if admission == Admission::OnlyIfCached {
+                return (own(StatusCode::GATEWAY_TIMEOUT, "nothing is stored for this request"), Answered::Own);
+            }
+            let (reason, variant) = match found {
+                Found::OtherVariants(names) => (ForwardReason::VaryMiss, Some(self.variant(&names, ask))),
+                _ => (ForwardReason::UriMiss, None),
+            };
+            return self.fetch(sites, ask, effect, Wish { stored: None, reason, variant }).await;
+        };
+        match reuse(&object.head.terms, ask.now) {
+            Reuse::Fresh => (from_object(ask, &object, Handled::Hit), Answered::Hit),
+            Reuse::Grace => {
+                self.renew_in_background(sites, ask, effect, &object);
+                (from_object(ask, &object, Handled::Hit), Answered::Stale)
+            }
+            Reuse::Stale { .. } | Reuse::Validate if admission == Admission::OnlyIfCached => {
+                (own(StatusCode::GATEWAY_TIMEOUT, "what is stored may not be used"), Answered::Own)
+            }
+            Reuse::Stale { .. } | Reuse::Validate => {
+                let variant = Some(object.head.selector.variant);
+                self.fetch(sites, ask, effect, Wish { stored: Some(object), reason: ForwardReason::Stale, variant })
+                    .await
+            }
+        }
+    }
+
+    fn variant(&self, nominated: &[http::HeaderName], ask: &Ask) -> Variant {
+        Variant::of(nominated, &ask.headers, self.shared.store.seed())
+    }
+
+    /// Fetches for the store, together with all who ask for the same now.
+    async fn fetch(self: &Arc<Self>, sites: &Sites, ask: &Ask, effect: &Effect<'_>, wish: Wish) -> (Written, Answered) {
+        if ask.method == Method::HEAD || self.shared.alone.contains_key(&ask.key) {
+            return self.pass(sites, ask, None, wish.reason).await;
+        }
+        let Wish { stored, reason, variant } = wish;
+        let part = self.shared.flights.join(FlightKey { key: ask.key.clone(), variant });
+        let (landed, collapsed) = match part {
+            Part::Leader(pilot) => match self.lead(sites, ask, effect, stored.clone(), pilot) {
+                Some(landed) => (landed.await.unwrap_or(Landed::Failed(FetchError::HttpProtocolError)), false),
+                None => (Landed::Failed(FetchError::HttpRequestError), false),
+            },
+            Part::Follower(receiver) => match landed(receiver).await {
+                Landing::Filling(filling) => (Landed::Filling(filling), true),
+                Landing::Holds(object) => (Landed::Holds(object), true),
+                Landing::Failed(error) => (Landed::Failed(error), true),
+                Landing::Hidden(status) => (Landed::Hidden(status), true),
+                Landing::Alone => return self.pass(sites, ask, None, reason).await,
+            },
+        };
+        self.deliver(sites, ask, Delivery { landed, stored, reason, collapsed }).await
+    }
+
+    /// Begins a fetch in a task of its own: it outlives the client that began it.
+    fn lead(
+        self: &Arc<Self>,
+        sites: &Sites,
+        ask: &Ask,
+        effect: &Effect<'_>,
+        stored: Option<Arc<Object>>,
+        pilot: crate::flight::Pilot,
+    ) -> Option<oneshot::Receiver<Landed>> {
+        let head = compose_for_store(ask, self.shared.id.as_str(), &sites.loop_id)?;
+        let fetcher = self.fetcher(&ask.site)?;
+        let (sender, receiver) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
+        let errand = Errand { shared, fetcher, ask: ask.clone(), head, policy: effect.policy, stored, pilot };
+        tokio::spawn(errand.run(sender));
+        Some(receiver)
+    }
+
+    fn renew_in_background(self: &Arc<Self>, sites: &Sites, ask: &Ask, effect: &Effect<'_>, object: &Arc<Object>) {
+        let variant = Some(object.head.selector.variant);
+        let part = self.shared.flights.join(FlightKey { key: ask.key.clone(), variant });
+        if let Part::Leader(pilot) = part {
+            // Nobody waits for it.
+            drop(self.lead(sites, ask, effect, Some(Arc::clone(object)), pilot));
+        }
+    }
+
+    /// Answers with what a fetch brought.
+    async fn deliver(self: &Arc<Self>, sites: &Sites, ask: &Ask, delivery: Delivery) -> (Written, Answered) {
+        let Delivery { landed, stored, reason, collapsed } = delivery;
+        let forwarded = |status, stored| Handled::Forwarded { reason, status, stored, collapsed };
+        match landed {
+            Landed::Filling(filling) => {
+                let fits = filling.head.selector.matches(&ask.headers, self.shared.store.seed());
+                let long = filling
+                    .length
+                    .is_some_and(|length| length > u64::try_from(self.shared.window_bytes).unwrap_or(u64::MAX));
+                // A part of a long body is asked for as a part; another variant is another fetch.
+                let usable = (fits || !collapsed) && !(long && ask.headers.contains_key(header::RANGE));
+                match filling.join().filter(|_| usable) {
+                    Some(reader) => {
+                        let handled = forwarded(Some(filling.head.status), !long);
+                        (from_filling(ask, &filling.head, filling.length, reader, handled), Answered::Miss)
+                    }
+                    None => self.pass(sites, ask, None, reason).await,
+                }
+            }
+            Landed::Holds(object) => {
+                (from_object(ask, &object, forwarded(Some(StatusCode::NOT_MODIFIED), true)), Answered::Miss)
+            }
+            Landed::Own(fetched) => {
+                let handled = forwarded(Some(fetched.status()), false);
+                (from_origin(*fetched, handled), Answered::Miss)
+            }
+            Landed::Hidden(status) => match stored {
+                Some(object) => (from_object(ask, &object, forwarded(Some(status), false)), Answered::Stale),
+                None => self.pass(sites, ask, None, reason).await,
+            },
+            Landed::Failed(error) => self.without_origin(ask, stored, error, forwarded(None, false)),
+        }
+    }
+
+    /// The one place where a failed fetch becomes an answer: stale where allowed, else an error.
+    fn without_origin(
+        &self,
+        ask: &Ask,
+        stored: Option<Arc<Object>>,
+        error: FetchError,
+        handled: Handled,
+    ) -> (Written, Answered) {
+        let usable = stored.filter(|object| {
+            matches!(reuse(&object.head.terms, ask.now), Reuse::Stale { on_unreachable: Fallback::Serve, .. })
+        });
+        match usable {
+            Some(object) => {
+                let mut written = from_object(ask, &object, handled);
+                written.detail = Some(error.name());
+                (written, Answered::Stale)
+            }
+            None => (failed(error, self.shared.id.as_str(), handled), Answered::Error),
+        }
+    }
+
+    /// Forwards the request as it is, past the store; a change at the origin empties its keys.
+    async fn pass(
+        &self,
+        sites: &Sites,
+        ask: &Ask,
+        body: Option<RequestBody>,
+        reason: ForwardReason,
+    ) -> (Written, Answered) {
+        let forwarded = |status| Handled::Forwarded { reason, status, stored: false, collapsed: false };
+        let load = if body.is_some() { Load::Body } else { Load::Empty };
+        let head = compose(ask, load, self.shared.id.as_str(), &sites.loop_id);
+        let (Some(head), Some(fetcher)) = (head, self.fetcher(&ask.site)) else {
+            return (failed(FetchError::HttpRequestError, self.shared.id.as_str(), forwarded(None)), Answered::Error);
+        };
+        let fetched = fetcher.fetch(head, body).await;
+        let outcome = fetched.as_ref().map_or_else(|error| error.name(), |_| "ok");
+        self.shared.metrics.fetches.with_label_values(&[ask.site.id.as_str(), outcome]).inc();
+        match fetched {
+            Ok(fetched) => {
+                for key in invalidated(&ask.method, &ask.key, fetched.status(), fetched.headers()) {
+                    self.shared.store.remove(&key);
+                }
+                let handled = forwarded(Some(fetched.status()));
+                (from_origin(fetched, handled), Answered::Pass)
+            }
+            Err(error) => (failed(error, self.shared.id.as_str(), forwarded(None)), Answered::Error),
+        }
+    }
+
+    /// This core's fetcher for a site, made when first needed and when the origin has changed.
+    fn fetcher(&self, site: &Site) -> Option<Arc<Fetcher>> {
+        let mut fetchers = self.fetchers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, fetcher)) = fetchers.get(&site.id).filter(|(origin, _)| *origin == site.origin) {
+            return Some(Arc::clone(fetcher));
+        }
+        let made = Fetcher::new(&site.origin).map_err(|error| tracing::error!(%error, site = %site.id, "no fetcher"));
+        let fetcher = Arc::new(made.ok()?);
+        fetchers.insert(site.id.clone(), (site.origin.clone(), Arc::clone(&fetcher)));
+        Some(fetcher)
+    }
+}
+
+/// What a request wants of the origin.
+struct Wish {
+    stored: Option<Arc<Object>>,
+    reason: ForwardReason,
+    variant: Option<Variant>,
+}
+
+/// What a fetch brought, on its way to a client.
+struct Delivery {
+    landed: Landed,
+    stored: Option<Arc<Object>>,
+    reason: ForwardReason,
+    collapsed: bool,
+}

@@ -1,0 +1,205 @@
+//! A response on its way in, read by any number of clients while it comes.
+//!
+//! ```text
+//! origin -> pieces (from `kept_from` on) -> every reader at its own place
+//!                 └-> whole and within the window: an object for the store
+//! ```
+//!
+//! What fits the window is kept whole: readers may join at any time, and none holds the fill back.
+//! A larger body slides: pieces that every reader has passed are dropped, the fill waits for its
+//! slowest reader a while, and nobody new can join.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use origin::FetchError;
+use tokio::sync::{Notify, watch};
+
+use crate::object::Head;
+
+/// A response on its way in.
+#[derive(Debug)]
+pub(crate) struct Filling {
+    pub(crate) head: Head,
+    /// Content-Length, if the origin sent one.
+    pub(crate) length: Option<u64>,
+    state: Mutex<State>,
+    /// Raised with every piece and at the end.
+    pieces: watch::Sender<usize>,
+    /// Told when a reader has moved or gone.
+    moved: Notify,
+    window_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pieces: std::collections::VecDeque<Bytes>,
+    /// The number of the first piece kept.
+    kept_from: usize,
+    kept_bytes: usize,
+    end: Option<Result<(), FetchError>>,
+    /// Places of the readers, by their number.
+    readers: std::collections::BTreeMap<u64, usize>,
+    next_reader: u64,
+}
+
+/// A reader's place.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    filling: std::sync::Arc<Filling>,
+    number: u64,
+    next: usize,
+    pieces: watch::Receiver<usize>,
+}
+
+/// What a reader finds at its place.
+#[derive(Debug, PartialEq, Eq)]
+enum Piece {
+    Bytes(Bytes),
+    NotYet,
+    End,
+    Failed(FetchError),
+}
+
+/// Whether anybody still wants what comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Go on.
+    Yes,
+    /// It slides and the last reader has gone.
+    No,
+}
+
+/// How long a sliding fill waits for its slowest reader before that reader is cut.
+const SLOWEST: Duration = Duration::from_secs(30);
+
+impl Filling {
+    pub(crate) fn new(head: Head, length: Option<u64>, window_bytes: usize) -> Self {
+        Self {
+            head,
+            length,
+            state: Mutex::default(),
+            pieces: watch::Sender::new(0),
+            moved: Notify::new(),
+            window_bytes,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A reader from the first byte; `None` when that has been dropped.
+    pub(crate) fn join(self: &std::sync::Arc<Self>) -> Option<Reader> {
+        let mut state = self.state();
+        if state.kept_from > 0 {
+            return None;
+        }
+        let number = state.next_reader;
+        state.next_reader += 1;
+        state.readers.insert(number, 0);
+        drop(state);
+        let pieces = self.pieces.subscribe();
+        Some(Reader { filling: std::sync::Arc::clone(self), number, next: 0, pieces })
+    }
+
+    /// Adds a piece; waits while a sliding window is full.
+    pub(crate) async fn add(&self, piece: Bytes) -> Wanted {
+        let mut waited = Duration::ZERO;
+        loop {
+            let moved = self.moved.notified();
+            if self.has_room(piece.len(), waited) {
+                break;
+            }
+            let step = Duration::from_secs(1);
+            if tokio::time::timeout(step, moved).await.is_err() {
+                waited += step;
+            } else {
+                waited = Duration::ZERO;
+            }
+        }
+        let mut state = self.state();
+        let wanted = if state.kept_from > 0 && state.readers.is_empty() { Wanted::No } else { Wanted::Yes };
+        state.kept_bytes += piece.len();
+        state.pieces.push_back(piece);
+        drop(state);
+        self.pieces.send_modify(|count| *count += 1);
+        wanted
+    }
+
+    /// Makes room by dropping what every reader has passed; after too long a wait, more.
+    fn has_room(&self, bytes: usize, waited: Duration) -> bool {
+        let mut state = self.state();
+        while state.kept_bytes + bytes > self.window_bytes {
+            let slowest = state.readers.values().min().copied().unwrap_or(usize::MAX);
+            if state.kept_from >= slowest && waited < SLOWEST {
+                return false;
+            }
+            let Some(dropped) = state.pieces.pop_front() else {
+                break;
+            };
+            state.kept_bytes -= dropped.len();
+            state.kept_from += 1;
+        }
+        true
+    }
+
+    /// Ends it. Returns the whole body's pieces, if they were all kept and it ended well.
+    pub(crate) fn end(&self, end: Result<(), FetchError>) -> Option<Vec<Bytes>> {
+        let mut state = self.state();
+        let whole = end.is_ok() && state.kept_from == 0;
+        state.end = Some(end);
+        let pieces = whole.then(|| state.pieces.iter().cloned().collect());
+        drop(state);
+        self.pieces.send_modify(|count| *count += 1);
+        pieces
+    }
+}
+
+impl Reader {
+    /// The next piece, when it is there; `None` at the end.
+    pub(crate) async fn read(&mut self) -> Option<Result<Bytes, FetchError>> {
+        loop {
+            // Marked as seen before looking: what comes in between is noticed.
+            self.pieces.borrow_and_update();
+            match self.look() {
+                Piece::Bytes(piece) => return Some(Ok(piece)),
+                Piece::End => return None,
+                Piece::Failed(error) => return Some(Err(error)),
+                Piece::NotYet => {
+                    if self.pieces.changed().await.is_err() {
+                        return Some(Err(FetchError::HttpResponseIncomplete));
+                    }
+                }
+            }
+        }
+    }
+
+    fn look(&mut self) -> Piece {
+        let mut state = self.filling.state();
+        let Some(index) = self.next.checked_sub(state.kept_from) else {
+            // Too slow: its next piece is gone.
+            return Piece::Failed(FetchError::HttpResponseIncomplete);
+        };
+        if let Some(piece) = state.pieces.get(index).cloned() {
+            self.next += 1;
+            state.readers.insert(self.number, self.next);
+            drop(state);
+            self.filling.moved.notify_one();
+            return Piece::Bytes(piece);
+        }
+        match state.end {
+            None => Piece::NotYet,
+            Some(Ok(())) => Piece::End,
+            Some(Err(error)) => Piece::Failed(error),
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.filling.state().readers.remove(&self.number);
+        self.filling.moved.notify_one();
+    }
+}

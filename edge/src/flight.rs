@@ -1,0 +1,113 @@
+//! One fetch for all who ask for the same at the same time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use caching::{CacheKey, Variant};
+use http::StatusCode;
+use origin::FetchError;
+use tokio::sync::watch;
+
+use crate::filling::Filling;
+use crate::object::Object;
+
+/// What a flight is for: a key, and the variant where the store knows what the key varies by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FlightKey {
+    pub(crate) key: CacheKey,
+    pub(crate) variant: Option<Variant>,
+}
+
+/// What came of a flight, for everyone who waited.
+#[derive(Clone, Debug)]
+pub(crate) enum Landing {
+    /// A response to be shared, still coming.
+    Filling(Arc<Filling>),
+    /// The stored response holds.
+    Holds(Arc<Object>),
+    /// A response that only its leader may have: the others go alone.
+    Alone,
+    /// The origin answered with this error, which the stored response may hide.
+    Hidden(StatusCode),
+    /// No response.
+    Failed(FetchError),
+}
+
+/// The flights under way. Touched on misses only; split so that cores rarely meet.
+#[derive(Debug)]
+pub(crate) struct Flights {
+    shards: Vec<Mutex<HashMap<FlightKey, watch::Receiver<Option<Landing>>>>>,
+}
+
+/// A request's part in a flight.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// The first: it fetches, and tells what came of it.
+    Leader(Pilot),
+    /// Another does.
+    Follower(watch::Receiver<Option<Landing>>),
+}
+
+/// Ends a flight when it lands, or is dropped: followers are never left waiting.
+#[derive(Debug)]
+pub(crate) struct Pilot {
+    flights: Arc<Flights>,
+    key: FlightKey,
+    sender: watch::Sender<Option<Landing>>,
+}
+
+const SHARDS: usize = 64;
+
+impl Flights {
+    pub(crate) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Joins the flight of a key, or begins it.
+    pub(crate) fn join(self: &Arc<Self>, key: FlightKey) -> Part {
+        let mut shard = self.shard(&key);
+        if let Some(receiver) = shard.get(&key) {
+            return Part::Follower(receiver.clone());
+        }
+        let (sender, receiver) = watch::channel(None);
+        shard.insert(key.clone(), receiver);
+        drop(shard);
+        Part::Leader(Pilot { flights: Arc::clone(self), key, sender })
+    }
+
+    fn shard(&self, key: &FlightKey) -> MutexGuard<'_, HashMap<FlightKey, watch::Receiver<Option<Landing>>>> {
+        let index = usize::try_from(key.key.hash() % 64).unwrap_or(0);
+        #[expect(clippy::indexing_slicing, reason = "there are 64 shards")]
+        let shard = &self.shards[index];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pilot {
+    /// Tells everyone what came of it. The flight stays open for joining until the pilot is dropped.
+    pub(crate) fn land(&self, landing: Landing) {
+        self.sender.send_replace(Some(landing));
+    }
+}
+
+impl Drop for Pilot {
+    fn drop(&mut self) {
+        self.flights.shard(&self.key).remove(&self.key);
+        // A leader that ended without a word, by a panic, leaves its followers to go alone.
+        self.sender.send_if_modified(|landing| {
+            let silent = landing.is_none();
+            if silent {
+                *landing = Some(Landing::Alone);
+            }
+            silent
+        });
+    }
+}
+
+/// Waits for a flight to land.
+pub(crate) async fn landed(mut receiver: watch::Receiver<Option<Landing>>) -> Landing {
+    match receiver.wait_for(Option::is_some).await {
+        Ok(landing) => landing.clone().unwrap_or(Landing::Alone),
+        Err(_) => Landing::Alone,
+    }
+}

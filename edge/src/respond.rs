@@ -1,0 +1,188 @@
+//! Writing responses: from an object, from a filling, from the origin's own, or ours.
+
+use bytes::Bytes;
+use caching::{
+    CacheStatus, Condition, HITHER_CDN_CACHE_CONTROL, Handled, Part, Plan, add_via, append_status, evaluate,
+    not_modified, plan, remove_hop_by_hop, set_age, set_part, ttl, unsatisfiable,
+};
+use futures_util::stream::{self, StreamExt};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use listen::{Body, BoxError, empty, full};
+use origin::{FetchError, Fetched};
+
+use crate::edge::Ask;
+use crate::filling::Reader;
+use crate::object::{Head, Object};
+
+/// Where each intermediary tells what went wrong (RFC 9209).
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// A response, and how it came about.
+pub(crate) struct Written {
+    pub(crate) response: Response<Body>,
+    pub(crate) handled: Option<Handled>,
+    pub(crate) ttl: Option<i64>,
+    pub(crate) detail: Option<&'static str>,
+}
+
+impl Written {
+    fn new(status: StatusCode, headers: HeaderMap, body: Body, handled: Handled, ttl: Option<i64>) -> Self {
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Self { response, handled: Some(handled), ttl, detail: None }
+    }
+
+    /// Adds what every response carries: Via, and Cache-Status where the store had a part in it.
+    pub(crate) fn sign(mut self, node: &str) -> Response<Body> {
+        let headers = self.response.headers_mut();
+        headers.remove(HITHER_CDN_CACHE_CONTROL);
+        add_via(headers, Version::HTTP_11, node);
+        if let Some(handled) = self.handled {
+            append_status(
+                headers,
+                &CacheStatus { cache: node, handled, ttl: self.ttl, key: None, detail: self.detail },
+            );
+        }
+        self.response
+    }
+}
+
+/// Answers from a stored object: as it is, a part of it, or that it has not changed.
+pub(crate) fn from_object(ask: &Ask, object: &Object, handled: Handled) -> Written {
+    let length = object.slices.length();
+    let mut headers = object.head.headers.clone();
+    set_age(&mut headers, &object.head.terms, ask.now);
+    let left = Some(ttl(&object.head.terms, ask.now));
+    let answer = shape(ask, &object.head, headers, Some(length));
+    let body = match answer.part {
+        None => empty(),
+        Some(part) => pieces(object.slices.part(part.first, part.length())),
+    };
+    Written::new(answer.status, answer.headers, body, handled, left)
+}
+
+/// Answers from a response that is still coming.
+pub(crate) fn from_filling(ask: &Ask, head: &Head, length: Option<u64>, reader: Reader, handled: Handled) -> Written {
+    let left = Some(ttl(&head.terms, ask.now));
+    let answer = shape(ask, head, head.headers.clone(), length);
+    let body = match (answer.part, length) {
+        (None, Some(_)) => empty(),
+        (None, None) if answer.status == StatusCode::NOT_MODIFIED || ask.method == Method::HEAD => empty(),
+        (None, None) => follow(reader, 0, u64::MAX),
+        (Some(part), _) => follow(reader, part.first, part.length()),
+    };
+    Written::new(answer.status, answer.headers, body, handled, left)
+}
+
+/// What of a response goes out.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    /// The bytes to send; none where there are none, or their number isn't known.
+    part: Option<Part>,
+}
+
+/// Applies the client's conditions and range (RFC 9110 §13, §14) to a whole response.
+fn shape(ask: &Ask, head: &Head, mut headers: HeaderMap, length: Option<u64>) -> Answer {
+    if evaluate(&ask.headers, head.status, &head.headers, ask.now) == Condition::NotModified {
+        return Answer { status: StatusCode::NOT_MODIFIED, headers: not_modified(&headers), part: None };
+    }
+    let Some(length) = length else {
+        return Answer { status: head.status, headers, part: None };
+    };
+    let planned =
+        if head.status == StatusCode::OK { plan(&ask.method, &ask.headers, &headers, length) } else { Plan::Whole };
+    let (status, part) = match planned {
+        Plan::Part(part) => {
+            set_part(&mut headers, part, length);
+            (StatusCode::PARTIAL_CONTENT, Some(part))
+        }
+        Plan::Unsatisfiable => {
+            return Answer { status: StatusCode::RANGE_NOT_SATISFIABLE, headers: unsatisfiable(length), part: None };
+        }
+        Plan::Whole => {
+            if has_length(head.status) {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            (head.status, length.checked_sub(1).map(|last| Part { first: 0, last }))
+        }
+    };
+    Answer { status, headers, part: part.filter(|_| ask.method != Method::HEAD) }
+}
+
+/// RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a status
+/// code of 1xx (Informational) or 204 (No Content)."
+fn has_length(status: StatusCode) -> bool {
+    !status.is_informational() && status != StatusCode::NO_CONTENT
+}
+
+/// Forwards what the origin answered to this request alone.
+pub(crate) fn from_origin(fetched: Fetched, handled: Handled) -> Written {
+    let (mut head, body) = fetched.into_parts();
+    remove_hop_by_hop(&mut head.headers);
+    let body = body.map_err(|error| -> BoxError { Box::new(error) }).boxed_unsync();
+    Written::new(head.status, head.headers, body, handled, None)
+}
+
+/// An answer of our own, with a line for people.
+pub(crate) fn own(status: StatusCode, message: &str) -> Written {
+    let mut response = Response::new(full(format!("{} {message}\n", status.as_u16())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    Written { response, handled: None, ttl: None, detail: None }
+}
+
+/// The answer where a fetch has failed: 502 or 504, with the reason in Proxy-Status (RFC 9209).
+pub(crate) fn failed(error: FetchError, node: &str, handled: Handled) -> Written {
+    let mut written = own(error.status(), "the origin could not be reached or did not answer as it must");
+    if let Ok(value) = HeaderValue::try_from(format!("{node}; error={}", error.name())) {
+        written.response.headers_mut().insert(PROXY_STATUS, value);
+    }
+    written.handled = Some(handled);
+    written
+}
+
+/// A body of pieces that are all there.
+fn pieces(mut list: Vec<Bytes>) -> Body {
+    match list.len() {
+        0 => empty(),
+        1 => full(list.remove(0)),
+        _ => StreamBody::new(stream::iter(list).map(|piece| Ok::<_, BoxError>(Frame::data(piece)))).boxed_unsync(),
+    }
+}
+
+/// A body that follows a filling, from a byte on and for so many.
+fn follow(reader: Reader, skip: u64, count: u64) -> Body {
+    struct Place {
+        reader: Reader,
+        skip: u64,
+        left: u64,
+    }
+    let place = Place { reader, skip, left: count };
+    let frames = stream::unfold(Some(place), |place| async move {
+        let mut place = place?;
+        while place.left > 0 {
+            let piece = match place.reader.read().await? {
+                Ok(piece) => piece,
+                Err(error) => return Some((Err(Box::new(error) as BoxError), None)),
+            };
+            let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            if place.skip >= length {
+                place.skip -= length;
+                continue;
+            }
+            let take = place.left.min(length - place.skip);
+            let (from, to) =
+                (usize::try_from(place.skip).unwrap_or(0), usize::try_from(place.skip + take).unwrap_or(0));
+            place.left -= take;
+            place.skip = 0;
+            return Some((Ok(Frame::data(piece.slice(from..to))), Some(place)));
+        }
+        None
+    });
+    StreamBody::new(frames).boxed_unsync()
+}

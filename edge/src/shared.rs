@@ -1,0 +1,148 @@
+//! What all cores of an edge share.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use caching::{ALONE_FOR, CacheKey};
+use config::{NodeId, Secret};
+use fleet::Report;
+use moka::sync::Cache;
+use serde_json::{Value, json};
+use telemetry::{Clients, Log, Metrics};
+
+use crate::clock::Clock;
+use crate::flight::Flights;
+use crate::sites::Sites;
+use crate::store::Store;
+
+/// What all cores of an edge share.
+#[derive(Debug)]
+pub struct Shared {
+    pub(crate) id: NodeId,
+    pub(crate) sites: ArcSwapOption<Sites>,
+    pub(crate) store: Store,
+    pub(crate) flights: Arc<Flights>,
+    /// Keys whose responses may not be shared: requests for them do not wait for each other.
+    pub(crate) alone: Cache<CacheKey, ()>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) log: Option<(Log, Clients)>,
+    pub(crate) fleet_key: Option<Secret>,
+    pub(crate) clock: Clock,
+    /// The largest body kept whole while it comes, and so the largest stored.
+    pub(crate) window_bytes: usize,
+    pub(crate) requests: AtomicU64,
+    pub(crate) hits: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    beats: Mutex<Vec<Arc<AtomicU64>>>,
+}
+
+/// Keys remembered as not to be shared.
+const ALONE_KEYS: u64 = 100_000;
+/// How often a core says that it runs.
+const BEAT: Duration = Duration::from_millis(250);
+/// A core silent for longer is stalled.
+const STALLED_MS: u64 = 3_000;
+/// One body takes at most this share of memory, and never more than the most.
+const WINDOW_SHARE: u64 = 8;
+const WINDOW_MOST: u64 = 64 << 20;
+
+impl Shared {
+    /// An edge of so many bytes of memory, without sites yet: three quarters store, the rest is for
+    /// bodies on their way.
+    #[must_use]
+    pub fn new(
+        id: NodeId,
+        memory: u64,
+        metrics: Arc<Metrics>,
+        log: Option<(Log, Clients)>,
+        fleet_key: Option<Secret>,
+    ) -> Arc<Self> {
+        // Each process has random keys of its own.
+        let seed = RandomState::new().hash_one(id.as_str());
+        let window = (memory / WINDOW_SHARE).min(WINDOW_MOST);
+        Arc::new(Self {
+            id,
+            sites: ArcSwapOption::empty(),
+            store: Store::new(memory / 4 * 3, seed),
+            flights: Arc::new(Flights::new()),
+            alone: Cache::builder().max_capacity(ALONE_KEYS).time_to_live(ALONE_FOR).build(),
+            metrics,
+            log,
+            fleet_key,
+            clock: Clock::start(),
+            window_bytes: usize::try_from(window).unwrap_or(usize::MAX),
+            requests: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            beats: Mutex::default(),
+        })
+    }
+
+    /// Puts the sites of a new config in place of the old.
+    pub fn swap(&self, sites: Sites) {
+        sites.label(&self.metrics);
+        self.sites.store(Some(Arc::new(sites)));
+    }
+
+    /// Counts what is stored, for whoever reads the metrics next.
+    pub fn note_store(&self) {
+        let (bytes, objects) = self.store.size();
+        self.metrics.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.metrics.store_objects.set(i64::try_from(objects).unwrap_or(i64::MAX));
+    }
+
+    /// The edge's part of `hither status`.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        let (stored_bytes, stored_objects) = self.store.size();
+        json!({
+            "requests": self.requests.load(Ordering::Relaxed),
+            "hits": self.hits.load(Ordering::Relaxed),
+            "bytes": self.bytes.load(Ordering::Relaxed),
+            "connections": self.metrics.connections.get(),
+            "stored_bytes": stored_bytes,
+            "stored_objects": stored_objects,
+        })
+    }
+
+    /// What name servers are told.
+    pub(crate) fn report(&self) -> Report {
+        let sites = self.sites.load();
+        Report {
+            config_version: sites.as_ref().map_or(0, |sites| sites.version),
+            sites: sites.as_ref().map_or_else(String::new, |sites| sites.digest.clone()),
+            connections: u64::try_from(self.metrics.connections.get()).unwrap_or(0),
+            requests: self.requests.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Starts telling that this core runs; call it on the core.
+    pub(crate) fn beat(self: &Arc<Self>) {
+        let beat = Arc::new(AtomicU64::new(self.now_ms()));
+        self.beats.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&beat));
+        let shared = Arc::downgrade(self);
+        tokio::spawn(async move {
+            while let Some(shared) = shared.upgrade() {
+                beat.store(shared.now_ms(), Ordering::Relaxed);
+                drop(shared);
+                tokio::time::sleep(BEAT).await;
+            }
+        });
+    }
+
+    /// Whether every core runs and there are sites to serve.
+    pub(crate) fn is_well(&self) -> bool {
+        let now = self.now_ms();
+        let beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = beats.iter().all(|beat| now.saturating_sub(beat.load(Ordering::Relaxed)) < STALLED_MS);
+        running && self.sites.load().is_some()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.clock.now().millis()).unwrap_or(0)
+    }
+}

@@ -1,0 +1,207 @@
+//! Sites ready for serving: found by host, their rules applied to a path.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use caching::{Policy, SetCookiePolicy};
+use config::{Config, HostName, HostPattern, Rule, SetCookie, SiteId, limits};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use prometheus::IntCounter;
+use telemetry::Metrics;
+
+/// Every site of a config.
+#[derive(Debug)]
+pub struct Sites {
+    sites: Vec<Arc<Site>>,
+    exact: HashMap<String, usize>,
+    below: HashMap<String, usize>,
+    pub(crate) digest: String,
+    pub(crate) version: u64,
+    /// By which we recognise our own requests (RFC 8586): the network's zone.
+    pub(crate) loop_id: HeaderValue,
+}
+
+/// One site.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) id: SiteId,
+    pub(crate) origin: config::Origin,
+    cache: config::Cache,
+    rules: Vec<Rule>,
+    /// Set when the sites go into service.
+    pub(crate) counters: OnceLock<SiteCounters>,
+}
+
+/// What a site's rules come to for one path.
+#[derive(Debug, Default)]
+pub(crate) struct Effect<'s> {
+    pub(crate) policy: Policy,
+    pub(crate) redirect: Option<(StatusCode, &'s str)>,
+    browser_ttl: Option<std::time::Duration>,
+    edits: Vec<&'s config::HeaderEdits>,
+}
+
+/// Counters of one site, looked up once.
+#[derive(Clone, Debug)]
+pub(crate) struct SiteCounters {
+    pub(crate) bytes: IntCounter,
+    results: [IntCounter; 6],
+}
+
+/// How a request was answered, from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// From the store, fresh.
+    Hit,
+    /// From the store, stale.
+    Stale,
+    /// Fetched, or found to hold still.
+    Miss,
+    /// Forwarded past the store.
+    Pass,
+    /// By the edge itself: a redirect, a refusal.
+    Own,
+    /// With an error of ours, for want of an answer.
+    Error,
+}
+
+impl Answered {
+    const ALL: [Self; 6] = [Self::Hit, Self::Stale, Self::Miss, Self::Pass, Self::Own, Self::Error];
+
+    /// For logs and labels.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Miss => "miss",
+            Self::Pass => "pass",
+            Self::Own => "own",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl SiteCounters {
+    pub(crate) fn new(label: &str, metrics: &Metrics) -> Self {
+        let result = |answered: Answered| metrics.requests.with_label_values(&[label, answered.name()]);
+        Self { bytes: metrics.request_bytes.with_label_values(&[label]), results: Answered::ALL.map(result) }
+    }
+
+    pub(crate) fn count(&self, answered: Answered) {
+        if let Some(counter) =
+            Answered::ALL.iter().position(|other| *other == answered).and_then(|at| self.results.get(at))
+        {
+            counter.inc();
+        }
+    }
+}
+
+impl Sites {
+    /// Makes a config's sites ready.
+    #[must_use]
+    pub fn build(config: &Config) -> Self {
+        let mut sites = Vec::new();
+        let (mut exact, mut below) = (HashMap::new(), HashMap::new());
+        for (index, site) in config.sites.iter().enumerate() {
+            exact.insert(format!("{}.{}", site.id, config.network.zone), index);
+            for host in &site.hosts {
+                let (map, name) = match &host.name {
+                    HostName::Exact(name) => (&mut exact, name.to_string()),
+                    HostName::Below(name) => (&mut below, name.to_string()),
+                    HostName::Address(address) => (&mut exact, address.to_string()),
+                };
+                map.insert(key(&name, host), index);
+            }
+            let (id, origin) = (site.id.clone(), site.origin.clone());
+            sites.push(Arc::new(Site {
+                id,
+                origin,
+                cache: site.cache,
+                rules: site.rules.clone(),
+                counters: OnceLock::new(),
+            }));
+        }
+        let loop_id = HeaderValue::from_str(config.network.zone.as_str());
+        let loop_id = loop_id.unwrap_or_else(|_| HeaderValue::from_static("hither"));
+        let digest = fleet::site_digest(config.sites.iter().map(|site| &site.id));
+        Self { sites, exact, below, digest, version: config.version, loop_id }
+    }
+
+    /// Names every site in the metrics; those past the bound on labels share one.
+    pub(crate) fn label(&self, metrics: &Metrics) {
+        for (number, site) in self.sites.iter().enumerate() {
+            let label = if number < limits::METRIC_SITES { site.id.as_str() } else { "other" };
+            let _ = site.counters.set(SiteCounters::new(label, metrics));
+        }
+    }
+
+    /// The site of a Host, which may have a port: with it, then without, then the nearest wildcard.
+    pub(crate) fn find(&self, host: &str) -> Option<&Arc<Site>> {
+        let host = host.to_ascii_lowercase();
+        let (name, port) = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, Some(port)),
+            _ => (host.as_str(), None),
+        };
+        let name = name.trim_matches(['[', ']']).trim_end_matches('.');
+        let in_map = |map: &HashMap<String, usize>, name: &str| {
+            let with_port = port.and_then(|port| map.get(&format!("{name}:{port}")));
+            with_port.or_else(|| map.get(name)).copied()
+        };
+        let mut found = in_map(&self.exact, name);
+        let mut rest = name;
+        while let Some((_, above)) = rest.split_once('.').filter(|_| found.is_none()) {
+            found = in_map(&self.below, above);
+            rest = above;
+        }
+        found.and_then(|index| self.sites.get(index))
+    }
+}
+
+fn key(name: &str, host: &HostPattern) -> String {
+    host.port.map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
+}
+
+impl Site {
+    /// Applies the rules that match a path, top to bottom.
+    pub(crate) fn effect(&self, path: &str) -> Effect<'_> {
+        let set_cookie = match self.cache.set_cookie {
+            SetCookie::Pass => SetCookiePolicy::Pass,
+            SetCookie::Strip => SetCookiePolicy::Strip,
+            SetCookie::Store => SetCookiePolicy::Store,
+        };
+        let ttl = Some(self.cache.ttl).filter(|ttl| !ttl.is_zero());
+        let policy = Policy { ttl, force_ttl: None, grace: self.cache.grace, set_cookie };
+        let mut effect = Effect { policy, ..Effect::default() };
+        let matching = self.rules.iter().filter(|rule| rule.path.as_ref().is_none_or(|glob| glob.matches(path)));
+        for rule in matching {
+            effect.policy.ttl = rule.ttl.or(effect.policy.ttl);
+            effect.policy.force_ttl = rule.force.map(|force| force.ttl).or(effect.policy.force_ttl);
+            effect.browser_ttl = rule.browser_ttl.or(effect.browser_ttl);
+            if let Some(location) = &rule.redirect {
+                effect.redirect = Some((rule.status, location));
+            }
+            effect.edits.push(&rule.headers);
+        }
+        effect
+    }
+}
+
+impl Effect<'_> {
+    /// Makes the changes to a response that the rules ask for.
+    pub(crate) fn edit(&self, headers: &mut HeaderMap) {
+        if let Some(ttl) = self.browser_ttl
+            && let Ok(value) = HeaderValue::try_from(format!("max-age={}", ttl.as_secs()))
+        {
+            headers.insert(header::CACHE_CONTROL, value);
+            headers.remove(header::EXPIRES);
+        }
+        for edits in &self.edits {
+            for name in &edits.remove {
+                headers.remove(name);
+            }
+            for (name, value) in &edits.set {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The command line.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A CDN in one program: DNS that answers with the nearest edge, and the edges.
+#[derive(Debug, Parser)]
+#[command(name = "hither", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// The config directory. Left out: $HITHER_DIR, else the hither.toml here, else a running
+    /// `up`'s, else /etc/hither
+    #[arg(short = 'C', long = "dir", global = true, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run every node of a directory on this machine; without one, a demo to be edited
+    Up(Up),
+    /// Run one node: name server, edge, or both
+    Run(Run),
+    /// Check a config directory: all faults and warnings at once
+    Check(Check),
+    /// Which edges a client is sent to, in which order, and why
+    Explain(Explain),
+    /// Resolve through our DNS as that client, fetch from the chosen edge, show each step
+    Get(Get),
+    /// Nodes, health, load, versions
+    Status(Status),
+    /// Serve a directory as a customer's origin would (used by the demo)
+    #[command(hide = true)]
+    SampleOrigin(SampleOrigin),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// The config directory; left out, ./hither-demo, written if it is not there
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The config directory
+    #[arg(long, value_name = "DIR", env = "HITHER_DIR")]
+    pub(crate) config: PathBuf,
+    /// The id of the node to run
+    #[arg(long, value_name = "ID", env = "HITHER_NODE")]
+    pub(crate) node: String,
+    /// Where this node's admin address listens, in place of the config's
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The config directory
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A name that is routed, or an alias of one
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The client's or resolver's address
+    #[arg(long, value_name = "IP")]
+    pub(crate) from: IpAddr,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// The URL to fetch
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// The client's address
+    #[arg(long, value_name = "IP")]
+    pub(crate) from: IpAddr,
+    /// A PEM file with the authority that signed the site's certificate
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Print anew every second
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SampleOrigin {
+    /// The directory to serve
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Where to listen
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) listen: SocketAddr,
+}

@@ -1,0 +1,54 @@
+//! A small HTTP client for the commands that ask a running node.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+/// Where the admin address is unless a config says otherwise.
+pub(crate) const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9300);
+
+/// The largest answer read: the status of 10,000 edges.
+const MOST_BYTES: usize = 64 << 20;
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Asks an admin address, from a thread without a runtime.
+pub(crate) fn get_json(address: SocketAddr, path: &str) -> Result<Value, String> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    runtime.block_on(fetch_json(address, path))
+}
+
+/// Asks an admin address. A status other than 200 is the error that the answer names.
+pub(crate) async fn fetch_json(address: SocketAddr, path: &str) -> Result<Value, String> {
+    let (status, body) = fetch(address, path).await?;
+    let value: Value = serde_json::from_slice(&body).map_err(|error| format!("{address} answered no JSON: {error}"))?;
+    match (status, value.get("error").and_then(Value::as_str)) {
+        (StatusCode::OK, _) => Ok(value),
+        (_, Some(error)) => Err(error.to_owned()),
+        (status, None) => Err(format!("{address} answered {status}")),
+    }
+}
+
+/// Fetches a path whole.
+pub(crate) async fn fetch(address: SocketAddr, path: &str) -> Result<(StatusCode, Bytes), String> {
+    let exchange = async {
+        let stream = TcpStream::connect(address).await.map_err(|error| format!("{address}: {error}"))?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
+        let driven = tokio::spawn(connection);
+        let request = Request::get(path).header("host", address.to_string()).body(Empty::<Bytes>::new());
+        let response = sender.send_request(request.map_err(|error| error.to_string())?).await;
+        let response = response.map_err(|error| error.to_string())?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MOST_BYTES).collect().await.map_err(|error| error.to_string())?;
+        driven.abort();
+        Ok((status, body.to_bytes()))
+    };
+    tokio::time::timeout(LIMIT, exchange).await.map_err(|_| format!("{address} did not answer in time"))?
+}

@@ -1,0 +1,92 @@
+//! `hither explain`: asked of the running fleet, else worked out from the config alone.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use dns::{Explanation, View};
+use mapping::Family;
+
+use super::table;
+use crate::cli::Explain;
+use crate::exit::{Done, Exit, Failure};
+use crate::{client, directory};
+
+pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
+    let dir = directory::find(dir);
+    let config = directory::load(&dir)?;
+    let path = format!("/explain?name={}&from={}", args.name, args.from);
+    let (explanation, note) = match client::get_json(config.network.admin.listen, &path) {
+        Ok(value) => (serde_json::from_value(value).map_err(Failure::ours)?, ""),
+        Err(_) => (alone(&dir, &args.name, args.from)?, "(no node is running: every edge is taken as up)\n"),
+    };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&explanation).map_err(Failure::ours)?);
+    } else {
+        print!("{}{note}", show(&explanation));
+    }
+    Ok(Exit::Done)
+}
+
+fn alone(dir: &Path, name: &str, from: IpAddr) -> Result<Explanation, Failure> {
+    let config = directory::load(dir)?;
+    let world = dns::geo::load(&config.network.geo, None, std::time::SystemTime::now());
+    let world = world.map_err(|problem| directory::refused(&[problem]))?;
+    let view =
+        View::build(&config, &world.geography, &world.regions).map_err(|problems| directory::refused(&problems))?;
+    view.explain(name, from, Family::V4).map_err(Failure::operator)
+}
+
+fn show(explanation: &Explanation) -> String {
+    let Explanation { name, from, site, pop, edges, addresses, source, state, scope, ttl, candidates } = explanation;
+    let answer: Vec<String> =
+        edges.iter().zip(addresses).map(|(edge, address)| format!("{edge} ({address})")).collect();
+    let chosen = pop.as_deref().unwrap_or("none");
+    let mut out = format!("{name} for {from}: site {site}, PoP {chosen}\n  answer  {}\n", answer.join(", "));
+    out.push_str(&format!("  scope   /{scope}\n  ttl     {ttl} s ({state})\n  source  {source}\n\n"));
+    let rows: Vec<Vec<String>> = candidates
+        .iter()
+        .map(|candidate| {
+            let mark = if Some(&candidate.pop) == pop.as_ref() { "->" } else { "" };
+            let fit = format!("{} of {}", candidate.fit, candidate.edges);
+            vec![mark.to_owned(), candidate.pop.clone(), format!("{:.1} ms", candidate.cost_ms), fit]
+        })
+        .collect();
+    out.push_str(&table::draw(&["", "PoP", "cost", "fit edges"], &rows));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dns::Candidate;
+
+    #[test]
+    fn an_explanation_reads_well() {
+        let candidate = |pop: &str, cost_ms, fit| Candidate { pop: pop.to_owned(), cost_ms, fit, edges: 2 };
+        let explanation = Explanation {
+            name: "www.shop.example".to_owned(),
+            from: [193, 0, 6, 1].into(),
+            site: "shop".to_owned(),
+            pop: Some("lhr".to_owned()),
+            edges: vec!["lhr-2".to_owned(), "lhr-1".to_owned()],
+            addresses: vec![[127, 0, 1, 52].into(), [127, 0, 1, 51].into()],
+            source: "geography".to_owned(),
+            state: "changing".to_owned(),
+            scope: 16,
+            ttl: 5,
+            candidates: vec![candidate("fra", 12.1, 0), candidate("lhr", 12.3, 2), candidate("iad", 129.0, 1)],
+        };
+        insta::assert_snapshot!(show(&explanation), @"
+        www.shop.example for 193.0.6.1: site shop, PoP lhr
+          answer  lhr-2 (127.0.1.52), lhr-1 (127.0.1.51)
+          scope   /16
+          ttl     5 s (changing)
+          source  geography
+
+            PoP  cost      fit edges
+            fra  12.1 ms   0 of 2
+        ->  lhr  12.3 ms   2 of 2
+            iad  129.0 ms  1 of 2
+        ");
+    }
+}

@@ -1,0 +1,9 @@
+//! One file a command.
+
+pub(crate) mod check;
+pub(crate) mod explain;
+pub(crate) mod get;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod table;
+pub(crate) mod up;

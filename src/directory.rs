@@ -1,0 +1,48 @@
+//! Finding the config directory, and reading it for a person.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use config::{Config, Loaded, Look, Problem, Refused, report};
+
+use crate::exit::Failure;
+
+/// Where `-C`, the environment or the place say the config is.
+pub(crate) fn find(named: Option<PathBuf>) -> PathBuf {
+    if let Some(dir) = named.or_else(|| std::env::var_os("HITHER_DIR").map(PathBuf::from)) {
+        return dir;
+    }
+    if Path::new("hither.toml").exists() {
+        return PathBuf::from(".");
+    }
+    let running = crate::client::get_json(crate::client::DEFAULT_ADMIN, "/status").ok();
+    let running = running.and_then(|status| status.get("directory")?.as_str().map(PathBuf::from));
+    running.unwrap_or_else(|| PathBuf::from("/etc/hither"))
+}
+
+/// Reads a directory; faults become the failure's text, warnings are printed.
+pub(crate) fn load(dir: &Path) -> Result<Config, Failure> {
+    match config::load(dir) {
+        Ok(Loaded { config, warnings }) => {
+            print(&warnings);
+            Ok(config)
+        }
+        Err(Refused(problems)) => Err(refused(&problems)),
+    }
+}
+
+/// Problems as a failure: drawn, and counted.
+pub(crate) fn refused(problems: &[Problem]) -> Failure {
+    print(problems);
+    let faults = problems.iter().filter(|problem| problem.severity == config::Severity::Fault).count();
+    let noun = if faults == 1 { "fault" } else { "faults" };
+    Failure::operator(format!("{faults} {noun} in the config; nothing was changed"))
+}
+
+/// Draws problems on standard error.
+pub(crate) fn print(problems: &[Problem]) {
+    if !problems.is_empty() {
+        let look = if std::io::stderr().is_terminal() { Look::Coloured } else { Look::Plain };
+        eprint!("{}", report(problems, look));
+    }
+}

@@ -1,0 +1,52 @@
+//! How a command ends.
+
+use std::process::ExitCode;
+
+/// The exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Done,
+    /// The operator's mistake, a wrong argument too.
+    Operator,
+    /// Ours.
+    Ours,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::Operator => Self::from(1),
+            Exit::Ours => Self::from(2),
+        }
+    }
+}
+
+/// Why a command could not be done, for the person who called it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    /// Something the operator can mend.
+    pub(crate) fn operator(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Operator, message: message.into() }
+    }
+
+    /// Something we must mend.
+    pub(crate) fn ours(message: impl std::fmt::Display) -> Self {
+        Self { exit: Exit::Ours, message: message.to_string() }
+    }
+
+    /// Says it and gives the code.
+    pub(crate) fn tell(self) -> Exit {
+        eprintln!("hither: {}", self.message.trim_end());
+        self.exit
+    }
+}
+
+/// What a command returns.
+pub(crate) type Done = Result<Exit, Failure>;

@@ -1,0 +1,52 @@
+//! The file by which a running node is found: `<state>/<id>/node.json`.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use config::{Config, NodeId};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+/// What a node tells about itself; written when it serves, removed when it stops.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Marker {
+    pub(crate) pid: i32,
+    pub(crate) admin: SocketAddr,
+}
+
+/// A node that runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    pub(crate) id: NodeId,
+    pub(crate) marker: Marker,
+}
+
+impl Marker {
+    pub(crate) fn path(state: &Path, id: &NodeId) -> PathBuf {
+        state.join(id.as_str()).join("node.json")
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> std::io::Result<()> {
+        let new = path.with_extension("new");
+        fs::write(&new, serde_json::to_vec(self)?)?;
+        fs::rename(new, path)
+    }
+
+    /// Reads a marker whose process lives and is a `hither`.
+    pub(crate) fn read(path: &Path) -> Option<Self> {
+        let marker: Self = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        kill(Pid::from_raw(marker.pid), None).ok()?;
+        // Ids are given out again after a restart of the machine: ask for the name where it is told.
+        let name = fs::read_to_string(format!("/proc/{}/comm", marker.pid));
+        name.map_or(true, |name| name.trim() == "hither").then_some(marker)
+    }
+}
+
+/// The nodes of a config that run on this machine.
+pub(crate) fn running(config: &Config) -> Vec<Running> {
+    let found =
+        |id: NodeId| Marker::read(&Marker::path(&config.network.state, &id)).map(|marker| Running { id, marker });
+    config.network.node_ids().into_iter().filter_map(found).collect()
+}

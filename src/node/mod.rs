@@ -1,0 +1,135 @@
+//! One running node: its roles, built whole from a config and swapped whole on a reload.
+
+mod answer;
+mod facts;
+mod logging;
+mod marker;
+mod reload;
+mod serve;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use certs::{Certificates, Names};
+use config::{Config, NodeId, Problem};
+use dns::View;
+use dns::geo::World;
+use fleet::Watch;
+use telemetry::Metrics;
+
+pub(crate) use logging::start_logging;
+pub(crate) use marker::{Marker, Running, running};
+pub(crate) use reload::watch;
+pub(crate) use serve::serve;
+
+/// A running node.
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) dir: PathBuf,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) certificates: Arc<Certificates>,
+    pub(crate) name_server: Option<NameServer>,
+    pub(crate) edge: Option<Arc<edge::Shared>>,
+    started: Instant,
+    version: AtomicU64,
+}
+
+/// The name server role.
+pub(crate) struct NameServer {
+    pub(crate) view: ArcSwap<View>,
+    watch: Mutex<Watch>,
+    world: Mutex<World>,
+}
+
+/// All that a config becomes, complete and checked, before anything is swapped.
+pub(crate) struct Built {
+    config: Config,
+    names: Names,
+    sites: Option<edge::Sites>,
+    view: Option<(View, World)>,
+    pub(crate) warnings: Vec<Problem>,
+}
+
+/// Which parts a node needs built.
+#[derive(Clone, Copy)]
+pub(crate) struct Roles {
+    pub(crate) name_server: bool,
+    pub(crate) edge: bool,
+}
+
+/// Builds the complete new state of a node, or says all that stands against it. `before` spares
+/// reading databases that have not changed.
+pub(crate) fn build(dir: &Path, roles: Roles, before: Option<&World>) -> Result<Built, Vec<Problem>> {
+    let config::Loaded { config, mut warnings } = config::load(dir).map_err(|refused| refused.0)?;
+    let mut problems = Vec::new();
+    let names = Names::load(&config).map_err(|more| problems.extend(more)).unwrap_or_default();
+    let sites = roles.edge.then(|| edge::Sites::build(&config));
+    let view = roles.name_server.then(|| build_view(&config, before)).transpose();
+    let view = view.map_err(|more| problems.extend(more)).unwrap_or_default();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    warnings.extend(view.iter().flat_map(|(_, world)| world.warnings.clone()));
+    if config.fleet_key.is_none() {
+        let mut problem =
+            Problem::general("there is no secrets/fleet.key: nodes cannot tell each other their load and sites");
+        problem.severity = config::Severity::Warning;
+        warnings.push(problem.help("write at least 16 random characters there, the same on every node, mode 0600"));
+    }
+    Ok(Built { config, names, sites, view, warnings })
+}
+
+fn build_view(config: &Config, before: Option<&World>) -> Result<(View, World), Vec<Problem>> {
+    let world = dns::geo::load(&config.network.geo, before, SystemTime::now()).map_err(|problem| vec![problem])?;
+    let view = View::build(config, &world.geography, &world.regions)?;
+    Ok((view, world))
+}
+
+impl Built {
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl Node {
+    /// Puts a built config in place of the one before. Call it on the control runtime.
+    pub(crate) fn apply(&self, built: Built) {
+        let Built { config, names, sites, view, .. } = built;
+        self.certificates.swap(names);
+        if let (Some(edge), Some(sites)) = (&self.edge, sites) {
+            edge.swap(sites);
+        }
+        if let (Some(name_server), Some((view, world))) = (&self.name_server, view) {
+            let fitness = lock(&name_server.watch).follow(&config);
+            self.note_size(&view);
+            name_server.view.store(Arc::new(view.with_fitness(fitness)));
+            *lock(&name_server.world) = world;
+        }
+        self.version.store(config.version, Ordering::Relaxed);
+        self.metrics.config_version.set(i64::try_from(config.version).unwrap_or(i64::MAX));
+        self.metrics.reloads.with_label_values(&["ok"]).inc();
+    }
+
+    fn note_size(&self, view: &View) {
+        let (units, bytes) = view.size();
+        self.metrics.map_units.set(i64::try_from(units).unwrap_or(i64::MAX));
+        self.metrics.map_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn roles(&self) -> Roles {
+        Roles { name_server: self.name_server.is_some(), edge: self.edge.is_some() }
+    }
+
+    /// The databases in use.
+    fn world(&self) -> Option<World> {
+        self.name_server.as_ref().map(|name_server| lock(&name_server.world).clone())
+    }
+}
+
+/// A panic elsewhere leaves the data whole: every change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

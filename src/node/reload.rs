@@ -1,0 +1,92 @@
+//! Reloading: a saved file or SIGHUP builds a whole new state; a bad one changes nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use config::limits;
+use notify::event::{EventKind, ModifyKind};
+use notify::{RecursiveMode, Watcher};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use super::{Node, build};
+
+/// Reloads for as long as the node runs.
+pub(crate) async fn follow(node: Arc<Node>) {
+    // One place: a change that comes while one waits is the same reload.
+    let (sender, mut changes) = channel(1);
+    let watcher = watch(&node.dir, sender.clone());
+    if let Err(error) = &watcher {
+        tracing::error!(%error, "files are not watched; send SIGHUP after a change");
+    }
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = hangups.recv() => {}
+            _ = settled(&mut changes) => {}
+        }
+        reload(&node).await;
+    }
+}
+
+/// Waits for a change, then until no more come.
+async fn settled(changes: &mut Receiver<()>) {
+    if changes.recv().await.is_none() {
+        std::future::pending::<()>().await;
+    }
+    while tokio::time::timeout(limits::RELOAD_SETTLE, changes.recv()).await.is_ok() {}
+}
+
+async fn reload(node: &Arc<Node>) {
+    let (dir, roles, world) = (node.dir.clone(), node.roles(), node.world());
+    let built = tokio::task::spawn_blocking(move || build(&dir, roles, world.as_ref())).await;
+    match built {
+        Ok(Ok(built)) => {
+            node.apply(built);
+            tracing::info!(version = node.version.load(std::sync::atomic::Ordering::Relaxed), "config loaded");
+        }
+        Ok(Err(problems)) => {
+            node.metrics.reloads.with_label_values(&["refused"]).inc();
+            for problem in problems.iter().filter(|problem| problem.severity == config::Severity::Fault) {
+                tracing::error!(%problem, "config refused; the one before stays");
+            }
+        }
+        Err(error) => {
+            node.metrics.reloads.with_label_values(&["refused"]).inc();
+            tracing::error!(%error, "reading the config failed; the one before stays");
+        }
+    }
+}
+
+/// Watches the directory and those in it that hold config. A directory, not its files: editors
+/// save by renaming.
+pub(crate) fn watch(dir: &Path, changes: Sender<()>) -> notify::Result<impl Watcher + use<>> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| is_change(&event)) {
+            // A full channel has a reload waiting already.
+            let _ = changes.try_send(());
+        }
+    })?;
+    watcher.watch(dir, RecursiveMode::NonRecursive)?;
+    for sub in ["sites", "zones", "secrets", "latency"] {
+        let path = dir.join(sub);
+        if path.is_dir() {
+            watcher.watch(&path, RecursiveMode::NonRecursive)?;
+        }
+    }
+    Ok(watcher)
+}
+
+/// Whether an event may change what a load reads: reading is none, nor are hidden files.
+fn is_change(event: &notify::Event) -> bool {
+    let changes = matches!(
+        event.kind,
+        EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Name(_))
+    );
+    let is_hidden = |path: &std::path::PathBuf| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with('.'))
+    };
+    changes && !event.paths.iter().all(is_hidden)
+}

@@ -1,0 +1,65 @@
+//! A static file server with validators, ranges and Cache-Control by path, as a customer's origin
+//! would have it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::{HeaderValue, Request, Response, header};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_staticfile::{Body, Static};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+
+use crate::cli::SampleOrigin;
+use crate::exit::{Done, Failure};
+
+/// How long each path may be kept; what matches nothing gets the last.
+const CACHE_CONTROL: [(&str, &str); 4] = [
+    ("/assets/", "public, max-age=86400"),
+    ("/news/", "public, max-age=10, stale-while-revalidate=30"),
+    ("/private/", "private, no-store"),
+    ("/", "public, max-age=60"),
+];
+
+/// Serves until it is ended. Prints each request on standard output.
+pub(crate) fn run(args: &SampleOrigin) -> Done {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
+    runtime.block_on(accept(args))
+}
+
+async fn accept(args: &SampleOrigin) -> Done {
+    let socket =
+        listen::bind_tcp(args.listen, listen::Sharing::Alone).map_err(|error| Failure::operator(error.to_string()))?;
+    let listener = TcpListener::from_std(socket).map_err(Failure::ours)?;
+    let files = Static::new(&args.directory);
+    let count = Arc::new(AtomicU64::new(0));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        let (files, count) = (files.clone(), Arc::clone(&count));
+        tokio::spawn(async move {
+            let service = service_fn(move |request| serve(files.clone(), Arc::clone(&count), request));
+            let mut http = hyper::server::conn::http1::Builder::new();
+            let _ = http.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn serve(
+    files: Static,
+    count: Arc<AtomicU64>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, std::io::Error> {
+    let number = count.fetch_add(1, Ordering::Relaxed) + 1;
+    let path = request.uri().path().to_owned();
+    println!("{number} {} {}", request.method(), request.uri());
+    let mut response = files.serve(request).await?;
+    let rule = CACHE_CONTROL.iter().find(|(prefix, _)| path.starts_with(prefix));
+    if let Some((_, value)) = rule.filter(|_| response.status().is_success() || response.status() == 304) {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(value));
+    }
+    response.headers_mut().insert(header::SERVER, HeaderValue::from_static("sample-origin"));
+    Ok(response)
+}
