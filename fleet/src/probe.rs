@@ -69,7 +69,7 @@ async fn ask(address: SocketAddr, key: Option<&Secret>, now_ms: u64) -> Probed {
     let Ok((mut sender, connection)) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await else {
         return Probed::Broken;
     };
-    let exchange = async {
+    let exchange = async move {
         let Ok(response) = sender.send_request(request).await else {
             return Probed::Broken;
         };
@@ -80,10 +80,7 @@ async fn ask(address: SocketAddr, key: Option<&Secret>, now_ms: u64) -> Probed {
         let report = body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
         Probed::Well(report)
     };
-    tokio::select! {
-        biased;
-        probed = exchange => probed,
-        // The connection ends after the response; before it, there was none.
-        _ = connection => Probed::Broken,
-    }
+    // A connection that ends fails the exchange, unless that is over.
+    let (probed, _) = tokio::join!(exchange, connection);
+    probed
 }
