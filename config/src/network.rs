@@ -331,8 +331,8 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
     let log = table.table("log", read_log);
     let name_servers = table.list("nameserver", |v| v.table(read_name_server));
     let pops = table.list("pop", |v| v.table(read_pop));
-    for (key, missing) in [("nameserver", name_servers.is_empty()), ("pop", pops.is_empty())] {
-        if missing {
+    for key in ["nameserver", "pop"] {
+        if table.is_empty(key) {
             let help = format!("add a [[{key}]] table");
             table.context().add(table.fault(format!("the network has no {key}")).help(help));
         }
@@ -466,7 +466,7 @@ fn read_pop(mut table: Table<'_>) -> Option<Pop> {
     let country = table.optional("country", |v| v.parse(CountryCode::read));
     let location = table.required("location", location);
     let edges = table.list("edge", |v| v.table(read_edge_node));
-    if edges.is_empty() {
+    if table.is_empty("edge") {
         table.context().add(table.fault("this PoP has no edge").help("add a [[pop.edge]] table below it"));
     }
     table.finish();
@@ -508,7 +508,7 @@ fn define<T: ToString>(value: Value<'_>, kind: Kind, parse: impl FnOnce(&str) ->
 }
 
 fn read_addresses(value: Value<'_>, kind: Kind) -> Option<Addresses> {
-    let (context, place) = (value.context(), value.place());
+    let (context, place, none) = (value.context(), value.place(), value.is_empty_list());
     let addresses = value.list(|value| {
         let (context, place) = (value.context(), value.place());
         let address = value.parse(ip)?;
@@ -517,11 +517,10 @@ fn read_addresses(value: Value<'_>, kind: Kind) -> Option<Addresses> {
         }
         Some(address)
     })?;
-    if addresses.is_empty() {
+    if none {
         context.add(Problem::fault(place, "a node needs at least one address").help("as in [\"192.0.2.10\"]"));
-        return None;
     }
-    Some(Addresses(addresses))
+    (!addresses.is_empty()).then_some(Addresses(addresses))
 }
 
 fn ip(text: &str) -> Result<IpAddr, Wrong> {

@@ -187,13 +187,12 @@ fn read_origin(mut table: Table<'_>) -> Option<Origin> {
     let servers = table.required("servers", |v| v.list(|v| v.parse(server)));
     let host = table.optional("host", |v| v.parse(DomainName::parse));
     let allow_private = table.or("allow_private", false, Value::boolean);
-    let servers = servers.unwrap_or_default();
-    if servers.is_empty() {
+    if servers.as_ref().is_some_and(Vec::is_empty) && table.is_empty("servers") {
         let problem = Problem::fault(table.place_of("servers"), "an origin needs at least one server");
         table.context().add(problem.help("as in servers = [\"https://origin.shop.example\"]"));
     }
     table.finish();
-    Some(Origin { servers, host, allow_private })
+    Some(Origin { servers: servers?, host, allow_private })
 }
 
 fn server(text: &str) -> Result<OriginServer, Wrong> {

@@ -125,6 +125,12 @@ impl<'a> Table<'a> {
         Some(Value { context: self.context, source: self.source, name, value })
     }
 
+    /// Whether nothing is written there: no key, or a list without items.
+    pub(crate) fn is_empty(&self, key: &str) -> bool {
+        let value = self.table.get(key).map(Spanned::get_ref);
+        value.is_none_or(|value| value.as_array().is_some_and(|list| list.is_empty()))
+    }
+
     /// A key that may be left out; `None` also when its value was faulty.
     pub(crate) fn optional<T>(&mut self, key: &'static str, read: impl FnOnce(Value<'a>) -> Option<T>) -> Option<T> {
         self.take(key).and_then(read)
@@ -139,6 +145,12 @@ impl<'a> Table<'a> {
     pub(crate) fn required<T>(&mut self, key: &'static str, read: impl FnOnce(Value<'a>) -> Option<T>) -> Option<T> {
         if let Some(value) = self.take(key) {
             return read(value);
+        }
+        // A key that is only misspelt is told as unknown, with this one as the mend.
+        let others =
+            self.table.keys().map(|other| other.get_ref().as_ref()).filter(|other| !self.asked.contains(other));
+        if nearest(key, others).is_some() {
+            return None;
         }
         let table = if self.name.is_empty() { "the file".to_owned() } else { format!("[{}]", self.name) };
         self.context.add(self.fault(format!("`{key}` is missing in {table}")).help(format!("add a line `{key} = …`")));
@@ -224,6 +236,11 @@ impl<'a> Value<'a> {
         self.value.get_ref().is_integer()
     }
 
+    /// Whether it is a list without items.
+    pub(crate) fn is_empty_list(&self) -> bool {
+        self.value.get_ref().as_array().is_some_and(|list| list.is_empty())
+    }
+
     pub(crate) fn is_list(&self) -> bool {
         self.value.get_ref().is_array()
     }
@@ -256,14 +273,14 @@ impl<'a> Value<'a> {
     }
 
     pub(crate) fn number(self, least: f64, most: f64) -> Option<f64> {
-        let parsed = match self.value.get_ref() {
-            DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
-            DeValue::Integer(number) => number.as_str().parse::<f64>().ok(),
+        let text = match self.value.get_ref() {
+            DeValue::Float(number) => number.as_str(),
+            DeValue::Integer(number) => number.as_str(),
             _ => return self.mistyped("a number", "50.11"),
         };
-        match parsed {
-            Some(value) if (least..=most).contains(&value) => Some(value),
-            _ => self.outside("this", &least.to_string(), &most.to_string()),
+        match text.parse::<f64>() {
+            Ok(value) if (least..=most).contains(&value) => Some(value),
+            _ => self.outside(text, &least.to_string(), &most.to_string()),
         }
     }
 

@@ -135,7 +135,7 @@ impl Zone {
             return Found::Delegated(delegation);
         }
         if let Some(node) = self.nodes.get(&lower) {
-            return node.answer(kind, None);
+            return node.answer(kind, name);
         }
         let mut encloser = lower.base_name();
         while !self.nodes.contains_key(&encloser) {
@@ -146,7 +146,7 @@ impl Zone {
         }
         let wildcard = Name::from(encloser).prepend_label("*").ok();
         match wildcard.and_then(|wildcard| self.nodes.get(&LowerName::new(&wildcard))) {
-            Some(node) => node.answer(kind, Some(name)),
+            Some(node) => node.answer(kind, name),
             None => Found::NoName,
         }
     }
@@ -177,18 +177,18 @@ impl Zone {
 }
 
 impl Node {
-    fn answer(&self, kind: RecordType, wildcard_for: Option<&Name>) -> Found<'static> {
-        let named = |mut record: Record| {
-            if let Some(name) = wildcard_for {
-                record.name = name.clone();
-            }
+    /// What lies here, under the name that was asked: in its case, and in a wildcard's place.
+    fn answer(&self, kind: RecordType, asked: &Name) -> Found<'static> {
+        let named = |record: &Record| {
+            let mut record = record.clone();
+            record.name = asked.clone();
             record
         };
         if let Some(set) = self.sets.get(&kind) {
-            return Found::Records(set.iter().cloned().map(named).collect());
+            return Found::Records(set.iter().map(named).collect());
         }
         if let Some(alias) = self.sets.get(&RecordType::CNAME).and_then(|set| set.first()) {
-            return Found::Alias(named(alias.clone()));
+            return Found::Alias(named(alias));
         }
         match (self.routed, kind) {
             (Some(site), RecordType::A | RecordType::AAAA) => Found::Routed(site),

@@ -112,11 +112,11 @@ fn read(
     // request message that lacks a Host header field and to any request message that contains more
     // than one Host header field line".
     if hosts.next().is_some() || (named.is_none() && head.version == Version::HTTP_11) {
-        return Err(own(StatusCode::BAD_REQUEST, "a request has one Host"));
+        return Err(malformed("a request has one Host"));
     }
     let host = head.uri.authority().map(http::uri::Authority::as_str).or(named).unwrap_or_default().to_owned();
     if host.contains('@') {
-        return Err(own(StatusCode::BAD_REQUEST, "a Host has no user"));
+        return Err(malformed("a Host has no user"));
     }
     let Some(site) = sites.find(&host) else {
         return Err(own(StatusCode::MISDIRECTED_REQUEST, "no site here has this host"));
@@ -147,6 +147,13 @@ fn read(
         expected: OnceLock::new(),
     };
     Ok((ask, body))
+}
+
+/// What else comes on this connection cannot be trusted either.
+fn malformed(message: &str) -> Written {
+    let mut written = own(StatusCode::BAD_REQUEST, message);
+    written.response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    written
 }
 
 impl Edge {
@@ -326,8 +333,7 @@ impl Edge {
             return (failed(FetchError::HttpRequestError, self.shared.id.as_str(), forwarded(None)), Answered::Error);
         };
         let fetched = fetcher.fetch(head, body).await;
-        let outcome = fetched.as_ref().map_or_else(|error| error.name(), |_| "ok");
-        self.shared.metrics.fetches.with_label_values(&[ask.site.id.as_str(), outcome]).inc();
+        ask.site.count_fetch(&fetched);
         match fetched {
             Ok(fetched) => {
                 for key in invalidated(&ask.method, &ask.key, fetched.status(), fetched.headers()) {

@@ -63,7 +63,7 @@ impl Errand {
             fetched = self.fetch(None).await;
             conclusion = self.conclusion(None, &fetched);
         }
-        self.count(&fetched);
+        self.ask.site.count_fetch(&fetched);
         let response = match fetched {
             Ok(response) => response,
             Err(error) => return self.finish(leader, Landing::Failed(error), Landed::Failed(error)),
@@ -100,11 +100,6 @@ impl Errand {
     fn may_hide_error(&self, stored: &Object) -> bool {
         let reuse = reuse(&stored.head.terms, self.shared.clock.now());
         matches!(reuse, Reuse::Stale { on_error: Fallback::Serve, .. } | Reuse::Grace)
-    }
-
-    fn count(&self, fetched: &Result<Fetched, FetchError>) {
-        let outcome = fetched.as_ref().map_or_else(|error| error.name(), |_| "ok");
-        self.shared.metrics.fetches.with_label_values(&[self.ask.site.id.as_str(), outcome]).inc();
     }
 
     fn finish(self, leader: oneshot::Sender<Landed>, landing: Landing, landed: Landed) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use caching::{Policy, SetCookiePolicy};
 use config::{Config, HostName, HostPattern, Rule, SetCookie, SiteId, limits};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use prometheus::IntCounter;
+use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
 
 /// Every site of a config.
@@ -46,6 +46,8 @@ pub(crate) struct Effect<'s> {
 pub(crate) struct SiteCounters {
     pub(crate) bytes: IntCounter,
     results: [IntCounter; 6],
+    fetches: IntCounterVec,
+    label: String,
 }
 
 /// How a request was answered, from best to worst.
@@ -84,7 +86,17 @@ impl Answered {
 impl SiteCounters {
     pub(crate) fn new(label: &str, metrics: &Metrics) -> Self {
         let result = |answered: Answered| metrics.requests.with_label_values(&[label, answered.name()]);
-        Self { bytes: metrics.request_bytes.with_label_values(&[label]), results: Answered::ALL.map(result) }
+        Self {
+            bytes: metrics.request_bytes.with_label_values(&[label]),
+            results: Answered::ALL.map(result),
+            fetches: metrics.fetches.clone(),
+            label: label.to_owned(),
+        }
+    }
+
+    /// Counts a fetch from the origin: `ok`, or the name of its failure.
+    pub(crate) fn count_fetch(&self, outcome: &str) {
+        self.fetches.with_label_values(&[self.label.as_str(), outcome]).inc();
     }
 
     pub(crate) fn count(&self, answered: Answered) {
@@ -162,6 +174,13 @@ fn key(name: &str, host: &HostPattern) -> String {
 }
 
 impl Site {
+    /// Counts a fetch by what came of it.
+    pub(crate) fn count_fetch<T>(&self, fetched: &Result<T, origin::FetchError>) {
+        if let Some(counters) = self.counters.get() {
+            counters.count_fetch(fetched.as_ref().map_or_else(|error| error.name(), |_| "ok"));
+        }
+    }
+
     /// Applies the rules that match a path, top to bottom.
     pub(crate) fn effect(&self, path: &str) -> Effect<'_> {
         let set_cookie = match self.cache.set_cookie {

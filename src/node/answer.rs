@@ -19,7 +19,7 @@ pub(crate) struct Answering {
 
 impl Answer for Answering {
     fn answer(&self, message: &[u8], peer: SocketAddr, transport: Transport) -> Option<Reply> {
-        let view = self.node.name_server.as_ref()?.view.load();
+        let view = self.node.name_server.as_ref()?.view.load_full()?;
         let Some(reply) = view.answer(message, peer.ip().to_canonical()) else {
             self.node.metrics.dns_silent.inc();
             return None;

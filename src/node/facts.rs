@@ -20,8 +20,9 @@ impl Facts for NodeFacts {
     }
 
     fn explain(&self, name: String, from: IpAddr) -> Told<Result<Value, String>> {
-        let explained = match &self.0.name_server {
-            Some(name_server) => name_server.view.load().explain(&name, from, Family::V4),
+        let view = self.0.name_server.as_ref().and_then(|name_server| name_server.view.load_full());
+        let explained = match view {
+            Some(view) => view.explain(&name, from, Family::V4),
             None => Err("this node is no name server".to_owned()),
         };
         let value =

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use certs::{Certificates, Names};
 use config::{Config, NodeId, Problem};
 use dns::View;
@@ -39,7 +39,8 @@ pub(crate) struct Node {
 
 /// The name server role.
 pub(crate) struct NameServer {
-    pub(crate) view: ArcSwap<View>,
+    /// Set with the first config, before anything listens.
+    pub(crate) view: ArcSwapOption<View>,
     watch: Mutex<Watch>,
     world: Mutex<World>,
 }
@@ -105,7 +106,7 @@ impl Node {
         if let (Some(name_server), Some((view, world))) = (&self.name_server, view) {
             let fitness = lock(&name_server.watch).follow(&config);
             self.note_size(&view);
-            name_server.view.store(Arc::new(view.with_fitness(fitness)));
+            name_server.view.store(Some(Arc::new(view.with_fitness(fitness))));
             *lock(&name_server.world) = world;
         }
         self.version.store(config.version, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use admin::Admin;
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use certs::Certificates;
 use config::{Config, NodeId, limits};
 use dns::transport::{Answer, serve_tcp, serve_udp};
@@ -96,11 +96,9 @@ fn make(
     let config = built.config();
     let name_server = match &built.view {
         Some((_, world)) => {
-            let first = dns::View::build(config, &world.geography, &world.regions)
-                .map_err(|problems| directory::refused(&problems))?;
             let watch = fleet::Watch::new(home.join("health.json"), Arc::clone(metrics));
             Some(NameServer {
-                view: ArcSwap::from_pointee(first),
+                view: ArcSwapOption::empty(),
                 watch: Mutex::new(watch),
                 world: Mutex::new(world.clone()),
             })

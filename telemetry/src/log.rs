@@ -2,9 +2,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use prometheus::IntCounter;
 use serde::Serialize;
@@ -17,8 +16,8 @@ pub struct Log {
     dropped: IntCounter,
 }
 
-/// Lines reach the disk at least this often.
-const FLUSH: Duration = Duration::from_secs(1);
+/// At most so many lines between two flushes.
+const BATCH: usize = 1_000;
 
 impl Log {
     /// Opens a file to append to, and starts its writer.
@@ -49,22 +48,16 @@ fn open(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// Writes until every handle is gone. A file that fails (disk full) is opened again with the next line.
-fn write(path: &PathBuf, file: File, lines: &Receiver<Vec<u8>>) {
+/// Writes until every handle is gone: all that waits, then a flush. A file that fails (disk full) is
+/// opened again with the next line.
+fn write(path: &Path, file: File, lines: &Receiver<Vec<u8>>) {
     let mut file = Some(BufWriter::new(file));
-    loop {
-        match lines.recv_timeout(FLUSH) {
-            Ok(line) => {
-                let out = file.take().or_else(|| open(path).ok().map(BufWriter::new));
-                file = out.and_then(|mut out| out.write_all(&line).is_ok().then_some(out));
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                let flushed = file.as_mut().is_none_or(|out| out.flush().is_ok());
-                if !flushed {
-                    file = None;
-                }
-            }
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
+    while let Ok(first) = lines.recv() {
+        let out = file.take().or_else(|| open(path).ok().map(BufWriter::new));
+        file = out.and_then(|mut out| {
+            let waiting = std::iter::once(first).chain(lines.try_iter().take(BATCH));
+            let written = waiting.map(|line| out.write_all(&line)).find(Result::is_err);
+            (written.is_none() && out.flush().is_ok()).then_some(out)
+        });
     }
 }

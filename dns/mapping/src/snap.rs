@@ -6,7 +6,9 @@ use std::collections::{BTreeSet, HashMap};
 use crate::address::Family;
 use crate::runs::{Run, push};
 
-/// Gives every block that several runs share to the one with the most addresses.
+/// Gives every block that several runs share to one of them: in IPv4 to the one with the most
+/// addresses. In IPv6 most of a block is unused, and what is named inside it says more of where its
+/// hosts are than what reaches beyond it.
 pub(crate) fn snap(family: Family, runs: &[Run<u32>]) -> Vec<Run<u32>> {
     let block = family.block();
     let mut out = Vec::with_capacity(runs.len());
@@ -57,21 +59,33 @@ fn last_of(family: Family, runs: &[Run<u32>], at: usize) -> u64 {
     runs.get(at + 1).map_or(family.last(), |next| next.start - 1)
 }
 
-/// The value with the most keys in the block; the first of equals.
+/// The value that a block gets; the first of equals.
 fn majority(family: Family, runs: &[Run<u32>], at: usize, first: u64) -> u32 {
     let last = first + (family.block() - 1);
-    let mut counts: Vec<(u32, u64)> = Vec::new();
+    let (mut all, mut inside): (Counts, Counts) = (Vec::new(), Vec::new());
     let mut at = at;
     while let Some(run) = runs.get(at).filter(|run| run.start <= last) {
-        let keys = last_of(family, runs, at).min(last) - run.start.max(first) + 1;
-        match counts.iter_mut().find(|count| count.0 == run.value) {
-            Some(count) => count.1 += keys,
-            None => counts.push((run.value, keys)),
+        let run_last = last_of(family, runs, at);
+        let keys = run_last.min(last) - run.start.max(first) + 1;
+        count(&mut all, run.value, keys);
+        if run.start >= first && run_last <= last {
+            count(&mut inside, run.value, keys);
         }
         at += 1;
     }
+    let counts = if family == Family::V6 && !inside.is_empty() { inside } else { all };
     let best = counts.iter().map(|count| count.1).max().unwrap_or(0);
     counts.iter().find(|count| count.1 == best).map_or(0, |count| count.0)
+}
+
+/// Keys by value, in the order in which values come.
+type Counts = Vec<(u32, u64)>;
+
+fn count(counts: &mut Counts, value: u32, keys: u64) {
+    match counts.iter_mut().find(|count| count.0 == value) {
+        Some(count) => count.1 += keys,
+        None => counts.push((value, keys)),
+    }
 }
 
 #[cfg(test)]
@@ -93,5 +107,8 @@ mod tests {
         ] {
             assert_eq!(snap(Family::V4, &runs(&input)), runs(&expected), "{input:?}");
         }
+        // One /64 named inside a /56 of a wider network.
+        let named = runs(&[(0, 1), (0x305, 2), (0x306, 1)]);
+        assert_eq!(snap(Family::V6, &named), runs(&[(0, 1), (0x300, 2), (0x400, 1)]));
     }
 }

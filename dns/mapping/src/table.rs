@@ -58,50 +58,19 @@ const NODE_BITS: u8 = 8;
 impl Table {
     /// Builds the table; runs begin at 0 and have borders only at blocks of the longest scope.
     pub(crate) fn build(family: Family, depths: &Depths) -> Self {
-        let mut table =
-            Self { family, root: Vec::with_capacity(1 << ROOT_BITS), nodes: Vec::new(), entries: Vec::new() };
+        let table = Self { family, root: Vec::with_capacity(1 << ROOT_BITS), nodes: Vec::new(), entries: Vec::new() };
+        let mut builder = Builder { table, depths: depths.cursors() };
         let shift = family.bits() - ROOT_BITS;
-        for slot in 0..1_u64 << ROOT_BITS {
-            let entry = table.entry(depths, slot << shift, shift);
-            table.root.push(entry);
-        }
-        table
-    }
-
-    fn entry(&mut self, depths: &Depths, first: u64, shift: u8) -> Entry {
-        let last = first | ((1 << shift) - 1);
-        let (run_first, run_last, unit) = around(self.family, &depths.whole, first);
-        if run_last >= last || shift < NODE_BITS {
-            let cut = |runs: &[Run<u32>]| {
-                let (run_first, run_last, _) = around(self.family, runs, first);
-                scope(self.family, first, run_first, run_last)
-            };
-            let whole = scope(self.family, first, run_first, run_last);
-            return Entry { unit, first: cut(&depths.first), second: cut(&depths.second), whole, unused: 0 };
-        }
-        let shift = shift - NODE_BITS;
-        let mut node = Node::default();
-        let mut entries: Vec<Entry> = Vec::new();
-        for slot in 0..256_u64 {
-            let entry = self.entry(depths, first | (slot << shift), shift);
-            if entries.last() == Some(&entry) {
-                continue;
+        let mut first = 0;
+        loop {
+            let (entry, last) = builder.entry(first, shift);
+            let slots = ((last - first) >> shift) + 1;
+            builder.table.root.extend((0..slots).map(|_| entry));
+            if last == family.last() {
+                return builder.table;
             }
-            if let Some(word) = node.bits.get_mut(usize::try_from(slot / 64).unwrap_or(0)) {
-                *word |= 1 << (slot % 64);
-            }
-            entries.push(entry);
+            first = last + 1;
         }
-        let mut before = 0_u32;
-        for (count, word) in node.before.iter_mut().zip(node.bits) {
-            *count = u8::try_from(before).unwrap_or(u8::MAX);
-            before += word.count_ones();
-        }
-        node.base = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        self.entries.extend(entries);
-        self.nodes.push(node);
-        let index = u32::try_from(self.nodes.len() - 1).unwrap_or(0);
-        Entry { unit: CHILD | index, first: 0, second: 0, whole: 0, unused: 0 }
     }
 
     /// Unit and scopes of a key.
@@ -139,9 +108,86 @@ impl Node {
     }
 }
 
-/// The run around a key: first key, last key, value.
-fn around(family: Family, runs: &[Run<u32>], key: u64) -> (u64, u64, u32) {
-    let next = runs.partition_point(|run| run.start <= key);
-    let last = runs.get(next).map_or(family.last(), |run| run.start - 1);
-    next.checked_sub(1).and_then(|at| runs.get(at)).map_or((0, last, 0), |run| (run.start, last, run.value))
+/// Builds a table in the order of keys, so that each run is looked at once.
+struct Builder<'a> {
+    table: Table,
+    /// By best PoP, by the first two, by unit.
+    depths: [Cursor<'a>; 3],
+}
+
+/// A place in runs that only moves forward.
+struct Cursor<'a> {
+    runs: &'a [Run<u32>],
+    at: usize,
+}
+
+impl Depths {
+    fn cursors(&self) -> [Cursor<'_>; 3] {
+        [&self.first, &self.second, &self.whole].map(|runs| Cursor { runs, at: 0 })
+    }
+}
+
+impl Cursor<'_> {
+    /// The run around a key: first key, last key, value.
+    fn around(&mut self, family: Family, key: u64) -> (u64, u64, u32) {
+        while self.runs.get(self.at + 1).is_some_and(|run| run.start <= key) {
+            self.at += 1;
+        }
+        let last = self.runs.get(self.at + 1).map_or(family.last(), |run| run.start - 1);
+        self.runs.get(self.at).map_or((0, last, 0), |run| (run.start, last, run.value))
+    }
+}
+
+impl Builder<'_> {
+    /// The entry of the slot that begins at `first`, and the last key up to which it is the same.
+    fn entry(&mut self, first: u64, shift: u8) -> (Entry, u64) {
+        let family = self.table.family;
+        let slot_last = first | ((1 << shift) - 1);
+        let [best, two, whole] = &mut self.depths;
+        let (run_first, run_last, unit) = whole.around(family, first);
+        if run_last < slot_last && shift >= NODE_BITS {
+            return (self.node(first, shift - NODE_BITS), slot_last);
+        }
+        let cut = |cursor: &mut Cursor<'_>| {
+            let (run_first, run_last, _) = cursor.around(family, first);
+            scope(family, first, run_first, run_last)
+        };
+        let whole = scope(family, first, run_first, run_last);
+        let entry = Entry { unit, first: cut(best), second: cut(two), whole, unused: 0 };
+        // The wider scopes hold wherever the narrowest does.
+        let free = family.bits().saturating_sub(whole);
+        let block_last = if free >= 64 { u64::MAX } else { first | ((1 << free) - 1) };
+        (entry, block_last.max(slot_last))
+    }
+
+    fn node(&mut self, first: u64, shift: u8) -> Entry {
+        let node_last = first | ((1 << (shift + NODE_BITS)) - 1);
+        let mut node = Node::default();
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut key = first;
+        loop {
+            let (entry, last) = self.entry(key, shift);
+            if entries.last() != Some(&entry) {
+                let slot = (key >> shift) & 0xff;
+                if let Some(word) = node.bits.get_mut(usize::try_from(slot / 64).unwrap_or(0)) {
+                    *word |= 1 << (slot % 64);
+                }
+                entries.push(entry);
+            }
+            if last >= node_last {
+                break;
+            }
+            key = last + 1;
+        }
+        let mut before = 0_u32;
+        for (count, word) in node.before.iter_mut().zip(node.bits) {
+            *count = u8::try_from(before).unwrap_or(u8::MAX);
+            before += word.count_ones();
+        }
+        node.base = u32::try_from(self.table.entries.len()).unwrap_or(u32::MAX);
+        self.table.entries.extend(entries);
+        self.table.nodes.push(node);
+        let index = u32::try_from(self.table.nodes.len() - 1).unwrap_or(0);
+        Entry { unit: CHILD | index, first: 0, second: 0, whole: 0, unused: 0 }
+    }
 }

@@ -1,0 +1,373 @@
+//! An origin that…, an edge that…, a client who…: what is stored, shared, renewed and cut.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+
+use crate::support::{Network, Origin, OriginBody, get, metrics, reply, resident, send};
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+fn pause(millis: u64) -> tokio::time::Sleep {
+    tokio::time::sleep(Duration::from_millis(millis))
+}
+
+#[test]
+fn a_thousand_clients_on_one_cold_object_are_one_fetch() {
+    runtime().block_on(async {
+        let body: Vec<u8> = (0..300_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+        let whole = Bytes::from(body);
+        let sent = whole.clone();
+        let origin = Origin::start(move |_, _| {
+            std::thread::sleep(Duration::from_millis(300));
+            reply(200, &[("cache-control", "max-age=60")], sent.clone())
+        })
+        .await;
+        let network = Network::new(10, origin.address, "");
+        let _edge = network.start("one-1");
+        let edge = network.edge;
+        let clients: Vec<_> = (0..1000).map(|_| tokio::spawn(async move { get(edge, "/cold", &[]).await })).collect();
+        let (mut collapsed, mut hits) = (0, 0);
+        for client in clients {
+            let got = client.await.unwrap().unwrap();
+            assert_eq!(got.body, whole);
+            collapsed += usize::from(got.is("collapsed"));
+            hits += usize::from(got.is("hit"));
+        }
+        assert_eq!(origin.requests(), 1);
+        assert_eq!(collapsed + hits, 999, "{collapsed} collapsed, {hits} hits");
+    });
+}
+
+#[test]
+fn a_miss_then_hits_with_age_and_the_origin_sees_one_clean_request() {
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| {
+            reply(
+                200,
+                &[("cache-control", "max-age=60"), ("connection", "x-hop"), ("x-hop", "1"), ("x-kept", "2")],
+                "hello",
+            )
+        })
+        .await;
+        let network = Network::new(11, origin.address, "");
+        let _edge = network.start("one-1");
+        let spoofed =
+            [("x-forwarded-for", "1.1.1.1"), ("x-original-url", "/admin"), ("proxy", "http://evil"), ("te", "gzip")];
+        let miss = get(network.edge, "/a?b=1", &spoofed).await.unwrap();
+        assert!(miss.is("fwd=uri-miss") && miss.is("stored"), "{}", miss.header("cache-status"));
+        let asked = origin.last();
+        assert_eq!(asked["x-forwarded-for"], "127.0.0.1");
+        assert_eq!(asked["host"], "www.shop.example");
+        assert_eq!(asked["cdn-loop"], "cdn.example");
+        assert!(asked.contains_key("via"));
+        for gone in ["x-original-url", "proxy", "te"] {
+            assert!(!asked.contains_key(gone), "{gone}");
+        }
+        pause(1_100).await;
+        let hit = get(network.edge, "/a?b=1", &[]).await.unwrap();
+        assert!(hit.is("hit"));
+        assert_eq!(hit.header("age"), "1");
+        assert_eq!((hit.header("x-hop"), hit.header("x-kept")), (String::new(), "2".to_owned()));
+        assert_eq!(origin.requests(), 1);
+        assert!(get(network.edge, "/a?b=2", &[]).await.unwrap().is("fwd=uri-miss"), "the query is part of the key");
+        let head = send(network.edge, "HEAD", "/a?b=1", &[]).await.unwrap();
+        assert!(head.is("hit") && head.body.is_empty() && head.header("content-length") == "5");
+    });
+}
+
+#[test]
+fn hosts_loops_and_methods_are_refused_where_they_must_be() {
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| reply(200, &[], "x")).await;
+        let network = Network::new(12, origin.address, "[[rule]]\npath = \"/old/**\"\nredirect = \"https://new.example/\"");
+        let _edge = network.start("one-1");
+        let status = |method: &'static str, path: &'static str, fields: &'static [(&'static str, &'static str)]| async move {
+            send(network.edge, method, path, fields).await.unwrap().status.as_u16()
+        };
+        assert_eq!(status("GET", "/", &[("host", "other.example")]).await, 421);
+        assert_eq!(status("GET", "/", &[("host", "shop.cdn.example:8100")]).await, 200);
+        assert_eq!(status("GET", "/", &[("cdn-loop", "cdn.example")]).await, 508);
+        assert_eq!(status("TRACE", "/", &[]).await, 405);
+        assert_eq!(status("PURGE", "/", &[]).await, 405);
+        assert_eq!(status("GET", "/", &[("host", "a.example"), ("host", "b.example")]).await, 400);
+        assert_eq!(status("GET", "/old/page", &[]).await, 302);
+        assert_eq!(status("GET", "/.hither/health", &[("host", "anything.example")]).await, 200);
+        assert_eq!(status("GET", "/.hither/other", &[]).await, 404);
+        assert_eq!(status("GET", "/x", &[("cache-control", "only-if-cached")]).await, 504);
+    });
+}
+
+#[test]
+fn variants_are_kept_apart_and_each_is_fetched_once() {
+    runtime().block_on(async {
+        let origin = Origin::start(|_, request| {
+            let language = request.headers().get("x-color").map_or("none", |value| value.to_str().unwrap()).to_owned();
+            reply(200, &[("cache-control", "max-age=60"), ("vary", "X-Color")], language)
+        })
+        .await;
+        let network = Network::new(13, origin.address, "");
+        let _edge = network.start("one-1");
+        for round in 0..2 {
+            for color in ["red", "green", "blue"] {
+                let got = get(network.edge, "/", &[("x-color", color)]).await.unwrap();
+                assert_eq!(got.body, color);
+                assert_eq!(got.is("hit"), round == 1, "{color} {round}");
+            }
+        }
+        assert_eq!(origin.requests(), 3);
+    });
+}
+
+#[test]
+fn stale_is_validated_and_a_304_renews_it() {
+    runtime().block_on(async {
+        let origin = Origin::start(|number, request| {
+            let fields = [("cache-control", "max-age=1"), ("etag", "\"v1\""), ("x-number", &number.to_string())];
+            match request.headers().get("if-none-match") {
+                Some(tag) if tag == "\"v1\"" => reply(304, &fields, ""),
+                _ => reply(200, &fields, "body"),
+            }
+        })
+        .await;
+        let network = Network::new(14, origin.address, "");
+        let _edge = network.start("one-1");
+        assert!(get(network.edge, "/", &[]).await.unwrap().is("fwd=uri-miss"));
+        pause(1_200).await;
+        let renewed = get(network.edge, "/", &[]).await.unwrap();
+        assert!(renewed.is("fwd=stale") && renewed.is("fwd-status=304"), "{}", renewed.header("cache-status"));
+        assert_eq!((renewed.body.as_ref(), renewed.header("x-number")), (&b"body"[..], "2".to_owned()));
+        assert!(get(network.edge, "/", &[]).await.unwrap().is("hit"));
+        assert_eq!(origin.requests(), 2);
+        let unchanged = get(network.edge, "/", &[("if-none-match", "W/\"v1\"")]).await.unwrap();
+        assert_eq!((unchanged.status.as_u16(), unchanged.body.len()), (304, 0));
+    });
+}
+
+#[test]
+fn ranges_are_cut_from_what_is_stored() {
+    runtime().block_on(async {
+        let origin =
+            Origin::start(|_, _| reply(200, &[("cache-control", "max-age=60"), ("etag", "\"r\"")], "0123456789")).await;
+        let network = Network::new(15, origin.address, "");
+        let _edge = network.start("one-1");
+        let part = get(network.edge, "/", &[("range", "bytes=2-4")]).await.unwrap();
+        assert_eq!((part.status.as_u16(), part.body.as_ref()), (206, &b"234"[..]), "also on a miss");
+        for (range, status, body, content_range) in [
+            ("bytes=0-0", 206, "0", "bytes 0-0/10"),
+            ("bytes=7-", 206, "789", "bytes 7-9/10"),
+            ("bytes=-2", 206, "89", "bytes 8-9/10"),
+            ("bytes=20-", 416, "", "bytes */10"),
+            ("bytes=1-2,4-5", 200, "0123456789", ""),
+            ("lines=1-2", 200, "0123456789", ""),
+        ] {
+            let got = get(network.edge, "/", &[("range", range)]).await.unwrap();
+            let found =
+                (got.status.as_u16(), String::from_utf8_lossy(&got.body).into_owned(), got.header("content-range"));
+            assert_eq!(found, (status, body.to_owned(), content_range.to_owned()), "{range}");
+        }
+        let other = get(network.edge, "/", &[("range", "bytes=0-0"), ("if-range", "\"old\"")]).await.unwrap();
+        assert_eq!(other.status.as_u16(), 200);
+        assert_eq!(origin.requests(), 1);
+    });
+}
+
+#[test]
+fn grace_serves_stale_while_one_refresh_runs() {
+    runtime().block_on(async {
+        let origin = Origin::start(|number, _| {
+            if number > 1 {
+                std::thread::sleep(Duration::from_millis(300));
+            }
+            reply(200, &[("cache-control", "max-age=1, stale-while-revalidate=30")], number.to_string())
+        })
+        .await;
+        let network = Network::new(16, origin.address, "");
+        let _edge = network.start("one-1");
+        get(network.edge, "/", &[]).await.unwrap();
+        pause(1_100).await;
+        for _ in 0..20 {
+            let stale = get(network.edge, "/", &[]).await.unwrap();
+            assert_eq!(stale.body, "1");
+            assert!(stale.is("hit"), "{}", stale.header("cache-status"));
+        }
+        pause(600).await;
+        assert_eq!(get(network.edge, "/", &[]).await.unwrap().body, "2");
+        assert_eq!(origin.requests(), 2);
+    });
+}
+
+#[test]
+fn what_may_not_be_shared_is_not_and_does_not_queue() {
+    runtime().block_on(async {
+        let origin = Origin::start(|number, _| {
+            std::thread::sleep(Duration::from_millis(50));
+            reply(200, &[("cache-control", "max-age=60"), ("set-cookie", &format!("id={number}"))], number.to_string())
+        })
+        .await;
+        let network = Network::new(17, origin.address, "");
+        let _edge = network.start("one-1");
+        let edge = network.edge;
+        let clients: Vec<_> = (0..20).map(|_| tokio::spawn(async move { get(edge, "/", &[]).await })).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        for client in clients {
+            let got = client.await.unwrap().unwrap();
+            assert_eq!(format!("id={}", String::from_utf8_lossy(&got.body)), got.header("set-cookie"));
+            seen.insert(got.header("set-cookie"));
+        }
+        assert_eq!(seen.len(), 20, "everyone has a cookie of their own");
+    });
+}
+
+#[test]
+fn a_change_at_the_origin_empties_the_key() {
+    runtime().block_on(async {
+        let origin =
+            Origin::start(|number, _| reply(200, &[("cache-control", "max-age=60")], number.to_string())).await;
+        let network = Network::new(18, origin.address, "");
+        let _edge = network.start("one-1");
+        assert_eq!(get(network.edge, "/", &[]).await.unwrap().body, "1");
+        assert_eq!(get(network.edge, "/", &[]).await.unwrap().body, "1");
+        assert_eq!(send(network.edge, "POST", "/", &[]).await.unwrap().body, "2");
+        assert_eq!(get(network.edge, "/", &[]).await.unwrap().body, "3");
+    });
+}
+
+#[test]
+fn rules_fill_in_force_and_edit() {
+    runtime().block_on(async {
+        let origin = Origin::start(|number, request| {
+            let control = if request.uri().path().starts_with("/forced") { "no-store" } else { "" };
+            reply(200, &[("cache-control", control), ("server", "secret"), ("content-type", "text/plain")], number.to_string())
+        })
+        .await;
+        let rules = "[[rule]]\npath = \"/kept/**\"\nttl = \"1m\"\nbrowser_ttl = \"5s\"\nheaders = { set = { X-Site = \"shop\" }, remove = [\"Server\"] }\n\
+                     [[rule]]\npath = \"/forced/**\"\nforce = { ttl = \"1m\" }\n";
+        let network = Network::new(19, origin.address, rules);
+        let _edge = network.start("one-1");
+        get(network.edge, "/kept/a", &[]).await.unwrap();
+        let kept = get(network.edge, "/kept/a", &[]).await.unwrap();
+        assert!(kept.is("hit"), "{}", kept.header("cache-status"));
+        let edited = (kept.header("cache-control"), kept.header("x-site"), kept.header("server"));
+        assert_eq!(edited, ("max-age=5".to_owned(), "shop".to_owned(), String::new()));
+        get(network.edge, "/forced/a", &[]).await.unwrap();
+        assert!(get(network.edge, "/forced/a", &[]).await.unwrap().is("hit"));
+        get(network.edge, "/plain", &[]).await.unwrap();
+        assert!(!get(network.edge, "/plain", &[]).await.unwrap().is("hit"), "no freshness, no reuse");
+    });
+}
+
+#[test]
+fn a_gigabyte_passes_through_and_never_sits_in_memory() {
+    runtime().block_on(async {
+        const PIECE: usize = 64 << 10;
+        let pieces = if std::env::var_os("HITHER_FULL").is_some() { 16 << 10 } else { 4 << 10 };
+        let origin = Origin::start(move |_, _| {
+            let stream =
+                futures_util::stream::iter((0..pieces).map(|_| Ok(Frame::data(Bytes::from_static(&[7; PIECE])))));
+            let body: OriginBody = StreamBody::new(stream).boxed_unsync();
+            let length = (pieces * PIECE).to_string();
+            http::Response::builder()
+                .header("cache-control", "max-age=60")
+                .header("content-length", length)
+                .body(body)
+                .unwrap()
+        })
+        .await;
+        let network = Network::new(20, origin.address, "");
+        let edge = network.start("one-1");
+        let before = resident(edge.0.id());
+        let most = Arc::new(AtomicUsize::new(0));
+        let (watched, pid) = (Arc::clone(&most), edge.0.id());
+        let watching = tokio::spawn(async move {
+            loop {
+                watched.fetch_max(usize::try_from(resident(pid)).unwrap(), Ordering::Relaxed);
+                pause(20).await;
+            }
+        });
+        let address = network.edge;
+        let clients: Vec<_> = (0..4).map(|_| tokio::spawn(read_away(address))).collect();
+        for client in clients {
+            assert_eq!(client.await.unwrap(), pieces * PIECE);
+        }
+        watching.abort();
+        let grown = most.load(Ordering::Relaxed).saturating_sub(usize::try_from(before).unwrap());
+        println!("{} MiB to 4 clients: resident memory grew {} MiB", pieces * PIECE >> 20, grown >> 20);
+        assert!(grown < 96 << 20, "{} MiB", grown >> 20);
+    });
+}
+
+/// Reads a body without keeping it, and returns its length.
+async fn read_away(edge: std::net::SocketAddr) -> usize {
+    let stream = tokio::net::TcpStream::connect(edge).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::get("/big").header("host", "www.shop.example");
+    let mut body =
+        sender.send_request(request.body(http_body_util::Empty::<Bytes>::new()).unwrap()).await.unwrap().into_body();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        length += frame.unwrap().into_data().map_or(0, |data| data.len());
+    }
+    length
+}
+
+#[test]
+fn an_edit_under_load_fails_no_request_and_a_bad_one_changes_nothing() {
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| reply(200, &[("cache-control", "max-age=1")], "x")).await;
+        let network = Network::new(21, origin.address, "");
+        let _edge = network.start("one-1");
+        let (edge, stop) = (network.edge, Arc::new(AtomicBool::new(false)));
+        let loads: Vec<_> = (0..8)
+            .map(|_| {
+                let stop = Arc::clone(&stop);
+                tokio::spawn(async move {
+                    let (mut good, mut bad) = (0, Vec::new());
+                    while !stop.load(Ordering::Relaxed) {
+                        match get(edge, "/", &[]).await {
+                            Ok(got) if got.status.as_u16() == 200 => good += 1,
+                            other => bad.push(format!("{other:?}")),
+                        }
+                    }
+                    (good, bad)
+                })
+            })
+            .collect();
+        pause(300).await;
+        network.write_site(origin.address, "[[rule]]\nheaders = { set = { X-Live = \"yes\" } }");
+        let start = std::time::Instant::now();
+        while get(edge, "/", &[]).await.unwrap().header("x-live") != "yes" {
+            assert!(start.elapsed() < Duration::from_secs(2), "live in 2 s");
+            pause(20).await;
+        }
+        println!("an edit was live after {:?}", start.elapsed());
+        network.write_site(origin.address, "[[rule]]\nheders = { set = { X-Live = \"no\" } }");
+        let admin = std::net::SocketAddr::new(edge.ip(), 9400);
+        let refused = "hither_reloads_total{outcome=\"refused\"}";
+        let start = std::time::Instant::now();
+        while metrics(admin).await.get(refused).copied().unwrap_or(0.0) < 1.0 {
+            assert!(start.elapsed() < Duration::from_secs(3), "counted");
+            pause(50).await;
+        }
+        assert_eq!(get(edge, "/", &[]).await.unwrap().header("x-live"), "yes", "the one before stays");
+        let log = network.log("one-1");
+        assert!(log.contains("sites/shop.toml:6:1") && log.contains("did you mean `headers`?"), "{log}");
+        stop.store(true, Ordering::Relaxed);
+        let mut all = 0;
+        for load in loads {
+            let (good, bad) = load.await.unwrap();
+            assert!(bad.is_empty(), "{bad:?}");
+            all += good;
+        }
+        println!("{all} requests, none failed");
+        assert!(all > 100);
+    });
+}

@@ -1,0 +1,154 @@
+//! A name server asked by real resolvers' tools, and by hostile ones.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use crate::support::{Network, addresses, dig, wait_for};
+
+const UNUSED: ([u8; 4], u16) = ([127, 0, 0, 1], 9);
+
+#[test]
+fn a_name_server_answers_as_the_standards_say() {
+    let network = Network::new(1, UNUSED.into(), "");
+    std::fs::write(
+        network.path("zones/shop.example"),
+        "$TTL 1h\n@ SOA ns1.cdn.example. hostmaster 7 2h 15m 2w 1m\n@ NS ns1.cdn.example.\nwww CNAME shop.cdn.example.\n\
+         txt TXT \"hello\"\n*.wild A 192.0.2.7\nbig TXT ",
+    )
+    .unwrap();
+    let mut zone = std::fs::read_to_string(network.path("zones/shop.example")).unwrap();
+    for _ in 0..12 {
+        zone.push_str(&format!("\"{}\" ", "x".repeat(200)));
+    }
+    std::fs::write(network.path("zones/shop.example"), zone).unwrap();
+    let _ns = network.start("ns1");
+    let server = format!("@{}", network.dns.ip());
+    let ask = |args: &[&str]| dig(&server, network.dns.port(), args);
+
+    let routed = ask(&["WWW.Shop.Example", "+subnet=193.0.6.0/24"]);
+    assert!(routed.contains("CLIENT-SUBNET: 193.0.6.0/24/0"), "one PoP: one answer for all\n{routed}");
+    assert!(routed.contains("WWW.Shop.Example.	3600	IN	CNAME"), "the case is kept\n{routed}");
+    assert_eq!(addresses(&ask(&["www.shop.example", "+short"])).len(), 1);
+    assert!(ask(&["shop.cdn.example", "AAAA"]).contains("ANSWER: 0, AUTHORITY: 1"), "NODATA carries the SOA");
+
+    for (args, expected) in [
+        (&["nothing.shop.example"][..], "status: NXDOMAIN"),
+        (&["x.wild.shop.example"], "192.0.2.7"),
+        (&["txt.shop.example", "TXT"], "\"hello\""),
+        (&["cdn.example", "SOA"], "ns1.cdn.example. hostmaster.cdn.example."),
+        (&["cdn.example", "NS"], "ns1.cdn.example."),
+        (&["ns1.cdn.example"], "127.0.2.1"),
+        (&["www.other.example"], "status: REFUSED"),
+        (&["version.bind", "TXT", "CH"], "status: REFUSED"),
+        (&["shop.example", "AXFR"], "Transfer failed"),
+        (&["shop.example", "ANY", "+notcp"], "RFC8482"),
+        (&["www.shop.example", "+edns=1", "+noednsneg"], "status: BADVERS"),
+        (&["www.shop.example", "+opcode=UPDATE"], "status: NOTIMP"),
+        (&["www.shop.example", "+tcp", "+subnet=193.0.6.0/24"], "CLIENT-SUBNET: 193.0.6.0/24/0"),
+        (&["www.shop.example", "+subnet=0.0.0.0/0"], "CLIENT-SUBNET: 0.0.0.0/0/0"),
+    ] {
+        let answer = ask(args);
+        assert!(answer.contains(expected), "{args:?}\n{answer}");
+    }
+
+    let cut = ask(&["big.shop.example", "TXT", "+ignore", "+subnet=193.0.6.0/24"]);
+    assert!(
+        cut.contains(" tc") && cut.contains("ANSWER: 0") && cut.contains("CLIENT-SUBNET"),
+        "TC with the OPT kept\n{cut}"
+    );
+    assert!(ask(&["big.shop.example", "TXT"]).contains("xxxx"), "by TCP it comes whole");
+    let log = network.path(".state/ns1/queries.jsonl");
+    wait_for(Duration::from_secs(2), "queries are logged", || {
+        let lines = std::fs::read_to_string(&log).unwrap();
+        let line = lines.lines().find(|line| line.contains("\"subnet\":\"193.0.6.0/24\"")).ok_or(lines.clone())?;
+        let whole = line.contains("\"pop\":\"one\"") && line.contains("\"resolver\":\"127.0.0.0\"");
+        if whole { Ok(()) } else { Err(line.to_owned()) }
+    });
+}
+
+/// Header, question `www.shop.example A`, OPT with these options.
+fn query(options: &[u8]) -> Vec<u8> {
+    let mut message = vec![0x12, 0x34, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 1];
+    for label in ["www", "shop", "example"] {
+        message.push(u8::try_from(label.len()).unwrap());
+        message.extend(label.as_bytes());
+    }
+    message.extend([0, 0, 1, 0, 1]);
+    message.extend([0, 0, 41, 4, 208, 0, 0, 0, 0]);
+    message.extend(u16::try_from(options.len()).unwrap().to_be_bytes());
+    message.extend(options);
+    message
+}
+
+/// A client subnet option.
+fn subnet(family: u16, source: u8, scope: u8, address: &[u8]) -> Vec<u8> {
+    let mut option = vec![0, 8];
+    option.extend(u16::try_from(4 + address.len()).unwrap().to_be_bytes());
+    option.extend(family.to_be_bytes());
+    option.extend([source, scope]);
+    option.extend(address);
+    option
+}
+
+#[test]
+fn malformed_queries_get_formerr_or_silence_and_nothing_breaks() {
+    let network = Network::new(2, UNUSED.into(), "");
+    let _ns = network.start("ns1");
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(network.dns).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let ask = |message: &[u8]| {
+        socket.send(message).unwrap();
+        let mut buffer = [0; 2048];
+        let length = socket.recv(&mut buffer).ok()?;
+        Some(buffer[..length].to_vec())
+    };
+    let rcode = |message: &[u8]| ask(message).map(|reply| reply[3] & 15);
+    let good = subnet(1, 24, 0, &[198, 51, 100]);
+    assert_eq!(rcode(&query(&good)), Some(5), "a well-formed option; the name is in no zone here");
+
+    let two = [good.clone(), good.clone()].concat();
+    for (what, options) in [
+        ("a family that is neither 1 nor 2", subnet(3, 24, 0, &[198, 51, 100])),
+        ("family 0", subnet(0, 0, 0, &[])),
+        ("a source longer than an address", subnet(1, 33, 0, &[198, 51, 100, 0, 0])),
+        ("a scope that is not 0", subnet(1, 24, 24, &[198, 51, 100])),
+        ("too few bytes", subnet(1, 24, 0, &[198, 51])),
+        ("too many bytes", subnet(1, 24, 0, &[198, 51, 100, 0])),
+        ("bits beyond the source", subnet(1, 20, 0, &[198, 51, 100])),
+        ("two options", two),
+        ("a cut option", good[..5].to_vec()),
+    ] {
+        let reply = ask(&query(&options)).unwrap_or_default();
+        assert_eq!(reply.get(3).map(|byte| byte & 15), Some(1), "FORMERR for {what}");
+        assert_eq!(&reply[..2], &[0x12, 0x34]);
+    }
+    let mut no_question = query(&[]);
+    no_question[5] = 0;
+    let mut two_questions = query(&[]);
+    two_questions[5] = 2;
+    let mut an_answer = query(&[]);
+    an_answer[2] |= 0x80;
+    let loops = [&[0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], &[0xc0, 12, 0, 1, 0, 1]].concat();
+    assert_eq!(rcode(&no_question), Some(1));
+    assert_eq!(rcode(&two_questions), Some(1));
+    assert_eq!(rcode(&loops), Some(1), "a name that points at itself");
+    assert_eq!(rcode(&an_answer), None, "an answer is not answered");
+    assert_eq!(rcode(&[1, 2, 3]), None, "nor is what is no message");
+
+    // Every cut of a good query, and every byte of it changed: the server answers on.
+    let whole = query(&good);
+    for length in 0..whole.len() {
+        socket.send(&whole[..length]).unwrap();
+    }
+    for at in 0..whole.len() {
+        for value in [0, 1, 0x40, 0xc0, 0xff] {
+            let mut changed = whole.clone();
+            changed[at] = value;
+            socket.send(&changed).unwrap();
+        }
+    }
+    let mut buffer = [0; 2048];
+    while socket.recv(&mut buffer).is_ok() {}
+    assert_eq!(rcode(&whole), Some(5), "it still answers");
+}
