@@ -34,5 +34,5 @@ fn main() -> std::process::ExitCode {
         Command::Status(args) => commands::status::run(args, dir),
         Command::SampleOrigin(args) => sample_origin::run(&args),
     };
-    done.map_or_else(|failure| failure.tell(), |exit| exit).into()
+    done.unwrap_or_else(exit::Failure::tell).into()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 
-use crate::table::Wrong;
+use crate::wrong::Wrong;
 
 /// A domain name in lower case, without the last dot.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]

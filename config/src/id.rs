@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 
-use crate::table::Wrong;
+use crate::wrong::Wrong;
 
 /// Longest identifier: an id is also a DNS label (RFC 1035 §2.3.4).
 const MOST_BYTES: usize = 63;

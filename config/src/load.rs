@@ -15,7 +15,8 @@ use crate::route::{self, Routes};
 use crate::secret::Secret;
 use crate::site::{self, Site};
 use crate::source::Source;
-use crate::table::{Context, Value, Wrong, read_document};
+use crate::table::{Context, Value, read_document};
+use crate::wrong::Wrong;
 
 /// Everything the operator wrote, checked.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use schemars::JsonSchema;
 
 use crate::limits;
-use crate::table::Wrong;
+use crate::wrong::Wrong;
 
 /// A pattern on the path as received, not decoded: `*` within a segment, `**` across segments.
 ///

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 
-use crate::table::Wrong;
+use crate::wrong::Wrong;
 
 /// An IPv4 or IPv6 prefix without bits beyond its length.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]

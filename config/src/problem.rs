@@ -88,7 +88,7 @@ pub fn report(problems: &[Problem], look: Look) -> String {
     };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_links(false);
     let mut sorted: Vec<&Problem> = problems.iter().collect();
-    sorted.sort_by(|a, b| order(a).cmp(&order(b)));
+    sorted.sort_by_key(|problem| order(problem));
     let mut out = String::new();
     for problem in sorted {
         let drawing = Drawing::new(problem);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::nearest::nearest;
 use crate::problem::Problem;
 use crate::source::Place;
-use crate::table::nearest;
 
 /// What kind of thing a name belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,8 @@ use crate::limits;
 use crate::prefix::Prefix;
 use crate::problem::Problem;
 use crate::register::Kind;
-use crate::table::{Table, Value, Wrong};
+use crate::table::{Table, Value};
+use crate::wrong::Wrong;
 
 /// `routes.toml`: mapping rules, the first that matches a client and site counts.
 #[derive(Clone, Debug, Default, JsonSchema)]

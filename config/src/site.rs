@@ -12,7 +12,8 @@ use crate::limits;
 use crate::path::PathGlob;
 use crate::problem::Problem;
 use crate::register::Kind;
-use crate::table::{Table, Value, Wrong};
+use crate::table::{Table, Value};
+use crate::wrong::Wrong;
 
 /// `sites/<site>.toml`: one customer's hosts, origin and rules. The file's name is the site's id.
 #[derive(Clone, Debug, JsonSchema)]

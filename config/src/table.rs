@@ -11,19 +11,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::limits::Bounds;
+use crate::nearest::nearest;
 use crate::problem::Problem;
 use crate::register::Register;
 use crate::source::{Place, Source};
 use crate::units;
-
-/// What is wrong with one written value, and the mend; the reader adds the place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
-    /// What is wrong.
-    pub message: String,
-    /// What would be right.
-    pub help: Option<String>,
-}
+use crate::wrong::Wrong;
 
 /// What all files of one load share: the faults so far, and the names they define and use.
 #[derive(Default)]
@@ -48,17 +41,6 @@ pub(crate) struct Value<'a> {
     source: &'a Arc<Source>,
     name: String,
     value: &'a Spanned<DeValue<'a>>,
-}
-
-impl Wrong {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: None }
-    }
-
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
 }
 
 impl Context {
@@ -357,13 +339,4 @@ impl<'a> Value<'a> {
         let item = |value| Value { context, source, name: name.clone(), value };
         Some(table.iter().filter_map(|(key, value)| read(key.get_ref(), item(value))).collect())
     }
-}
-
-/// The known name most like a mistyped one, if one is near enough to be meant.
-pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    known
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
 }

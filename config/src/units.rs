@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::table::Wrong;
+use crate::wrong::Wrong;
 
 /// A unit and how many of the smallest one it is.
 type Unit = (&'static str, u64);

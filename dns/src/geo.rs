@@ -257,8 +257,11 @@ fn place_of(found: &maxminddb::LookupResult<'_, Vec<u8>>) -> Result<Option<Place
     })
 }
 
-/// AS numbers as runs; 0 where none is known.
-fn read_asns(path: &Path) -> Result<(Vec<Run<u32>>, Vec<Run<u32>>), Problem> {
+/// AS numbers as runs.
+type Asns = Vec<Run<u32>>;
+
+/// AS numbers of both families; 0 where none is known.
+fn read_asns(path: &Path) -> Result<(Asns, Asns), Problem> {
     let shown = path.display().to_string();
     let database = open_file(path)?;
     let (mut v4, mut v6) = (Vec::new(), Vec::new());

@@ -140,7 +140,7 @@ impl View {
                         RData::CNAME(target) => target.0.clone(),
                         _ => return,
                     };
-                    reply.message.answers.push(alias);
+                    reply.message.answers.push(*alias);
                     match self.zones.covering(&target) {
                         Some(next) => (zone, name) = (next, target),
                         None => return,

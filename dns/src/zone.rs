@@ -30,7 +30,7 @@ pub(crate) enum Found<'z> {
     /// These records; a wildcard's carry the name that was asked (RFC 4592 §3.3.1).
     Records(Vec<Record>),
     /// An alias to follow (RFC 1034 §3.6.2).
-    Alias(Record),
+    Alias(Box<Record>),
     /// The name is routed to a site.
     Routed(usize),
     /// The name exists, the type does not (RFC 2308 §2.2).
@@ -188,7 +188,7 @@ impl Node {
             return Found::Records(set.iter().map(named).collect());
         }
         if let Some(alias) = self.sets.get(&RecordType::CNAME).and_then(|set| set.first()) {
-            return Found::Alias(named(alias));
+            return Found::Alias(Box::new(named(alias)));
         }
         match (self.routed, kind) {
             (Some(site), RecordType::A | RecordType::AAAA) => Found::Routed(site),

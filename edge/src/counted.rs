@@ -12,7 +12,7 @@ use listen::BoxError;
 use pin_project_lite::pin_project;
 use telemetry::RequestRecord;
 
-use crate::edge::Ask;
+use crate::ask::Ask;
 use crate::shared::Shared;
 use crate::sites::Answered;
 

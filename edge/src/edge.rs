@@ -1,22 +1,19 @@
 //! One request, from the client's to the answer: the driver.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use caching::{
-    Admission, CacheKey, Fallback, ForwardReason, Handled, Moment, Reuse, Variant, admit, hops, invalidated,
-    normalise_encoding, reuse,
-};
+use caching::{Admission, Fallback, ForwardReason, Handled, Reuse, Variant, admit, invalidated, reuse};
 use config::{Origin, SiteId};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use listen::{Body, BoxError, Connection, Handler, Mount, Reply};
 use origin::{FetchError, Fetcher, RequestBody};
 use tokio::sync::oneshot;
 
+use crate::ask::{Ask, Refusal, read};
 use crate::counted::{Counted, Tally};
 use crate::fetching::{Errand, Landed};
 use crate::flight::{FlightKey, Landing, Part, landed};
@@ -48,27 +45,6 @@ struct Edge {
 
 struct Core(Arc<Edge>);
 
-/// A request, as the driver needs it.
-#[derive(Clone, Debug)]
-pub(crate) struct Ask {
-    pub(crate) site: Arc<Site>,
-    pub(crate) key: CacheKey,
-    pub(crate) method: Method,
-    pub(crate) headers: HeaderMap,
-    /// As the client wrote it.
-    pub(crate) host: String,
-    /// Path and query as received.
-    pub(crate) target: String,
-    pub(crate) version: Version,
-    pub(crate) peer: IpAddr,
-    pub(crate) now: Moment,
-    /// The body's length, where a response tells it.
-    pub(crate) expected: OnceLock<u64>,
-}
-
-/// Codings worth a variant of their own; other wishes for compression are one.
-const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
-
 impl Handler for Core {
     fn serve(&self, request: Request<Incoming>, connection: Connection) -> Reply {
         Box::pin(answer(Arc::clone(&self.0), request, connection))
@@ -81,9 +57,9 @@ async fn answer(edge: Arc<Edge>, request: Request<Incoming>, connection: Connect
     let Some(sites) = edge.shared.sites.load_full() else {
         return own(StatusCode::SERVICE_UNAVAILABLE, "no config is loaded yet").sign(&node);
     };
-    let (ask, body) = match read(&edge, &sites, request, connection) {
+    let (ask, body) = match read(edge.shared.clock.now(), &sites, request, connection) {
         Ok(read) => read,
-        Err(written) => return written.sign(&node),
+        Err(refusal) => return refuse(refusal).sign(&node),
     };
     let effect = ask.site.effect(ask.key.path_and_query().split('?').next().unwrap_or_default());
     let (mut written, answered) = edge.serve(&sites, &ask, &effect, body).await;
@@ -98,62 +74,20 @@ async fn answer(edge: Arc<Edge>, request: Request<Incoming>, connection: Connect
     response.map(|body| Counted::new(body, tally).boxed_unsync())
 }
 
-/// Finds out what is asked, or refuses.
-fn read(
-    edge: &Edge,
-    sites: &Sites,
-    request: Request<Incoming>,
-    connection: Connection,
-) -> Result<(Ask, Incoming), Written> {
-    let (head, body) = request.into_parts();
-    let mut hosts = head.headers.get_all(header::HOST).into_iter();
-    let named = hosts.next().and_then(|host| host.to_str().ok());
-    // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
-    // request message that lacks a Host header field and to any request message that contains more
-    // than one Host header field line".
-    if hosts.next().is_some() || (named.is_none() && head.version == Version::HTTP_11) {
-        return Err(malformed("a request has one Host"));
+/// The answer to a request that cannot be taken.
+fn refuse(refusal: Refusal) -> Written {
+    match refusal {
+        Refusal::NotOneHost | Refusal::HostWithUser => {
+            let mut written = own(StatusCode::BAD_REQUEST, "a request has one Host, without a user");
+            // What else comes on this connection cannot be trusted either.
+            written.response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            written
+        }
+        Refusal::UnknownHost => own(StatusCode::MISDIRECTED_REQUEST, "no site here has this host"),
+        Refusal::Loop => {
+            own(StatusCode::LOOP_DETECTED, "the request has been here before: does the origin point at this CDN?")
+        }
     }
-    let host = head.uri.authority().map(http::uri::Authority::as_str).or(named).unwrap_or_default().to_owned();
-    if host.contains('@') {
-        return Err(malformed("a Host has no user"));
-    }
-    let Some(site) = sites.find(&host) else {
-        return Err(own(StatusCode::MISDIRECTED_REQUEST, "no site here has this host"));
-    };
-    if hops(&head.headers, &sites.loop_id) > 0 {
-        return Err(own(
-            StatusCode::LOOP_DETECTED,
-            "the request has been here before: does the origin point at this CDN?",
-        ));
-    }
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    let scheme = match connection.scheme {
-        listen::Scheme::Http => caching::Scheme::Http,
-        listen::Scheme::Https => caching::Scheme::Https,
-    };
-    let mut headers = head.headers;
-    normalise_encoding(&mut headers, &CODINGS);
-    let ask = Ask {
-        key: CacheKey::new(site.id.as_str(), scheme, &host, &target),
-        site: Arc::clone(site),
-        method: head.method,
-        headers,
-        host,
-        target,
-        version: head.version,
-        peer: connection.peer.ip(),
-        now: edge.shared.clock.now(),
-        expected: OnceLock::new(),
-    };
-    Ok((ask, body))
-}
-
-/// What else comes on this connection cannot be trusted either.
-fn malformed(message: &str) -> Written {
-    let mut written = own(StatusCode::BAD_REQUEST, message);
-    written.response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    written
 }
 
 impl Edge {

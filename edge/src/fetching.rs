@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use origin::{FetchError, Fetched, Fetcher};
 use tokio::sync::oneshot;
 
-use crate::edge::Ask;
+use crate::ask::Ask;
 use crate::filling::{Filling, Wanted};
 use crate::flight::{Landing, Pilot};
 use crate::object::{Head, Object, Slices};

@@ -9,6 +9,7 @@
 //! The rules are in `caching`; this crate awaits, stores and streams. [`Shared`] is what all cores
 //! share; [`mounts`] makes what answers on one core.
 
+mod ask;
 mod clock;
 mod counted;
 mod edge;

@@ -6,7 +6,7 @@ use caching::{Passage, add_cdn_loop, add_via, forward};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 
-use crate::edge::Ask;
+use crate::ask::Ask;
 
 /// Fields by which a client could make an origin answer what other clients then get from the store,
 /// since they are no part of the key. Ours replace two of them.

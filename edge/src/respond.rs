@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, StreamBody};
 use listen::{Body, BoxError, empty, full};
 use origin::{FetchError, Fetched};
 
-use crate::edge::Ask;
+use crate::ask::Ask;
 use crate::filling::Reader;
 use crate::object::{Head, Object};
 

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 use crate::body::{Body, empty};
+use crate::connection::{Connection, Scheme};
 use crate::cores::Stop;
 use crate::mount::Mounts;
 
@@ -24,26 +25,6 @@ use crate::mount::Mounts;
 const DRAIN: Duration = Duration::from_secs(10);
 /// Pause when the process has no descriptors left: others must close first.
 const EXHAUSTED: Duration = Duration::from_millis(100);
-
-/// Clear or TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Clear HTTP.
-    Http,
-    /// HTTP over TLS.
-    Https,
-}
-
-/// The connection a request came on.
-#[derive(Clone, Copy, Debug)]
-pub struct Connection {
-    /// The client.
-    pub peer: SocketAddr,
-    /// The address it reached.
-    pub local: SocketAddr,
-    /// Clear or TLS.
-    pub scheme: Scheme,
-}
 
 /// One listening socket and what answers on it.
 pub struct Server {

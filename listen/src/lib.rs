@@ -9,6 +9,7 @@
 
 mod bind;
 mod body;
+mod connection;
 mod cores;
 mod holder;
 mod http;
@@ -16,6 +17,7 @@ mod mount;
 
 pub use bind::{BindError, Sharing, bind_tcp, bind_udp, probe_free};
 pub use body::{Body, BoxError, empty, full};
+pub use connection::{Connection, Scheme};
 pub use cores::{Cores, Stop};
-pub use http::{Connection, Scheme, Server};
+pub use http::Server;
 pub use mount::{Handler, Mount, Mounts, Reply};

@@ -7,7 +7,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use crate::body::Body;
-use crate::http::Connection;
+use crate::connection::Connection;
 
 /// A response on its way.
 pub type Reply = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;

@@ -49,11 +49,15 @@ impl Node {
             "uptime_s": self.started.elapsed().as_secs(),
             "config_version": self.version.load(Ordering::Relaxed),
         });
+        let Some(fields) = status.as_object_mut() else {
+            return status;
+        };
         if let Some(name_server) = &self.name_server {
-            status["edges"] = serde_json::to_value(lock(&name_server.watch).states()).unwrap_or_default();
+            let states = serde_json::to_value(lock(&name_server.watch).states());
+            fields.insert("edges".to_owned(), states.unwrap_or_default());
         }
         if let Some(edge) = &self.edge {
-            status["edge"] = edge.status();
+            fields.insert("edge".to_owned(), edge.status());
         }
         status
     }

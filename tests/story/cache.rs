@@ -298,7 +298,7 @@ fn a_gigabyte_passes_through_and_never_sits_in_memory() {
         }
         watching.abort();
         let grown = most.load(Ordering::Relaxed).saturating_sub(usize::try_from(before).unwrap());
-        println!("{} MiB to 4 clients: resident memory grew {} MiB", pieces * PIECE >> 20, grown >> 20);
+        println!("{} MiB to 4 clients: resident memory grew {} MiB", (pieces * PIECE) >> 20, grown >> 20);
         assert!(grown < 96 << 20, "{} MiB", grown >> 20);
     });
 }

@@ -12,6 +12,7 @@
 mod address;
 mod choose;
 mod compile;
+mod distance;
 mod fitness;
 mod place;
 mod rank;
@@ -26,9 +27,9 @@ mod unit;
 pub use address::Family;
 pub use choose::{Basis, Choice, Chosen, Wanted, choose};
 pub use compile::{Geography, Inputs, Map, Mapped, compile};
+pub use distance::{COST_PER_MS, cost, distance_km};
 pub use fitness::Fitness;
 pub use place::{Place, PlaceIndex, Region};
-pub use rank::{COST_PER_MS, cost, distance_km};
 pub use rules::{Classes, class_of_sites};
 pub use runs::{Run, Span, fill_gaps, overlay};
 pub use scope::Scopes;

@@ -6,6 +6,8 @@ use std::ops::Range;
 use config::{Location, Network, SiteId};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::distance::{cost, distance_km};
+
 /// A PoP's place in the config's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PopIndex(u16);
@@ -101,9 +103,7 @@ impl Topology {
                 .iter()
                 .enumerate()
                 .filter(|(other, _)| *other != index)
-                .map(|(other, place)| {
-                    (crate::cost(crate::distance_km(pop.location, *place)), PopIndex::from_usize(other))
-                })
+                .map(|(other, place)| (cost(distance_km(pop.location, *place)), PopIndex::from_usize(other)))
                 .collect();
             others.sort_unstable();
             pop.beyond = others.into_iter().map(|(_, other)| other).collect();

@@ -1,0 +1,264 @@
+//! Reading `hither.toml`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use super::{
+    Addresses, Admin, Clients, Dns, Edge, EdgeNode, Geo, Health, Latency, Listen, Location, Log, NameServer, Network,
+    Pop,
+};
+use crate::host::DomainName;
+use crate::id::{CountryCode, NodeId, PopId};
+use crate::limits;
+use crate::problem::Problem;
+use crate::register::Kind;
+use crate::secret::Secret;
+use crate::source::Place;
+use crate::table::{Context, Table, Value};
+use crate::wrong::Wrong;
+
+/// Where other nodes reach a node that names no `peer`.
+const PEER_PORT: u16 = 8444;
+
+/// Reads `hither.toml`; `secret` fetches a file under `secrets/`.
+pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Secret>) -> Option<Network> {
+    let zone = table.required("zone", |v| v.parse(DomainName::parse));
+    let contact = table.optional("contact", |v| v.parse(contact));
+    let nameservers = table.optional("nameservers", |v| v.list(|v| v.parse(DomainName::parse)));
+    let state = table.optional("state", |v| v.parse(|text| Ok(PathBuf::from(text))));
+    let admin = table.table("admin", |table| read_admin(table, secret));
+    let geo = table.table("geo", read_geo);
+    let latency = table.table("latency", read_latency);
+    let dns = table.table("dns", read_dns);
+    let edge = table.table("edge", read_edge_settings);
+    let health = table.table("health", read_health);
+    let log = table.table("log", read_log);
+    let name_servers = table.list("nameserver", |v| v.table(read_name_server));
+    let pops = table.list("pop", |v| v.table(read_pop));
+    for key in ["nameserver", "pop"] {
+        if table.is_empty(key) {
+            let help = format!("add a [[{key}]] table");
+            table.context().add(table.fault(format!("the network has no {key}")).help(help));
+        }
+    }
+    table.finish();
+    let zone = zone?;
+    Some(Network {
+        contact: contact.unwrap_or_else(|| format!("hostmaster@{zone}")),
+        zone,
+        nameservers,
+        state: state
+            .or_else(|| std::env::var_os("STATE_DIRECTORY").map(PathBuf::from))
+            .unwrap_or_else(|| PathBuf::from(".state")),
+        admin: admin?,
+        geo: geo?,
+        latency: latency?,
+        dns: dns?,
+        edge: edge?,
+        health: health?,
+        log: log?,
+        name_servers,
+        pops,
+    })
+}
+
+fn contact(text: &str) -> Result<String, Wrong> {
+    let wrong =
+        || Wrong::new(format!("`{text}` is not a mail address")).help("write one such as \"hostmaster@cdn.example\"");
+    let (person, domain) = text.split_once('@').ok_or_else(wrong)?;
+    DomainName::parse(domain).map_err(|_| wrong())?;
+    if person.is_empty() || person.len() > 63 || !person.is_ascii() {
+        return Err(wrong());
+    }
+    Ok(text.to_owned())
+}
+
+fn read_admin(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Secret>) -> Option<Admin> {
+    let default = SocketAddr::from(([127, 0, 0, 1], 9300));
+    let listen = table.or("listen", default, socket);
+    let token = table.optional("token", |v| {
+        v.table(|mut table| {
+            let token = table.required("file", secret);
+            table.finish();
+            token
+        })
+    });
+    table.finish();
+    Some(Admin { listen, token })
+}
+
+fn read_geo(mut table: Table<'_>) -> Option<Geo> {
+    let database = table.list("database", |v| v.parse(|text| Ok(PathBuf::from(text))));
+    let asn = table.optional("asn", |v| v.parse(|text| Ok(PathBuf::from(text))));
+    let home = table.optional("home", location);
+    table.finish();
+    Some(Geo { database, asn, home })
+}
+
+fn read_latency(mut table: Table<'_>) -> Option<Latency> {
+    let explore = table.or("explore", false, Value::boolean);
+    table.finish();
+    Some(Latency { explore })
+}
+
+fn read_dns(mut table: Table<'_>) -> Option<Dns> {
+    let ttl = table.or("ttl", limits::DNS_TTL.default, |v| v.duration(&limits::DNS_TTL));
+    let ttl_changing =
+        table.or("ttl_changing", limits::DNS_TTL_CHANGING.default, |v| v.duration(&limits::DNS_TTL_CHANGING));
+    let answers = table.or("answers", limits::DNS_ANSWERS.default, |v| v.integer(&limits::DNS_ANSWERS));
+    if ttl_changing > ttl {
+        let problem = Problem::warning(table.place_of("ttl_changing"), "`ttl_changing` is longer than `ttl`");
+        table.context().add(problem.help("answers would be kept longer while things change"));
+    }
+    table.finish();
+    Some(Dns { ttl, ttl_changing, answers })
+}
+
+fn read_edge_settings(mut table: Table<'_>) -> Option<Edge> {
+    let memory = table.optional("memory", |v| v.size(&limits::EDGE_MEMORY));
+    let http = table.or("http", Listen::Port(80), listen);
+    let https = table.or("https", Listen::Port(443), listen);
+    table.finish();
+    Some(Edge { memory, http, https })
+}
+
+fn read_health(mut table: Table<'_>) -> Option<Health> {
+    let interval = table.or("interval", limits::HEALTH_INTERVAL.default, |v| v.duration(&limits::HEALTH_INTERVAL));
+    let timeout = table.or("timeout", limits::HEALTH_TIMEOUT.default, |v| v.duration(&limits::HEALTH_TIMEOUT));
+    let fall = table.or("fall", limits::HEALTH_FALL.default, |v| v.integer(&limits::HEALTH_FALL));
+    let rise = table.or("rise", limits::HEALTH_RISE.default, |v| v.integer(&limits::HEALTH_RISE));
+    table.finish();
+    Some(Health { interval, timeout, fall, rise })
+}
+
+fn read_log(mut table: Table<'_>) -> Option<Log> {
+    let requests = table.or("requests", true, Value::boolean);
+    let queries = table.or("queries", false, Value::boolean);
+    let clients = table.or("clients", Clients::Prefix, |v| {
+        v.parse(|text| match text {
+            "full" => Ok(Clients::Full),
+            "prefix" => Ok(Clients::Prefix),
+            "none" => Ok(Clients::None),
+            _ => Err(Wrong::new(format!("`{text}` is not known here")).help("one of \"full\", \"prefix\", \"none\"")),
+        })
+    });
+    table.finish();
+    Some(Log { requests, queries, clients })
+}
+
+fn read_name_server(mut table: Table<'_>) -> Option<NameServer> {
+    let id = table.required("id", |v| define(v, Kind::NameServer, NodeId::parse));
+    let addresses = table.required("addresses", |v| read_addresses(v, Kind::NameServer));
+    let listen = table.optional("listen", |v| v.list(socket));
+    let admin = table.optional("admin", socket);
+    let peer = table.optional("peer", socket);
+    table.finish();
+    let addresses = addresses?;
+    let on = |port| addresses.all().iter().map(|address| SocketAddr::new(*address, port)).collect();
+    Some(NameServer {
+        id: id?,
+        listen: listen.unwrap_or_else(|| on(53)),
+        admin,
+        peer: peer.or_else(|| default_peer(&addresses))?,
+        addresses,
+    })
+}
+
+fn read_pop(mut table: Table<'_>) -> Option<Pop> {
+    let id = table.required("id", |v| define(v, Kind::Pop, PopId::parse));
+    let name = table.optional("name", |v| v.parse(|text| Ok(text.to_owned())));
+    let country = table.optional("country", |v| v.parse(CountryCode::read));
+    let location = table.required("location", location);
+    let edges = table.list("edge", |v| v.table(read_edge_node));
+    if table.is_empty("edge") {
+        table.context().add(table.fault("this PoP has no edge").help("add a [[pop.edge]] table below it"));
+    }
+    table.finish();
+    let id = id?;
+    Some(Pop { name: name.unwrap_or_else(|| id.to_string()), id, country, location: location?, edges })
+}
+
+fn read_edge_node(mut table: Table<'_>) -> Option<EdgeNode> {
+    let id = table.required("id", |v| define(v, Kind::Edge, NodeId::parse));
+    let addresses = table.required("addresses", |v| read_addresses(v, Kind::Edge));
+    let peer = table.optional("peer", socket);
+    let capacity = table.or("capacity", limits::CAPACITY.default, |v| v.rate(&limits::CAPACITY));
+    let http = table.optional("http", listen);
+    let https = table.optional("https", listen);
+    let admin = table.optional("admin", socket);
+    table.finish();
+    let addresses = addresses?;
+    Some(EdgeNode {
+        id: id?,
+        peer: peer.or_else(|| default_peer(&addresses))?,
+        addresses,
+        capacity,
+        http,
+        https,
+        admin,
+    })
+}
+
+fn default_peer(addresses: &Addresses) -> Option<SocketAddr> {
+    addresses.all().first().map(|address| SocketAddr::new(*address, PEER_PORT))
+}
+
+/// Reads a new thing's id and notes that it is taken.
+fn define<T: ToString>(value: Value<'_>, kind: Kind, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+    let (context, place) = (value.context(), value.place());
+    let id = value.parse(parse)?;
+    context.register(|register| register.define(kind, &id.to_string(), place));
+    Some(id)
+}
+
+fn read_addresses(value: Value<'_>, kind: Kind) -> Option<Addresses> {
+    let (context, place, none) = (value.context(), value.place(), value.is_empty_list());
+    let addresses = value.list(|value| {
+        let (context, place) = (value.context(), value.place());
+        let address = value.parse(ip)?;
+        if kind == Kind::Edge {
+            context.register(|register| register.define(Kind::Address, &address.to_string(), place));
+        }
+        Some(address)
+    })?;
+    if none {
+        context.add(Problem::fault(place, "a node needs at least one address").help("as in [\"192.0.2.10\"]"));
+    }
+    (!addresses.is_empty()).then_some(Addresses(addresses))
+}
+
+fn ip(text: &str) -> Result<IpAddr, Wrong> {
+    let wrong = Wrong::new(format!("`{text}` is not an address")).help("as in \"192.0.2.10\" or \"2001:db8::10\"");
+    text.parse().map_err(|_| wrong)
+}
+
+fn socket(value: Value<'_>) -> Option<SocketAddr> {
+    value.parse(|text| {
+        let wrong = Wrong::new(format!("`{text}` is not an address with a port"));
+        text.parse().map_err(|_| wrong.help("as in \"127.0.0.1:9300\" or \"[::1]:9300\""))
+    })
+}
+
+fn listen(value: Value<'_>) -> Option<Listen> {
+    if value.is_list() { value.list(socket).map(Listen::At) } else { value.integer(&limits::PORT).map(Listen::Port) }
+}
+
+fn location(value: Value<'_>) -> Option<Location> {
+    let (context, place) = (value.context(), value.place());
+    let mut at = 0;
+    let numbers = value.list(|value| {
+        at += 1;
+        if at == 1 { value.number(-90.0, 90.0) } else { value.number(-180.0, 180.0) }
+    })?;
+    match (at, numbers.as_slice()) {
+        (2, [latitude, longitude]) => Some(Location { latitude: *latitude, longitude: *longitude }),
+        (2, _) => None,
+        _ => note_location(context, place),
+    }
+}
+
+fn note_location(context: &Context, place: Place) -> Option<Location> {
+    let problem = Problem::fault(place, "a location is two numbers");
+    context.add(problem.help("degrees north, then degrees east: [50.11, 8.68]"));
+    None
+}

@@ -1,0 +1,51 @@
+//! What a distance costs.
+
+use config::Location;
+
+/// Costs are kept in tenths of a millisecond.
+pub const COST_PER_MS: f64 = 10.0;
+
+/// Mean radius of the earth.
+const EARTH_KM: f64 = 6_371.0;
+
+/// Distance one millisecond of round trip covers: light in fibre goes 200 km/ms, there and back,
+/// and cables are about twice the great circle.
+const KM_PER_MS: f64 = 50.0;
+
+/// Milliseconds that no nearness removes: last mile and equipment.
+const LEAST_MS: f64 = 5.0;
+
+/// Great-circle distance by the haversine formula.
+#[must_use]
+pub fn distance_km(a: Location, b: Location) -> f64 {
+    let (lat_a, lat_b) = (a.latitude.to_radians(), b.latitude.to_radians());
+    let half_lat = ((lat_b - lat_a) / 2.0).sin();
+    let half_lon = ((b.longitude - a.longitude).to_radians() / 2.0).sin();
+    let h = half_lat * half_lat + lat_a.cos() * lat_b.cos() * half_lon * half_lon;
+    2.0 * EARTH_KM * h.sqrt().min(1.0).asin()
+}
+
+/// The round trip expected over a distance, in tenths of a millisecond.
+#[must_use]
+pub fn cost(distance_km: f64) -> u32 {
+    let tenths = (distance_km / KM_PER_MS + LEAST_MS) * COST_PER_MS;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 20,038 km, so 4,060")]
+    let tenths = tenths.round() as u32;
+    tenths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_great_circles() {
+        let frankfurt = Location { latitude: 50.1155, longitude: 8.6842 };
+        let tokyo = Location { latitude: 35.6895, longitude: 139.6917 };
+        assert!((distance_km(frankfurt, tokyo) - 9_335.0).abs() < 30.0);
+        assert!(distance_km(tokyo, tokyo) < 0.001);
+        let (east, west) =
+            (Location { latitude: 0.0, longitude: 179.9 }, Location { latitude: 0.0, longitude: -179.9 });
+        assert!((distance_km(east, west) - 22.2).abs() < 0.5, "the date line is no border");
+    }
+}

@@ -1,0 +1,23 @@
+//! The connection a request came on.
+
+use std::net::SocketAddr;
+
+/// Clear or TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Clear HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+/// The connection a request came on.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// The client.
+    pub peer: SocketAddr,
+    /// The address it reached.
+    pub local: SocketAddr,
+    /// Clear or TLS.
+    pub scheme: Scheme,
+}
