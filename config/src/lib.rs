@@ -33,8 +33,7 @@ pub use host::{DomainName, HostName, HostPattern};
 pub use id::{CountryCode, NodeId, PopId, SiteId};
 pub use load::{Config, Loaded, Refused, ZoneFile, load};
 pub use network::{
-    Addresses, Admin, Clients, Dns, Edge, EdgeNode, Geo, Health, Latency, Listen, Location, Log, NameServer, Network,
-    Node, Pop,
+    Addresses, Admin, Clients, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, Log, NameServer, Network, Node, Pop,
 };
 pub use path::PathGlob;
 pub use prefix::Prefix;

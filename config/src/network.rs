@@ -33,8 +33,6 @@ pub struct Network {
     pub admin: Admin,
     /// Where clients are.
     pub geo: Geo,
-    /// Measured round trips.
-    pub latency: Latency,
     /// What the name servers answer.
     pub dns: Dns,
     /// What every edge has.
@@ -75,13 +73,6 @@ pub struct Geo {
     /// Where private and loopback addresses are taken to be, `[latitude, longitude]`.
     /// Default: the first PoP.
     pub home: Option<Location>,
-}
-
-/// Measured round trips.
-#[derive(Clone, Debug, JsonSchema)]
-pub struct Latency {
-    /// Whether up to 1 % of answers try other PoPs to learn how far they are. Default: false.
-    pub explore: bool,
 }
 
 /// What the name servers answer.
@@ -184,8 +175,6 @@ pub struct NameServer {
     pub listen: Vec<SocketAddr>,
     /// Its own admin address. Default: `[admin] listen`.
     pub admin: Option<SocketAddr>,
-    /// Where other nodes reach it. Default: its first address, port 8444.
-    pub peer: SocketAddr,
 }
 
 /// An edge node.
@@ -195,8 +184,6 @@ pub struct EdgeNode {
     pub id: NodeId,
     /// What DNS hands out for it.
     pub addresses: Addresses,
-    /// Where other nodes reach it. Default: its first address, port 8444.
-    pub peer: SocketAddr,
     /// What it can send, bits per second; edges of a PoP share sites by it. Default: `10Gbps`.
     #[schemars(with = "String")]
     pub capacity: u64,

@@ -37,7 +37,6 @@ pub fn reference() -> String {
     table::<Network>(&mut out, "hither.toml");
     table::<network::Admin>(&mut out, "hither.toml: [admin]");
     table::<network::Geo>(&mut out, "hither.toml: [geo]");
-    table::<network::Latency>(&mut out, "hither.toml: [latency]");
     table::<network::Dns>(&mut out, "hither.toml: [dns]");
     table::<network::Edge>(&mut out, "hither.toml: [edge]");
     table::<network::Health>(&mut out, "hither.toml: [health]");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use config::{CountryCode, Geo, Location, Prefix, Problem};
+use config::{CountryCode, Geo, Location, Network, Pop, Prefix, Problem, Severity};
 use mapping::{Family, Geography, Place, PlaceIndex, Region, Run, Span, fill_gaps, overlay};
 use maxminddb::{PathElement, Reader, WithinOptions};
 
@@ -19,6 +19,8 @@ const REGIONS: &str = include_str!("../../deploy/geo/regions.csv");
 const OLD: Duration = Duration::from_secs(180 * 86_400);
 /// A radius from which a point says no more than its country.
 const VAGUE_KM: u16 = 500;
+/// How much nearer another country must be before a PoP is taken to lie in it.
+const BORDER_KM: f64 = 150.0;
 /// The most networks read from one file, twice what the largest has.
 const NETWORKS: usize = 40_000_000;
 /// The largest database once unpacked.
@@ -48,6 +50,36 @@ impl Inputs {
         };
         Self(geo.database.iter().chain(&geo.asn).map(stamp).collect())
     }
+}
+
+impl World {
+    /// The database files it was read from.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.inputs.0.iter().map(|(path, _)| path)
+    }
+}
+
+/// Warns of PoPs whose location is not in the country they name: likely a slip in a number.
+#[must_use]
+pub fn warn_of_places(network: &Network, regions: &[Region]) -> Vec<Problem> {
+    let nearest = |pop: &Pop, is_own: bool| {
+        let wanted = regions.iter().filter(|region| (Some(region.country) == pop.country) == is_own);
+        let distances = wanted.map(|region| (mapping::distance_km(region.location, pop.location), region.country));
+        distances.min_by(|a, b| a.0.total_cmp(&b.0))
+    };
+    let outside = |pop: &Pop| {
+        let country = pop.country?;
+        let (own_km, _) = nearest(pop, true)?;
+        let (other_km, other) = nearest(pop, false)?;
+        // Near a border another country's town may be nearer.
+        (own_km > other_km + BORDER_KM).then(|| {
+            let message = format!("PoP `{}` says it is in {country}, but its location is nearest to {other}", pop.id);
+            let mut problem = Problem::general(message).help("latitude comes first, then longitude: [50.11, 8.68]");
+            problem.severity = Severity::Warning;
+            problem
+        })
+    };
+    network.pops.iter().filter_map(outside).collect()
 }
 
 /// Reads the databases that a config names; `before` is used again while its files are unchanged.
@@ -107,7 +139,7 @@ fn warn_of_age(name: &str, database: &Reader<Vec<u8>>, now: SystemTime) -> Optio
     let built = database.metadata().build_time().ok()?;
     let age = now.duration_since(built).ok().filter(|age| *age > OLD)?;
     let mut problem = Problem::general(format!("the geo database {name} is {} days old", age.as_secs() / 86_400));
-    problem.severity = config::Severity::Warning;
+    problem.severity = Severity::Warning;
     Some(problem.help("addresses move between countries: fetch a newer one and name it in `[geo] database`"))
 }
 

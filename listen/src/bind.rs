@@ -47,6 +47,12 @@ impl fmt::Display for BindError {
                     "ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher one in hither.toml, or grant it"
                 )
             }
+            (ErrorKind::AddrNotAvailable, _) if self.address.ip().is_loopback() => {
+                write!(
+                    f,
+                    "this system has no loopback address but 127.0.0.1; the demo's 127.0.1.x need Linux, or an alias each"
+                )
+            }
             (ErrorKind::AddrNotAvailable, _) => {
                 write!(
                     f,

@@ -73,7 +73,10 @@ pub(crate) fn build(dir: &Path, roles: Roles, before: Option<&World>) -> Result<
     if !problems.is_empty() {
         return Err(problems);
     }
-    warnings.extend(view.iter().flat_map(|(_, world)| world.warnings.clone()));
+    if let Some((_, world)) = &view {
+        warnings.extend(world.warnings.iter().cloned());
+        warnings.extend(dns::geo::warn_of_places(&config.network, &world.regions));
+    }
     if config.fleet_key.is_none() {
         let mut problem =
             Problem::general("there is no secrets/fleet.key: nodes cannot tell each other their load and sites");
@@ -112,6 +115,13 @@ impl Node {
         self.version.store(config.version, Ordering::Relaxed);
         self.metrics.config_version.set(i64::try_from(config.version).unwrap_or(i64::MAX));
         self.metrics.reloads.with_label_values(&["ok"]).inc();
+    }
+
+    /// The database files in use.
+    fn databases(&self) -> Vec<PathBuf> {
+        self.name_server
+            .as_ref()
+            .map_or_else(Vec::new, |name_server| lock(&name_server.world).files().cloned().collect())
     }
 
     fn note_size(&self, view: &View) {

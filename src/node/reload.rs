@@ -1,6 +1,6 @@
 //! Reloading: a saved file or SIGHUP builds a whole new state; a bad one changes nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::limits;
@@ -15,14 +15,15 @@ use super::{Node, build};
 pub(crate) async fn follow(node: Arc<Node>) {
     // One place: a change that comes while one waits is the same reload.
     let (sender, mut changes) = channel(1);
-    let watcher = watch(&node.dir, sender.clone());
-    if let Err(error) = &watcher {
-        tracing::error!(%error, "files are not watched; send SIGHUP after a change");
-    }
     let Ok(mut hangups) = signal(SignalKind::hangup()) else {
         return;
     };
     loop {
+        // Anew each time: directories and databases may have come.
+        let watcher = watch(&node.dir, &node.databases(), sender.clone());
+        if let Err(error) = &watcher {
+            tracing::error!(%error, "files are not watched; send SIGHUP after a change");
+        }
         tokio::select! {
             _ = hangups.recv() => {}
             _ = settled(&mut changes) => {}
@@ -60,9 +61,9 @@ async fn reload(node: &Arc<Node>) {
     }
 }
 
-/// Watches the directory and those in it that hold config. A directory, not its files: editors
-/// save by renaming.
-pub(crate) fn watch(dir: &Path, changes: Sender<()>) -> notify::Result<impl Watcher + use<>> {
+/// Watches the directory, those in it that hold config, and the files' own elsewhere. Directories,
+/// not files: editors save by renaming.
+pub(crate) fn watch(dir: &Path, elsewhere: &[PathBuf], changes: Sender<()>) -> notify::Result<impl Watcher + use<>> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| is_change(&event)) {
             // A full channel has a reload waiting already.
@@ -70,11 +71,10 @@ pub(crate) fn watch(dir: &Path, changes: Sender<()>) -> notify::Result<impl Watc
         }
     })?;
     watcher.watch(dir, RecursiveMode::NonRecursive)?;
-    for sub in ["sites", "zones", "secrets", "latency"] {
-        let path = dir.join(sub);
-        if path.is_dir() {
-            watcher.watch(&path, RecursiveMode::NonRecursive)?;
-        }
+    let within = ["sites", "zones", "secrets"].map(|sub| dir.join(sub));
+    let outside = elsewhere.iter().filter_map(|file| file.parent()).filter(|parent| *parent != dir);
+    for path in within.iter().map(PathBuf::as_path).chain(outside).filter(|path| path.is_dir()) {
+        watcher.watch(path, RecursiveMode::NonRecursive)?;
     }
     Ok(watcher)
 }
@@ -85,8 +85,7 @@ fn is_change(event: &notify::Event) -> bool {
         event.kind,
         EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Name(_))
     );
-    let is_hidden = |path: &std::path::PathBuf| {
-        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with('.'))
-    };
+    let is_hidden =
+        |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with('.'));
     changes && !event.paths.iter().all(is_hidden)
 }

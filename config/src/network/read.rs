@@ -4,8 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::{
-    Addresses, Admin, Clients, Dns, Edge, EdgeNode, Geo, Health, Latency, Listen, Location, Log, NameServer, Network,
-    Pop,
+    Addresses, Admin, Clients, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, Log, NameServer, Network, Pop,
 };
 use crate::host::DomainName;
 use crate::id::{CountryCode, NodeId, PopId};
@@ -17,9 +16,6 @@ use crate::source::Place;
 use crate::table::{Context, Table, Value};
 use crate::wrong::Wrong;
 
-/// Where other nodes reach a node that names no `peer`.
-const PEER_PORT: u16 = 8444;
-
 /// Reads `hither.toml`; `secret` fetches a file under `secrets/`.
 pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Secret>) -> Option<Network> {
     let zone = table.required("zone", |v| v.parse(DomainName::parse));
@@ -28,7 +24,6 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
     let state = table.optional("state", |v| v.parse(|text| Ok(PathBuf::from(text))));
     let admin = table.table("admin", |table| read_admin(table, secret));
     let geo = table.table("geo", read_geo);
-    let latency = table.table("latency", read_latency);
     let dns = table.table("dns", read_dns);
     let edge = table.table("edge", read_edge_settings);
     let health = table.table("health", read_health);
@@ -52,7 +47,6 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
             .unwrap_or_else(|| PathBuf::from(".state")),
         admin: admin?,
         geo: geo?,
-        latency: latency?,
         dns: dns?,
         edge: edge?,
         health: health?,
@@ -93,12 +87,6 @@ fn read_geo(mut table: Table<'_>) -> Option<Geo> {
     let home = table.optional("home", location);
     table.finish();
     Some(Geo { database, asn, home })
-}
-
-fn read_latency(mut table: Table<'_>) -> Option<Latency> {
-    let explore = table.or("explore", false, Value::boolean);
-    table.finish();
-    Some(Latency { explore })
 }
 
 fn read_dns(mut table: Table<'_>) -> Option<Dns> {
@@ -151,17 +139,10 @@ fn read_name_server(mut table: Table<'_>) -> Option<NameServer> {
     let addresses = table.required("addresses", |v| read_addresses(v, Kind::NameServer));
     let listen = table.optional("listen", |v| v.list(socket));
     let admin = table.optional("admin", socket);
-    let peer = table.optional("peer", socket);
     table.finish();
     let addresses = addresses?;
     let on = |port| addresses.all().iter().map(|address| SocketAddr::new(*address, port)).collect();
-    Some(NameServer {
-        id: id?,
-        listen: listen.unwrap_or_else(|| on(53)),
-        admin,
-        peer: peer.or_else(|| default_peer(&addresses))?,
-        addresses,
-    })
+    Some(NameServer { id: id?, listen: listen.unwrap_or_else(|| on(53)), admin, addresses })
 }
 
 fn read_pop(mut table: Table<'_>) -> Option<Pop> {
@@ -181,26 +162,13 @@ fn read_pop(mut table: Table<'_>) -> Option<Pop> {
 fn read_edge_node(mut table: Table<'_>) -> Option<EdgeNode> {
     let id = table.required("id", |v| define(v, Kind::Edge, NodeId::parse));
     let addresses = table.required("addresses", |v| read_addresses(v, Kind::Edge));
-    let peer = table.optional("peer", socket);
     let capacity = table.or("capacity", limits::CAPACITY.default, |v| v.rate(&limits::CAPACITY));
     let http = table.optional("http", listen);
     let https = table.optional("https", listen);
     let admin = table.optional("admin", socket);
     table.finish();
     let addresses = addresses?;
-    Some(EdgeNode {
-        id: id?,
-        peer: peer.or_else(|| default_peer(&addresses))?,
-        addresses,
-        capacity,
-        http,
-        https,
-        admin,
-    })
-}
-
-fn default_peer(addresses: &Addresses) -> Option<SocketAddr> {
-    addresses.all().first().map(|address| SocketAddr::new(*address, PEER_PORT))
+    Some(EdgeNode { id: id?, addresses, capacity, http, https, admin })
 }
 
 /// Reads a new thing's id and notes that it is taken.

@@ -47,7 +47,7 @@ pub(crate) fn print(config: &Config) {
 /// Says once what became of an edit; the nodes themselves load it each on its own.
 pub(crate) async fn follow_config(dir: PathBuf) {
     let (sender, mut changes) = tokio::sync::mpsc::channel(1);
-    let Ok(_watcher) = crate::node::watch(&dir, sender) else {
+    let Ok(_watcher) = crate::node::watch(&dir, &[], sender) else {
         return;
     };
     while changes.recv().await.is_some() {
