@@ -8,4 +8,5 @@ mod demo;
 mod fault;
 mod name_server;
 mod nearest;
+mod node;
 mod support;

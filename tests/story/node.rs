@@ -1,0 +1,202 @@
+//! A node as its operator has it: files saved in every way, certificates, signals, ports.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use config::Secret;
+use fleet::{Credential, HEADER};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use crate::support::{HITHER, Network, Origin, get, reply, run, wait_for};
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// Waits until the edge's answer carries this value of `x-live`.
+async fn live(edge: SocketAddr, value: &str) {
+    let start = std::time::Instant::now();
+    loop {
+        let got = get(edge, "/", &[]).await.unwrap().header("x-live");
+        if got == value {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(2), "`{got}` is not `{value}` after 2 s");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[test]
+fn a_file_is_live_however_it_was_saved() {
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| reply(200, &[], "x")).await;
+        let network = Network::new(40, origin.address, "");
+        let edge = network.start("one-1");
+        let path = network.path("sites/shop.toml");
+        let plain = fs::read_to_string(&path).unwrap();
+        let text = |value: &str| format!("{plain}\n[[rule]]\nheaders = {{ set = {{ X-Live = \"{value}\" }} }}\n");
+
+        fs::write(&path, text("written")).unwrap();
+        live(network.edge, "written").await;
+
+        // Editors write another file and put it in place.
+        fs::write(network.path("sites/.shop.toml.swp"), text("renamed")).unwrap();
+        fs::rename(network.path("sites/.shop.toml.swp"), &path).unwrap();
+        live(network.edge, "renamed").await;
+
+        // A slow writer: what is there half-way is no config.
+        let whole = text("slowly");
+        fs::write(&path, &whole[..whole.len() - 10]).unwrap();
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        assert_eq!(get(network.edge, "/", &[]).await.unwrap().header("x-live"), "renamed", "the one before stays");
+        fs::write(&path, whole).unwrap();
+        live(network.edge, "slowly").await;
+
+        fs::write(network.path("sites/blog.toml"), plain.replace("www.shop", "blog.shop")).unwrap();
+        let blog = [("host", "blog.shop.example")];
+        let mut status = 0;
+        for _ in 0..100 {
+            status = get(network.edge, "/", &blog).await.unwrap().status.as_u16();
+            if status == 200 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(status, 200, "a new file is a new site");
+
+        run("kill", &["-HUP", &edge.0.id().to_string()]);
+        wait_for(Duration::from_secs(2), "SIGHUP loads the config", || {
+            let loads = network.log("one-1").matches("config loaded").count();
+            if loads >= 5 { Ok(()) } else { Err(loads.to_string()) }
+        });
+    });
+}
+
+struct Made {
+    authority: String,
+    certificate: String,
+    key: String,
+}
+
+fn make_certificate() -> Made {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.distinguished_name.push(DnType::CommonName, "an authority of the story's own");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_key = KeyPair::generate().unwrap();
+    let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = Issuer::new(authority, authority_key);
+    let key = KeyPair::generate().unwrap();
+    let site = CertificateParams::new(vec!["www.shop.example".to_owned()]).unwrap();
+    Made {
+        authority: authority_pem,
+        certificate: site.signed_by(&key, &issuer).unwrap().pem(),
+        key: key.serialize_pem(),
+    }
+}
+
+#[test]
+fn a_certificate_is_chosen_by_name_and_replaced_by_saving_it() {
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| reply(200, &[("cache-control", "max-age=60")], "secure")).await;
+        let network = Network::new(41, origin.address, "");
+        let (first, second) = (make_certificate(), make_certificate());
+        let save = |made: &Made, number: u8| {
+            fs::write(network.path(&format!("ca{number}.pem")), &made.authority).unwrap();
+            fs::write(network.path("secrets/shop.key"), &made.key).unwrap();
+            fs::write(network.path("secrets/shop.pem"), &made.certificate).unwrap();
+        };
+        save(&first, 1);
+        let plain = fs::read_to_string(network.path("sites/shop.toml")).unwrap();
+        fs::write(
+            network.path("sites/shop.toml"),
+            format!("tls = {{ cert = \"shop.pem\", key = \"shop.key\" }}\n{plain}"),
+        )
+        .unwrap();
+        let _edge = network.start("one-1");
+        let curl = |authority: u8, host: &str, more: &[&str]| {
+            let ca = network.path(&format!("ca{authority}.pem")).display().to_string();
+            let (to, url) = (format!("::{}:8143", network.edge.ip()), format!("https://{host}/"));
+            let mut args = vec!["-sSi", "--cacert", &ca, "--connect-to", &to, &url];
+            args.extend(more);
+            tokio::task::block_in_place(|| run("curl", &args))
+        };
+        let said = curl(1, "www.shop.example", &[]);
+        assert!(said.starts_with("HTTP/2 200"), "{said}");
+        assert!(curl(1, "www.shop.example", &["--http1.1"]).starts_with("HTTP/1.1 200"));
+        assert!(curl(1, "other.example", &[]).contains("curl: (35)"), "a name no site has is refused in the handshake");
+        save(&second, 2);
+        wait_for(Duration::from_secs(3), "the new certificate is served", || {
+            let said = curl(2, "www.shop.example", &[]);
+            if said.starts_with("HTTP/2 200") { Ok(()) } else { Err(said) }
+        });
+        let old = curl(1, "www.shop.example", &[]);
+        assert!(old.starts_with("curl: ") && old.contains("certificate"), "the old authority no longer vouches: {old}");
+
+        // A key that is another certificate's is refused, and the pair in use stays.
+        fs::write(network.path("secrets/shop.key"), &first.key).unwrap();
+        wait_for(Duration::from_secs(3), "the mismatch is told", || {
+            let log = network.log("one-1");
+            if log.contains("secrets/shop.key cannot be used") { Ok(()) } else { Err(log) }
+        });
+        assert!(curl(2, "www.shop.example", &[]).starts_with("HTTP/2 200"));
+        let url = format!("http://{}/", network.edge);
+        let prior = run("curl", &["-sSi", "--http2-prior-knowledge", "-H", "Host: www.shop.example", &url]);
+        assert!(prior.starts_with("HTTP/2 200"), "HTTP/2 by prior knowledge on the clear port: {prior}");
+    });
+}
+
+#[test]
+fn the_world_is_told_only_that_an_edge_is_well() {
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| reply(200, &[], "x")).await;
+        let network = Network::new(42, origin.address, "");
+        let _edge = network.start("one-1");
+        let health = |fields: Vec<(&'static str, String)>| async move {
+            let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            get(network.edge, "/.hither/health", &fields).await.unwrap()
+        };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+        let now_ms = u64::try_from(now).unwrap();
+        let sign = |key: &str| Credential::sign(&Secret::new(key), now_ms, 1, "GET", "/.hither/health", b"");
+        assert!(health(Vec::new()).await.body.is_empty());
+        assert!(health(vec![(HEADER, sign("another key of someone"))]).await.body.is_empty());
+        let told = health(vec![(HEADER, sign("a key for stories only"))]).await;
+        let told: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
+        assert_eq!(told["sites"].as_str().unwrap().len(), 32, "{told}");
+        assert!(told["config_version"].as_u64().unwrap() > 0);
+    });
+}
+
+#[test]
+fn a_taken_port_is_told_with_who_has_it() {
+    let network = Network::new(43, SocketAddr::from(([127, 0, 0, 1], 9)), "");
+    let _holder = std::net::TcpListener::bind(network.edge).unwrap();
+    let output =
+        Command::new(HITHER).args(["run", "--node", "one-1", "--config"]).arg(network.dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let who = format!("(pid {})", std::process::id());
+    assert!(said.contains("cannot listen on 127.0.2.43:8100 (TCP)") && said.contains(&who), "{said}");
+    assert!(said.contains("choose another port in hither.toml"), "{said}");
+}
+
+#[test]
+fn an_unknown_node_and_a_wrong_argument_exit_with_1() {
+    let network = Network::new(44, SocketAddr::from(([127, 0, 0, 1], 9)), "");
+    let dir = network.dir.path().display().to_string();
+    for (args, expected) in [
+        (&["run", "--config", &dir, "--node", "two"][..], "there is no node `two`"),
+        (&["run", "--config", "/nonexistent", "--node", "x"], "there is no hither.toml in /nonexistent"),
+        (&["explain", "--form", "1.2.3.4"], "a similar argument exists: '--from'"),
+        (&["explain", "x", "--from", "nowhere"], "invalid value 'nowhere' for '--from <IP>'"),
+        (&["-C", &dir, "status"], "nobody answers at the admin address"),
+        (&["-C", &dir, "explain", "www.other.example", "--from", "1.2.3.4"], "is in no zone served here"),
+    ] {
+        let output = Command::new(HITHER).args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(said.contains(expected), "{args:?}: {said}");
+    }
+}
