@@ -80,9 +80,9 @@ struct Made {
     key: String,
 }
 
-fn make_certificate() -> Made {
+fn make_certificate(authority_name: &str) -> Made {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.distinguished_name.push(DnType::CommonName, "an authority of the story's own");
+    authority.distinguished_name.push(DnType::CommonName, authority_name);
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority_key = KeyPair::generate().unwrap();
     let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
@@ -101,7 +101,7 @@ fn a_certificate_is_chosen_by_name_and_replaced_by_saving_it() {
     runtime().block_on(async {
         let origin = Origin::start(|_, _| reply(200, &[("cache-control", "max-age=60")], "secure")).await;
         let network = Network::new(41, origin.address, "");
-        let (first, second) = (make_certificate(), make_certificate());
+        let (first, second) = (make_certificate("the first authority"), make_certificate("the second"));
         let save = |made: &Made, number: u8| {
             fs::write(network.path(&format!("ca{number}.pem")), &made.authority).unwrap();
             fs::write(network.path("secrets/shop.key"), &made.key).unwrap();
@@ -132,7 +132,7 @@ fn a_certificate_is_chosen_by_name_and_replaced_by_saving_it() {
             if said.starts_with("HTTP/2 200") { Ok(()) } else { Err(said) }
         });
         let old = curl(1, "www.shop.example", &[]);
-        assert!(old.starts_with("curl: ") && old.contains("certificate"), "the old authority no longer vouches: {old}");
+        assert!(old.starts_with("curl: (60)"), "the old authority no longer vouches: {old}");
 
         // A key that is another certificate's is refused, and the pair in use stays.
         fs::write(network.path("secrets/shop.key"), &first.key).unwrap();

@@ -108,6 +108,18 @@ fn a_drained_edge_takes_no_new_clients() {
 }
 
 #[test]
+fn an_edge_that_lacks_the_site_is_passed_over() {
+    let list = list(&[(0, 100), (1, 200)]);
+    let mut fitness = down(&[]);
+    fitness.set_missing(0, 0);
+    assert_eq!(run(&fitness, &list, Family::V4).0, Chosen::Edges { pop: PopIndex::from_usize(0), edges: vec![1] });
+    fitness.set_missing(1, 0);
+    assert_eq!(pop_of(&run(&fitness, &list, Family::V4).0), 1);
+    fitness.set_missing(2, 7);
+    assert_eq!(pop_of(&run(&fitness, &list, Family::V4).0), 1, "another site's lack is none of this one's");
+}
+
+#[test]
 fn a_site_keeps_its_edges_when_another_fails() {
     let mut pop = topology();
     pop.edges.extend((6..16_u64).map(|hash| EdgeSpec {
