@@ -83,6 +83,12 @@ impl View {
         self
     }
 
+    /// How many PoPs there are.
+    #[must_use]
+    pub fn pops(&self) -> usize {
+        self.pops.len()
+    }
+
     /// Distinct units, and bytes of the lookup tables.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {

@@ -159,7 +159,10 @@ impl Edge {
                 None => (Landed::Failed(FetchError::HttpRequestError), false),
             },
             Part::Follower(receiver) => match landed(receiver).await {
-                Landing::Filling(filling) => (Landed::Filling(filling), true),
+                Landing::Filling(filling) => {
+                    let reader = filling.join();
+                    (Landed::Filling(filling, reader), true)
+                }
                 Landing::Holds(object) => (Landed::Holds(object), true),
                 Landing::Failed(error) => (Landed::Failed(error), true),
                 Landing::Hidden(status) => (Landed::Hidden(status), true),
@@ -201,14 +204,14 @@ impl Edge {
         let Delivery { landed, stored, reason, collapsed } = delivery;
         let forwarded = |status, stored| Handled::Forwarded { reason, status, stored, collapsed };
         match landed {
-            Landed::Filling(filling) => {
+            Landed::Filling(filling, reader) => {
                 let fits = filling.head.selector.matches(&ask.headers, self.shared.store.seed());
                 let long = filling
                     .length
-                    .is_some_and(|length| length > u64::try_from(self.shared.window_bytes).unwrap_or(u64::MAX));
+                    .is_some_and(|length| length > u64::try_from(self.shared.room.window_bytes()).unwrap_or(u64::MAX));
                 // A part of a long body is asked for as a part; another variant is another fetch.
                 let usable = (fits || !collapsed) && !(long && ask.headers.contains_key(header::RANGE));
-                match filling.join().filter(|_| usable) {
+                match reader.filter(|_| usable) {
                     Some(reader) => {
                         let handled = forwarded(Some(filling.head.status), !long);
                         (from_filling(ask, &filling.head, filling.length, reader, handled), Answered::Miss)

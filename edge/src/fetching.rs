@@ -14,15 +14,15 @@ use origin::{FetchError, Fetched, Fetcher};
 use tokio::sync::oneshot;
 
 use crate::ask::Ask;
-use crate::filling::{Filling, Wanted};
+use crate::filling::{Filling, Reader, Wanted};
 use crate::flight::{Landing, Pilot};
 use crate::object::{Head, Object, Slices};
 use crate::shared::Shared;
 
 /// What came of a fetch, for the request that began it.
 pub(crate) enum Landed {
-    /// A response still coming, read like everyone else.
-    Filling(Arc<Filling>),
+    /// A response still coming, with a place at its first byte.
+    Filling(Arc<Filling>, Option<Reader>),
     /// The stored response holds.
     Holds(Arc<Object>),
     /// A response for this request alone.
@@ -162,13 +162,15 @@ impl Errand {
         };
         let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let head = self.head(response.status(), *keep);
-        let filling = Arc::new(Filling::new(head, length, self.shared.window_bytes));
+        let filling = Arc::new(Filling::new(head, length, Arc::clone(&self.shared.room)));
         let landing = match judgement.sharing {
             Sharing::Shared => Landing::Filling(Arc::clone(&filling)),
             Sharing::Alone { .. } => Landing::Alone,
         };
         self.pilot.land(landing);
-        let _ = leader.send(Landed::Filling(Arc::clone(&filling)));
+        // Its place is kept before the first piece comes: a large body does not slide past it.
+        let reader = filling.join();
+        let _ = leader.send(Landed::Filling(Arc::clone(&filling), reader));
         self.fill(response, &filling, storing).await;
     }
 

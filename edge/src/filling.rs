@@ -9,7 +9,8 @@
 //! A larger body slides: pieces that every reader has passed are dropped, the fill waits for its
 //! slowest reader a while, and nobody new can join.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,7 +30,17 @@ pub(crate) struct Filling {
     pieces: watch::Sender<usize>,
     /// Told when a reader has moved or gone.
     moved: Notify,
+    room: Arc<Room>,
+}
+
+/// Memory for the bodies on their way, of all fillings together.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// The most that one filling keeps.
     window_bytes: usize,
+    /// What all may keep; beyond it each keeps only the least.
+    total_bytes: usize,
+    used_bytes: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +58,7 @@ struct State {
 /// A reader's place.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    filling: std::sync::Arc<Filling>,
+    filling: Arc<Filling>,
     number: u64,
     next: usize,
     pieces: watch::Receiver<usize>,
@@ -71,19 +82,39 @@ pub(crate) enum Wanted {
     No,
 }
 
+/// What a filling may always keep: enough to go on streaming.
+const LEAST_WINDOW: usize = 512 << 10;
 /// How long a sliding fill waits for its slowest reader before that reader is cut.
 const SLOWEST: Duration = Duration::from_secs(30);
 
+impl Room {
+    pub(crate) fn new(window_bytes: usize, total_bytes: usize) -> Self {
+        Self { window_bytes, total_bytes, used_bytes: AtomicUsize::new(0) }
+    }
+
+    /// The largest body that is kept whole.
+    pub(crate) fn window_bytes(&self) -> usize {
+        self.window_bytes
+    }
+
+    /// What one filling may keep now.
+    fn limit(&self) -> usize {
+        if self.used_bytes.load(Ordering::Relaxed) > self.total_bytes { LEAST_WINDOW } else { self.window_bytes }
+    }
+
+    fn take(&self, bytes: usize) {
+        self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 impl Filling {
-    pub(crate) fn new(head: Head, length: Option<u64>, window_bytes: usize) -> Self {
-        Self {
-            head,
-            length,
-            state: Mutex::default(),
-            pieces: watch::Sender::new(0),
-            moved: Notify::new(),
-            window_bytes,
-        }
+    pub(crate) fn new(head: Head, length: Option<u64>, room: Arc<Room>) -> Self {
+        let (state, pieces) = (Mutex::default(), watch::Sender::new(0));
+        Self { head, length, state, pieces, moved: Notify::new(), room }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -91,7 +122,7 @@ impl Filling {
     }
 
     /// A reader from the first byte; `None` when that has been dropped.
-    pub(crate) fn join(self: &std::sync::Arc<Self>) -> Option<Reader> {
+    pub(crate) fn join(self: &Arc<Self>) -> Option<Reader> {
         let mut state = self.state();
         if state.kept_from > 0 {
             return None;
@@ -101,7 +132,7 @@ impl Filling {
         state.readers.insert(number, 0);
         drop(state);
         let pieces = self.pieces.subscribe();
-        Some(Reader { filling: std::sync::Arc::clone(self), number, next: 0, pieces })
+        Some(Reader { filling: Arc::clone(self), number, next: 0, pieces })
     }
 
     /// Adds a piece; waits while a sliding window is full.
@@ -122,6 +153,7 @@ impl Filling {
         let mut state = self.state();
         let wanted = if state.kept_from > 0 && state.readers.is_empty() { Wanted::No } else { Wanted::Yes };
         state.kept_bytes += piece.len();
+        self.room.take(piece.len());
         state.pieces.push_back(piece);
         drop(state);
         self.pieces.send_modify(|count| *count += 1);
@@ -131,7 +163,8 @@ impl Filling {
     /// Makes room by dropping what every reader has passed; after too long a wait, more.
     fn has_room(&self, bytes: usize, waited: Duration) -> bool {
         let mut state = self.state();
-        while state.kept_bytes + bytes > self.window_bytes {
+        let limit = self.room.limit();
+        while state.kept_bytes + bytes > limit {
             let slowest = state.readers.values().min().copied().unwrap_or(usize::MAX);
             if state.kept_from >= slowest && waited < SLOWEST {
                 return false;
@@ -140,6 +173,7 @@ impl Filling {
                 break;
             };
             state.kept_bytes -= dropped.len();
+            self.room.give_back(dropped.len());
             state.kept_from += 1;
         }
         true
@@ -154,6 +188,13 @@ impl Filling {
         drop(state);
         self.pieces.send_modify(|count| *count += 1);
         pieces
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        let kept = self.state().kept_bytes;
+        self.room.give_back(kept);
     }
 }
 
@@ -203,3 +244,6 @@ impl Drop for Reader {
         self.filling.moved.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use telemetry::{Clients, Log, Metrics};
 
 use crate::clock::Clock;
+use crate::filling::Room;
 use crate::flight::Flights;
 use crate::sites::Sites;
 use crate::store::Store;
@@ -31,8 +32,8 @@ pub struct Shared {
     pub(crate) log: Option<(Log, Clients)>,
     pub(crate) fleet_key: Option<Secret>,
     pub(crate) clock: Clock,
-    /// The largest body kept whole while it comes, and so the largest stored.
-    pub(crate) window_bytes: usize,
+    /// Memory for bodies on their way.
+    pub(crate) room: Arc<Room>,
     pub(crate) requests: AtomicU64,
     pub(crate) hits: AtomicU64,
     pub(crate) bytes: AtomicU64,
@@ -62,7 +63,8 @@ impl Shared {
     ) -> Arc<Self> {
         // Each process has random keys of its own.
         let seed = RandomState::new().hash_one(id.as_str());
-        let window = (memory / WINDOW_SHARE).min(WINDOW_MOST);
+        let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let room = Room::new(bytes((memory / WINDOW_SHARE).min(WINDOW_MOST)), bytes(memory / 4));
         Arc::new(Self {
             id,
             sites: ArcSwapOption::empty(),
@@ -73,7 +75,7 @@ impl Shared {
             log,
             fleet_key,
             clock: Clock::start(),
-            window_bytes: usize::try_from(window).unwrap_or(usize::MAX),
+            room: Arc::new(room),
             requests: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             bytes: AtomicU64::new(0),

@@ -45,17 +45,26 @@ pub(crate) fn run(args: Up, dir: Option<PathBuf>) -> Done {
     runtime.block_on(serve(&dir, config, socket))
 }
 
+/// What the sample origin's process is called.
+const ORIGIN: &str = "sample-origin";
+
+/// Where the sample origin is found again.
+fn origin_marker(config: &Config) -> PathBuf {
+    config.network.state.join("sample-origin.json")
+}
+
 /// Nodes that an `up` left behind when it was killed still serve: say which, and how to end them.
 fn refuse_if_running(config: &Config) -> Result<(), Failure> {
-    let nodes = running(config);
-    if nodes.is_empty() {
+    let origin = Marker::read(&origin_marker(config)).map(|marker| (ORIGIN.to_owned(), marker.pid));
+    let nodes = running(config).into_iter().map(|node| (node.id.to_string(), node.marker.pid));
+    let (names, pids): (Vec<String>, Vec<String>) =
+        nodes.chain(origin).map(|(name, pid)| (name, pid.to_string())).unzip();
+    if names.is_empty() {
         return Ok(());
     }
-    let names: Vec<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
-    let pids: Vec<String> = nodes.iter().map(|node| node.marker.pid.to_string()).collect();
     Err(Failure::operator(format!(
-        "{} of these nodes run already: {}\nstop them with: kill {}",
-        nodes.len(),
+        "{} processes of an earlier `up` still run: {}\nstop them with: kill {}",
+        names.len(),
         names.join(", "),
         pids.join(" ")
     )))
@@ -112,7 +121,10 @@ impl Processes {
             let log = config.network.state.join("sample-origin.log");
             let mut command = Command::new(&program);
             command.arg("sample-origin").arg(files).arg("--listen").arg(address.to_string());
-            this.spawn("sample-origin", command, &log)?;
+            let pid = this.spawn(ORIGIN, command, &log)?;
+            let marker = origin_marker(config);
+            let written = Marker { pid, admin: address }.write(&marker);
+            written.map_err(|error| Failure::operator(format!("{}: {error}", marker.display())))?;
         }
         let mut ids = config.network.node_ids();
         ids.sort_by_key(|id| config.network.node(id).is_some_and(|node| node.edge.is_none()));
@@ -129,13 +141,14 @@ impl Processes {
     }
 
     /// In a process group of its own, so that Ctrl-C reaches `up` alone, which then ends all in order.
-    fn spawn(&mut self, name: &str, mut command: Command, log: &Path) -> Result<(), Failure> {
+    fn spawn(&mut self, name: &str, mut command: Command, log: &Path) -> Result<i32, Failure> {
         let fail = |error: std::io::Error| Failure::operator(format!("{}: {error}", log.display()));
         let out = OpenOptions::new().create(true).append(true).open(log).map_err(fail)?;
         command.stdin(Stdio::null()).stdout(out.try_clone().map_err(fail)?).stderr(out).process_group(0);
         let child = command.spawn().map_err(Failure::ours)?;
+        let pid = child.id().cast_signed();
         self.list.push(Process { name: name.to_owned(), child, dead: None, log: log.to_owned() });
-        Ok(())
+        Ok(pid)
     }
 
     /// Returns when every node has written its marker, or one has ended.

@@ -6,36 +6,87 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use dns::transport::{Answer, Transport};
 use dns::{Reply, View};
-use mapping::Cause;
-use telemetry::{Clients, Log, QueryRecord};
+use mapping::{Cause, PopIndex};
+use prometheus::IntCounter;
+use telemetry::{Clients, Log, Metrics, QueryRecord};
 
 use super::Node;
 
 /// A node's answers.
 pub(crate) struct Answering {
-    pub(crate) node: Arc<Node>,
-    pub(crate) log: Option<(Log, Clients)>,
+    node: Arc<Node>,
+    log: Option<(Log, Clients)>,
+    /// By transport and response code: looked up once, so that no answer takes a lock.
+    replies: [[IntCounter; RCODES.len()]; 2],
+}
+
+/// A view with the counters of its PoPs.
+pub(crate) struct Answers {
+    pub(crate) view: View,
+    /// By PoP, by what ranked it: rule, geography.
+    routed: Vec<[IntCounter; 2]>,
+}
+
+/// The response codes we send, by number (RFC 6895 §2.3); the last stands for every other.
+const RCODES: [(u16, &str); 8] = [
+    (0, "NOERROR"),
+    (1, "FORMERR"),
+    (2, "SERVFAIL"),
+    (3, "NXDOMAIN"),
+    (4, "NOTIMP"),
+    (5, "REFUSED"),
+    (16, "BADVERS"),
+    (u16::MAX, "OTHER"),
+];
+
+impl Answers {
+    /// Counts the answers of a view from here on.
+    pub(crate) fn new(view: View, metrics: &Metrics) -> Self {
+        let counters = |pop| {
+            let name = view.pop_name(PopIndex::from_usize(pop));
+            ["rule", "geography"].map(|source| metrics.dns_routed.with_label_values(&[name.as_str(), source]))
+        };
+        Self { routed: (0..view.pops()).map(counters).collect(), view }
+    }
+
+    fn count(&self, reply: &Reply) {
+        let counters = reply.facts.pop.and_then(|pop| self.routed.get(pop.as_usize()));
+        if let Some([rule, geography]) = counters {
+            if reply.facts.cause == Some(Cause::Geography) { geography.inc() } else { rule.inc() }
+        }
+    }
+}
+
+impl Answering {
+    pub(crate) fn new(node: Arc<Node>, log: Option<(Log, Clients)>) -> Self {
+        let replies = ["udp", "tcp"]
+            .map(|transport| RCODES.map(|(_, rcode)| node.metrics.dns_replies.with_label_values(&[transport, rcode])));
+        Self { node, log, replies }
+    }
 }
 
 impl Answer for Answering {
     fn answer(&self, message: &[u8], peer: SocketAddr, transport: Transport) -> Option<Reply> {
-        let view = self.node.name_server.as_ref()?.view.load_full()?;
-        let Some(reply) = view.answer(message, peer.ip().to_canonical()) else {
+        let answers = self.node.name_server.as_ref()?.answers.load();
+        let answers = answers.as_ref()?;
+        let Some(reply) = answers.view.answer(message, peer.ip().to_canonical()) else {
             self.node.metrics.dns_silent.inc();
             return None;
         };
-        let transport = match transport {
-            Transport::Udp => "udp",
-            Transport::Tcp => "tcp",
+        let [udp, tcp] = &self.replies;
+        let (counters, transport) = match transport {
+            Transport::Udp => (udp, "udp"),
+            Transport::Tcp => (tcp, "tcp"),
         };
-        let rcode = format!("{:?}", reply.message.metadata.response_code).to_uppercase();
-        self.node.metrics.dns_replies.with_label_values(&[transport, &rcode]).inc();
-        if let Some(pop) = reply.facts.pop {
-            let source = if reply.facts.cause == Some(Cause::Geography) { "geography" } else { "rule" };
-            self.node.metrics.dns_routed.with_label_values(&[view.pop_name(pop).as_str(), source]).inc();
+        let code = u16::from(reply.message.metadata.response_code);
+        let known = RCODES.iter().position(|(number, _)| *number == code).unwrap_or(RCODES.len() - 1);
+        if let Some(counter) = counters.get(known) {
+            counter.inc();
         }
+        answers.count(&reply);
         if let Some((log, clients)) = &self.log {
-            write(log, *clients, &view, &reply, peer, transport, &rcode);
+            let rcode = RCODES.get(known).map_or("OTHER", |(_, rcode)| rcode);
+            write(log, *clients, &answers.view, &reply, peer, transport, rcode);
         }
         Some(reply)
     }

@@ -20,9 +20,9 @@ impl Facts for NodeFacts {
     }
 
     fn explain(&self, name: String, from: IpAddr) -> Told<Result<Value, String>> {
-        let view = self.0.name_server.as_ref().and_then(|name_server| name_server.view.load_full());
-        let explained = match view {
-            Some(view) => view.explain(&name, from, Family::V4),
+        let answers = self.0.name_server.as_ref().and_then(|name_server| name_server.answers.load_full());
+        let explained = match answers {
+            Some(answers) => answers.view.explain(&name, from, Family::V4),
             None => Err("this node is no name server".to_owned()),
         };
         let value =

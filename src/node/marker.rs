@@ -38,9 +38,13 @@ impl Marker {
     pub(crate) fn read(path: &Path) -> Option<Self> {
         let marker: Self = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         kill(Pid::from_raw(marker.pid), None).ok()?;
-        // Ids are given out again after a restart of the machine: ask for the name where it is told.
-        let name = fs::read_to_string(format!("/proc/{}/comm", marker.pid));
-        name.map_or(true, |name| name.trim() == "hither").then_some(marker)
+        // Ids are given out again after a restart of the machine, and an ended process whose parent is
+        // gone may linger as a zombie: ask for name and state where they are told.
+        let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", marker.pid)) else {
+            return Some(marker);
+        };
+        let is_ours = stat.contains("(hither)") && !stat.contains("(hither) Z");
+        is_ours.then_some(marker)
     }
 }
 

@@ -20,6 +20,8 @@ use dns::geo::World;
 use fleet::Watch;
 use telemetry::Metrics;
 
+use answer::Answers;
+
 pub(crate) use logging::start_logging;
 pub(crate) use marker::{Marker, Running, running};
 pub(crate) use reload::watch;
@@ -40,7 +42,7 @@ pub(crate) struct Node {
 /// The name server role.
 pub(crate) struct NameServer {
     /// Set with the first config, before anything listens.
-    pub(crate) view: ArcSwapOption<View>,
+    answers: ArcSwapOption<Answers>,
     watch: Mutex<Watch>,
     world: Mutex<World>,
 }
@@ -109,7 +111,8 @@ impl Node {
         if let (Some(name_server), Some((view, world))) = (&self.name_server, view) {
             let fitness = lock(&name_server.watch).follow(&config);
             self.note_size(&view);
-            name_server.view.store(Some(Arc::new(view.with_fitness(fitness))));
+            let answers = Answers::new(view.with_fitness(fitness), &self.metrics);
+            name_server.answers.store(Some(Arc::new(answers)));
             *lock(&name_server.world) = world;
         }
         self.version.store(config.version, Ordering::Relaxed);

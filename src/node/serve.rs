@@ -60,8 +60,8 @@ async fn run(
     let metrics = Arc::new(Metrics::new().map_err(Failure::ours)?);
     let node = Arc::new(make(dir, &id, &built, &home, &metrics, started)?);
     let stop = Stop::new();
-    let answering = open_log(&config, config.network.log.queries, &home, "queries", &metrics)?;
-    let answer: Arc<dyn Answer> = Arc::new(Answering { node: Arc::clone(&node), log: answering });
+    let log = open_log(&config, config.network.log.queries, &home, "queries", &metrics)?;
+    let answer: Arc<dyn Answer> = Arc::new(Answering::new(Arc::clone(&node), log));
     node.apply(built);
     let cores = Cores::start(sockets.jobs(&node, &answer, &stop)?).map_err(Failure::ours)?;
     let marker_path = Marker::path(&config.network.state, &id);
@@ -98,7 +98,7 @@ fn make(
         Some((_, world)) => {
             let watch = fleet::Watch::new(home.join("health.json"), Arc::clone(metrics));
             Some(NameServer {
-                view: ArcSwapOption::empty(),
+                answers: ArcSwapOption::empty(),
                 watch: Mutex::new(watch),
                 world: Mutex::new(world.clone()),
             })

@@ -1,6 +1,12 @@
 //! Tests that read as a story: real processes, real sockets, real `dig` and `curl`.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a story that fails panics")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a story that fails panics"
+)]
 
 mod cache;
 mod check;

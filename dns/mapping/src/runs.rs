@@ -87,7 +87,7 @@ pub fn fill_gaps<T: Copy + PartialEq>(family: Family, runs: &[Run<Option<T>>], o
         let last = following.map_or(family.last(), |run| run.start - 1);
         match (before, following.and_then(|run| run.value)) {
             (Some(before), Some(after)) => {
-                let middle = (run.start + (last - run.start) / 2) & !(family.block() - 1);
+                let middle = (run.start + (last - run.start) / 2 + 1) & !(family.block() - 1);
                 push(&mut out, run.start, before);
                 if middle > run.start {
                     push(&mut out, middle, after);
@@ -150,5 +150,19 @@ mod tests {
         assert_eq!(at(&filled, 2_500), 'a');
         assert_eq!(at(&filled, 4_000), 'b');
         assert_eq!(fill_gaps(Family::V4, &[Run { start: 0, value: None }], 'z'), [Run { start: 0, value: 'z' }]);
+    }
+
+    #[test]
+    fn a_gap_of_whole_blocks_is_not_cut_a_block_early() {
+        for (blocks, first_of_after) in [(1, None), (2, Some(1)), (3, Some(1)), (4, Some(2)), (256, Some(128))] {
+            let end = 256 * (1 + blocks);
+            let runs = [
+                Run { start: 0, value: Some('a') },
+                Run { start: 256, value: None },
+                Run { start: end, value: Some('b') },
+            ];
+            let filled = fill_gaps(Family::V4, &runs, 'z');
+            assert_eq!(filled[1].start, first_of_after.map_or(end, |block| 256 * (1 + block)), "{blocks} blocks");
+        }
     }
 }

@@ -1,1 +1,349 @@
+use super::*;
+use config::Location;
+use hickory_server::proto::op::{Edns, Message, Query as Question};
+use hickory_server::proto::rr::rdata::opt::{EdnsCode, EdnsOption};
+use mapping::{Place, Run};
+use std::str::FromStr;
 
+/// Frankfurt has IPv4 alone, Amsterdam both families, Tokyo IPv4 alone.
+const POPS: &str = r#"
+[[pop]]
+id = "fra"
+location = [50.1, 8.7]
+[[pop.edge]]
+id = "fra-1"
+addresses = ["198.18.1.1"]
+
+[[pop]]
+id = "ams"
+location = [52.4, 4.9]
+[[pop.edge]]
+id = "ams-1"
+addresses = ["198.18.2.1", "2001:db8:2::1"]
+
+[[pop]]
+id = "tyo"
+location = [35.7, 139.7]
+[[pop.edge]]
+id = "tyo-1"
+addresses = ["198.18.3.1"]
+"#;
+
+const ZONE: &str = r#"
+$TTL 1h
+@ SOA ns1 hostmaster 1 2h 1h 2w 5m
+@ NS ns1
+@ MX 10 mail
+@ TXT "hello"
+ns1 A 192.0.2.53
+mail A 192.0.2.25
+alias CNAME www
+far CNAME blog.cdn.example.
+far2 CNAME far
+out CNAME www.other.example.
+gone CNAME nothing
+loop CNAME pool
+pool CNAME loop
+sub NS ns.sub
+ns.sub A 192.0.2.3
+ns.sub AAAA 2001:db8::3
+"#;
+
+/// The view of a config directory with these PoPs, a site with hosts and one without.
+fn view_of(pops: &str) -> View {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let server = "[[nameserver]]\nid = \"ns1\"\naddresses = [\"192.0.2.54\", \"2001:db8::54\"]\n";
+    let origin = "[origin]\nservers = [\"http://192.0.2.80\"]\n";
+    write("hither.toml", &format!("zone = \"cdn.example\"\n{server}{pops}"));
+    let hosts = r#"["www.shop.example", "shop.example", "*.img.shop.example", "mail.shop.example"]"#;
+    write("sites/shop.toml", &format!("hosts = {hosts}\n{origin}"));
+    write("sites/blog.toml", &format!("hosts = [\"blog.elsewhere.example\"]\n{origin}"));
+    let many: String = (0..40).map(|number| format!("many TXT \"text number {number}\"\n")).collect();
+    write("zones/shop.example", &format!("{ZONE}{many}"));
+    let config = config::load(dir.path()).unwrap().config;
+    View::build(&config, &geography(), &[]).unwrap()
+}
+
+fn view() -> View {
+    view_of(POPS)
+}
+
+/// 81/8 is at Frankfurt, 82/8 at Cologne, 83/8 at Amsterdam, 133/8 at Tokyo; 2001:db8::/32 at Cologne,
+/// 2001:db9::/32 at Tokyo. All else is home, the first PoP.
+fn geography() -> Geography {
+    let at = |latitude, longitude| Place::at(Location { latitude, longitude }, None);
+    let places = vec![Place::Home, at(50.1, 8.7), at(50.9, 7.0), at(52.4, 4.9), at(35.7, 139.7)];
+    let runs = |starts: &[(&str, u32)]| {
+        let run = |(start, value): &(&str, u32)| Run { start: Family::key(start.parse().unwrap()), value: *value };
+        starts.iter().map(run).collect()
+    };
+    let v4: &[_] = &[
+        ("0.0.0.0", 0),
+        ("81.0.0.0", 1),
+        ("82.0.0.0", 2),
+        ("83.0.0.0", 3),
+        ("84.0.0.0", 0),
+        ("133.0.0.0", 4),
+        ("134.0.0.0", 0),
+    ];
+    let v6: &[_] = &[("::", 0), ("2001:db8::", 2), ("2001:db9::", 4), ("2001:dba::", 0)];
+    Geography { places, v4: runs(v4), v6: runs(v6), asn_v4: Vec::new(), asn_v6: Vec::new() }
+}
+
+/// A client subnet option from `address/source` (RFC 7871 §6).
+fn option(subnet: &str) -> Vec<u8> {
+    let (address, source) = subnet.split_once('/').unwrap();
+    let source: u8 = source.parse().unwrap();
+    let (family, octets) = match address.parse().unwrap() {
+        IpAddr::V4(v4) => (1, v4.octets().to_vec()),
+        IpAddr::V6(v6) => (2, v6.octets().to_vec()),
+    };
+    let told = usize::from(source.div_ceil(8));
+    [&[0, family, source, 0], &octets[..told]].concat()
+}
+
+/// The bytes of a query; without a subnet it has no OPT.
+fn query(name: &str, kind: RecordType, subnet: Option<&str>, payload: u16) -> Vec<u8> {
+    let mut message = Message::query();
+    message.metadata.id = 4;
+    message.add_query(Question::query(Name::from_str(name).unwrap(), kind));
+    if let Some(subnet) = subnet {
+        let mut edns = Edns::new();
+        edns.set_max_payload(payload);
+        edns.options_mut().insert(EdnsOption::Unknown(8, option(subnet)));
+        message.set_edns(edns);
+    }
+    message.to_vec().unwrap()
+}
+
+/// What a resolver at home gets by UDP.
+fn ask(view: &View, name: &str, kind: RecordType, subnet: Option<&str>) -> Message {
+    let reply = view.answer(&query(name, kind, subnet, 1232), [10, 0, 0, 1].into()).unwrap();
+    Message::from_vec(&reply.to_udp().unwrap()).unwrap()
+}
+
+fn scope(message: &Message) -> Option<u8> {
+    match message.edns.as_ref()?.option(EdnsCode::Subnet)? {
+        EdnsOption::Subnet(subnet) => Some(subnet.scope_prefix()),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A reply in a line: code, answers, scope.
+fn brief(message: &Message) -> String {
+    let answers = message.answers.iter().map(|record| record.data.to_string()).collect::<Vec<_>>().join(", ");
+    let scope = scope(message).map(|scope| format!(" /{scope}")).unwrap_or_default();
+    format!("{}: {answers}{scope}", message.metadata.response_code.to_string().to_uppercase())
+}
+
+/// A reply as text, a line a record.
+fn text(message: &Message) -> String {
+    let head = &message.metadata;
+    let flags = [(head.authoritative, " aa"), (head.truncation, " tc"), (head.recursion_desired, " rd")];
+    let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, flag)| *flag).collect();
+    let mut lines = vec![format!("{}{flags}", head.response_code)];
+    lines.extend(
+        message.queries.iter().map(|question| format!("question {} {}", question.name(), question.query_type())),
+    );
+    let sections =
+        [("answer", &message.answers), ("authority", &message.authorities), ("additional", &message.additionals)];
+    for (section, records) in sections {
+        lines.extend(records.iter().map(|record| format!("{section} {record}")));
+    }
+    if let Some(edns) = &message.edns {
+        lines.push(format!("opt {}", edns.max_payload()));
+    }
+    lines.extend(scope(message).map(|scope| format!("scope {scope}")));
+    lines.join("\n")
+}
+
+#[test]
+fn a_routed_name_is_answered_with_the_nearest_pop() {
+    let view = view();
+    for (kind, subnet, expected) in [
+        (RecordType::A, "81.1.2.0/24", "198.18.1.1 /7"),
+        (RecordType::A, "83.1.2.0/24", "198.18.2.1 /8"),
+        (RecordType::AAAA, "83.1.2.0/24", "2001:db8:2::1 /8"),
+        (RecordType::A, "133.1.2.0/24", "198.18.3.1 /8"),
+        (RecordType::A, "2001:db9:1::/48", "198.18.3.1 /32"),
+        (RecordType::A, "2001:dba:1::/48", "198.18.1.1 /31"),
+        // IPv4 in 6to4, v4-mapped and NAT64 addresses: the scope counts the bits before it.
+        (RecordType::A, "2002:5301:200::/48", "198.18.2.1 /24"),
+        (RecordType::A, "::ffff:83.1.2.0/120", "198.18.2.1 /104"),
+        (RecordType::A, "64:ff9b::83.1.2.0/120", "198.18.2.1 /104"),
+        // A client that would not be told of is mapped by its resolver, at home.
+        (RecordType::A, "0.0.0.0/0", "198.18.1.1 /0"),
+        (RecordType::A, "::/0", "198.18.1.1 /0"),
+    ] {
+        let reply = ask(&view, "www.shop.example.", kind, Some(subnet));
+        assert_eq!(brief(&reply), format!("NO ERROR: {expected}"), "{kind} {subnet}");
+    }
+    assert_eq!(brief(&ask(&view, "www.shop.example.", RecordType::A, None)), "NO ERROR: 198.18.1.1");
+    let from_tokyo = view.answer(&query("www.shop.example.", RecordType::A, None, 0), [133, 0, 0, 1].into()).unwrap();
+    assert_eq!(brief(&from_tokyo.message), "NO ERROR: 198.18.3.1", "without a subnet the resolver is the client");
+}
+
+#[test]
+fn a_family_comes_from_a_pop_nearly_as_near_or_not_at_all() {
+    let aaaa = |view: &View, subnet| ask(view, "www.shop.example.", RecordType::AAAA, Some(subnet));
+    let (some, none) = (view(), view_of(&POPS.replace(", \"2001:db8:2::1\"", "")));
+    for (view, subnet, expected) in [
+        // Cologne: Frankfurt is best and Amsterdam costs less than 1.5 times as much. The answer depends on costs.
+        (&some, "82.1.2.0/24", "NO ERROR: 2001:db8:2::1 /8"),
+        // Frankfurt: Amsterdam is too far for that.
+        (&some, "81.1.2.0/24", "NO ERROR:  /8"),
+        // Nobody has IPv6: the same for all.
+        (&none, "82.1.2.0/24", "NO ERROR:  /0"),
+        (&none, "133.1.2.0/24", "NO ERROR:  /0"),
+    ] {
+        let reply = aaaa(view, subnet);
+        assert_eq!(brief(&reply), expected, "{subnet}");
+        let negative = reply.authorities.iter().filter(|record| record.record_type() == RecordType::SOA).count();
+        assert_eq!(negative, usize::from(reply.answers.is_empty()), "{subnet}");
+    }
+    insta::assert_snapshot!(text(&aaaa(&none, "82.1.2.0/24")), @"");
+}
+
+#[test]
+fn a_chain_has_the_scope_of_its_last_answer() {
+    let view = view();
+    for (name, subnet, expected) in [
+        ("alias.shop.example.", "83.1.2.0/24", "NO ERROR: www.shop.example., 198.18.2.1 /8"),
+        ("far2.shop.example.", "133.1.2.0/24", "NO ERROR: far.shop.example., blog.cdn.example., 198.18.3.1 /8"),
+        ("out.shop.example.", "83.1.2.0/24", "NO ERROR: www.other.example. /0"),
+        ("gone.shop.example.", "83.1.2.0/24", "NON-EXISTENT DOMAIN: nothing.shop.example. /0"),
+    ] {
+        let reply = ask(&view, name, RecordType::A, Some(subnet));
+        assert_eq!(brief(&reply), expected, "{name}");
+        assert!(reply.metadata.authoritative, "{name}");
+    }
+    let out = ask(&view, "out.shop.example.", RecordType::A, None);
+    assert!(out.authorities.is_empty(), "what another's zone holds is not ours to deny");
+    let endless = ask(&view, "loop.shop.example.", RecordType::A, None);
+    assert_eq!(endless.answers.len(), config::limits::DNS_CHAIN);
+    insta::assert_snapshot!(text(&ask(&view, "far.shop.example.", RecordType::A, Some("133.1.2.0/24"))), @"");
+}
+
+#[test]
+fn a_ttl_is_short_while_the_verdict_may_change() {
+    let fitness = Arc::new(ArcSwap::from_pointee(Fitness::all_up(3)));
+    let view = view().with_fitness(Arc::clone(&fitness));
+    let ttl = |subnet| ask(&view, "www.shop.example.", RecordType::A, Some(subnet)).answers[0].ttl;
+    assert_eq!((ttl("81.1.2.0/24"), ttl("83.1.2.0/24")), (20, 20));
+    let mut changing = Fitness::all_up(3);
+    changing.set_changing(0, true);
+    fitness.store(Arc::new(changing));
+    assert_eq!((ttl("81.1.2.0/24"), ttl("83.1.2.0/24")), (5, 20), "only what rests on the edge");
+    let mut down = Fitness::all_up(3);
+    (0..3).for_each(|edge| down.set_up(edge, Family::V4, false));
+    fitness.store(Arc::new(down));
+    assert_eq!(ttl("133.1.2.0/24"), 5, "nothing is fit");
+}
+
+#[test]
+fn a_name_is_routed_beside_what_its_zone_says() {
+    let view = view();
+    for (name, kind, expected) in [
+        ("shop.example.", RecordType::A, "NO ERROR: 198.18.2.1"),
+        ("shop.example.", RecordType::AAAA, "NO ERROR: 2001:db8:2::1"),
+        ("shop.example.", RecordType::MX, "NO ERROR: 10 mail.shop.example."),
+        ("shop.example.", RecordType::TXT, "NO ERROR: hello"),
+        ("shop.example.", RecordType::NS, "NO ERROR: ns1.shop.example."),
+        ("mail.shop.example.", RecordType::A, "NO ERROR: 192.0.2.25"),
+        ("a.img.shop.example.", RecordType::A, "NO ERROR: 198.18.2.1"),
+        ("b.a.img.shop.example.", RecordType::A, "NO ERROR: 198.18.2.1"),
+        ("a.img.shop.example.", RecordType::TXT, "NO ERROR: "),
+        ("img.shop.example.", RecordType::A, "NO ERROR: "),
+        ("shop.cdn.example.", RecordType::A, "NO ERROR: 198.18.2.1"),
+        ("blog.cdn.example.", RecordType::A, "NO ERROR: 198.18.2.1"),
+        ("other.cdn.example.", RecordType::A, "NON-EXISTENT DOMAIN: "),
+        ("cdn.example.", RecordType::NS, "NO ERROR: ns1.cdn.example."),
+        ("ns1.cdn.example.", RecordType::AAAA, "NO ERROR: 2001:db8::54"),
+        ("blog.elsewhere.example.", RecordType::A, "QUERY REFUSED: "),
+        ("shop.example.", RecordType::AXFR, "QUERY REFUSED: "),
+    ] {
+        let reply = view.answer(&query(name, kind, None, 0), [83, 0, 0, 1].into()).unwrap().message;
+        assert_eq!(brief(&reply), expected, "{name} {kind}");
+        assert_eq!(reply.metadata.authoritative, !expected.contains("REFUSED"), "{name} {kind}");
+    }
+    let shouted = ask(&view, "A.Img.sHOP.example.", RecordType::A, None);
+    assert_eq!(shouted.answers[0].name.to_string(), "A.Img.sHOP.example.", "the case of the question is kept");
+}
+
+#[test]
+fn a_subnet_is_copied_with_only_its_scope_changed() {
+    let view = view();
+    for subnet in ["83.1.2.0/24", "83.1.2.3/32", "83.1.0.0/17", "80.0.0.0/5", "0.0.0.0/0", "2001:db8::/56", "::/0"] {
+        for (name, kind) in [("www.shop.example.", RecordType::A), ("none.shop.example.", RecordType::A)] {
+            let reply = view.answer(&query(name, kind, Some(subnet), 1232), [10, 0, 0, 1].into()).unwrap();
+            let mut expected = option(subnet);
+            expected[3] = reply.facts.scope;
+            let length = u16::try_from(expected.len()).unwrap().to_be_bytes();
+            let expected = [&[0, 8], &length[..], &expected].concat();
+            let bytes = reply.to_udp().unwrap();
+            assert!(bytes.ends_with(&expected), "{name} {subnet}: {bytes:?}");
+        }
+    }
+}
+
+#[test]
+fn a_reply_too_long_is_cut_to_its_question_and_opt() {
+    let view = view();
+    for (subnet, payload, cut) in [
+        (None, 512, true),
+        (Some("83.1.2.0/24"), 100, true),
+        (Some("83.1.2.0/24"), 512, true),
+        (Some("83.1.2.0/24"), 65_000, true),
+    ] {
+        let reply = view.answer(&query("many.shop.example.", RecordType::TXT, subnet, payload), [10, 0, 0, 1].into());
+        let reply = reply.unwrap();
+        let bytes = reply.to_udp().unwrap();
+        let message = Message::from_vec(&bytes).unwrap();
+        assert_eq!((message.metadata.truncation, message.answers.is_empty()), (cut, cut), "{payload}");
+        assert_eq!(message.edns.is_some(), subnet.is_some(), "{payload}");
+        assert_eq!(message.queries.len(), 1);
+        assert_eq!(reply.message.answers.len(), 40, "the whole goes by TCP");
+    }
+}
+
+#[test]
+fn a_negative_answer_has_its_zones_negative_ttl() {
+    let view = view();
+    for (name, kind, code, ttl) in [
+        ("none.shop.example.", RecordType::A, ResponseCode::NXDomain, 300),
+        ("www.shop.example.", RecordType::TXT, ResponseCode::NoError, 300),
+        ("none.cdn.example.", RecordType::A, ResponseCode::NXDomain, 60),
+        ("shop.cdn.example.", RecordType::MX, ResponseCode::NoError, 60),
+    ] {
+        let reply = ask(&view, name, kind, Some("83.1.2.0/24"));
+        assert_eq!((reply.metadata.response_code, reply.answers.len()), (code, 0), "{name} {kind}");
+        let [soa] = reply.authorities.as_slice() else {
+            panic!("{name}: {:?}", reply.authorities);
+        };
+        assert_eq!((soa.record_type(), soa.ttl, scope(&reply)), (RecordType::SOA, ttl, Some(0)), "{name} {kind}");
+    }
+}
+
+#[test]
+fn a_delegated_name_is_referred_with_glue() {
+    insta::assert_snapshot!(text(&ask(&view(), "www.sub.shop.example.", RecordType::A, None)), @"");
+}
+
+#[test]
+fn any_is_answered_with_as_little_as_can_be() {
+    let view = view();
+    for (name, expected) in [
+        ("shop.example.", "NO ERROR: RFC8482  "),
+        ("www.shop.example.", "NO ERROR: RFC8482  "),
+        ("alias.shop.example.", "NO ERROR: www.shop.example., RFC8482  "),
+        ("none.shop.example.", "NON-EXISTENT DOMAIN: "),
+        ("www.sub.shop.example.", "NO ERROR: "),
+    ] {
+        assert_eq!(brief(&ask(&view, name, RecordType::ANY, None)), expected, "{name}");
+    }
+}

@@ -1,7 +1,8 @@
 use super::*;
-use crate::{Fitness, PlaceIndex, class_of_sites};
+use crate::{Cause, Fitness, PlaceIndex, class_of_sites};
 use config::{Act, CountryCode, Prefix, SiteId};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 /// PoPs on the equator, ten degrees apart, one edge each.
 fn topology(pops: usize) -> (Topology, Vec<PopId>) {
@@ -12,7 +13,10 @@ fn topology(pops: usize) -> (Topology, Vec<PopId>) {
         let location = Location { latitude: 0.0, longitude: index as f64 * 10.0 };
         let edge = crate::EdgeSpec { hash: index as u64, capacity: 1, v4: vec![[192, 0, 2, 1].into()], v6: Vec::new() };
         topology.edges.push(edge);
-        topology.pops.push(crate::PopSpec { location, edges: index..index + 1, beyond: Vec::new() });
+        let mut beyond: Vec<usize> = (0..pops).filter(|other| *other != index).collect();
+        beyond.sort_by_key(|other| other.abs_diff(index));
+        let beyond = beyond.into_iter().map(crate::PopIndex::from_usize).collect();
+        topology.pops.push(crate::PopSpec { location, edges: index..index + 1, beyond });
         ids.push(PopId::parse(&format!("p{index}")).unwrap());
     }
     (topology, ids)
@@ -22,10 +26,15 @@ fn point(longitude: i16, country: &str) -> Place {
     Place::Point { latitude: 0, longitude: longitude * 10, country: CountryCode::parse(country) }
 }
 
-fn build(runs: &[(u64, PlaceIndex)], places: Vec<Place>, routes: &[Route]) -> (Map, Topology) {
+/// A list of runs as `start, place`.
+type Starts = Vec<(u64, PlaceIndex)>;
+
+/// A map of these runs; the other family's clients are at the first place.
+fn build(family: Family, runs: &[(u64, PlaceIndex)], places: Vec<Place>, routes: &[Route]) -> (Map, Topology) {
     let (topology, pops) = topology(4);
-    let v4 = runs.iter().map(|(start, value)| Run { start: *start, value: *value }).collect();
-    let v6 = vec![Run { start: 0, value: 0 }];
+    let runs = runs.iter().map(|(start, value)| Run { start: *start, value: *value }).collect();
+    let other = vec![Run { start: 0, value: 0 }];
+    let (v4, v6) = if family == Family::V4 { (runs, other) } else { (other, runs) };
     let geography = Geography { places, v4, v6, asn_v4: Vec::new(), asn_v6: Vec::new() };
     let classes = class_of_sites(routes, &[SiteId::parse("shop").unwrap(), SiteId::parse("blog").unwrap()]);
     let home = Location { latitude: 0.0, longitude: 0.0 };
@@ -56,7 +65,7 @@ fn pop(id: &str) -> PopId {
 #[test]
 fn the_nearest_pop_is_best_and_neighbours_share_a_scope() {
     let places = vec![point(1, "AA"), point(29, "BB"), point(28, "BB")];
-    let (map, _) = build(&[(0, 0), (0x0a00_0000, 1), (0x0a80_0000, 2), (0x0b00_0000, 0)], places, &[]);
+    let (map, _) = build(Family::V4, &[(0, 0), (0x0a00_0000, 1), (0x0a80_0000, 2), (0x0b00_0000, 0)], places, &[]);
     assert_eq!(best(&map, "9.0.0.1", 32, 0), 0);
     assert_eq!(best(&map, "10.1.1.1", 32, 0), 3);
     let mapped = map.find("10.1.1.1".parse().unwrap(), 24, 0).unwrap();
@@ -76,7 +85,7 @@ fn the_first_matching_rule_counts_for_its_sites() {
         act: Act::Forbid(vec![pop("p0")]),
     };
     let rules = [only_shop, route("10.1.0.0/16", Act::Prefer(vec![pop("p3"), pop("p1")])), country];
-    let (map, _) = build(&[(0, 0)], vec![point(0, "AA")], &rules);
+    let (map, _) = build(Family::V4, &[(0, 0)], vec![point(0, "AA")], &rules);
     let classes = class_of_sites(&rules, &[SiteId::parse("shop").unwrap(), SiteId::parse("blog").unwrap()]);
     let (shop, blog) = (classes.of(&SiteId::parse("shop").unwrap()), classes.of(&SiteId::parse("blog").unwrap()));
     assert_eq!(best(&map, "10.1.0.1", 24, shop), 2, "the first rule that matches");
@@ -84,12 +93,12 @@ fn the_first_matching_rule_counts_for_its_sites() {
     assert_eq!(best(&map, "10.2.0.1", 24, blog), 1, "the country's rule forbids the nearest");
     let list = map.find("10.1.0.1".parse().unwrap(), 24, blog).unwrap().list;
     assert_eq!(list.ranked.iter().map(|r| r.pop.as_usize()).collect::<Vec<_>>(), [3, 1, 0, 2]);
-    assert_eq!(list.cause, crate::Cause::Rule(1));
+    assert_eq!(list.cause, Cause::Rule(1));
 }
 
 #[test]
 fn a_rule_longer_than_a_scope_binds_only_who_tells_enough() {
-    let (map, _) = build(&[(0, 0)], vec![point(0, "AA")], &[route("10.0.0.128/25", Act::Pin(pop("p3")))]);
+    let (map, _) = build(Family::V4, &[(0, 0)], vec![point(0, "AA")], &[route("10.0.0.128/25", Act::Pin(pop("p3")))]);
     assert_eq!(best(&map, "10.0.0.200", 32, 0), 3);
     assert_eq!(best(&map, "10.0.0.200", 24, 0), 0, "a /24 source does not tell");
     assert_eq!(best(&map, "10.0.0.1", 32, 0), 0);
@@ -101,45 +110,195 @@ fn a_rule_longer_than_a_scope_binds_only_who_tells_enough() {
     );
 }
 
-proptest! {
-    /// At every instant, for every fitness, scopes form a partition and the answer is constant in each.
-    #[test]
-    fn scopes_form_a_partition_for_any_fitness(
-        runs in proptest::collection::btree_map(0_u64..512, 0_u32..6, 1..40),
-        rules in proptest::collection::vec((0_u64..512, 16_u8..=24, 0_usize..4), 0..4),
-        up in proptest::collection::vec(any::<bool>(), 4),
-    ) {
-        // 512 blocks of /24 under 10.0.0.0/15, other addresses at the first place.
-        let base = 0x0a00_0000_u64;
-        let mut list = vec![(0, 0)];
-        for (block, place) in &runs { list.push((base + block * 256, *place)); }
-        list.push((base + 512 * 256, 0));
-        list.dedup_by_key(|run| run.0);
-        let places = vec![point(0, "AA"), point(4, "AA"), point(6, "BB"), point(14, "BB"), point(16, "CC"), point(30, "CC")];
-        let rules: Vec<Route> = rules.iter().map(|(block, length, to)| {
-            let address = Family::V4.address(base + block * 256);
-            route(&Prefix::around(address, *length).to_string(), Act::Pin(pop(&format!("p{to}"))))
-        }).collect();
-        let (map, topology) = build(&list, places, &rules);
-        let mut fitness = Fitness::all_up(4);
-        for (edge, up) in up.iter().enumerate() { fitness.set_up(edge, Family::V4, *up); }
-        let answer = |block: u64| {
-            let mapped = map.find(Family::V4.address(base + block * 256), 24, 0).unwrap();
-            let wanted = crate::Wanted { site: 0, hash: 1, family: Family::V4, answers: 2, turn: 0 };
-            let choice = crate::choose(&topology, &fitness, mapped, wanted);
-            (choice.scope, choice.chosen)
+/// Six places, each with PoPs at distances of its own.
+const LONGITUDES: [i16; 6] = [0, 4, 6, 14, 16, 30];
+
+fn places() -> Vec<Place> {
+    LONGITUDES.iter().map(|longitude| point(*longitude, "AA")).collect()
+}
+
+/// Where the runs of the properties begin: IPv4 under 10.0.0.0, IPv6 under 2001:db8::.
+fn base(family: Family) -> u64 {
+    match family {
+        Family::V4 => 0x0a00_0000,
+        Family::V6 => 0x2001_0db8_0000_0000,
+    }
+}
+
+/// Runs from offsets after the base; what lies outside is at the first place.
+fn starts(family: Family, offsets: &BTreeMap<u64, PlaceIndex>, width: u64) -> Starts {
+    let mut list = vec![(0, 0)];
+    list.extend(offsets.iter().map(|(offset, place)| (base(family) + offset, *place)));
+    list.push((base(family) + width, 0));
+    list
+}
+
+/// A rule around a block after the base: so many bits shorter than the longest scope.
+#[derive(Clone, Debug)]
+struct Drawn {
+    block: u64,
+    shorter: u8,
+    act: Act,
+    sites: Option<Vec<SiteId>>,
+}
+
+impl Drawn {
+    fn length(&self, family: Family) -> u8 {
+        family.longest_scope() - self.shorter
+    }
+
+    fn route(&self, family: Family) -> Route {
+        let address = family.address(base(family) + self.block * family.block());
+        let prefix = Prefix::around(address, self.length(family)).to_string();
+        Route { sites: self.sites.clone(), ..route(&prefix, self.act.clone()) }
+    }
+}
+
+/// Rules within `blocks` blocks after the base, up to `shorter` bits wide of a block.
+fn rules(blocks: u64, shorter: u8) -> impl Strategy<Value = Vec<Drawn>> {
+    let pops = || proptest::sample::subsequence(vec![pop("p0"), pop("p1"), pop("p2"), pop("p3")], 1..=4);
+    let act = prop_oneof![
+        (0_usize..4).prop_map(|number| Act::Pin(pop(&format!("p{number}")))),
+        pops().prop_shuffle().prop_map(Act::Prefer),
+        pops().prop_map(Act::Forbid),
+    ];
+    let sites = proptest::option::of(Just(vec![SiteId::parse("shop").unwrap()]));
+    let drawn = (0..blocks, 0..=shorter, act, sites);
+    let drawn = drawn.prop_map(|(block, shorter, act, sites)| Drawn { block, shorter, act, sites });
+    proptest::collection::vec(drawn, 0..6)
+}
+
+/// The place of a key by walking the runs; an IPv4 block goes to who has most of it, the first of equals.
+fn naive_place(family: Family, runs: &Starts, key: u64) -> usize {
+    let of_key = |key: u64| runs.iter().rfind(|(start, _)| *start <= key).unwrap().1 as usize;
+    if family == Family::V6 {
+        return of_key(key);
+    }
+    let block: Vec<usize> = (0..256).map(|host| of_key((key & !255) + host)).collect();
+    let count = |place: usize| block.iter().filter(|other| **other == place).count();
+    let most = block.iter().map(|place| count(*place)).max().unwrap();
+    *block.iter().find(|place| count(**place) == most).unwrap()
+}
+
+/// The best PoP and why, by walking runs and rules.
+fn naive(family: Family, runs: &Starts, rules: &[Drawn], site: &SiteId, key: u64) -> (usize, Cause) {
+    let longitude = LONGITUDES[naive_place(family, runs, key)];
+    let mut nearest = vec![0_usize, 1, 2, 3];
+    nearest.sort_by_key(|pop| (i16::try_from(*pop).unwrap() * 10 - longitude).abs());
+    let number = |id: &PopId| id.as_str()[1..].parse::<usize>().unwrap();
+    for (rule, drawn) in (0..).zip(rules) {
+        let outside = family.bits() - drawn.length(family);
+        let block = base(family) + drawn.block * 256;
+        if key >> outside != block >> outside || !drawn.sites.as_ref().is_none_or(|sites| sites.contains(site)) {
+            continue;
+        }
+        let best = match &drawn.act {
+            Act::Pin(pop) => number(pop),
+            Act::Prefer(pops) => number(&pops[0]),
+            Act::Forbid(pops) => {
+                let never: Vec<usize> = pops.iter().map(number).collect();
+                nearest.iter().copied().find(|pop| !never.contains(pop)).unwrap_or(nearest[0])
+            }
         };
-        for block in 0..512 {
-            let (scope, chosen) = answer(block);
-            prop_assert!(scope <= 24);
-            let first = (base + block * 256) & !((1_u64 << (32 - scope)) - 1);
-            let last = first + ((1_u64 << (32 - scope)) - 1);
-            for other in 0..512 {
-                let key = base + other * 256;
-                if (first..=last).contains(&key) {
-                    prop_assert_eq!(answer(other), (scope, chosen.clone()), "{} and {}", block, other);
-                }
+        return (best, Cause::Rule(rule));
+    }
+    (nearest[0], Cause::Geography)
+}
+
+/// The map says what a walk says, at these keys and around every border.
+fn equals_a_naive_scan(family: Family, runs: &Starts, drawn: &[Drawn], keys: &[u64]) -> Result<(), TestCaseError> {
+    let routes: Vec<Route> = drawn.iter().map(|drawn| drawn.route(family)).collect();
+    let (map, _) = build(family, runs, places(), &routes);
+    let sites = [SiteId::parse("shop").unwrap(), SiteId::parse("blog").unwrap()];
+    let classes = class_of_sites(&routes, &sites);
+    let prefixes = routes.iter().filter_map(|route| route.prefix);
+    let ends = prefixes.flat_map(|prefix| {
+        let first = Family::key(prefix.address());
+        [first, first + (1 << (family.bits() - prefix.length()))]
+    });
+    let borders: Vec<u64> = runs.iter().map(|run| run.0).chain(ends).collect();
+    let around = borders.iter().flat_map(|key| [key.saturating_sub(1), *key, key + 1]);
+    for key in keys.iter().copied().chain(around).chain([0, family.last()]) {
+        for (site, bits) in sites.iter().zip([family.longest_scope(), 128]) {
+            let mapped = map.find(family.address(key), bits, classes.of(site)).unwrap();
+            let said = mapped.list.ranked.first().map(|ranked| (ranked.pop.as_usize(), mapped.list.cause));
+            prop_assert_eq!(said, Some(naive(family, runs, drawn, site, key)), "{} {}", family.address(key), site);
+        }
+    }
+    Ok(())
+}
+
+/// At every instant, for every fitness, scopes form a partition and the answer is constant in each.
+fn scopes_form_a_partition(family: Family, runs: &Starts, drawn: &[Drawn], up: &[bool]) -> Result<(), TestCaseError> {
+    let routes: Vec<Route> = drawn.iter().map(|drawn| drawn.route(family)).collect();
+    let (map, topology) = build(family, runs, places(), &routes);
+    let mut fitness = Fitness::all_up(4);
+    for (edge, up) in up.iter().enumerate() {
+        fitness.set_up(edge, Family::V4, *up);
+    }
+    let key_of = |block: u64| base(family) + block * family.block();
+    let answer = |block: u64| {
+        let mapped = map.find(family.address(key_of(block)), family.longest_scope(), 0).unwrap();
+        let wanted = crate::Wanted { site: 0, hash: 1, family: Family::V4, answers: 2, turn: 0 };
+        let choice = crate::choose(&topology, &fitness, mapped, wanted);
+        (choice.scope, choice.chosen)
+    };
+    let answers: Vec<_> = (0..512).map(answer).collect();
+    for (block, (scope, chosen)) in (0..).zip(&answers) {
+        prop_assert!(*scope <= family.longest_scope());
+        let free = u32::from(family.bits() - scope);
+        let first = key_of(block) & !u64::MAX.checked_shr(64 - free).unwrap_or(0);
+        let last = first | u64::MAX.checked_shr(64 - free).unwrap_or(0);
+        for (other, answer) in (0..).zip(&answers) {
+            if (first..=last).contains(&key_of(other)) {
+                prop_assert_eq!(answer, &(*scope, chosen.clone()), "{} and {}", block, other);
             }
         }
+    }
+    Ok(())
+}
+
+/// Offsets of runs at the borders of blocks.
+fn at_borders(blocks: u64) -> impl Strategy<Value = BTreeMap<u64, PlaceIndex>> {
+    proptest::collection::btree_map((0..blocks).prop_map(|block| block * 256), 0_u32..6, 1..40)
+}
+
+proptest! {
+    #[test]
+    fn an_ipv4_lookup_equals_a_naive_scan(
+        at_borders in at_borders(64),
+        inside in proptest::collection::btree_map(0_u64..64 * 256, 0_u32..6, 0..40),
+        drawn in rules(64, 16),
+        near in proptest::collection::vec(0_u64..80 * 256, 20),
+        far in proptest::collection::vec(any::<u32>(), 20),
+    ) {
+        let offsets = at_borders.into_iter().chain(inside).collect();
+        let keys: Vec<u64> = near.iter().map(|offset| base(Family::V4) + offset).chain(far.into_iter().map(u64::from)).collect();
+        equals_a_naive_scan(Family::V4, &starts(Family::V4, &offsets, 64 * 256), &drawn, &keys)?;
+    }
+
+    #[test]
+    fn an_ipv6_lookup_equals_a_naive_scan(
+        offsets in at_borders(1 << 20),
+        drawn in rules(1 << 20, 40),
+        near in proptest::collection::vec(0_u64..1 << 29, 20),
+        far in proptest::collection::vec(any::<u64>(), 20),
+    ) {
+        let keys: Vec<u64> = near.iter().map(|offset| base(Family::V6) + offset).chain(far).collect();
+        equals_a_naive_scan(Family::V6, &starts(Family::V6, &offsets, 256 << 20), &drawn, &keys)?;
+    }
+
+    #[test]
+    fn ipv4_scopes_form_a_partition_for_any_fitness(
+        offsets in at_borders(512), drawn in rules(512, 8), up in proptest::collection::vec(any::<bool>(), 4),
+    ) {
+        scopes_form_a_partition(Family::V4, &starts(Family::V4, &offsets, 512 * 256), &drawn, &up)?;
+    }
+
+    #[test]
+    fn ipv6_scopes_form_a_partition_for_any_fitness(
+        offsets in at_borders(512), drawn in rules(512, 8), up in proptest::collection::vec(any::<bool>(), 4),
+    ) {
+        scopes_form_a_partition(Family::V6, &starts(Family::V6, &offsets, 512 * 256), &drawn, &up)?;
     }
 }

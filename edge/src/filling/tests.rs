@@ -1,0 +1,117 @@
+use super::*;
+use caching::{Moment, Selector, Terms, Validation};
+use http::{HeaderMap, StatusCode};
+
+const PIECE: usize = 1_000;
+
+/// A filling whose window holds ten pieces, and all together twenty.
+fn filling(room: &Arc<Room>) -> Arc<Filling> {
+    let terms = Terms {
+        lifetime: Duration::from_secs(60),
+        initial_age: Duration::ZERO,
+        received_at: Moment::from_seconds(0),
+        validation: Validation::WhenStale,
+        grace: Duration::ZERO,
+        on_unreachable: Duration::ZERO,
+        on_error: Duration::ZERO,
+    };
+    let none = HeaderMap::new();
+    let selector = Selector::new(Vec::new(), &none, &none, 0);
+    Arc::new(Filling::new(Head::new(StatusCode::OK, none, terms, selector), None, Arc::clone(room)))
+}
+
+fn room() -> Arc<Room> {
+    Arc::new(Room::new(10 * PIECE, 20 * PIECE))
+}
+
+fn piece(number: u8) -> Bytes {
+    Bytes::from(vec![number; PIECE])
+}
+
+/// Runs with time that passes only when everyone waits.
+fn run(story: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(story);
+}
+
+async fn read(reader: &mut Reader) -> u8 {
+    reader.read().await.unwrap().unwrap()[0]
+}
+
+#[test]
+fn what_fits_is_kept_whole_and_late_readers_join() {
+    run(async {
+        let filling = filling(&room());
+        for number in 0..10 {
+            assert_eq!(filling.add(piece(number)).await, Wanted::Yes);
+        }
+        let mut late = filling.join().unwrap();
+        assert_eq!(filling.end(Ok(())).unwrap().len(), 10);
+        for number in 0..10 {
+            assert_eq!(read(&mut late).await, number);
+        }
+        assert!(late.read().await.is_none());
+    });
+}
+
+#[test]
+fn a_large_body_waits_for_its_slowest_reader_and_cuts_it_in_the_end() {
+    run(async {
+        let filling = filling(&room());
+        let (mut fast, mut slow) = (filling.join().unwrap(), filling.join().unwrap());
+        for number in 0..10 {
+            filling.add(piece(number)).await;
+            assert_eq!(read(&mut fast).await, number);
+        }
+        let waited = tokio::time::timeout(Duration::from_secs(5), filling.add(piece(10))).await;
+        assert!(waited.is_err(), "the slow reader has read nothing");
+        assert_eq!(read(&mut slow).await, 0);
+        assert_eq!(filling.add(piece(10)).await, Wanted::Yes, "now there is room");
+        assert!(filling.join().is_none(), "the first piece is gone: nobody new can join");
+        filling.add(piece(11)).await;
+        assert!(matches!(slow.read().await, Some(Err(FetchError::HttpResponseIncomplete))), "cut after thirty seconds");
+        assert_eq!((read(&mut fast).await, read(&mut fast).await), (10, 11));
+        assert!(filling.end(Ok(())).is_none(), "what was not kept whole is not stored");
+    });
+}
+
+#[test]
+fn nobody_left_ends_a_large_body() {
+    run(async {
+        let filling = filling(&room());
+        drop(filling.join());
+        let mut number = 0;
+        while filling.add(piece(number)).await == Wanted::Yes {
+            number += 1;
+        }
+        assert_eq!(number, 10, "as long as it may be stored it is wanted");
+    });
+}
+
+#[test]
+fn a_failure_reaches_every_reader_and_stores_nothing() {
+    run(async {
+        let filling = filling(&room());
+        let mut reader = filling.join().unwrap();
+        filling.add(piece(1)).await;
+        assert!(filling.end(Err(FetchError::HttpResponseTimeout)).is_none());
+        assert_eq!(read(&mut reader).await, 1);
+        assert!(matches!(reader.read().await, Some(Err(FetchError::HttpResponseTimeout))));
+    });
+}
+
+#[test]
+fn room_is_given_back_and_a_full_house_keeps_the_least() {
+    run(async {
+        let room = Arc::new(Room::new(4 * LEAST_WINDOW, LEAST_WINDOW));
+        let first = filling(&room);
+        first.add(Bytes::from(vec![0; 2 * LEAST_WINDOW])).await;
+        let second = filling(&room);
+        for _ in 0..3 {
+            second.add(Bytes::from(vec![0; LEAST_WINDOW])).await;
+        }
+        assert!(second.join().is_none(), "it slides, though its own window is not full");
+        drop((first, second));
+        assert_eq!(room.used_bytes.load(Ordering::Relaxed), 0);
+    });
+}
