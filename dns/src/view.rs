@@ -118,7 +118,6 @@ impl View {
                 reply.message.metadata.authoritative = false;
                 reply.message.metadata.response_code = ResponseCode::Refused;
             }
-            Some(_) if kind == RecordType::ANY => reply.message.answers.push(minimal_any(query.question.name())),
             Some(zone) => self.walk(&mut reply, zone, &query, resolver),
         }
         reply.seal();
@@ -134,6 +133,7 @@ impl View {
             match zone.find(&name, kind) {
                 Found::Records(records) => return reply.message.answers.extend(records),
                 Found::Routed(site) => return self.route(reply, zone, &name, site, query, resolver),
+                Found::NoData if kind == RecordType::ANY => return reply.message.answers.push(minimal_any(&name)),
                 Found::NoData => return reply.message.authorities.push(zone.negative()),
                 Found::NoName => {
                     // RFC 6604 §3: the code is that of the last name of a chain.
@@ -221,7 +221,7 @@ fn refer(reply: &mut Reply, zone: &Zone, servers: &[Record]) {
     }
 }
 
-/// RFC 8482 §4.2: an HINFO record in place of everything.
+/// RFC 8482 §4.2: an HINFO record in place of everything, where there is something.
 fn minimal_any(name: &Name) -> Record {
     let hinfo = HINFO::new("RFC8482".to_owned(), String::new());
     Record::from_rdata(name.clone(), 3_600, RData::HINFO(hinfo))

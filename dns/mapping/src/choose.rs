@@ -86,15 +86,7 @@ pub fn choose(topology: &Topology, fitness: &Fitness, mapped: Mapped<'_>, wanted
     if !edges.is_empty() {
         return Choice { chosen: Chosen::Edges { pop, edges }, scope, basis };
     }
-    let scope = if view.any_address() { mapped.scopes.whole } else { 0 };
-    let near = |ranked: &&Ranked| ranked.cost * FAMILY_COST.1 <= cost * FAMILY_COST.0;
-    for candidate in ranked.iter().filter(near) {
-        let edges = view.edges(candidate.pop);
-        if !edges.is_empty() {
-            return Choice { chosen: Chosen::Edges { pop: candidate.pop, edges }, scope, basis };
-        }
-    }
-    Choice { chosen: Chosen::NoAddress, scope, basis }
+    view.other_pop(&mapped, pop, cost, basis)
 }
 
 struct View<'a> {
@@ -113,6 +105,31 @@ impl View<'_> {
         let best = ranked.first()?;
         let beyond = self.topology.pop(best.pop)?.beyond.iter();
         beyond.copied().find(|pop| self.is_pop_fit(*pop)).map(|pop| (ranked.len(), pop, best.cost))
+    }
+
+    /// For a fit PoP without an edge that answers in the family: another PoP's edges.
+    ///
+    /// While it is only down, IPv4 comes from the next PoP at any cost, since many clients have nothing
+    /// else. IPv6 may be missing: clients that have it reach the fit PoP by IPv4.
+    fn other_pop(&self, mapped: &Mapped<'_>, pop: PopIndex, cost: u32, basis: Basis) -> Choice {
+        let ranked = &mapped.list.ranked;
+        let scope = if self.any_address() { mapped.scopes.whole } else { 0 };
+        let is_down = self.wanted.family == Family::V4 && self.has_family(pop);
+        let near = |ranked: &&Ranked| is_down || ranked.cost * FAMILY_COST.1 <= cost * FAMILY_COST.0;
+        let listed = ranked.iter().filter(near).map(|ranked| ranked.pop);
+        let best = ranked.first().filter(|_| is_down).and_then(|best| self.topology.pop(best.pop));
+        let beyond = best.into_iter().flat_map(|best| best.beyond.iter().copied());
+        let found = listed.chain(beyond).map(|pop| (pop, self.edges(pop))).find(|(_, edges)| !edges.is_empty());
+        match found {
+            Some((pop, edges)) => Choice { chosen: Chosen::Edges { pop, edges }, scope, basis },
+            None if is_down => Choice { scope, ..self.fail_open(mapped) },
+            None => Choice { chosen: Chosen::NoAddress, scope, basis },
+        }
+    }
+
+    fn has_family(&self, pop: PopIndex) -> bool {
+        let edges = self.topology.pop(pop).map(|pop| pop.edges.clone()).unwrap_or_default();
+        edges.into_iter().any(|edge| self.has_address(edge, self.wanted.family))
     }
 
     fn is_pop_fit(&self, pop: PopIndex) -> bool {

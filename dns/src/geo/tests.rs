@@ -364,6 +364,20 @@ fn a_tree_whose_walk_does_not_end_is_refused() {
 }
 
 #[test]
+fn a_tree_with_other_names_for_its_ipv4_branch_is_whole() {
+    // v4-mapped, 6to4 and Teredo addresses lead to the same branch.
+    let networks: Vec<String> = (0..1_000).map(|number| format!("81.{}.{}.0/24", number / 250, number % 250)).collect();
+    let records = [country("DE"), country("JP")];
+    let networks: Vec<(&str, Value)> = networks
+        .iter()
+        .zip(records.iter().cycle())
+        .map(|(network, record)| (network.as_str(), record.clone()))
+        .collect();
+    let world = world(IpVersion::V6, &networks);
+    assert_eq!((place(&world, "81.0.0.7").as_str(), place(&world, "81.3.249.7").as_str()), ("DE", "JP"));
+}
+
+#[test]
 fn unchanged_files_are_not_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = write(&dir, "city.mmdb", &small());
@@ -395,6 +409,34 @@ fn a_database_older_than_half_a_year_warns() {
         assert!(said.iter().all(|said| said.contains("old.mmdb is 181 days old")), "{said:?}");
         assert!(warnings.iter().all(|warning| warning.severity == Severity::Warning));
     }
+}
+
+#[test]
+fn a_pop_that_lies_in_another_country_warns() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = "[[nameserver]]\nid = \"ns1\"\naddresses = [\"192.0.2.54\"]\n";
+    let warnings = |country: &str, location: &str| -> Vec<String> {
+        let edge = "[[pop.edge]]\nid = \"a-1\"\naddresses = [\"198.18.1.1\"]\n";
+        let pop = format!("[[pop]]\nid = \"a\"\n{country}location = {location}\n{edge}");
+        write(&dir, "hither.toml", format!("zone = \"cdn.example\"\n{server}{pop}").as_bytes());
+        let network = config::load(dir.path()).unwrap().config.network;
+        warn_of_places(&network, &regions::read()).iter().map(ToString::to_string).collect()
+    };
+    let germany = "country = \"DE\"\n";
+    for (country, location) in [
+        (germany, "[50.11, 8.68]"),
+        // Kehl lies across the river from Strasbourg.
+        (germany, "[48.57, 7.81]"),
+        ("", "[8.68, 50.11]"),
+        ("country = \"XX\"\n", "[8.68, 50.11]"),
+    ] {
+        assert_eq!(warnings(country, location), [""; 0], "{country}{location}");
+    }
+    let turned = warnings(germany, "[8.68, 50.11]");
+    assert!(
+        turned.len() == 1 && turned[0].contains("`a` says it is in DE, but its location is nearest to SO"),
+        "{turned:?}"
+    );
 }
 
 /// Reads the mmdb files under the folder that `HITHER_MMDB_SAMPLES` names: MaxMind's collection of

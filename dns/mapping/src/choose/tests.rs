@@ -90,6 +90,23 @@ fn a_missing_family_comes_from_a_pop_nearly_as_near() {
 }
 
 #[test]
+fn ipv4_that_is_down_is_not_no_answer() {
+    let list = list(&[(2, 100), (1, 200), (0, 300)]);
+    let mut fitness = Fitness::all_up(6);
+    (4..6).for_each(|edge| fitness.set_up(edge, Family::V4, false));
+    let (chosen, scope, _) = run(&fitness, &list, Family::V4);
+    assert_eq!((pop_of(&chosen), scope), (1, 24), "IPv4 alone is down at the best PoP: the next has it, at any cost");
+    assert_eq!(pop_of(&run(&fitness, &list, Family::V6).0), 2);
+    (0..4).for_each(|edge| fitness.set_up(edge, Family::V4, false));
+    let (chosen, scope, basis) = run(&fitness, &list, Family::V4);
+    assert!(matches!(chosen, Chosen::FailOpen { pop, ref edges } if pop.as_usize() == 2 && edges.len() == 2));
+    assert_eq!((scope, basis), (24, Basis::Changing));
+    let mut fitness = Fitness::all_up(6);
+    (4..6).for_each(|edge| fitness.set_up(edge, Family::V6, false));
+    assert_eq!(run(&fitness, &list, Family::V6).0, Chosen::NoAddress, "IPv4 reaches the best PoP still");
+}
+
+#[test]
 fn a_verdict_under_way_shortens_the_answer() {
     let list = list(&[(0, 100), (1, 200)]);
     let mut fitness = down(&[]);

@@ -4,14 +4,15 @@ use config::{Act, CountryCode, Prefix, SiteId};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// PoPs on the equator, ten degrees apart, one edge each.
+/// PoPs on the equator, ten degrees apart, one edge each; every other has IPv6 too.
 fn topology(pops: usize) -> (Topology, Vec<PopId>) {
     let mut topology = Topology::default();
     let mut ids = Vec::new();
     for index in 0..pops {
         #[expect(clippy::cast_precision_loss, reason = "a handful")]
         let location = Location { latitude: 0.0, longitude: index as f64 * 10.0 };
-        let edge = crate::EdgeSpec { hash: index as u64, capacity: 1, v4: vec![[192, 0, 2, 1].into()], v6: Vec::new() };
+        let v6 = if index % 2 == 1 { vec!["2001:db8::1".parse().unwrap()] } else { Vec::new() };
+        let edge = crate::EdgeSpec { hash: index as u64, capacity: 1, v4: vec![[192, 0, 2, 1].into()], v6 };
         topology.edges.push(edge);
         let mut beyond: Vec<usize> = (0..pops).filter(|other| *other != index).collect();
         beyond.sort_by_key(|other| other.abs_diff(index));
@@ -183,9 +184,9 @@ fn naive_place(family: Family, runs: &Starts, key: u64) -> usize {
 /// The best PoP and why, by walking runs and rules.
 fn naive(family: Family, runs: &Starts, rules: &[Drawn], site: &SiteId, key: u64) -> (usize, Cause) {
     let longitude = LONGITUDES[naive_place(family, runs, key)];
-    let mut nearest = vec![0_usize, 1, 2, 3];
+    let mut nearest = [0_usize, 1, 2, 3];
     nearest.sort_by_key(|pop| (i16::try_from(*pop).unwrap() * 10 - longitude).abs());
-    let number = |id: &PopId| id.as_str()[1..].parse::<usize>().unwrap();
+    let number = |id: &PopId| id.as_str().trim_start_matches('p').parse::<usize>().unwrap();
     for (rule, drawn) in (0..).zip(rules) {
         let outside = family.bits() - drawn.length(family);
         let block = base(family) + drawn.block * 256;
@@ -229,33 +230,41 @@ fn equals_a_naive_scan(family: Family, runs: &Starts, drawn: &[Drawn], keys: &[u
 }
 
 /// At every instant, for every fitness, scopes form a partition and the answer is constant in each.
-fn scopes_form_a_partition(family: Family, runs: &Starts, drawn: &[Drawn], up: &[bool]) -> Result<(), TestCaseError> {
+fn scopes_form_a_partition(family: Family, runs: &Starts, drawn: &[Drawn], drawn_up: &Up) -> Result<(), TestCaseError> {
     let routes: Vec<Route> = drawn.iter().map(|drawn| drawn.route(family)).collect();
     let (map, topology) = build(family, runs, places(), &routes);
     let mut fitness = Fitness::all_up(4);
-    for (edge, up) in up.iter().enumerate() {
-        fitness.set_up(edge, Family::V4, *up);
+    for (edge, [v4, v6]) in drawn_up.iter().enumerate() {
+        fitness.set_up(edge, Family::V4, *v4);
+        fitness.set_up(edge, Family::V6, *v6);
     }
     let key_of = |block: u64| base(family) + block * family.block();
-    let answer = |block: u64| {
-        let mapped = map.find(family.address(key_of(block)), family.longest_scope(), 0).unwrap();
-        let wanted = crate::Wanted { site: 0, hash: 1, family: Family::V4, answers: 2, turn: 0 };
-        let choice = crate::choose(&topology, &fitness, mapped, wanted);
-        (choice.scope, choice.chosen)
-    };
-    let answers: Vec<_> = (0..512).map(answer).collect();
-    for (block, (scope, chosen)) in (0..).zip(&answers) {
-        prop_assert!(*scope <= family.longest_scope());
-        let free = u32::from(family.bits() - scope);
-        let first = key_of(block) & !u64::MAX.checked_shr(64 - free).unwrap_or(0);
-        let last = first | u64::MAX.checked_shr(64 - free).unwrap_or(0);
-        for (other, answer) in (0..).zip(&answers) {
-            if (first..=last).contains(&key_of(other)) {
+    for wanted in [Family::V4, Family::V6] {
+        let answer = |block: u64| {
+            let mapped = map.find(family.address(key_of(block)), family.longest_scope(), 0).unwrap();
+            let wanted = crate::Wanted { site: 0, hash: 1, family: wanted, answers: 2, turn: 0 };
+            let choice = crate::choose(&topology, &fitness, mapped, wanted);
+            (choice.scope, choice.chosen)
+        };
+        let answers: Vec<_> = (0..512).map(answer).collect();
+        for (block, (scope, chosen)) in (0..).zip(&answers) {
+            prop_assert!(*scope <= family.longest_scope());
+            prop_assert!(wanted == Family::V6 || *chosen != crate::Chosen::NoAddress, "{}", block);
+            let beyond = u64::MAX.checked_shr(u32::from(64 - family.bits() + scope)).unwrap_or(0);
+            let covered = key_of(block) & !beyond..=key_of(block) | beyond;
+            for (other, answer) in (0..).zip(&answers).filter(|(other, _)| covered.contains(&key_of(*other))) {
                 prop_assert_eq!(answer, &(*scope, chosen.clone()), "{} and {}", block, other);
             }
         }
     }
     Ok(())
+}
+
+/// Whether each edge answers in IPv4 and in IPv6.
+type Up = Vec<[bool; 2]>;
+
+fn up() -> impl Strategy<Value = Up> {
+    proptest::collection::vec(any::<[bool; 2]>(), 4)
 }
 
 /// Offsets of runs at the borders of blocks.
@@ -290,14 +299,14 @@ proptest! {
 
     #[test]
     fn ipv4_scopes_form_a_partition_for_any_fitness(
-        offsets in at_borders(512), drawn in rules(512, 8), up in proptest::collection::vec(any::<bool>(), 4),
+        offsets in at_borders(512), drawn in rules(512, 8), up in up(),
     ) {
         scopes_form_a_partition(Family::V4, &starts(Family::V4, &offsets, 512 * 256), &drawn, &up)?;
     }
 
     #[test]
     fn ipv6_scopes_form_a_partition_for_any_fitness(
-        offsets in at_borders(512), drawn in rules(512, 8), up in proptest::collection::vec(any::<bool>(), 4),
+        offsets in at_borders(512), drawn in rules(512, 8), up in up(),
     ) {
         scopes_form_a_partition(Family::V6, &starts(Family::V6, &offsets, 512 * 256), &drawn, &up)?;
     }
