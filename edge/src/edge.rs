@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::ask::{Ask, Refusal, read};
 use crate::counted::{Counted, Tally};
 use crate::fetching::{Errand, Landed};
-use crate::flight::{FlightKey, Landing, Part, landed};
+use crate::flight::{FlightKey, Landing, Part, Pilot, landed};
 use crate::health::Health;
 use crate::object::Object;
 use crate::outgoing::{Load, compose, compose_for_store};
@@ -148,16 +148,16 @@ impl Edge {
 
     /// Fetches for the store, together with all who ask for the same now.
     async fn fetch(self: &Arc<Self>, sites: &Sites, ask: &Ask, effect: &Effect<'_>, wish: Wish) -> (Written, Answered) {
-        if ask.method == Method::HEAD || self.shared.alone.contains_key(&ask.key) {
+        if ask.method == Method::HEAD {
             return self.pass(sites, ask, None, wish.reason).await;
+        }
+        if self.shared.alone.contains_key(&ask.key) {
+            return self.fetch_alone(sites, ask, effect, wish).await;
         }
         let Wish { stored, reason, variant } = wish;
         let part = self.shared.flights.join(FlightKey { key: ask.key.clone(), variant });
         let (landed, collapsed) = match part {
-            Part::Leader(pilot) => match self.lead(sites, ask, effect, stored.clone(), pilot) {
-                Some(landed) => (landed.await.unwrap_or(Landed::Failed(FetchError::HttpProtocolError)), false),
-                None => (Landed::Failed(FetchError::HttpRequestError), false),
-            },
+            Part::Leader(pilot) => (self.lead(sites, ask, effect, stored.clone(), pilot).await, false),
             Part::Follower(receiver) => match landed(receiver).await {
                 Landing::Filling(filling) => {
                     let reader = filling.join();
@@ -166,20 +166,52 @@ impl Edge {
                 Landing::Holds(object) => (Landed::Holds(object), true),
                 Landing::Failed(error) => (Landed::Failed(error), true),
                 Landing::Hidden(status) => (Landed::Hidden(status), true),
-                Landing::Alone => return self.pass(sites, ask, None, reason).await,
+                Landing::Alone => return self.fetch_alone(sites, ask, effect, Wish { stored, reason, variant }).await,
             },
         };
         self.deliver(sites, ask, Delivery { landed, stored, reason, collapsed }).await
     }
 
-    /// Begins a fetch in a task of its own: it outlives the client that began it.
-    fn lead(
+    /// Fetches for this request alone: what is stored is validated, for nothing is as good as a 304; else
+    /// the request is forwarded as it is, with its own conditions and range.
+    async fn fetch_alone(
+        self: &Arc<Self>,
+        sites: &Sites,
+        ask: &Ask,
+        effect: &Effect<'_>,
+        wish: Wish,
+    ) -> (Written, Answered) {
+        let Wish { stored: Some(object), reason, .. } = wish else {
+            return self.pass(sites, ask, None, wish.reason).await;
+        };
+        let landed = self.lead(sites, ask, effect, Some(Arc::clone(&object)), Pilot::unlisted()).await;
+        self.deliver(sites, ask, Delivery { landed, stored: Some(object), reason, collapsed: false }).await
+    }
+
+    /// Leads a flight, and waits for it to land.
+    async fn lead(
         self: &Arc<Self>,
         sites: &Sites,
         ask: &Ask,
         effect: &Effect<'_>,
         stored: Option<Arc<Object>>,
-        pilot: crate::flight::Pilot,
+        pilot: Pilot,
+    ) -> Landed {
+        match self.begin(sites, ask, effect, stored, pilot) {
+            // A silent end is a panic, of ours.
+            Some(landed) => landed.await.unwrap_or(Landed::Failed(FetchError::HttpProtocolError)),
+            None => Landed::Failed(FetchError::HttpRequestError),
+        }
+    }
+
+    /// Begins a fetch in a task of its own: it outlives the client that began it.
+    fn begin(
+        self: &Arc<Self>,
+        sites: &Sites,
+        ask: &Ask,
+        effect: &Effect<'_>,
+        stored: Option<Arc<Object>>,
+        pilot: Pilot,
     ) -> Option<oneshot::Receiver<Landed>> {
         let head = compose_for_store(ask, self.shared.id.as_str(), &sites.loop_id)?;
         let fetcher = self.fetcher(&ask.site)?;
@@ -195,7 +227,7 @@ impl Edge {
         let part = self.shared.flights.join(FlightKey { key: ask.key.clone(), variant });
         if let Part::Leader(pilot) = part {
             // Nobody waits for it.
-            drop(self.lead(sites, ask, effect, Some(Arc::clone(object)), pilot));
+            drop(self.begin(sites, ask, effect, Some(Arc::clone(object)), pilot));
         }
     }
 

@@ -144,10 +144,10 @@ impl Errand {
     /// Takes a full response in: for the store, for those who wait, or for the leader alone.
     async fn take(self, response: Fetched, asked_at: caching::Moment, leader: oneshot::Sender<Landed>) {
         let judgement = self.judge(response.status(), response.headers(), asked_at);
-        if let Sharing::Alone { remember } = judgement.sharing
-            && !remember.is_zero()
-        {
-            self.shared.alone.insert(self.ask.key.clone(), ());
+        match judgement.sharing {
+            Sharing::Alone { remember } if !remember.is_zero() => self.shared.alone.insert(self.ask.key.clone(), ()),
+            Sharing::Alone { .. } => {}
+            Sharing::Shared => self.shared.alone.invalidate(&self.ask.key),
         }
         let (keep, storing) = match judgement.verdict {
             Verdict::Store(keep) => (keep, Storing::Yes),

@@ -51,8 +51,8 @@ pub(crate) enum Part {
 /// Ends a flight when it lands, or is dropped: followers are never left waiting.
 #[derive(Debug)]
 pub(crate) struct Pilot {
-    flights: Arc<Flights>,
-    key: FlightKey,
+    /// Where others find the flight; nowhere, if it is one request's own.
+    listed: Option<(Arc<Flights>, FlightKey)>,
     sender: watch::Sender<Option<Landing>>,
 }
 
@@ -72,7 +72,7 @@ impl Flights {
         let (sender, receiver) = watch::channel(None);
         shard.insert(key.clone(), receiver);
         drop(shard);
-        Part::Leader(Pilot { flights: Arc::clone(self), key, sender })
+        Part::Leader(Pilot { listed: Some((Arc::clone(self), key)), sender })
     }
 
     fn shard(&self, key: &FlightKey) -> MutexGuard<'_, HashMap<FlightKey, watch::Receiver<Option<Landing>>>> {
@@ -84,6 +84,11 @@ impl Flights {
 }
 
 impl Pilot {
+    /// A flight that nobody can join.
+    pub(crate) fn unlisted() -> Self {
+        Self { listed: None, sender: watch::channel(None).0 }
+    }
+
     /// Tells everyone what came of it. The flight stays open for joining until the pilot is dropped.
     pub(crate) fn land(&self, landing: Landing) {
         self.sender.send_replace(Some(landing));
@@ -92,7 +97,9 @@ impl Pilot {
 
 impl Drop for Pilot {
     fn drop(&mut self) {
-        self.flights.shard(&self.key).remove(&self.key);
+        if let Some((flights, key)) = &self.listed {
+            flights.shard(key).remove(key);
+        }
         // A leader that ended without a word, by a panic, leaves its followers to go alone.
         self.sender.send_if_modified(|landing| {
             let silent = landing.is_none();

@@ -151,6 +151,29 @@ fn stale_is_validated_and_a_304_renews_it() {
 }
 
 #[test]
+fn what_must_be_validated_at_every_use_is_and_stays_stored() {
+    runtime().block_on(async {
+        let origin = Origin::start(|_, request| {
+            let fields = [("cache-control", "no-cache"), ("etag", "\"v1\"")];
+            match request.headers().get("if-none-match") {
+                Some(_) => reply(304, &fields, ""),
+                None => reply(200, &fields, "body"),
+            }
+        })
+        .await;
+        let network = Network::new(22, origin.address, "");
+        let _edge = network.start("one-1");
+        assert!(get(network.edge, "/", &[]).await.unwrap().is("stored"));
+        for request in 2..5 {
+            let got = get(network.edge, "/", &[]).await.unwrap();
+            assert_eq!((got.status.as_u16(), got.body.as_ref()), (200, &b"body"[..]));
+            assert!(got.is("fwd=stale") && got.is("fwd-status=304"), "{}", got.header("cache-status"));
+            assert_eq!(origin.requests(), request);
+        }
+    });
+}
+
+#[test]
 fn ranges_are_cut_from_what_is_stored() {
     runtime().block_on(async {
         let origin =
