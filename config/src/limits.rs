@@ -103,8 +103,9 @@ pub const ORIGIN_FIRST_BYTE: Duration = Duration::from_secs(30);
 pub const ORIGIN_BETWEEN_BYTES: Duration = Duration::from_secs(30);
 /// Idle connections kept to one origin server.
 pub const ORIGIN_IDLE: usize = 64;
-/// How long an idle connection to an origin is kept.
-pub const ORIGIN_IDLE_TIME: Duration = Duration::from_secs(60);
+/// How long an idle connection to an origin is kept: less than the five seconds after which common
+/// servers close theirs, so that a request rarely meets a connection that is just being closed.
+pub const ORIGIN_IDLE_TIME: Duration = Duration::from_secs(4);
 /// Stale content served while an origin fails, where it says nothing itself.
 pub const STALE_IF_ERROR: Duration = Duration::from_secs(86_400);
 /// A piece of a body as stored.

@@ -150,7 +150,8 @@ impl Reading {
     }
 
     fn routes(&self, has_asn: bool) -> Option<Routes> {
-        if !self.dir.join("routes.toml").exists() {
+        let found = fs::metadata(self.dir.join("routes.toml"));
+        if found.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             return Some(Routes::default());
         }
         let source = self.file(Path::new("routes.toml"))?;
@@ -159,8 +160,14 @@ impl Reading {
 
     /// Files of a sub-directory in order, without editors' leftovers.
     fn names_in(&self, sub: &str) -> Vec<(String, PathBuf)> {
-        let Ok(entries) = fs::read_dir(self.dir.join(sub)) else {
-            return Vec::new();
+        let entries = match fs::read_dir(self.dir.join(sub)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+            Err(error) => {
+                // Taken for empty, it would remove every site.
+                let _: Option<()> = self.unreadable(Path::new(sub), &error.to_string());
+                return Vec::new();
+            }
         };
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -225,7 +232,10 @@ impl Reading {
     }
 
     fn optional_secret(&self, name: &str) -> Option<Secret> {
-        let text = fs::read_to_string(self.dir.join("secrets").join(name)).ok()?;
-        Some(Secret::new(&text)).filter(|secret| secret.as_bytes().len() >= 16)
+        match fs::read_to_string(self.dir.join("secrets").join(name)) {
+            Ok(text) => Some(Secret::new(&text)).filter(|secret| secret.as_bytes().len() >= 16),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => self.unreadable(&Path::new("secrets").join(name), &error.to_string()),
+        }
     }
 }

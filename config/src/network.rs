@@ -26,7 +26,7 @@ pub struct Network {
     /// The zone's NS names. Default: `<id>.<zone>` of every `[[nameserver]]`; list them to add
     /// secondaries elsewhere.
     pub nameservers: Option<Vec<DomainName>>,
-    /// Where a node keeps what it must not forget: health, the last good config, keys. Default:
+    /// Where a node keeps what it must not forget: the health of edges, and its logs. Default:
     /// `$STATE_DIRECTORY`, else `.state` in the config directory. Read at start only.
     pub state: PathBuf,
     /// Status, metrics and changes by HTTP.

@@ -12,19 +12,55 @@ use crate::site::{self, Site};
 /// The schema of `hither.toml`.
 #[must_use]
 pub fn network() -> Schema {
-    schema_for!(Network)
+    strict(schema_for!(Network))
 }
 
 /// The schema of `sites/*.toml`.
 #[must_use]
 pub fn site() -> Schema {
-    schema_for!(Site)
+    strict(schema_for!(Site))
 }
 
 /// The schema of `routes.toml`.
 #[must_use]
 pub fn routes() -> Schema {
-    schema_for!(Routes)
+    strict(schema_for!(Routes))
+}
+
+/// Keys that must be written; every other has a default.
+const REQUIRED: [&str; 10] =
+    ["zone", "nameserver", "pop", "edge", "id", "addresses", "location", "origin", "servers", "cert"];
+
+/// Makes a schema say what the reader does: keys with a default may be left out, unknown ones not
+/// written.
+fn strict(mut schema: Schema) -> Schema {
+    let root = schema.ensure_object();
+    let is_root_edge = root.get("title").and_then(Value::as_str) == Some("Network");
+    for (name, value) in root.iter_mut() {
+        if name == "$defs" {
+            value.as_object_mut().into_iter().flatten().for_each(|(_, table)| tighten(table.as_object_mut()));
+        }
+    }
+    tighten(Some(root));
+    if is_root_edge {
+        // `[edge]` of the network has defaults; `[[pop.edge]]` must be there.
+        let required = root.get_mut("required").and_then(Value::as_array_mut);
+        required.into_iter().for_each(|keys| keys.retain(|key| key != "edge"));
+    }
+    schema
+}
+
+fn tighten(table: Option<&mut serde_json::Map<String, Value>>) {
+    let Some(table) = table.filter(|table| table.contains_key("properties")) else {
+        return;
+    };
+    if let Some(keys) = table.get_mut("required").and_then(Value::as_array_mut) {
+        keys.retain(|key| key.as_str().is_some_and(|key| REQUIRED.contains(&key)));
+    }
+    // A rule's alternatives carry properties of their own.
+    if !table.contains_key("oneOf") {
+        table.insert("additionalProperties".to_owned(), Value::Bool(false));
+    }
 }
 
 /// The reference of every table and key, as Markdown.

@@ -63,7 +63,7 @@ async fn answer(edge: Arc<Edge>, request: Request<Incoming>, connection: Connect
     };
     let effect = ask.site.effect(ask.key.path_and_query().split('?').next().unwrap_or_default());
     let (mut written, answered) = edge.serve(&sites, &ask, &effect, body).await;
-    effect.edit(written.response.headers_mut());
+    effect.edit(written.response.status(), written.response.headers_mut());
     let response = written.sign(&node);
     let length = response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if let Some(length) = length {

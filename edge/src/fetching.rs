@@ -40,6 +40,13 @@ enum Storing {
     No,
 }
 
+/// Who may have a stored response that a 304 has renewed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holding {
+    Shared,
+    Alone,
+}
+
 /// A fetch for the store.
 pub(crate) struct Errand {
     pub(crate) shared: Arc<Shared>,
@@ -70,8 +77,13 @@ impl Errand {
         };
         match (conclusion, self.stored.clone()) {
             (Some(Conclusion::Holds), Some(stored)) => {
-                let object = self.renew(&stored, response.headers(), asked_at);
-                self.finish(leader, Landing::Holds(Arc::clone(&object)), Landed::Holds(object));
+                let (object, sharing) = self.renew(&stored, response.headers(), asked_at);
+                // A 304 may bring what only its asker may have, such as a cookie.
+                let landing = match sharing {
+                    Holding::Shared => Landing::Holds(Arc::clone(&object)),
+                    Holding::Alone => Landing::Alone,
+                };
+                self.finish(leader, landing, Landed::Holds(object));
             }
             (Some(Conclusion::Failed), Some(stored)) if self.may_hide_error(&stored) => {
                 // The others have the same object and hide the error too.
@@ -120,7 +132,7 @@ impl Errand {
     }
 
     /// The stored object with the fields of a 304, stored anew if it still may be.
-    fn renew(&self, stored: &Arc<Object>, answer: &HeaderMap, asked_at: caching::Moment) -> Arc<Object> {
+    fn renew(&self, stored: &Arc<Object>, answer: &HeaderMap, asked_at: caching::Moment) -> (Arc<Object>, Holding) {
         let merged = merge(&stored.head.headers, answer, self.shared.clock.now());
         let judgement = self.judge(stored.head.status, &merged, asked_at);
         let is_stored = matches!(judgement.verdict, Verdict::Store(_));
@@ -133,7 +145,7 @@ impl Errand {
         if is_stored {
             self.shared.store.put(&self.ask.key, Arc::clone(&object));
         }
-        object
+        (object, if is_stored { Holding::Shared } else { Holding::Alone })
     }
 
     fn head(&self, status: StatusCode, keep: Keep) -> Head {

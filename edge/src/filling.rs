@@ -84,8 +84,9 @@ pub(crate) enum Wanted {
 
 /// What a filling may always keep: enough to go on streaming.
 const LEAST_WINDOW: usize = 512 << 10;
-/// How long a sliding fill waits for its slowest reader before that reader is cut.
-const SLOWEST: Duration = Duration::from_secs(30);
+/// How long a sliding fill waits for room for one piece before its slowest reader is cut: who reads
+/// less than a piece in this time holds up the others.
+const SLOWEST: Duration = Duration::from_secs(10);
 
 impl Room {
     pub(crate) fn new(window_bytes: usize, total_bytes: usize) -> Self {
@@ -144,11 +145,9 @@ impl Filling {
                 break;
             }
             let step = Duration::from_secs(1);
-            if tokio::time::timeout(step, moved).await.is_err() {
-                waited += step;
-            } else {
-                waited = Duration::ZERO;
-            }
+            let start = tokio::time::Instant::now();
+            let _ = tokio::time::timeout(step, moved).await;
+            waited += start.elapsed();
         }
         let mut state = self.state();
         let wanted = if state.kept_from > 0 && state.readers.is_empty() { Wanted::No } else { Wanted::Yes };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use caching::{Policy, SetCookiePolicy};
+use caching::{Directives, Policy, Reach, SetCookiePolicy};
 use config::{Config, HostName, HostPattern, Rule, SetCookie, SiteId, limits};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prometheus::{IntCounter, IntCounterVec};
@@ -205,10 +205,17 @@ impl Site {
     }
 }
 
+/// Whether the response forbids nobody to keep it.
+fn is_public(headers: &HeaderMap) -> bool {
+    let directives = Directives::of(headers);
+    !directives.no_store && directives.private == Reach::Nothing
+}
+
 impl Effect<'_> {
     /// Makes the changes to a response that the rules ask for.
-    pub(crate) fn edit(&self, headers: &mut HeaderMap) {
-        if let Some(ttl) = self.browser_ttl
+    pub(crate) fn edit(&self, status: StatusCode, headers: &mut HeaderMap) {
+        let may_keep = !status.is_client_error() && !status.is_server_error() && is_public(headers);
+        if let Some(ttl) = self.browser_ttl.filter(|_| may_keep)
             && let Ok(value) = HeaderValue::try_from(format!("max-age={}", ttl.as_secs()))
         {
             headers.insert(header::CACHE_CONTROL, value);

@@ -184,7 +184,23 @@ impl Judge {
         }
     }
 
+    /// Judges for as long as probes come. Verdicts are saved beside, the latest only: a slow disk must
+    /// not hold up the next verdict.
     async fn run(self, mut found: Receiver<Found>) {
+        let (changed, mut unsaved) = tokio::sync::watch::channel(());
+        let this = Arc::new(self);
+        let saver = Arc::clone(&this);
+        let saving = tokio::spawn(async move {
+            while unsaved.changed().await.is_ok() {
+                saver.save().await;
+            }
+        });
+        this.judge_all(&mut found, &changed).await;
+        drop(changed);
+        let _ = saving.await;
+    }
+
+    async fn judge_all(&self, found: &mut Receiver<Found>, unsaved: &tokio::sync::watch::Sender<()>) {
         while let Some(Found { target, probed }) = found.recv().await {
             self.metrics.probes.with_label_values(&[probed.name()]).inc();
             let changed = self.judge(&target, &probed);
@@ -192,7 +208,7 @@ impl Judge {
                 self.publish();
             }
             if changed == Changed::Verdict {
-                self.save().await;
+                unsaved.send_replace(());
             }
         }
     }

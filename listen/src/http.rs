@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use config::limits;
@@ -97,11 +98,16 @@ impl Server {
         let open = Open::new(self.connections.clone());
         tokio::spawn(async move {
             let _held = (place, open);
-            let service = service_fn(move |request| answer(Arc::clone(&mounts), request, connection));
+            let seen = Arc::new(AtomicBool::new(false));
+            let told = Arc::clone(&seen);
+            let service = service_fn(move |request| {
+                told.store(true, Ordering::Relaxed);
+                answer(Arc::clone(&mounts), request, connection)
+            });
             match tls {
                 None => {
                     let served = builder.serve_connection(TokioIo::new(stream), service);
-                    let _ = watcher.watch(served.into_owned()).await;
+                    unless_silent(watcher.watch(served.into_owned()), &seen).await;
                 }
                 Some(tls) => {
                     let handshake = TlsAcceptor::from(tls).accept(stream);
@@ -109,10 +115,24 @@ impl Server {
                         return;
                     };
                     let served = builder.serve_connection(TokioIo::new(stream), service);
-                    let _ = watcher.watch(served.into_owned()).await;
+                    unless_silent(watcher.watch(served.into_owned()), &seen).await;
                 }
             }
         });
+    }
+}
+
+/// Serves a connection, but not one that brings no request in time: until the first bytes tell the
+/// HTTP version, no other timer runs.
+async fn unless_silent(served: impl Future, seen: &AtomicBool) {
+    let served = std::pin::pin!(served);
+    let mut served = served;
+    tokio::select! {
+        _ = &mut served => return,
+        () = tokio::time::sleep(limits::HTTP_HEADER_TIME) => {}
+    }
+    if seen.load(Ordering::Relaxed) {
+        served.await;
     }
 }
 

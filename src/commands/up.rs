@@ -222,6 +222,13 @@ impl Processes {
     }
 }
 
+/// Whatever ends `up` ends its nodes.
+impl Drop for Processes {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGTERM);
+    }
+}
+
 fn why(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => format!("signal {signal}"),

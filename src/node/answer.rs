@@ -96,13 +96,21 @@ fn write(log: &Log, clients: Clients, view: &View, reply: &Reply, peer: SocketAd
     let question = reply.message.queries.first();
     let name = question.map(|question| question.name().to_string()).unwrap_or_default();
     let kind = question.map(|question| question.query_type().to_string()).unwrap_or_default();
-    let subnet = reply.facts.subnet.as_ref().filter(|_| clients != Clients::None);
+    let subnet = reply.facts.subnet.as_ref().and_then(|subnet| {
+        let shown = clients.show(subnet.address)?;
+        let most = match (clients, shown.is_ipv4()) {
+            (Clients::Full, _) => 128,
+            (_, true) => 24,
+            (_, false) => 56,
+        };
+        Some(format!("{shown}/{}", subnet.source.min(most)))
+    });
     let pop = reply.facts.pop.map(|pop| view.pop_name(pop));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     log.add(&QueryRecord {
         time_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
         resolver: clients.show(peer.ip().to_canonical()),
-        subnet: subnet.map(|subnet| format!("{}/{}", subnet.address, subnet.source)),
+        subnet,
         name: &name,
         kind: &kind,
         rcode,

@@ -68,7 +68,9 @@ pub(crate) struct Roles {
 pub(crate) fn build(dir: &Path, roles: Roles, before: Option<&World>) -> Result<Built, Vec<Problem>> {
     let config::Loaded { config, mut warnings } = config::load(dir).map_err(|refused| refused.0)?;
     let mut problems = Vec::new();
-    let names = Names::load(&config).map_err(|more| problems.extend(more)).unwrap_or_default();
+    // Customers' keys are for edges alone.
+    let names = roles.edge.then(|| Names::load(&config)).transpose();
+    let names = names.map_err(|more| problems.extend(more)).unwrap_or_default().unwrap_or_default();
     let sites = roles.edge.then(|| edge::Sites::build(&config));
     let view = roles.name_server.then(|| build_view(&config, before)).transpose();
     let view = view.map_err(|more| problems.extend(more)).unwrap_or_default();

@@ -18,16 +18,20 @@ pub(crate) async fn follow(node: Arc<Node>) {
     let Ok(mut hangups) = signal(SignalKind::hangup()) else {
         return;
     };
+    let start = || {
+        watch(&node.dir, &node.databases(), sender.clone())
+            .map_err(|error| tracing::error!(%error, "files are not watched; send SIGHUP after a change"))
+    };
+    let mut watcher = start();
     loop {
-        // Anew each time: directories and databases may have come.
-        let watcher = watch(&node.dir, &node.databases(), sender.clone());
-        if let Err(error) = &watcher {
-            tracing::error!(%error, "files are not watched; send SIGHUP after a change");
-        }
         tokio::select! {
             _ = hangups.recv() => {}
             _ = settled(&mut changes) => {}
         }
+        // Anew each time, since directories and databases may have come; before the one in use ends, so
+        // that nothing is missed in between.
+        let next = start();
+        drop(std::mem::replace(&mut watcher, next));
         reload(&node).await;
     }
 }
@@ -37,7 +41,9 @@ async fn settled(changes: &mut Receiver<()>) {
     if changes.recv().await.is_none() {
         std::future::pending::<()>().await;
     }
-    while tokio::time::timeout(limits::RELOAD_SETTLE, changes.recv()).await.is_ok() {}
+    let more = async { while tokio::time::timeout(limits::RELOAD_SETTLE, changes.recv()).await.is_ok() {} };
+    // A file that never rests must not keep the others from going live.
+    let _ = tokio::time::timeout(limits::RELOAD_SETTLE * 5, more).await;
 }
 
 async fn reload(node: &Arc<Node>) {
@@ -64,8 +70,11 @@ async fn reload(node: &Arc<Node>) {
 /// Watches the directory, those in it that hold config, and the files' own elsewhere. Directories,
 /// not files: editors save by renaming.
 pub(crate) fn watch(dir: &Path, elsewhere: &[PathBuf], changes: Sender<()>) -> notify::Result<impl Watcher + use<>> {
+    let root = dir.to_owned();
+    let databases = elsewhere.to_vec();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| is_change(&event)) {
+        let is_read = |path: &PathBuf| is_config(&root, path) || databases.contains(path);
+        if event.is_ok_and(|event| is_change(&event) && event.paths.iter().any(is_read)) {
             // A full channel has a reload waiting already.
             let _ = changes.try_send(());
         }
@@ -79,13 +88,22 @@ pub(crate) fn watch(dir: &Path, elsewhere: &[PathBuf], changes: Sender<()>) -> n
     Ok(watcher)
 }
 
-/// Whether an event may change what a load reads: reading is none, nor are hidden files.
+/// Whether an event is more than somebody reading.
 fn is_change(event: &notify::Event) -> bool {
-    let changes = matches!(
+    matches!(
         event.kind,
         EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Name(_))
-    );
-    let is_hidden =
-        |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with('.'));
-    changes && !event.paths.iter().all(is_hidden)
+    )
+}
+
+/// Whether a load reads the path: other files in the directory, such as a log, are none of its business.
+fn is_config(root: &Path, path: &Path) -> bool {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.')) else {
+        return false;
+    };
+    let parent = path.parent();
+    if parent == Some(root) {
+        return matches!(name, "hither.toml" | "routes.toml" | "sites" | "zones" | "secrets");
+    }
+    ["sites", "zones", "secrets"].iter().any(|sub| parent == Some(&*root.join(sub)))
 }

@@ -151,6 +151,37 @@ fn stale_is_validated_and_a_304_renews_it() {
 }
 
 #[test]
+fn a_cookie_in_a_304_is_for_its_asker_alone() {
+    runtime().block_on(async {
+        let origin = Origin::start(|number, request| {
+            std::thread::sleep(Duration::from_millis(100));
+            match request.headers().get("if-none-match") {
+                Some(_) => reply(304, &[("etag", "\"v1\""), ("set-cookie", &format!("id={number}"))], ""),
+                None => reply(200, &[("cache-control", "max-age=1"), ("etag", "\"v1\"")], "body"),
+            }
+        })
+        .await;
+        let network = Network::new(23, origin.address, "");
+        let _edge = network.start("one-1");
+        get(network.edge, "/", &[]).await.unwrap();
+        pause(1_100).await;
+        let edge = network.edge;
+        let clients: Vec<_> = (0..5).map(|_| tokio::spawn(async move { get(edge, "/", &[]).await })).collect();
+        let mut cookies = Vec::new();
+        for client in clients {
+            let got = client.await.unwrap().unwrap();
+            assert_eq!(got.body, "body");
+            cookies.push(got.header("set-cookie"));
+        }
+        cookies.retain(|cookie| !cookie.is_empty());
+        let all = cookies.len();
+        cookies.sort();
+        cookies.dedup();
+        assert_eq!(cookies.len(), all, "no two clients have the same cookie");
+    });
+}
+
+#[test]
 fn what_must_be_validated_at_every_use_is_and_stays_stored() {
     runtime().block_on(async {
         let origin = Origin::start(|_, request| {
@@ -266,8 +297,13 @@ fn a_change_at_the_origin_empties_the_key() {
 fn rules_fill_in_force_and_edit() {
     runtime().block_on(async {
         let origin = Origin::start(|number, request| {
-            let control = if request.uri().path().starts_with("/forced") { "no-store" } else { "" };
-            reply(200, &[("cache-control", control), ("server", "secret"), ("content-type", "text/plain")], number.to_string())
+            let (status, control) = match request.uri().path() {
+                "/kept/private" => (200, "private"),
+                "/kept/error" => (500, ""),
+                path if path.starts_with("/forced") => (200, "no-store"),
+                _ => (200, ""),
+            };
+            reply(status, &[("cache-control", control), ("server", "secret"), ("content-type", "text/plain")], number.to_string())
         })
         .await;
         let rules = "[[rule]]\npath = \"/kept/**\"\nttl = \"1m\"\nbrowser_ttl = \"5s\"\nheaders = { set = { X-Site = \"shop\" }, remove = [\"Server\"] }\n\
@@ -279,6 +315,9 @@ fn rules_fill_in_force_and_edit() {
         assert!(kept.is("hit"), "{}", kept.header("cache-status"));
         let edited = (kept.header("cache-control"), kept.header("x-site"), kept.header("server"));
         assert_eq!(edited, ("max-age=5".to_owned(), "shop".to_owned(), String::new()));
+        let private = get(network.edge, "/kept/private", &[]).await.unwrap();
+        assert_eq!(private.header("cache-control"), "private", "what is private stays so");
+        assert_eq!(get(network.edge, "/kept/error", &[]).await.unwrap().header("cache-control"), "", "and errors short");
         get(network.edge, "/forced/a", &[]).await.unwrap();
         assert!(get(network.edge, "/forced/a", &[]).await.unwrap().is("hit"));
         get(network.edge, "/plain", &[]).await.unwrap();

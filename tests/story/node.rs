@@ -66,11 +66,19 @@ fn a_file_is_live_however_it_was_saved() {
         }
         assert_eq!(status, 200, "a new file is a new site");
 
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        let loads = || network.log("one-1").matches("config loaded").count();
+        let before = loads();
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        assert_eq!(loads(), before, "the node's own log beside the config is no change of it");
         run("kill", &["-HUP", &edge.0.id().to_string()]);
         wait_for(Duration::from_secs(2), "SIGHUP loads the config", || {
-            let loads = network.log("one-1").matches("config loaded").count();
-            if loads >= 5 { Ok(()) } else { Err(loads.to_string()) }
+            if loads() == before + 1 { Ok(()) } else { Err(loads().to_string()) }
         });
+        std::fs::remove_dir_all(network.path("sites")).unwrap();
+        std::fs::write(network.path("sites"), "not a directory").unwrap();
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        assert_eq!(get(network.edge, "/", &[]).await.unwrap().status.as_u16(), 200, "what cannot be read is not empty");
     });
 }
 

@@ -425,8 +425,8 @@ fn a_pop_that_lies_in_another_country_warns() {
     let germany = "country = \"DE\"\n";
     for (country, location) in [
         (germany, "[50.11, 8.68]"),
-        // Kehl lies across the river from Strasbourg.
-        (germany, "[48.57, 7.81]"),
+        // Passau lies at the border, nearer to where Upper Austrians live than to where Bavarians do.
+        (germany, "[48.57, 13.46]"),
         ("", "[8.68, 50.11]"),
         ("country = \"XX\"\n", "[8.68, 50.11]"),
     ] {

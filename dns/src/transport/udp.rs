@@ -1,6 +1,7 @@
 //! DNS over UDP: receive, answer, send; no task and no queue per datagram.
 
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::net::UdpSocket;
@@ -27,7 +28,9 @@ pub async fn serve_udp(socket: UdpSocket, answer: Arc<dyn Answer>, stop: impl Fu
             if peer.port() == 0 || is_reflected(peer.ip()) {
                 continue;
             }
-            let reply = answer.answer(message, peer, Transport::Udp);
+            // A panic costs its query, not the core.
+            let answered = catch_unwind(AssertUnwindSafe(|| answer.answer(message, peer, Transport::Udp)));
+            let reply = answered.ok().flatten();
             if let Some(bytes) = reply.and_then(|reply| reply.to_udp()) {
                 // A full send buffer drops the reply, as the network would: the asker asks again.
                 let _ = socket.try_send_to(&bytes, peer);

@@ -69,7 +69,7 @@ fn a_large_body_waits_for_its_slowest_reader_and_cuts_it_in_the_end() {
         assert_eq!(filling.add(piece(10)).await, Wanted::Yes, "now there is room");
         assert!(filling.join().is_none(), "the first piece is gone: nobody new can join");
         filling.add(piece(11)).await;
-        assert!(matches!(slow.read().await, Some(Err(FetchError::HttpResponseIncomplete))), "cut after thirty seconds");
+        assert!(matches!(slow.read().await, Some(Err(FetchError::HttpResponseIncomplete))), "cut after ten seconds");
         assert_eq!((read(&mut fast).await, read(&mut fast).await), (10, 11));
         assert!(filling.end(Ok(())).is_none(), "what was not kept whole is not stored");
     });
