@@ -45,9 +45,9 @@ pub(crate) struct Up {
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// The config directory
-    #[arg(long, value_name = "DIR", env = "HITHER_DIR")]
-    pub(crate) config: PathBuf,
+    /// The config directory; left out, as for -C
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config: Option<PathBuf>,
     /// The id of the node to run
     #[arg(long, value_name = "ID", env = "HITHER_NODE")]
     pub(crate) node: String,

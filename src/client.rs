@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use config::Secret;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
@@ -17,32 +18,58 @@ pub(crate) const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V
 const MOST_BYTES: usize = 64 << 20;
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// Why an admin address told nothing.
+#[derive(Clone, Debug)]
+pub(crate) enum AskError {
+    /// It answered that it will not, or cannot.
+    Refused(String),
+    /// No answer.
+    NobodyThere(String),
+}
+
+impl std::fmt::Display for AskError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(why) | Self::NobodyThere(why) => f.write_str(why),
+        }
+    }
+}
+
 /// Asks an admin address, from a thread without a runtime.
-pub(crate) fn get_json(address: SocketAddr, path: &str) -> Result<Value, String> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    runtime.block_on(fetch_json(address, path))
+pub(crate) fn get_json(address: SocketAddr, path: &str, token: Option<&Secret>) -> Result<Value, AskError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| AskError::NobodyThere(error.to_string()))?;
+    runtime.block_on(fetch_json(address, path, token))
 }
 
 /// Asks an admin address. A status other than 200 is the error that the answer names.
-pub(crate) async fn fetch_json(address: SocketAddr, path: &str) -> Result<Value, String> {
-    let (status, body) = fetch(address, path).await?;
-    let value: Value = serde_json::from_slice(&body).map_err(|error| format!("{address} answered no JSON: {error}"))?;
-    match (status, value.get("error").and_then(Value::as_str)) {
-        (StatusCode::OK, _) => Ok(value),
-        (_, Some(error)) => Err(error.to_owned()),
-        (status, None) => Err(format!("{address} answered {status}")),
+pub(crate) async fn fetch_json(address: SocketAddr, path: &str, token: Option<&Secret>) -> Result<Value, AskError> {
+    let (status, body) = fetch(address, path, token).await.map_err(AskError::NobodyThere)?;
+    let value: Option<Value> = serde_json::from_slice(&body).ok();
+    let error = value.as_ref().and_then(|value| value.get("error")).and_then(Value::as_str);
+    match (status, error, value.as_ref()) {
+        (StatusCode::OK, _, Some(value)) => Ok(value.clone()),
+        (_, Some(error), _) => Err(AskError::Refused(error.to_owned())),
+        _ => Err(AskError::Refused(format!("{address} answered {status}: {}", String::from_utf8_lossy(&body).trim()))),
     }
 }
 
 /// Fetches a path whole.
-pub(crate) async fn fetch(address: SocketAddr, path: &str) -> Result<(StatusCode, Bytes), String> {
+pub(crate) async fn fetch(
+    address: SocketAddr,
+    path: &str,
+    token: Option<&Secret>,
+) -> Result<(StatusCode, Bytes), String> {
     let exchange = async {
         let stream = TcpStream::connect(address).await.map_err(|error| format!("{address}: {error}"))?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
         let driven = tokio::spawn(connection);
-        let request = Request::get(path).header("host", address.to_string()).body(Empty::<Bytes>::new());
+        let mut request = Request::get(path).header("host", address.to_string());
+        if let Some(token) = token {
+            request = request.header("authorization", [b"Bearer ", token.as_bytes()].concat());
+        }
+        let request = request.body(Empty::<Bytes>::new());
         let response = sender.send_request(request.map_err(|error| error.to_string())?).await;
         let response = response.map_err(|error| error.to_string())?;
         let status = response.status();

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use config::{Config, Loaded, Look, Problem, Refused, report};
+use config::{Config, Loaded, Look, Problem, report};
 
 use crate::exit::Failure;
 
@@ -15,7 +15,7 @@ pub(crate) fn find(named: Option<PathBuf>) -> PathBuf {
     if Path::new("hither.toml").exists() {
         return PathBuf::from(".");
     }
-    let running = crate::client::get_json(crate::client::DEFAULT_ADMIN, "/status").ok();
+    let running = crate::client::get_json(crate::client::DEFAULT_ADMIN, "/status", None).ok();
     let running = running.and_then(|status| status.get("directory")?.as_str().map(PathBuf::from));
     running.unwrap_or_else(|| PathBuf::from("/etc/hither"))
 }
@@ -27,7 +27,7 @@ pub(crate) fn load(dir: &Path) -> Result<Config, Failure> {
             print(&warnings);
             Ok(config)
         }
-        Err(Refused(problems)) => Err(refused(&problems)),
+        Err(problems) => Err(refused(&problems.problems)),
     }
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn refused(problems: &[Problem]) -> Failure {
     print(problems);
     let faults = problems.iter().filter(|problem| problem.severity == config::Severity::Fault).count();
     let noun = if faults == 1 { "fault" } else { "faults" };
-    Failure::operator(format!("{faults} {noun} in the config; nothing was changed"))
+    Failure::operator(format!("{faults} {noun} in the config"))
 }
 
 /// Draws problems on standard error.

@@ -8,6 +8,7 @@ mod directory;
 mod exit;
 mod node;
 mod sample_origin;
+mod say;
 
 use clap::Parser;
 
@@ -27,7 +28,7 @@ fn main() -> std::process::ExitCode {
     let dir = cli.dir;
     let done = match cli.command {
         Command::Up(args) => commands::up::run(args, dir),
-        Command::Run(args) => commands::run::run(args),
+        Command::Run(args) => commands::run::run(args, dir),
         Command::Check(args) => commands::check::run(args, dir),
         Command::Explain(args) => commands::explain::run(args, dir),
         Command::Get(args) => commands::get::run(args, dir),

@@ -23,26 +23,27 @@ pub trait Facts: Send + Sync + 'static {
     fn explain(&self, name: String, from: IpAddr) -> Told<Result<Value, String>>;
     /// All series in the Prometheus text format.
     fn metrics(&self) -> Told<String>;
+    /// What a request from elsewhere has to show, as the config has it now.
+    fn token(&self) -> Option<Secret>;
 }
 
 /// Answers on the admin address.
 pub struct Admin {
     facts: Arc<dyn Facts>,
-    token: Option<Secret>,
 }
 
 impl Admin {
     /// Answers from these facts.
     #[must_use]
-    pub fn new(facts: Arc<dyn Facts>, token: Option<Secret>) -> Self {
-        Self { facts, token }
+    pub fn new(facts: Arc<dyn Facts>) -> Self {
+        Self { facts }
     }
 }
 
 impl Handler for Admin {
     fn serve(&self, request: Request<Incoming>, connection: Connection) -> Reply {
         let (head, _) = request.into_parts();
-        if let Err(refusal) = may_read(&head, connection.peer, self.token.as_ref()) {
+        if let Err(refusal) = may_read(&head, connection.peer, self.facts.token().as_ref()) {
             return Box::pin(async move { text(refusal.status(), refusal.message().to_owned()) });
         }
         let facts = Arc::clone(&self.facts);

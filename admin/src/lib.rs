@@ -5,5 +5,7 @@
 
 mod api;
 mod guard;
+mod merge;
 
 pub use api::{Admin, Facts, Told};
+pub use merge::merge_metrics;

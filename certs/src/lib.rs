@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use config::{Config, HostName, Problem, Site, Tls};
+use config::{Config, HostName, Problem, SecretFile, Site, Tls};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -31,7 +31,7 @@ impl Names {
     /// Reads the certificates of every site.
     ///
     /// # Errors
-    /// Every file that is missing, unreadable, or whose key is not its certificate's.
+    /// As [`check`].
     pub fn load(config: &Config) -> Result<Self, Vec<Problem>> {
         let mut names = Self::default();
         let mut problems = Vec::new();
@@ -39,18 +39,12 @@ impl Names {
             let Some(tls) = &site.tls else {
                 continue;
             };
-            match read(&config.dir.join("secrets"), tls) {
+            match read(&config.dir, tls) {
                 Ok(key) => names.add(site, &config.network.zone, &Arc::new(key)),
                 Err(problem) => problems.push(problem),
             }
         }
         if problems.is_empty() { Ok(names) } else { Err(problems) }
-    }
-
-    /// Whether no site has TLS.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.exact.is_empty()
     }
 
     fn add(&mut self, site: &Site, zone: &config::DomainName, key: &Arc<CertifiedKey>) {
@@ -80,6 +74,13 @@ impl Names {
     }
 }
 
+/// A fault for every certificate or key under `secrets/` that is missing, unreadable, or not the
+/// other's.
+#[must_use]
+pub fn check(dir: &Path, sites: &[Site]) -> Vec<Problem> {
+    sites.iter().filter_map(|site| read(dir, site.tls.as_ref()?).err()).collect()
+}
+
 impl Certificates {
     /// Puts new certificates in place of the old.
     pub fn swap(&self, names: Names) {
@@ -107,23 +108,22 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-fn read(secrets: &Path, tls: &Tls) -> Result<CertifiedKey, Problem> {
-    let (cert, key) = (secrets.join(&tls.cert), secrets.join(&tls.key));
-    let fault = |file: &Path, why: String| {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Problem::general(format!("secrets/{name} cannot be used: {why}"))
+fn read(dir: &Path, tls: &Tls) -> Result<CertifiedKey, Problem> {
+    let path = |file: &SecretFile| dir.join("secrets").join(&file.name);
+    let fault = |file: &SecretFile, why: String| {
+        Problem::fault(file.place.clone(), format!("secrets/{} cannot be used: {why}", file.name.display()))
     };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&cert)
+    let no_chain = |why| fault(&tls.cert, why).help("write the site's certificate and its chain, in PEM");
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path(&tls.cert))
         .and_then(Iterator::collect)
-        .map_err(|error| fault(&cert, error.to_string()).help("write the site's certificate and its chain, in PEM"))?;
+        .map_err(|error| no_chain(error.to_string()))?;
     if chain.is_empty() {
-        return Err(fault(&cert, "there is no certificate in it".to_owned())
-            .help("write the site's certificate and its chain, in PEM"));
+        return Err(no_chain("there is no certificate in it".to_owned()));
     }
-    let private = PrivateKeyDer::from_pem_file(&key)
-        .map_err(|error| fault(&key, error.to_string()).help("write the certificate's private key, in PEM"))?;
+    let private = PrivateKeyDer::from_pem_file(path(&tls.key))
+        .map_err(|error| fault(&tls.key, error.to_string()).help("write the certificate's private key, in PEM"))?;
     CertifiedKey::from_der(chain, private, &aws_lc_rs::default_provider()).map_err(|error| {
-        let help = format!("is it the key of secrets/{}?", tls.cert.display());
-        fault(&key, error.to_string()).help(help)
+        let help = format!("is it the key of secrets/{}?", tls.cert.name.display());
+        fault(&tls.key, error.to_string()).help(help)
     })
 }

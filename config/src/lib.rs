@@ -10,6 +10,7 @@
 //! Nothing here opens a socket or knows a protocol. Other floors take [`Config`] and its nouns
 //! ([`SiteId`], [`PopId`], [`NodeId`], [`Prefix`]) as given: what has been read is not checked again.
 
+mod claims;
 mod host;
 mod id;
 pub mod limits;
@@ -40,6 +41,6 @@ pub use prefix::Prefix;
 pub use problem::{Look, Problem, Severity, report};
 pub use route::{Act, Route, Routes};
 pub use secret::Secret;
-pub use site::{Cache, Force, HeaderEdits, Origin, OriginServer, Rule, Scheme, SetCookie, Site, Tls};
+pub use site::{Cache, Force, HeaderEdits, Origin, OriginServer, Rule, Scheme, SecretFile, SetCookie, Site, Tls};
 pub use source::{Place, Source};
 pub use wrong::Wrong;

@@ -77,8 +77,12 @@ pub const POPS: usize = 10_000;
 
 // What bounds the outside world.
 
-/// TCP connections to one DNS listener before the idle ones must close.
+/// TCP connections at once on one DNS listener of one core; for a further one the longest idle ends.
+pub const DNS_TCP_CONNECTIONS: usize = 512;
+/// How long a DNS connection may take for its next message: RFC 7766 §6.2.3 asks for seconds.
 pub const DNS_TCP_IDLE: Duration = Duration::from_secs(5);
+/// How long a client may take to read a reply over TCP.
+pub const DNS_TCP_WRITE: Duration = Duration::from_secs(5);
 /// The largest UDP answer, the size that crosses the Internet unfragmented (DNS flag day 2020).
 pub const DNS_UDP_BYTES: u16 = 1_232;
 /// CNAMEs followed inside the zones served here.

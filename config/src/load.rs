@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::claims;
 use crate::host::DomainName;
 use crate::id::SiteId;
 use crate::limits;
@@ -33,7 +34,8 @@ pub struct Config {
     pub routes: Routes,
     /// `secrets/fleet.key`, by which nodes know each other.
     pub fleet_key: Option<Secret>,
-    /// The newest change of any file, Unix seconds: the version that `status` and SOA show.
+    /// The newest change of any file, Unix seconds: the version that `status` and SOA show. A file
+    /// that is removed changes its directory, which counts too.
     pub version: u64,
 }
 
@@ -57,9 +59,16 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
-/// A config that does not hold: at least one fault, and the warnings.
+/// A config that does not hold.
 #[derive(Clone, Debug)]
-pub struct Refused(pub Vec<Problem>);
+pub struct Refused {
+    /// At least one fault, and the warnings.
+    pub problems: Vec<Problem>,
+    /// The sites that could be read, so that their certificates' faults are told with the rest.
+    pub sites: Vec<Site>,
+    /// The zones that could be read, for the same reason.
+    pub zones: Vec<ZoneFile>,
+}
 
 /// Reads and checks the directory.
 ///
@@ -67,12 +76,17 @@ pub struct Refused(pub Vec<Problem>);
 /// Every fault of every file.
 pub fn load(dir: &Path) -> Result<Loaded, Refused> {
     let reading = Reading { dir: dir.to_owned(), context: Context::default(), newest: std::cell::Cell::new(0) };
-    let config = reading.all();
+    let (sites, zones) = (reading.sites(), reading.zones());
+    let rest = reading.network_and_routes(&sites);
+    let version = reading.newest.get();
     let problems = reading.context.finish();
     let faulty = problems.iter().any(|problem| problem.severity == Severity::Fault);
-    match config {
-        Some(config) if !faulty => Ok(Loaded { config, warnings: problems }),
-        _ => Err(Refused(problems)),
+    match rest {
+        Some(Rest { network, routes, fleet_key }) if !faulty => {
+            let config = Config { dir: dir.to_owned(), network, sites, zones, routes, fleet_key, version };
+            Ok(Loaded { config, warnings: problems })
+        }
+        _ => Err(Refused { problems, sites, zones }),
     }
 }
 
@@ -82,13 +96,18 @@ struct Reading {
     newest: std::cell::Cell<u64>,
 }
 
+/// What is read beside sites and zones.
+struct Rest {
+    network: Network,
+    routes: Routes,
+    fleet_key: Option<Secret>,
+}
+
 impl Reading {
-    fn all(&self) -> Option<Config> {
+    fn network_and_routes(&self, sites: &[Site]) -> Option<Rest> {
         let source = self.file(Path::new("hither.toml"))?;
         let secret = |value: Value<'_>| self.secret(value);
         let network = read_document(&self.context, &source, |table| network::read(table, &secret));
-        let sites = self.sites();
-        let zones = self.zones();
         let has_asn = network.as_ref().is_none_or(|network| network.geo.asn.is_some());
         let routes = self.routes(has_asn);
         let fleet_key = self.optional_secret("fleet.key");
@@ -100,8 +119,8 @@ impl Reading {
         if network.pops.len() > limits::POPS {
             self.context.add(Problem::general(format!("there are more than {} PoPs", limits::POPS)));
         }
-        let version = self.newest.get();
-        Some(Config { dir: self.dir.clone(), network, sites, zones, routes: routes?, fleet_key, version })
+        self.context.register(|register| claims::check(register, &network, sites));
+        Some(Rest { network, routes: routes?, fleet_key })
     }
 
     fn sites(&self) -> Vec<Site> {
@@ -152,6 +171,7 @@ impl Reading {
     fn routes(&self, has_asn: bool) -> Option<Routes> {
         let found = fs::metadata(self.dir.join("routes.toml"));
         if found.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            self.note_time(&self.dir);
             return Some(Routes::default());
         }
         let source = self.file(Path::new("routes.toml"))?;
@@ -160,6 +180,7 @@ impl Reading {
 
     /// Files of a sub-directory in order, without editors' leftovers.
     fn names_in(&self, sub: &str) -> Vec<(String, PathBuf)> {
+        self.note_time(&self.dir.join(sub));
         let entries = match fs::read_dir(self.dir.join(sub)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
@@ -198,13 +219,19 @@ impl Reading {
             let most = limits::CONFIG_FILE_BYTES >> 20;
             return self.unreadable(path, &format!("it is larger than {most} MiB"));
         }
-        let modified = meta.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        self.newest.set(self.newest.get().max(modified.map_or(0, |time| time.as_secs())));
+        self.note_time(&full);
         match fs::read(&full).map(String::from_utf8) {
             Ok(Ok(text)) => Some(Source::new(path, text)),
             Ok(Err(_)) => self.unreadable(path, "it is not UTF-8 text"),
             Err(error) => self.unreadable(path, &error.to_string()),
         }
+    }
+
+    /// Counts a file's or directory's last change into the version.
+    fn note_time(&self, path: &Path) {
+        let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
+        let modified = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        self.newest.set(self.newest.get().max(modified.map_or(0, |time| time.as_secs())));
     }
 
     fn unreadable<T>(&self, path: &Path, why: &str) -> Option<T> {

@@ -99,9 +99,9 @@ pub struct Edge {
     #[schemars(with = "String")]
     pub memory: Option<u64>,
     /// Clear HTTP: a port on the edge's own addresses, or a list of `"ip:port"`. Health is probed
-    /// at this port. Default: 80. Read at start only.
+    /// at this port. Default: 80. A reload opens the new addresses and closes the old.
     pub http: Listen,
-    /// TLS, as `http`; bound only while a site has `tls`. Default: 443. Read at start only.
+    /// TLS, as `http`; bound only while a site has `tls`. Default: 443. A reload does as for `http`.
     pub https: Listen,
 }
 
@@ -122,7 +122,7 @@ pub struct Health {
 }
 
 /// What is written down, as JSON lines in `<state>/<id>`.
-#[derive(Clone, Copy, Debug, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 pub struct Log {
     /// Whether edges write a line for each request to `requests.jsonl`. Default: true. Read at
     /// start only.
@@ -170,8 +170,8 @@ pub struct NameServer {
     pub id: NodeId,
     /// The addresses in its A and AAAA records.
     pub addresses: Addresses,
-    /// Where it listens, UDP and TCP, as `"ip:port"`. Default: port 53 on its addresses. Read at
-    /// start only.
+    /// Where it listens, UDP and TCP, as `"ip:port"`. Default: port 53 on its addresses. A reload
+    /// opens the new addresses and closes the old.
     pub listen: Vec<SocketAddr>,
     /// Its own admin address. Default: `[admin] listen`.
     pub admin: Option<SocketAddr>,
@@ -260,6 +260,19 @@ impl Network {
     pub fn admin_of(&self, node: &Node<'_>) -> SocketAddr {
         let edge = node.edge.and_then(|(_, edge)| edge.admin);
         edge.or_else(|| node.name_server.and_then(|node| node.admin)).unwrap_or(self.admin.listen)
+    }
+
+    /// The keys in which this network differs from the one a node started with, and which the node
+    /// takes only at its next start.
+    #[must_use]
+    pub fn waiting_for_start(&self, started: &Self) -> Vec<&'static str> {
+        let differing = [
+            ("state", self.state != started.state),
+            ("[admin] listen", self.admin.listen != started.admin.listen),
+            ("[edge] memory", self.edge.memory != started.edge.memory),
+            ("[log]", self.log != started.log),
+        ];
+        differing.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }
 
     /// Where an edge takes clear HTTP.

@@ -53,6 +53,11 @@ impl Register {
         None
     }
 
+    /// Where a name is defined.
+    pub(crate) fn place(&self, kind: Kind, name: &str) -> Option<&Place> {
+        self.defined.get(&(kind, name.to_owned()))
+    }
+
     /// Notes a use, resolved at the end.
     pub(crate) fn refer(&mut self, kind: Kind, name: &str, place: Place) {
         self.used.push((kind, name.to_owned(), place));

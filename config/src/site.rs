@@ -12,6 +12,7 @@ use crate::limits;
 use crate::path::PathGlob;
 use crate::problem::Problem;
 use crate::register::Kind;
+use crate::source::Place;
 use crate::table::{Table, Value};
 use crate::wrong::Wrong;
 
@@ -37,12 +38,22 @@ pub struct Site {
 }
 
 /// A certificate from files.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(Clone, Debug, JsonSchema)]
 pub struct Tls {
     /// PEM chain, the site's certificate first; a file under `secrets/`.
-    pub cert: PathBuf,
+    pub cert: SecretFile,
     /// PEM key; a file under `secrets/`.
-    pub key: PathBuf,
+    pub key: SecretFile,
+}
+
+/// A file under `secrets/`, and where it is named.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(with = "String")]
+pub struct SecretFile {
+    /// Its name.
+    pub name: PathBuf,
+    /// Where the config names it.
+    pub place: Place,
 }
 
 /// Where the content comes from.
@@ -167,9 +178,14 @@ fn host(value: Value<'_>) -> Option<HostPattern> {
     Some(host)
 }
 
+fn secret_file(value: Value<'_>) -> Option<SecretFile> {
+    let place = value.place();
+    Some(SecretFile { name: value.parse(file)?, place })
+}
+
 fn read_tls(mut table: Table<'_>) -> Option<Tls> {
-    let cert = table.required("cert", |v| v.parse(file));
-    let key = table.required("key", |v| v.parse(file));
+    let cert = table.required("cert", secret_file);
+    let key = table.required("key", secret_file);
     table.finish();
     Some(Tls { cert: cert?, key: key? })
 }

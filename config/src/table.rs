@@ -48,9 +48,9 @@ impl Context {
         self.problems.borrow_mut().push(problem);
     }
 
-    pub(crate) fn register(&self, note: impl FnOnce(&mut Register) -> Option<Problem>) {
-        let problem = note(&mut self.register.borrow_mut());
-        self.problems.borrow_mut().extend(problem);
+    pub(crate) fn register<P: IntoIterator<Item = Problem>>(&self, note: impl FnOnce(&mut Register) -> P) {
+        let problems = note(&mut self.register.borrow_mut());
+        self.problems.borrow_mut().extend(problems);
     }
 
     /// Ends the load: resolves references and hands out every problem.

@@ -21,3 +21,4 @@ pub use explain::{Candidate, Explanation};
 pub use query::Subnet;
 pub use reply::{Facts, Reply};
 pub use view::View;
+pub use zones::check_zones;

@@ -167,8 +167,9 @@ fn version_of(ttl: Ttl) -> u8 {
     version
 }
 
-/// RFC 7871 §7.1.2 and §6: "If there is no SCOPE PREFIX-LENGTH of 0 … FORMERR", as for a wrong
-/// family, a wrong count of bytes, and bits beyond the source.
+/// RFC 7871 §6: in queries the scope "MUST be set to 0", the address holds no more bytes than the
+/// source needs and its bits beyond "MUST be set to 0"; what departs from it is answered with FORMERR
+/// (§7.1.2), as is a family that is neither 1 nor 2.
 fn read_subnet(wire: &[u8]) -> Option<Subnet> {
     let mut parser = domain::dep::octseq::Parser::from_ref(&wire);
     let subnet = ClientSubnet::parse(&mut parser).ok()?;

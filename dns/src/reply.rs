@@ -87,6 +87,24 @@ impl Reply {
         if bytes.len() <= usize::from(self.payload) {
             return Some(bytes);
         }
+        self.cut()
+    }
+
+    /// The bytes for TCP: the length in two bytes, then the message (RFC 1035 §4.2.2). What is
+    /// longer than a length can tell is cut as for UDP.
+    #[must_use]
+    pub fn to_tcp(&self) -> Option<Vec<u8>> {
+        let mut bytes = self.message.to_vec().ok()?;
+        if bytes.len() > usize::from(u16::MAX) {
+            bytes = self.cut()?;
+        }
+        let length = u16::try_from(bytes.len()).ok()?;
+        bytes.splice(..0, length.to_be_bytes());
+        Some(bytes)
+    }
+
+    /// The question and OPT alone, with TC set.
+    fn cut(&self) -> Option<Vec<u8>> {
         let mut cut = self.message.clone();
         cut.answers.clear();
         cut.authorities.clear();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use config::{Config, DomainName, HostName, Problem};
+use config::{Config, DomainName, HostName, Problem, ZoneFile};
 use hickory_server::proto::rr::rdata::{A, AAAA, NS, SOA};
 use hickory_server::proto::rr::{LowerName, Name, RData, Record};
 
@@ -22,6 +22,12 @@ const NEGATIVE_TTL: u32 = 60;
 const REFRESH: i32 = 7_200;
 const RETRY: i32 = 900;
 const EXPIRE: i32 = 1_209_600;
+
+/// What is wrong with zone files, whatever else a config has.
+#[must_use]
+pub fn check_zones(files: &[ZoneFile]) -> Vec<Problem> {
+    files.iter().filter_map(|file| Zone::parse(file).err()).collect()
+}
 
 impl Zones {
     /// Builds every zone; sites are named by their place in the config.

@@ -43,7 +43,9 @@ impl Health {
 
     fn is_fleet(&self, request: &Request<Incoming>) -> bool {
         let shown = request.headers().get(HEADER).and_then(|value| value.to_str().ok());
-        let (Some(key), Some(shown)) = (&self.0.fleet_key, shown) else {
+        let sites = self.0.sites.load();
+        let key = sites.as_ref().and_then(|sites| sites.fleet_key.as_ref());
+        let (Some(key), Some(shown)) = (key, shown) else {
             return false;
         };
         // Nodes agree on the time of day, not on when this one started.

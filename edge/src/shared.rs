@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use caching::{ALONE_FOR, CacheKey};
-use config::{NodeId, Secret};
+use config::NodeId;
 use fleet::Report;
 use moka::sync::Cache;
 use serde_json::{Value, json};
@@ -30,7 +30,6 @@ pub struct Shared {
     pub(crate) alone: Cache<CacheKey, ()>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Option<(Log, Clients)>,
-    pub(crate) fleet_key: Option<Secret>,
     pub(crate) clock: Clock,
     /// Memory for bodies on their way.
     pub(crate) room: Arc<Room>,
@@ -54,13 +53,7 @@ impl Shared {
     /// An edge of so many bytes of memory, without sites yet: three quarters store, the rest is for
     /// bodies on their way.
     #[must_use]
-    pub fn new(
-        id: NodeId,
-        memory: u64,
-        metrics: Arc<Metrics>,
-        log: Option<(Log, Clients)>,
-        fleet_key: Option<Secret>,
-    ) -> Arc<Self> {
+    pub fn new(id: NodeId, memory: u64, metrics: Arc<Metrics>, log: Option<(Log, Clients)>) -> Arc<Self> {
         // Each process has random keys of its own.
         let seed = RandomState::new().hash_one(id.as_str());
         let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -73,7 +66,6 @@ impl Shared {
             alone: Cache::builder().max_capacity(ALONE_KEYS).time_to_live(ALONE_FOR).build(),
             metrics,
             log,
-            fleet_key,
             clock: Clock::start(),
             room: Arc::new(room),
             requests: AtomicU64::new(0),

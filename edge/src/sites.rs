@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use caching::{Directives, Policy, Reach, SetCookiePolicy};
-use config::{Config, HostName, HostPattern, Rule, SetCookie, SiteId, limits};
+use config::{Config, HostName, HostPattern, Rule, Secret, SetCookie, SiteId, limits};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
@@ -19,6 +19,8 @@ pub struct Sites {
     pub(crate) version: u64,
     /// By which we recognise our own requests (RFC 8586): the network's zone.
     pub(crate) loop_id: HeaderValue,
+    /// By which name servers show that they may read the report.
+    pub(crate) fleet_key: Option<Secret>,
 }
 
 /// One site.
@@ -136,7 +138,8 @@ impl Sites {
         let loop_id = HeaderValue::from_str(config.network.zone.as_str());
         let loop_id = loop_id.unwrap_or_else(|_| HeaderValue::from_static("hither"));
         let digest = fleet::site_digest(config.sites.iter().map(|site| &site.id));
-        Self { sites, exact, below, digest, version: config.version, loop_id }
+        let fleet_key = config.fleet_key.clone();
+        Self { sites, exact, below, digest, version: config.version, loop_id, fleet_key }
     }
 
     /// Names every site in the metrics; those past the bound on labels share one.

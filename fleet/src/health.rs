@@ -69,6 +69,15 @@ impl Health {
         self.against > 0
     }
 
+    /// How much longer successes do not count, because it has fallen often.
+    #[must_use]
+    pub fn held(&self, now: Duration) -> Duration {
+        match self.verdict {
+            Verdict::Up => Duration::ZERO,
+            Verdict::Down => self.held_until().saturating_sub(now),
+        }
+    }
+
     /// Takes a probe's outcome in. `now` is any clock that only goes forward.
     #[must_use]
     pub fn judge(mut self, outcome: Outcome, now: Duration, rules: Rules) -> Self {

@@ -7,6 +7,7 @@
 
 mod credential;
 mod health;
+mod judge;
 mod probe;
 mod report;
 mod saved;
@@ -14,5 +15,6 @@ mod watch;
 
 pub use credential::{Credential, HEADER};
 pub use health::{Health, Outcome, Rules, Verdict};
+pub use judge::EdgeState;
 pub use report::{Report, site_digest};
-pub use watch::{EdgeState, Watch};
+pub use watch::Watch;

@@ -1,21 +1,30 @@
-//! One single-threaded runtime for each core.
+//! One single-threaded runtime for each core, and the work sent to it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-/// Tells every core when to stop.
+/// Tells whoever waits when to stop.
 #[derive(Clone, Debug)]
 pub struct Stop {
     sender: Arc<watch::Sender<bool>>,
 }
 
-/// The cores' threads.
+/// What a core is to do until its own stop; made on the core, from what the core has.
+pub type Job<C> = Box<dyn FnOnce(&C) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// The cores' threads. Dropping it lets each end when its jobs have.
 #[derive(Debug)]
-pub struct Cores {
+pub struct Cores<C> {
+    // Jobs come with reloads alone, a handful each: no bound is needed.
+    jobs: Vec<UnboundedSender<Job<C>>>,
     threads: Vec<JoinHandle<()>>,
+    failed: Stop,
 }
 
 impl Stop {
@@ -46,27 +55,48 @@ impl Default for Stop {
     }
 }
 
-impl Cores {
-    /// Starts a thread for each job; a job is a future made on its own thread.
+impl<C: 'static> Cores<C> {
+    /// Starts a thread for each core this process may use; `equip` makes, on the thread, what all
+    /// jobs of that core share.
     ///
     /// # Errors
     /// No thread or runtime could be made.
-    pub fn start<F, M>(jobs: Vec<M>) -> std::io::Result<Self>
+    pub fn start<E>(equip: E) -> std::io::Result<Self>
     where
-        M: FnOnce() -> F + Send + 'static,
-        F: Future<Output = ()>,
+        E: FnOnce() -> C + Clone + Send + 'static,
     {
-        let mut threads = Vec::new();
-        for (number, job) in jobs.into_iter().enumerate() {
+        let mut cores = Self { jobs: Vec::new(), threads: Vec::new(), failed: Stop::new() };
+        for number in 0..Self::available() {
             let runtime = Builder::new_current_thread().enable_all().build()?;
+            let (sender, receiver) = unbounded_channel();
+            let (equip, failed) = (equip.clone(), cores.failed.clone());
             let thread = std::thread::Builder::new().name(format!("core-{number}"));
-            threads.push(thread.spawn(move || runtime.block_on(async { job().await }))?);
+            cores.threads.push(thread.spawn(move || run(&runtime, equip, receiver, failed))?);
+            cores.jobs.push(sender);
         }
-        Ok(Self { threads })
+        Ok(cores)
     }
 
-    /// Waits for every job to end.
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Gives a core one more job.
+    pub fn add(&self, core: usize, job: Job<C>) {
+        // A core that has ended has told so by `failed`.
+        let _ = self.jobs.get(core).map(|jobs| jobs.send(job));
+    }
+
+    /// Resolves when a job has ended by a panic: what it listened on is lost.
+    pub fn failed(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.failed.stopped()
+    }
+
+    /// Takes no more jobs and waits for every one to end.
     pub fn join(self) {
+        drop(self.jobs);
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a core's thread has panicked");
@@ -75,8 +105,52 @@ impl Cores {
     }
 
     /// How many cores this process may use.
-    #[must_use]
-    pub fn available() -> usize {
+    fn available() -> usize {
         std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+    }
+}
+
+fn run<C>(runtime: &Runtime, equip: impl FnOnce() -> C, mut jobs: UnboundedReceiver<Job<C>>, failed: Stop) {
+    runtime.block_on(async {
+        let core = equip();
+        let mut running = JoinSet::new();
+        let mut open = true;
+        while open || !running.is_empty() {
+            tokio::select! {
+                job = jobs.recv(), if open => match job {
+                    Some(job) => drop(running.spawn(job(&core))),
+                    None => open = false,
+                },
+                Some(ended) = running.join_next() => {
+                    if ended.is_err_and(|error| error.is_panic()) {
+                        failed.stop();
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_job_that_panics_is_told_and_the_others_go_on() {
+        let cores = Cores::start(|| 7).unwrap();
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        cores.add(0, Box::new(|_| Box::pin(async { panic!("a bug") })));
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(5), cores.failed()).await }).unwrap();
+        cores.add(
+            0,
+            Box::new(move |core| {
+                let core = *core;
+                Box::pin(async move { sender.send(core).unwrap() })
+            }),
+        );
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(5)), Ok(7));
+        cores.join();
     }
 }

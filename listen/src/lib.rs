@@ -18,6 +18,6 @@ mod mount;
 pub use bind::{BindError, Sharing, bind_tcp, bind_udp, probe_free};
 pub use body::{Body, BoxError, empty, full};
 pub use connection::{Connection, Scheme};
-pub use cores::{Cores, Stop};
+pub use cores::{Cores, Job, Stop};
 pub use http::Server;
 pub use mount::{Handler, Mount, Mounts, Reply};

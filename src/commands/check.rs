@@ -6,19 +6,22 @@ use crate::cli::Check;
 use crate::directory;
 use crate::exit::{Done, Exit};
 use crate::node::{Roles, build};
+use crate::say::say;
 
 pub(crate) fn run(args: Check, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(args.directory.or(dir));
-    let roles = Roles { name_server: true, edge: true };
-    let built = build(&dir, roles, None).map_err(|problems| directory::refused(&problems))?;
+    let built = build(&dir, Roles::BOTH, None).map_err(|problems| directory::refused(&problems))?;
     directory::print(&built.warnings);
     let config = built.config();
-    let (pops, edges) = (config.network.pops.len(), config.network.edges().count());
-    let (sites, zones, routes) = (config.sites.len(), config.zones.len(), config.routes.routes.len());
-    println!(
-        "{}: good. {pops} PoPs, {edges} edges, {} name servers, {sites} sites, {zones} zones, {routes} routes",
-        dir.display(),
-        config.network.name_servers.len()
-    );
+    let counts = [
+        (config.network.pops.len(), "PoP"),
+        (config.network.edges().count(), "edge"),
+        (config.network.name_servers.len(), "name server"),
+        (config.sites.len(), "site"),
+        (config.zones.len(), "zone"),
+        (config.routes.routes.len(), "route"),
+    ];
+    let counts = counts.map(|(count, noun)| format!("{count} {noun}{}", if count == 1 { "" } else { "s" }));
+    say(format!("{}: good. {}", dir.display(), counts.join(", ")));
     Ok(Exit::Done)
 }

@@ -8,21 +8,27 @@ use mapping::Family;
 
 use super::table;
 use crate::cli::Explain;
+use crate::client::{self, AskError};
+use crate::directory;
 use crate::exit::{Done, Exit, Failure};
-use crate::{client, directory};
+use crate::say::say;
 
 pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(dir);
     let config = directory::load(&dir)?;
     let path = format!("/explain?name={}&from={}", args.name, args.from);
-    let (explanation, note) = match client::get_json(config.network.admin.listen, &path) {
+    let (admin, token) = (config.network.admin.listen, config.network.admin.token.as_ref());
+    let (explanation, note) = match client::get_json(admin, &path, token) {
         Ok(value) => (serde_json::from_value(value).map_err(Failure::ours)?, ""),
-        Err(_) => (alone(&dir, &args.name, args.from)?, "(no node is running: every edge is taken as up)\n"),
+        Err(AskError::Refused(why)) => return Err(Failure::operator(why)),
+        Err(AskError::NobodyThere(_)) => {
+            (alone(&dir, &args.name, args.from)?, "(nobody answers at the admin address: every edge is taken as up)\n")
+        }
     };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&explanation).map_err(Failure::ours)?);
+        say(serde_json::to_string_pretty(&explanation).map_err(Failure::ours)?);
     } else {
-        print!("{}{note}", show(&explanation));
+        say(format!("{}{note}", show(&explanation)).trim_end());
     }
     Ok(Exit::Done)
 }

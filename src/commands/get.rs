@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use config::Config;
-use hickory_server::proto::op::{Edns, Message, Query};
+use hickory_server::proto::op::{Edns, Message, Query, ResponseCode};
 use hickory_server::proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
 use hickory_server::proto::rr::{Name, RData, RecordType};
 use http::{Request, Response, Uri};
@@ -23,28 +23,42 @@ use tokio::net::TcpStream;
 use crate::cli::Get;
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
+use crate::say::say;
 
 /// How long each step may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Headers worth showing, in this order.
-const SHOWN: [&str; 8] =
-    ["content-type", "content-length", "cache-control", "etag", "age", "via", "cache-status", "proxy-status"];
+const SHOWN: [&str; 9] = [
+    "location",
+    "content-type",
+    "content-length",
+    "cache-control",
+    "etag",
+    "age",
+    "via",
+    "cache-status",
+    "proxy-status",
+];
 
 pub(crate) fn run(args: Get, dir: Option<PathBuf>) -> Done {
     let config = directory::load(&directory::find(dir))?;
     let url: Uri =
         args.url.parse().map_err(|error| Failure::operator(format!("`{}` is not a URL: {error}", args.url)))?;
-    let scheme = url.scheme_str().unwrap_or("http").to_owned();
+    let secure = match url.scheme_str() {
+        Some("http") => Secure::No,
+        Some("https") => Secure::Yes,
+        _ => return Err(Failure::operator(format!("`{}` is no URL with http:// or https://", args.url))),
+    };
     let host = url.host().ok_or_else(|| Failure::operator("the URL names no host"))?.to_owned();
     let resolved = resolve(&config, &host, args.from)?;
     let address = *resolved
         .addresses
         .first()
         .ok_or_else(|| Failure::operator(format!("{host} has no address for {}", args.from)))?;
-    let port = url.port_u16().unwrap_or_else(|| edge_port(&config, address, &scheme));
+    let port = url.port_u16().unwrap_or_else(|| edge_port(&config, address, secure));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
     let target = SocketAddr::new(address, port);
-    let fetching = fetch(&url, &host, target, scheme == "https", args.cacert.as_deref());
+    let fetching = fetch(&url, &host, target, secure, args.cacert.as_deref());
     let limited = async { tokio::time::timeout(LIMIT, fetching).await };
     let fetched =
         runtime.block_on(limited).map_err(|_| Failure::operator(format!("{target} did not answer in time")))??;
@@ -54,6 +68,13 @@ pub(crate) fn run(args: Get, dir: Option<PathBuf>) -> Done {
         print_steps(&args, &config, &resolved, target, &fetched);
         Ok(Exit::Done)
     }
+}
+
+/// Whether TLS is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Secure {
+    Yes,
+    No,
 }
 
 struct Resolved {
@@ -78,6 +99,14 @@ fn resolve(config: &Config, host: &str, from: IpAddr) -> Result<Resolved, Failur
     let start = Instant::now();
     let reply = ask(server, host, from)
         .map_err(|error| Failure::operator(format!("name server {server}: {error}; is it running?")))?;
+    match reply.metadata.response_code {
+        ResponseCode::NoError => {}
+        ResponseCode::Refused => {
+            let message = format!("name server {server} refuses {host}: it is in no zone served here");
+            return Err(Failure::operator(message));
+        }
+        code => return Err(Failure::operator(format!("name server {server} answers {host} with {code}"))),
+    }
     let chain = reply
         .answers
         .iter()
@@ -126,11 +155,12 @@ fn ask(server: SocketAddr, host: &str, from: IpAddr) -> Result<Message, String> 
 }
 
 /// The port of the edge that has the address.
-fn edge_port(config: &Config, address: IpAddr, scheme: &str) -> u16 {
-    let edge = config.network.edges().find(|(_, edge)| edge.addresses.all().contains(&address));
-    let list = edge
-        .map(|(_, edge)| if scheme == "https" { config.network.https_of(edge) } else { config.network.http_of(edge) });
-    let default = if scheme == "https" { 443 } else { 80 };
+fn edge_port(config: &Config, address: IpAddr, secure: Secure) -> u16 {
+    let edge = config.network.edges().find(|(_, edge)| edge.addresses.all().contains(&address)).map(|(_, edge)| edge);
+    let (list, default) = match secure {
+        Secure::Yes => (edge.map(|edge| config.network.https_of(edge)), 443),
+        Secure::No => (edge.map(|edge| config.network.http_of(edge)), 80),
+    };
     list.and_then(|list| list.first().map(SocketAddr::port)).unwrap_or(default)
 }
 
@@ -138,7 +168,7 @@ async fn fetch(
     url: &Uri,
     host: &str,
     target: SocketAddr,
-    secure: bool,
+    secure: Secure,
     authority: Option<&Path>,
 ) -> Result<Fetched, Failure> {
     let start = Instant::now();
@@ -150,7 +180,7 @@ async fn fetch(
         .map_err(Failure::ours)?;
     let connect = TcpStream::connect(target).await;
     let stream = connect.map_err(|error| Failure::operator(format!("edge {target}: {error}")))?;
-    let response = if secure {
+    let response = if secure == Secure::Yes {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| Failure::operator(error.to_string()))?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(client_tls(authority)?));
         let stream = connector.connect(name, stream).await;
@@ -205,15 +235,15 @@ fn edge_name(config: &Config, address: IpAddr) -> String {
 
 fn print_steps(args: &Get, config: &Config, resolved: &Resolved, target: SocketAddr, fetched: &Fetched) {
     let scope = resolved.scope.map_or_else(String::new, |scope| format!(", scope /{scope}"));
-    println!("1. asked {} as {} ({:.1} ms{scope})", resolved.server, args.from, millis(resolved.took));
+    say(format!("1. asked {} as {} ({:.1} ms{scope})", resolved.server, args.from, millis(resolved.took)));
     for record in &resolved.chain {
-        println!("     {record}");
+        say(format!("     {record}"));
     }
-    println!("2. fetched from {target}: {}", edge_name(config, target.ip()));
-    println!("     {} {} bytes in {:.1} ms", fetched.status, fetched.bytes, millis(fetched.took));
+    say(format!("2. fetched from {target}: {}", edge_name(config, target.ip())));
+    say(format!("     {} {} bytes in {:.1} ms", fetched.status, fetched.bytes, millis(fetched.took)));
     for name in SHOWN {
         for (_, value) in fetched.headers.iter().filter(|(header, _)| header == name) {
-            println!("     {name}: {value}");
+            say(format!("     {name}: {}", value.escape_debug()));
         }
     }
 }
@@ -233,7 +263,7 @@ fn print_json(args: &Get, config: &Config, resolved: &Resolved, target: SocketAd
         "bytes": fetched.bytes,
         "http_ms": millis(fetched.took),
     });
-    println!("{}", serde_json::to_string_pretty(&value).map_err(Failure::ours)?);
+    say(serde_json::to_string_pretty(&value).map_err(Failure::ours)?);
     Ok(Exit::Done)
 }
 

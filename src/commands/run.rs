@@ -1,10 +1,13 @@
 //! `hither run`: one node.
 
+use std::path::PathBuf;
+
 use crate::cli::Run;
+use crate::directory;
 use crate::exit::Done;
 use crate::node;
 
-pub(crate) fn run(args: Run) -> Done {
+pub(crate) fn run(args: Run, dir: Option<PathBuf>) -> Done {
     node::start_logging();
-    node::serve(&args.config, &args.node, args.admin)
+    node::serve(&directory::find(args.config.or(dir)), &args.node, args.admin)
 }

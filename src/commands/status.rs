@@ -1,32 +1,53 @@
 //! `hither status`: nodes, health, load, versions.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use admin::Facts;
+use arc_swap::ArcSwap;
+use config::Config;
 use serde_json::Value;
 
 use super::table;
+use super::up::FleetFacts;
 use crate::cli::Status;
+use crate::client::{self, AskError};
+use crate::directory;
 use crate::exit::{Done, Exit, Failure};
-use crate::{client, directory};
+use crate::node::running;
+use crate::say::say;
 
 pub(crate) fn run(args: Status, dir: Option<PathBuf>) -> Done {
-    let config = directory::load(&directory::find(dir))?;
-    let address = config.network.admin.listen;
+    let dir = directory::find(dir);
+    let config = directory::load(&dir)?;
     loop {
-        let status = client::get_json(address, "/status").map_err(|error| {
-            Failure::operator(format!(
-                "nobody answers at the admin address {address}: {error}; is `hither up` or the node running?"
-            ))
-        })?;
-        let text = if args.json { format!("{status:#}\n") } else { show(&status) };
+        let status = ask(&dir, &config)?;
+        let text = if args.json { format!("{status:#}") } else { show(&status) };
         if !args.watch {
-            print!("{text}");
+            say(text.trim_end());
             return Ok(Exit::Done);
         }
         // Home, then clear what is below: no flicker.
-        print!("\x1b[H\x1b[J{text}");
+        say(format!("\x1b[H\x1b[J{}", text.trim_end()));
         std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// Asks the admin address; where `up` was killed and its nodes serve on, the nodes themselves.
+fn ask(dir: &Path, config: &Config) -> Result<Value, Failure> {
+    let address = config.network.admin.listen;
+    match client::get_json(address, "/status", config.network.admin.token.as_ref()) {
+        Ok(status) => Ok(status),
+        Err(AskError::NobodyThere(_)) if !running(config).is_empty() => {
+            let facts = FleetFacts::new(dir.to_owned(), Arc::new(ArcSwap::from_pointee(config.clone())));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
+            Ok(runtime.block_on(async { facts.status().await }))
+        }
+        Err(AskError::NobodyThere(why)) => Err(Failure::operator(format!(
+            "nobody answers at the admin address {address}: {why}; is `hither up` or the node running?"
+        ))),
+        Err(AskError::Refused(why)) => Err(Failure::operator(why)),
     }
 }
 
@@ -35,39 +56,75 @@ fn show(status: &Value) -> String {
         Some(nodes) => nodes.clone(),
         None => vec![status.clone()],
     };
-    let rows: Vec<Vec<String>> = nodes.iter().map(|node| row(node, &nodes)).collect();
-    table::draw(&["node", "state", "health", "version", "uptime", "requests", "hit ratio", "stored"], &rows)
+    let newest = nodes.iter().filter_map(version).max();
+    let rows: Vec<Vec<String>> = nodes.iter().map(|node| row(node, &nodes, newest)).collect();
+    let heading = ["node", "state", "health", "config", "uptime", "connections", "requests", "hit ratio", "stored"];
+    let mut out = table::draw(&heading, &rows);
+    if let Some(newest) = newest {
+        out.push_str(&format!("\nconfig version {newest}\n"));
+    }
+    for node in &nodes {
+        if let (Some(id), Some(why)) = (text(node, "id"), text(node, "refused")) {
+            out.push_str(&format!("{id} refused the newest config: {why}\n"));
+        }
+    }
+    out
 }
 
-fn row(node: &Value, nodes: &[Value]) -> Vec<String> {
-    let text = |key: &str| node.get(key).and_then(Value::as_str).unwrap_or("-").to_owned();
+fn text<'v>(node: &'v Value, key: &str) -> Option<&'v str> {
+    node.get(key).and_then(Value::as_str)
+}
+
+fn version(node: &Value) -> Option<u64> {
+    node.get("config_version").and_then(Value::as_u64)
+}
+
+fn row(node: &Value, nodes: &[Value], newest: Option<u64>) -> Vec<String> {
     let number = |value: Option<&Value>| value.and_then(Value::as_u64);
-    let id = text("id");
+    let id = text(node, "id").unwrap_or("-");
     let edge = node.get("edge");
     let of_edge = |key: &str| number(edge.and_then(|edge| edge.get(key)));
     let requests = of_edge("requests");
     let ratio = requests.filter(|requests| *requests > 0).map(|requests| 100 * of_edge("hits").unwrap_or(0) / requests);
     let shown = |value: Option<u64>, unit: &str| value.map_or("-".to_owned(), |value| format!("{value}{unit}"));
+    let config = version(node).map_or("-", |version| if Some(version) == newest { "newest" } else { "behind" });
     vec![
-        id.clone(),
-        if node.get("pid").is_some() { "running".to_owned() } else { "down".to_owned() },
-        health(&id, nodes),
-        shown(number(node.get("config_version")), ""),
-        shown(number(node.get("uptime_s")), " s"),
+        id.to_owned(),
+        if node.get("pid").is_some() { "running".to_owned() } else { "not running".to_owned() },
+        health(id, nodes),
+        config.to_owned(),
+        number(node.get("uptime_s")).map_or("-".to_owned(), uptime),
+        // What an edge has just open, besides the name servers' probes.
+        shown(of_edge("connections"), ""),
         shown(requests, ""),
         shown(ratio, " %"),
         shown(of_edge("stored_bytes").map(|bytes| bytes >> 10), " KiB"),
     ]
 }
 
-/// What the name servers think of an edge: `up`, `down`, or how many of them say up.
+/// As people tell time: `42 s`, `7 min`, `3 h 20 min`, `12 d 4 h`.
+fn uptime(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}
+
+/// What the name servers think of an edge: `up`, `down`, or how many of them say up; and what keeps
+/// it down.
 fn health(id: &str, nodes: &[Value]) -> String {
-    let seen = nodes.iter().filter_map(|node| node.get("edges")?.get(id)?.get("addresses")?.as_object());
-    let verdicts: Vec<bool> = seen.map(|addresses| addresses.values().any(|verdict| verdict == "up")).collect();
-    match (verdicts.iter().filter(|up| **up).count(), verdicts.len()) {
+    let seen: Vec<&Value> = nodes.iter().filter_map(|node| node.get("edges")?.get(id)).collect();
+    let is_up = |edge: &&&Value| {
+        let addresses = edge.get("addresses").and_then(Value::as_object);
+        addresses.is_some_and(|addresses| addresses.values().any(|verdict| verdict == "up"))
+    };
+    let held = seen.iter().filter_map(|edge| edge.get("held_s")?.as_u64()).max().filter(|held| *held > 0);
+    match (seen.iter().filter(is_up).count(), seen.len()) {
         (_, 0) => "-".to_owned(),
         (up, all) if up == all => "up".to_owned(),
-        (0, _) => "down".to_owned(),
+        (0, _) => held.map_or("down".to_owned(), |held| format!("down, held {held} s")),
         (up, all) => format!("up for {up} of {all}"),
     }
 }

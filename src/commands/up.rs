@@ -1,33 +1,32 @@
 //! `hither up`: every node of a directory on this machine, each its own process.
 
-use std::fs::OpenOptions;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use admin::Admin;
+use arc_swap::ArcSwap;
 use config::Config;
 use listen::{Handler, Mount, Mounts, Server, Sharing, Stop, bind_tcp};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::cli::Up;
 use crate::exit::{Done, Exit, Failure};
-use crate::node::{Marker, running};
+use crate::node::{Built, Marker, Roles, build, running, settled, watch};
+use crate::say::say;
 use crate::{demo, directory};
 
 mod fleet;
 mod hints;
+mod processes;
+mod verdicts;
 
-use fleet::FleetFacts;
+pub(crate) use fleet::FleetFacts;
+use processes::{ORIGIN, Processes, origin_marker};
 
-/// Time for all nodes to be ready: 26 processes on one slow core.
-const READY: Duration = Duration::from_secs(60);
-/// Time for a node to finish its requests, two seconds above its own limit.
-const ENDING: Duration = Duration::from_secs(12);
+/// How often the processes are looked at.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 
 pub(crate) fn run(args: Up, dir: Option<PathBuf>) -> Done {
     let named = args.directory.or(dir);
@@ -37,24 +36,29 @@ pub(crate) fn run(args: Up, dir: Option<PathBuf>) -> Done {
         demo::write(&dir)?;
     }
     let dir = std::fs::canonicalize(&dir).map_err(|error| Failure::operator(format!("{}: {error}", dir.display())))?;
-    let config = directory::load(&dir)?;
-    refuse_if_running(&config)?;
+    let built = build(&dir, Roles::BOTH, None).map_err(|problems| directory::refused(&problems))?;
+    directory::print(&built.warnings);
+    let config = built.config();
+    refuse_if_running(config)?;
     let socket =
         bind_tcp(config.network.admin.listen, Sharing::Alone).map_err(|error| Failure::operator(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
-    runtime.block_on(serve(&dir, config, socket))
+    runtime.block_on(serve(&dir, built, socket))
 }
 
-/// What the sample origin's process is called.
-const ORIGIN: &str = "sample-origin";
-
-/// Where the sample origin is found again.
-fn origin_marker(config: &Config) -> PathBuf {
-    config.network.state.join("sample-origin.json")
+/// Where a running `up` is found.
+fn up_marker(config: &Config) -> PathBuf {
+    config.network.state.join("up.json")
 }
 
-/// Nodes that an `up` left behind when it was killed still serve: say which, and how to end them.
+/// Another `up` of this directory, or nodes that one left behind when it was killed: say which, and
+/// how to end them.
 fn refuse_if_running(config: &Config) -> Result<(), Failure> {
+    if let Some(Marker { pid, admin }) = Marker::read(&up_marker(config)) {
+        return Err(Failure::operator(format!(
+            "`hither up` already runs here (pid {pid}, http://{admin}/status); it takes up edits by itself\nend it with: kill {pid}"
+        )));
+    }
     let origin = Marker::read(&origin_marker(config)).map(|marker| (ORIGIN.to_owned(), marker.pid));
     let nodes = running(config).into_iter().map(|node| (node.id.to_string(), node.marker.pid));
     let (names, pids): (Vec<String>, Vec<String>) =
@@ -70,169 +74,131 @@ fn refuse_if_running(config: &Config) -> Result<(), Failure> {
     )))
 }
 
-async fn serve(dir: &Path, config: Config, socket: std::net::TcpListener) -> Done {
+async fn serve(dir: &Path, built: Built, socket: std::net::TcpListener) -> Done {
     let begun = Instant::now();
-    let mut fleet = Processes::start(dir, &config)?;
-    let facts = Arc::new(FleetFacts::new(dir.to_owned(), config.clone()));
-    let api: Arc<dyn Handler> = Arc::new(Admin::new(facts, config.network.admin.token.clone()));
-    let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: api }]));
-    let connections = prometheus::IntGauge::new("connections", "Open connections.").map_err(Failure::ours)?;
-    let server = Server::new(socket, mounts, None, connections).map_err(Failure::ours)?;
+    let started = built.into_config();
+    let config = Arc::new(ArcSwap::from_pointee(started.clone()));
+    let mut ending = Ending::listen()?;
+    let mut hangups = signal(SignalKind::hangup()).map_err(Failure::ours)?;
+    let mut fleet = Processes::start(dir, &started)?;
+    let facts = FleetFacts::new(dir.to_owned(), Arc::clone(&config));
     let stop = Stop::new();
-    tokio::spawn(server.serve(stop.clone()));
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::ours)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::ours)?;
-    let watching = tokio::spawn(hints::follow_config(dir.to_owned()));
+    tokio::spawn(admin_server(facts, socket)?.serve(stop.clone()));
+    let marker = Marker { pid: std::process::id().cast_signed(), admin: started.network.admin.listen };
+    let marker_path = up_marker(&started);
+    marker.write(&marker_path).map_err(|error| Failure::operator(format!("{}: {error}", marker_path.display())))?;
     let lived = async {
-        fleet.wait_until_ready(&config).await?;
-        println!("{} nodes are ready after {:.1} s", config.network.node_ids().len(), begun.elapsed().as_secs_f64());
-        hints::print(&config);
-        fleet.tell_deaths(dir).await
+        fleet.wait_until_ready(&started).await?;
+        say(format!(
+            "{} nodes are ready after {:.1} s",
+            started.network.node_ids().len(),
+            begun.elapsed().as_secs_f64()
+        ));
+        hints::print(&started);
+        keep(dir, &started, &config, &mut fleet, &mut hangups).await
     };
     let ended = tokio::select! {
         ended = lived => ended,
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        () = ending.told() => Ok(()),
     };
-    watching.abort();
     stop.stop();
     fleet.end().await;
+    let _ = std::fs::remove_file(&marker_path);
     ended.map(|()| Exit::Done)
 }
 
-/// The nodes' processes, and the sample origin's.
-struct Processes {
-    list: Vec<Process>,
+fn admin_server(facts: FleetFacts, socket: std::net::TcpListener) -> Result<Server, Failure> {
+    let api: Arc<dyn Handler> = Arc::new(Admin::new(Arc::new(facts)));
+    let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: api }]));
+    let connections = prometheus::IntGauge::new("connections", "Open connections.").map_err(Failure::ours)?;
+    Server::new(socket, mounts, None, connections).map_err(Failure::ours)
 }
 
-struct Process {
-    name: String,
-    child: Child,
-    dead: Option<ExitStatus>,
-    log: PathBuf,
+/// Tells which nodes die, and takes up what changes in the directory.
+async fn keep(
+    dir: &Path,
+    started: &Config,
+    config: &ArcSwap<Config>,
+    fleet: &mut Processes,
+    hangups: &mut Signal,
+) -> Result<(), Failure> {
+    let mut changes = watched(dir);
+    let mut looks = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            _ = looks.tick() => fleet.tell_deaths(),
+            Some(()) = changes.recv() => reload(dir, started, config, fleet).await?,
+            _ = hangups.recv() => {
+                fleet.hang_up();
+                reload(dir, started, config, fleet).await?;
+            }
+        }
+    }
 }
 
-impl Processes {
-    /// Edges first, so that the first probes find them.
-    fn start(dir: &Path, config: &Config) -> Result<Self, Failure> {
-        let program = std::env::current_exe().map_err(Failure::ours)?;
-        let mut this = Self { list: Vec::new() };
-        if let Some((files, address)) = demo::sample_origin(config) {
-            let log = config.network.state.join("sample-origin.log");
-            let mut command = Command::new(&program);
-            command.arg("sample-origin").arg(files).arg("--listen").arg(address.to_string());
-            let pid = this.spawn(ORIGIN, command, &log)?;
-            let marker = origin_marker(config);
-            let written = Marker { pid, admin: address }.write(&marker);
-            written.map_err(|error| Failure::operator(format!("{}: {error}", marker.display())))?;
-        }
-        let mut ids = config.network.node_ids();
-        ids.sort_by_key(|id| config.network.node(id).is_some_and(|node| node.edge.is_none()));
-        for id in ids {
-            let home = config.network.state.join(id.as_str());
-            std::fs::create_dir_all(&home)
-                .map_err(|error| Failure::operator(format!("{}: {error}", home.display())))?;
-            let _ = std::fs::remove_file(Marker::path(&config.network.state, &id));
-            let mut command = Command::new(&program);
-            command.arg("run").arg("--config").arg(dir).arg("--node").arg(id.as_str()).args(["--admin", "127.0.0.1:0"]);
-            this.spawn(id.as_str(), command, &home.join("hither.log"))?;
-        }
-        Ok(this)
+/// Changes of the directory, settled: in a task of its own, since a look at the processes must not
+/// forget a change that is being waited for. Where files cannot be watched, none: SIGHUP tells them.
+fn watched(dir: &Path) -> Receiver<()> {
+    let (sender, mut raw) = channel(1);
+    let (tell, changes) = channel(1);
+    let watcher = watch(dir, &[], sender);
+    if let Err(error) = &watcher {
+        say(format!("files are not watched ({error}); send SIGHUP after a change"));
     }
-
-    /// In a process group of its own, so that Ctrl-C reaches `up` alone, which then ends all in order.
-    fn spawn(&mut self, name: &str, mut command: Command, log: &Path) -> Result<i32, Failure> {
-        let fail = |error: std::io::Error| Failure::operator(format!("{}: {error}", log.display()));
-        let out = OpenOptions::new().create(true).append(true).open(log).map_err(fail)?;
-        command.stdin(Stdio::null()).stdout(out.try_clone().map_err(fail)?).stderr(out).process_group(0);
-        let child = command.spawn().map_err(Failure::ours)?;
-        let pid = child.id().cast_signed();
-        self.list.push(Process { name: name.to_owned(), child, dead: None, log: log.to_owned() });
-        Ok(pid)
-    }
-
-    /// Returns when every node has written its marker, or one has ended.
-    async fn wait_until_ready(&mut self, config: &Config) -> Result<(), Failure> {
-        let deadline = Instant::now() + READY;
-        let all = config.network.node_ids().len();
+    tokio::spawn(async move {
+        let _watcher = watcher;
         loop {
-            self.reap();
-            if let Some(process) = self.list.iter().find(|process| process.dead.is_some()) {
-                let said = std::fs::read_to_string(&process.log).unwrap_or_default();
-                let tail: Vec<&str> = said.lines().rev().take(12).collect();
-                let tail: Vec<&str> = tail.into_iter().rev().collect();
-                return Err(Failure::operator(format!("{} did not start:\n{}", process.name, tail.join("\n"))));
-            }
-            let ready = running(config).len();
-            if ready == all {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                return Err(Failure::operator(format!(
-                    "only {ready} of {all} nodes were ready after {} s",
-                    READY.as_secs()
-                )));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// Says which node has died and how to start it again; does not do it.
-    async fn tell_deaths(&mut self, dir: &Path) -> Result<(), Failure> {
-        let program = std::env::current_exe().map_err(Failure::ours)?;
-        loop {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            for (name, status) in self.reap() {
-                println!("{name} has died ({}); start it again with:", why(status));
-                println!("  {} run --config {} --node {name} --admin 127.0.0.1:0", program.display(), dir.display());
+            settled(&mut raw).await;
+            if tell.send(()).await.is_err() {
+                return;
             }
         }
-    }
-
-    /// Notes processes that have ended since the last call.
-    fn reap(&mut self) -> Vec<(String, ExitStatus)> {
-        let mut ended = Vec::new();
-        for process in self.list.iter_mut().filter(|process| process.dead.is_none()) {
-            if let Ok(Some(status)) = process.child.try_wait() {
-                process.dead = Some(status);
-                ended.push((process.name.clone(), status));
-            }
-        }
-        ended
-    }
-
-    /// Ends all, in order, the stubborn by force.
-    async fn end(&mut self) {
-        self.signal(Signal::SIGTERM);
-        let deadline = Instant::now() + ENDING;
-        while self.list.iter().any(|process| process.dead.is_none()) && Instant::now() < deadline {
-            self.reap();
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        self.signal(Signal::SIGKILL);
-        self.reap();
-    }
-
-    fn signal(&self, signal: Signal) {
-        for process in self.list.iter().filter(|process| process.dead.is_none()) {
-            if let Ok(pid) = i32::try_from(process.child.id()) {
-                let _ = kill(Pid::from_raw(pid), signal);
-            }
-        }
-    }
+    });
+    changes
 }
 
-/// Whatever ends `up` ends its nodes.
-impl Drop for Processes {
-    fn drop(&mut self) {
-        self.signal(Signal::SIGTERM);
+/// Says what becomes of a change: the nodes load it each on its own, `up` starts and stops nodes.
+async fn reload(dir: &Path, started: &Config, config: &ArcSwap<Config>, fleet: &mut Processes) -> Result<(), Failure> {
+    let from = dir.to_owned();
+    let built = tokio::task::spawn_blocking(move || build(&from, Roles::BOTH, None)).await.map_err(Failure::ours)?;
+    let built = match built {
+        Ok(built) => built,
+        Err(problems) => {
+            directory::print(&problems);
+            say("config refused: every node keeps the one before");
+            return Ok(());
+        }
+    };
+    directory::print(&built.warnings);
+    let mut new = built.into_config();
+    for key in new.network.waiting_for_start(&started.network) {
+        say(format!("{key} has changed: it is taken at the next start"));
     }
+    new.network.state.clone_from(&started.network.state);
+    let had = config.load().network.node_ids();
+    fleet.follow(&new)?;
+    config.store(Arc::new(new.clone()));
+    let verdicts = verdicts::collect(&new, &had).await;
+    say(verdicts);
+    Ok(())
 }
 
-fn why(status: ExitStatus) -> String {
-    match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("signal {signal}"),
-        (None, Some(code)) => format!("exit code {code}"),
-        (None, None) => "unknown".to_owned(),
+/// Ctrl-C and SIGTERM.
+struct Ending {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ending {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(Failure::ours);
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

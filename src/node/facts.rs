@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use admin::{Facts, Told};
+use config::Secret;
 use mapping::Family;
 use serde_json::{Value, json};
 
@@ -30,6 +30,10 @@ impl Facts for NodeFacts {
         Box::pin(async move { value })
     }
 
+    fn token(&self) -> Option<Secret> {
+        self.0.config.load().as_ref().and_then(|config| config.network.admin.token.clone())
+    }
+
     fn metrics(&self) -> Told<String> {
         if let Some(edge) = &self.0.edge {
             edge.note_store();
@@ -47,7 +51,8 @@ impl Node {
             "directory": self.dir.display().to_string(),
             "pid": std::process::id(),
             "uptime_s": self.started.elapsed().as_secs(),
-            "config_version": self.version.load(Ordering::Relaxed),
+            "config_version": self.version(),
+            "refused": self.refused.load().as_deref(),
         });
         let Some(fields) = status.as_object_mut() else {
             return status;

@@ -2,13 +2,13 @@
 
 mod answer;
 mod facts;
+mod listeners;
 mod logging;
 mod marker;
 mod reload;
 mod serve;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -24,7 +24,7 @@ use answer::Answers;
 
 pub(crate) use logging::start_logging;
 pub(crate) use marker::{Marker, Running, running};
-pub(crate) use reload::watch;
+pub(crate) use reload::{settled, watch};
 pub(crate) use serve::serve;
 
 /// A running node.
@@ -36,7 +36,10 @@ pub(crate) struct Node {
     pub(crate) name_server: Option<NameServer>,
     pub(crate) edge: Option<Arc<edge::Shared>>,
     started: Instant,
-    version: AtomicU64,
+    /// The config in use; none before the first is applied.
+    config: ArcSwapOption<Config>,
+    /// Why the last reload was refused, until one is taken.
+    refused: ArcSwapOption<String>,
 }
 
 /// The name server role.
@@ -57,16 +60,27 @@ pub(crate) struct Built {
 }
 
 /// Which parts a node needs built.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Roles {
     pub(crate) name_server: bool,
     pub(crate) edge: bool,
 }
 
+impl Roles {
+    /// Everything a config can be built into.
+    pub(crate) const BOTH: Self = Self { name_server: true, edge: true };
+
+    /// What a config makes of a node.
+    pub(crate) fn of(node: &config::Node<'_>) -> Self {
+        Self { name_server: node.name_server.is_some(), edge: node.edge.is_some() }
+    }
+}
+
 /// Builds the complete new state of a node, or says all that stands against it. `before` spares
 /// reading databases that have not changed.
 pub(crate) fn build(dir: &Path, roles: Roles, before: Option<&World>) -> Result<Built, Vec<Problem>> {
-    let config::Loaded { config, mut warnings } = config::load(dir).map_err(|refused| refused.0)?;
+    let loaded = config::load(dir).map_err(|refused| with_other_faults(dir, roles, refused))?;
+    let config::Loaded { config, mut warnings } = loaded;
     let mut problems = Vec::new();
     // Customers' keys are for edges alone.
     let names = roles.edge.then(|| Names::load(&config)).transpose();
@@ -90,6 +104,18 @@ pub(crate) fn build(dir: &Path, roles: Roles, before: Option<&World>) -> Result<
     Ok(Built { config, names, sites, view, warnings })
 }
 
+/// What stands against a config besides what reading it has found: all faults are told at once.
+fn with_other_faults(dir: &Path, roles: Roles, refused: config::Refused) -> Vec<Problem> {
+    let mut problems = refused.problems;
+    if roles.edge {
+        problems.extend(certs::check(dir, &refused.sites));
+    }
+    if roles.name_server {
+        problems.extend(dns::check_zones(&refused.zones));
+    }
+    problems
+}
+
 fn build_view(config: &Config, before: Option<&World>) -> Result<(View, World), Vec<Problem>> {
     let world = dns::geo::load(&config.network.geo, before, SystemTime::now()).map_err(|problem| vec![problem])?;
     let view = View::build(config, &world.geography, &world.regions)?;
@@ -99,6 +125,11 @@ fn build_view(config: &Config, before: Option<&World>) -> Result<(View, World), 
 impl Built {
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The config alone.
+    pub(crate) fn into_config(self) -> Config {
+        self.config
     }
 }
 
@@ -117,9 +148,10 @@ impl Node {
             name_server.answers.store(Some(Arc::new(answers)));
             *lock(&name_server.world) = world;
         }
-        self.version.store(config.version, Ordering::Relaxed);
         self.metrics.config_version.set(i64::try_from(config.version).unwrap_or(i64::MAX));
         self.metrics.reloads.with_label_values(&["ok"]).inc();
+        self.refused.store(None);
+        self.config.store(Some(Arc::new(config)));
     }
 
     /// The database files in use.
@@ -133,6 +165,11 @@ impl Node {
         let (units, bytes) = view.size();
         self.metrics.map_units.set(i64::try_from(units).unwrap_or(i64::MAX));
         self.metrics.map_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// The version of the config in use; 0 before the first.
+    fn version(&self) -> u64 {
+        self.config.load().as_ref().map_or(0, |config| config.version)
     }
 
     pub(crate) fn roles(&self) -> Roles {

@@ -3,20 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use config::limits;
+use config::{Config, Problem, Severity, limits};
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecursiveMode, Watcher};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::{Node, build};
+use super::listeners::Listeners;
+use super::{Node, Roles, build};
 
-/// Reloads for as long as the node runs.
-pub(crate) async fn follow(node: Arc<Node>) {
+/// Reloads for as long as the node runs; `started` is the config it started with.
+pub(crate) async fn follow(node: &Arc<Node>, listeners: &Listeners, started: &Config) {
     // One place: a change that comes while one waits is the same reload.
     let (sender, mut changes) = channel(1);
     let Ok(mut hangups) = signal(SignalKind::hangup()) else {
-        return;
+        return std::future::pending().await;
     };
     let start = || {
         watch(&node.dir, &node.databases(), sender.clone())
@@ -32,12 +33,12 @@ pub(crate) async fn follow(node: Arc<Node>) {
         // that nothing is missed in between.
         let next = start();
         drop(std::mem::replace(&mut watcher, next));
-        reload(&node).await;
+        reload(node, listeners, started).await;
     }
 }
 
 /// Waits for a change, then until no more come.
-async fn settled(changes: &mut Receiver<()>) {
+pub(crate) async fn settled(changes: &mut Receiver<()>) {
     if changes.recv().await.is_none() {
         std::future::pending::<()>().await;
     }
@@ -46,24 +47,40 @@ async fn settled(changes: &mut Receiver<()>) {
     let _ = tokio::time::timeout(limits::RELOAD_SETTLE * 5, more).await;
 }
 
-async fn reload(node: &Arc<Node>) {
+async fn reload(node: &Arc<Node>, listeners: &Listeners, started: &Config) {
     let (dir, roles, world) = (node.dir.clone(), node.roles(), node.world());
     let built = tokio::task::spawn_blocking(move || build(&dir, roles, world.as_ref())).await;
-    match built {
-        Ok(Ok(built)) => {
+    let built = built.unwrap_or_else(|error| Err(vec![Problem::general(format!("reading it failed: {error}"))]));
+    let ready = built.and_then(|built| {
+        let bound = listeners.bind(built.config(), &node.id);
+        bound.map(|bound| (built, bound)).map_err(|error| vec![Problem::general(error.to_string())])
+    });
+    match ready {
+        Ok((built, bound)) => {
+            warn(node, built.config(), started);
             node.apply(built);
-            tracing::info!(version = node.version.load(std::sync::atomic::Ordering::Relaxed), "config loaded");
+            listeners.put(bound);
+            tracing::info!(version = node.version(), "config loaded");
         }
-        Ok(Err(problems)) => {
+        Err(problems) => {
             node.metrics.reloads.with_label_values(&["refused"]).inc();
-            for problem in problems.iter().filter(|problem| problem.severity == config::Severity::Fault) {
+            let faults = || problems.iter().filter(|problem| problem.severity == Severity::Fault);
+            for problem in faults() {
                 tracing::error!(%problem, "config refused; the one before stays");
             }
+            node.refused.store(faults().next().map(|problem| Arc::new(problem.to_string())));
         }
-        Err(error) => {
-            node.metrics.reloads.with_label_values(&["refused"]).inc();
-            tracing::error!(%error, "reading the config failed; the one before stays");
-        }
+    }
+}
+
+/// Says what a reload cannot change.
+fn warn(node: &Node, config: &Config, started: &Config) {
+    for key in config.network.waiting_for_start(&started.network) {
+        tracing::warn!(key, "changed; this node takes it at its next start");
+    }
+    let now = config.network.node(&node.id).map(|roles| Roles::of(&roles));
+    if now != Some(node.roles()) {
+        tracing::warn!("the config gives this node other roles, or none; restart or stop it");
     }
 }
 

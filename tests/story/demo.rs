@@ -122,7 +122,7 @@ fn the_nearest_edge_answers_and_serves() {
     assert!(got.contains("syd-") && got.contains("in Sydney") && got.contains("cache-status: syd-"), "{got}");
     let status = run(HITHER, &["-C", &dir, "status"]);
     assert!(
-        status.lines().count() == 27 && status.lines().filter(|line| line.contains("running  up")).count() == 24,
+        status.lines().count() == 29 && status.lines().filter(|line| line.contains("running  up")).count() == 24,
         "{status}"
     );
 }

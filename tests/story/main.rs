@@ -16,3 +16,4 @@ mod name_server;
 mod nearest;
 mod node;
 mod support;
+mod up;

@@ -34,33 +34,33 @@ impl Fitness {
         }
     }
 
-    /// Notes a verdict on an edge's addresses of one family. Edges beyond the size are ignored.
-    pub fn set_up(&mut self, edge: EdgeIndex, family: Family, up: bool) {
+    /// Notes that an edge's addresses of one family do not answer. Edges beyond the size are ignored.
+    pub fn mark_down(&mut self, edge: EdgeIndex, family: Family) {
         let bits = match family {
             Family::V4 => &mut self.up[0],
             Family::V6 => &mut self.up[1],
         };
         if edge < bits.len() {
-            bits.set(edge, up);
+            bits.remove(edge);
         }
     }
 
     /// Notes that the edge takes no new clients by the operator's word.
-    pub fn set_drained(&mut self, edge: EdgeIndex, drained: bool) {
+    pub fn mark_drained(&mut self, edge: EdgeIndex) {
         if edge < self.drained.len() {
-            self.drained.set(edge, drained);
+            self.drained.insert(edge);
         }
     }
 
     /// Notes that the verdict is about to change: a failure counted, a recovery under way.
-    pub fn set_changing(&mut self, edge: EdgeIndex, changing: bool) {
+    pub fn mark_changing(&mut self, edge: EdgeIndex) {
         if edge < self.changing.len() {
-            self.changing.set(edge, changing);
+            self.changing.insert(edge);
         }
     }
 
     /// Notes that the edge does not have the site (by its place in the config) yet.
-    pub fn set_missing(&mut self, edge: EdgeIndex, site: usize) {
+    pub fn mark_missing(&mut self, edge: EdgeIndex, site: usize) {
         let edges = self.changing.len();
         let missing = self.missing.entry(site).or_insert_with(|| FixedBitSet::with_capacity(edges));
         if edge < edges {

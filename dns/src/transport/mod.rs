@@ -1,4 +1,4 @@
-//! Carrying messages: UDP by a loop of our own, TCP by hickory-server. Both call one [`Answer`].
+//! Carrying messages: UDP and TCP, each by a loop of our own. Both call one [`Answer`].
 
 mod tcp;
 mod udp;

@@ -1,63 +1,210 @@
-//! DNS over TCP (RFC 7766), framed and timed by hickory-server.
+//! DNS over TCP (RFC 7766): length, message; length, reply. A loop of our own, because what it has
+//! to bound (connections, idle ones first, slow readers) is all there is to it.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use config::limits;
-use hickory_server::Server;
-use hickory_server::net::runtime::Time;
-use hickory_server::proto::op::{Header, HeaderCounts, ResponseCode};
-use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
-use hickory_server::zone_handler::MessageResponseBuilder;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
 use super::{Answer, Transport};
 
-/// Replies under way on one connection.
-const REPLIES: usize = 32;
+/// Pause when the process has no descriptors left: others must close first.
+const EXHAUSTED: Duration = Duration::from_millis(100);
 
-/// Answers connections until `stop` resolves; those open then finish their message.
-///
-/// # Errors
-/// The listener failed.
-pub async fn serve_tcp(
-    listener: TcpListener,
-    answer: Arc<dyn Answer>,
-    stop: impl Future<Output = ()> + Send,
-) -> std::io::Result<()> {
-    let mut server = Server::new(Handler { answer });
-    server.register_listener(listener, limits::DNS_TCP_IDLE, REPLIES);
-    tokio::select! {
-        result = server.block_until_done() => result.map_err(std::io::Error::other)?,
-        () = stop => server.shutdown_gracefully().await.map_err(std::io::Error::other)?,
-    }
-    Ok(())
-}
-
-struct Handler {
-    answer: Arc<dyn Answer>,
-}
-
-#[async_trait::async_trait]
-impl RequestHandler for Handler {
-    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut handle: R) -> ResponseInfo {
-        let peer: SocketAddr = request.src();
-        let failed = || {
-            let mut metadata = request.metadata;
-            metadata.response_code = ResponseCode::ServFail;
-            ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() })
-        };
-        let Some(reply) = self.answer.answer(request.as_slice(), peer, Transport::Tcp) else {
-            return failed();
-        };
-        let message = reply.message;
-        let mut builder = MessageResponseBuilder::from_message_request(request);
-        if let Some(edns) = &message.edns {
-            builder.edns(edns);
+/// Answers connections until `stop` resolves; what is being answered then is finished.
+pub async fn serve_tcp(listener: TcpListener, answer: Arc<dyn Answer>, stop: impl Future<Output = ()> + Send) {
+    let connections = Arc::new(Connections::default());
+    let accept = async {
+        for number in 0.. {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let place = Connections::enter(&connections, number);
+                    tokio::spawn(place.serve(stream, peer, Arc::clone(&answer)));
+                }
+                Err(error) if is_exhausted(&error) && connections.end_longest_idle() => {
+                    tokio::task::yield_now().await;
+                }
+                Err(error) if is_exhausted(&error) => tokio::time::sleep(EXHAUSTED).await,
+                // The client has gone before it was accepted.
+                Err(_) => {}
+            }
         }
-        let none = std::iter::empty();
-        let sections = (message.answers.iter(), message.authorities.iter(), message.additionals.iter());
-        let response = builder.build(message.metadata, sections.0, sections.1, none, sections.2);
-        handle.send_response(response).await.unwrap_or_else(|_| failed())
+    };
+    tokio::select! {
+        () = accept => {}
+        () = stop => connections.end_all(),
+    }
+}
+
+/// The open connections of a listener. It is one core's: the lock is never waited for.
+#[derive(Default)]
+struct Connections {
+    open: Mutex<HashMap<u64, Open>>,
+}
+
+struct Open {
+    idle_since: Instant,
+    end: Arc<Notify>,
+}
+
+/// One connection's entry among the open, removed with it.
+struct Place {
+    connections: Arc<Connections>,
+    number: u64,
+    end: Arc<Notify>,
+}
+
+impl Connections {
+    /// Takes a connection in. Where there are too many, the longest idle goes (RFC 7766 §6.2.3: a
+    /// server may close idle connections at any time).
+    fn enter(this: &Arc<Self>, number: u64) -> Place {
+        if this.lock().len() >= limits::DNS_TCP_CONNECTIONS {
+            this.end_longest_idle();
+        }
+        let end = Arc::new(Notify::new());
+        this.lock().insert(number, Open { idle_since: Instant::now(), end: Arc::clone(&end) });
+        Place { connections: Arc::clone(this), number, end }
+    }
+
+    /// Whether there was one to end.
+    fn end_longest_idle(&self) -> bool {
+        let mut open = self.lock();
+        let oldest = open.iter().min_by_key(|(_, open)| open.idle_since).map(|(number, _)| *number);
+        let ended = oldest.and_then(|number| open.remove(&number));
+        // One permit is kept for a connection that is not waiting just now.
+        ended.inspect(|open| open.end.notify_one()).is_some()
+    }
+
+    fn end_all(&self) {
+        self.lock().drain().for_each(|(_, open)| open.end.notify_one());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, answer: Arc<dyn Answer>) {
+        // A reply is written whole: waiting to coalesce only delays it.
+        let _ = stream.set_nodelay(true);
+        let mut stream = BufReader::new(stream);
+        loop {
+            let message = tokio::select! {
+                message = timeout(limits::DNS_TCP_IDLE, read(&mut stream)) => message,
+                () = self.end.notified() => return,
+            };
+            let Ok(Ok(message)) = message else {
+                return;
+            };
+            // A panic costs its connection, not the core.
+            let answered = catch_unwind(AssertUnwindSafe(|| answer.answer(&message, peer, Transport::Tcp)));
+            let Some(reply) = answered.ok().flatten().and_then(|reply| reply.to_tcp()) else {
+                return;
+            };
+            let written = timeout(limits::DNS_TCP_WRITE, stream.get_mut().write_all(&reply)).await;
+            if !matches!(written, Ok(Ok(()))) {
+                return;
+            }
+            if let Some(open) = self.connections.lock().get_mut(&self.number) {
+                open.idle_since = Instant::now();
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.lock().remove(&self.number);
+    }
+}
+
+async fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
+    let length = stream.read_u16().await?;
+    let mut message = vec![0; usize::from(length)];
+    stream.read_exact(&mut message).await?;
+    Ok(message)
+}
+
+/// EMFILE or ENFILE.
+fn is_exhausted(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Reply;
+
+    /// Answers whatever is no answer itself with nothing but a header.
+    struct Header;
+
+    impl Answer for Header {
+        fn answer(&self, message: &[u8], _: SocketAddr, _: Transport) -> Option<Reply> {
+            match crate::query::Query::read(message) {
+                Ok(query) => Some(Reply::to(&query)),
+                Err(_) => None,
+            }
+        }
+    }
+
+    /// `. NS`, with an id.
+    fn query(id: u8) -> Vec<u8> {
+        vec![0, 17, 0, id, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1]
+    }
+
+    async fn listen() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve_tcp(listener, Arc::new(Header), std::future::pending()));
+        address
+    }
+
+    async fn reply(stream: &mut TcpStream) -> std::io::Result<u8> {
+        let length = stream.read_u16().await?;
+        let mut message = vec![0; usize::from(length)];
+        stream.read_exact(&mut message).await?;
+        Ok(message[1])
+    }
+
+    #[tokio::test]
+    async fn queries_in_one_segment_are_answered_in_order() {
+        let mut stream = TcpStream::connect(listen().await).await.unwrap();
+        let many: Vec<u8> = (1..=50).flat_map(query).collect();
+        stream.write_all(&many).await.unwrap();
+        for id in 1..=50 {
+            assert_eq!(reply(&mut stream).await.unwrap(), id);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_longest_idle_connection_makes_room() {
+        let address = listen().await;
+        let mut first = TcpStream::connect(address).await.unwrap();
+        first.write_all(&query(1)).await.unwrap();
+        assert_eq!(reply(&mut first).await.unwrap(), 1);
+        let mut others = Vec::new();
+        for _ in 0..limits::DNS_TCP_CONNECTIONS {
+            others.push(TcpStream::connect(address).await.unwrap());
+        }
+        let last = others.last_mut().unwrap();
+        last.write_all(&query(2)).await.unwrap();
+        assert_eq!(reply(last).await.unwrap(), 2);
+        assert!(reply(&mut first).await.is_err(), "the first was the longest idle");
+    }
+
+    #[tokio::test]
+    async fn half_a_message_does_not_hold_its_connection() {
+        let mut stream = TcpStream::connect(listen().await).await.unwrap();
+        stream.write_all(&[0, 17, 0]).await.unwrap();
+        let ended = timeout(limits::DNS_TCP_IDLE * 2, reply(&mut stream)).await;
+        assert!(ended.expect("the server closes").is_err());
     }
 }

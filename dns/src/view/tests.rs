@@ -250,11 +250,11 @@ fn a_ttl_is_short_while_the_verdict_may_change() {
     let ttl = |subnet| ask(&view, "www.shop.example.", RecordType::A, Some(subnet)).answers[0].ttl;
     assert_eq!((ttl("81.1.2.0/24"), ttl("83.1.2.0/24")), (20, 20));
     let mut changing = Fitness::all_up(3);
-    changing.set_changing(0, true);
+    changing.mark_changing(0);
     fitness.store(Arc::new(changing));
     assert_eq!((ttl("81.1.2.0/24"), ttl("83.1.2.0/24")), (5, 20), "only what rests on the edge");
     let mut down = Fitness::all_up(3);
-    (0..3).for_each(|edge| down.set_up(edge, Family::V4, false));
+    (0..3).for_each(|edge| down.mark_down(edge, Family::V4));
     fitness.store(Arc::new(down));
     assert_eq!(ttl("133.1.2.0/24"), 5, "nothing is fit");
 }

@@ -2,75 +2,90 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use admin::{Facts, Told};
-use config::Config;
+use admin::{Facts, Told, merge_metrics};
+use arc_swap::ArcSwap;
+use config::{Config, Secret};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use crate::client;
 use crate::node::{Running, running};
 
+/// Nodes asked at the same time.
+const AT_ONCE: usize = 32;
+
 /// The facts of every node of a directory.
 pub(crate) struct FleetFacts {
     dir: PathBuf,
-    config: Config,
+    config: Arc<ArcSwap<Config>>,
 }
 
 impl FleetFacts {
-    pub(crate) fn new(dir: PathBuf, config: Config) -> Self {
+    /// The facts of the nodes that this config has from time to time.
+    pub(crate) fn new(dir: PathBuf, config: Arc<ArcSwap<Config>>) -> Self {
         Self { dir, config }
-    }
-
-    /// The config as it is now, or as it last was good.
-    fn config(&self) -> Config {
-        config::load(&self.dir).map_or_else(|_| self.config.clone(), |loaded| loaded.config)
     }
 }
 
 impl Facts for FleetFacts {
     fn status(&self) -> Told<Value> {
-        let (config, dir) = (self.config(), self.dir.clone());
+        let (config, dir) = (self.config.load_full(), self.dir.clone());
         Box::pin(async move {
             let nodes = running(&config);
-            let mut asked = Vec::new();
-            for node in &nodes {
-                asked.push(tokio::spawn(client::fetch_json(node.marker.admin, "/status")));
-            }
-            let mut told = Vec::new();
-            for answer in asked {
-                told.extend(answer.await.ok().and_then(Result::ok));
-            }
+            let asked = futures_util::stream::iter(nodes.clone()).map(|node| {
+                let token = config.network.admin.token.clone();
+                async move { client::fetch_json(node.marker.admin, "/status", token.as_ref()).await.ok() }
+            });
+            let told: Vec<Option<Value>> = asked.buffered(AT_ONCE).collect().await;
+            let mut told: Vec<Value> = told.into_iter().flatten().collect();
             let missing = config.network.node_ids().into_iter().filter(|id| !nodes.iter().any(|node| node.id == *id));
             told.extend(missing.map(|id| json!({ "id": id.as_str() })));
+            // The config's order: rows must not jump when a node dies.
+            let order = config.network.node_ids();
+            told.sort_by_key(|node| {
+                let id = node.get("id").and_then(Value::as_str).unwrap_or_default();
+                order.iter().position(|known| known.as_str() == id)
+            });
             json!({ "directory": dir.display().to_string(), "nodes": told })
         })
     }
 
     fn explain(&self, name: String, from: IpAddr) -> Told<Result<Value, String>> {
-        let config = self.config();
+        let config = self.config.load_full();
         Box::pin(async move {
             let servers = running(&config).into_iter().filter(|node| is_name_server(&config, node));
             let mut failed = "no name server is running".to_owned();
             for node in servers {
-                match client::fetch_json(node.marker.admin, &format!("/explain?name={name}&from={from}")).await {
+                let path = format!("/explain?name={name}&from={from}");
+                match client::fetch_json(node.marker.admin, &path, config.network.admin.token.as_ref()).await {
                     Ok(value) => return Ok(value),
-                    Err(error) => failed = error,
+                    Err(error) => failed = error.to_string(),
                 }
             }
             Err(failed)
         })
     }
 
-    /// Each node's series under its name, as comments would not be scraped: one address a node.
+    /// Every node's series, told apart by a label `node`.
     fn metrics(&self) -> Told<String> {
-        let config = self.config();
+        let config = self.config.load_full();
         Box::pin(async move {
-            let mut out = String::from("# Each node has its own series:\n");
-            for node in running(&config) {
-                out.push_str(&format!("#   {}  http://{}/metrics\n", node.id, node.marker.admin));
-            }
-            out
+            let asked = futures_util::stream::iter(running(&config)).map(|node| {
+                let token = config.network.admin.token.clone();
+                async move {
+                    let text = client::fetch(node.marker.admin, "/metrics", token.as_ref()).await;
+                    text.ok().map(|(_, body)| (node.id.to_string(), String::from_utf8_lossy(&body).into_owned()))
+                }
+            });
+            let told: Vec<Option<(String, String)>> = asked.buffered(AT_ONCE).collect().await;
+            merge_metrics(&told.into_iter().flatten().collect::<Vec<_>>())
         })
+    }
+
+    fn token(&self) -> Option<Secret> {
+        self.config.load().network.admin.token.clone()
     }
 }
 

@@ -46,8 +46,8 @@ fn pop_of(chosen: &Chosen) -> usize {
 fn down(edges: &[usize]) -> Fitness {
     let mut fitness = Fitness::all_up(6);
     for edge in edges {
-        fitness.set_up(*edge, Family::V4, false);
-        fitness.set_up(*edge, Family::V6, false);
+        fitness.mark_down(*edge, Family::V4);
+        fitness.mark_down(*edge, Family::V6);
     }
     fitness
 }
@@ -93,16 +93,16 @@ fn a_missing_family_comes_from_a_pop_nearly_as_near() {
 fn ipv4_that_is_down_is_not_no_answer() {
     let list = list(&[(2, 100), (1, 200), (0, 300)]);
     let mut fitness = Fitness::all_up(6);
-    (4..6).for_each(|edge| fitness.set_up(edge, Family::V4, false));
+    (4..6).for_each(|edge| fitness.mark_down(edge, Family::V4));
     let (chosen, scope, _) = run(&fitness, &list, Family::V4);
     assert_eq!((pop_of(&chosen), scope), (1, 24), "IPv4 alone is down at the best PoP: the next has it, at any cost");
     assert_eq!(pop_of(&run(&fitness, &list, Family::V6).0), 2);
-    (0..4).for_each(|edge| fitness.set_up(edge, Family::V4, false));
+    (0..4).for_each(|edge| fitness.mark_down(edge, Family::V4));
     let (chosen, scope, basis) = run(&fitness, &list, Family::V4);
     assert!(matches!(chosen, Chosen::FailOpen { pop, ref edges } if pop.as_usize() == 2 && edges.len() == 2));
     assert_eq!((scope, basis), (24, Basis::Changing));
     let mut fitness = Fitness::all_up(6);
-    (4..6).for_each(|edge| fitness.set_up(edge, Family::V6, false));
+    (4..6).for_each(|edge| fitness.mark_down(edge, Family::V6));
     assert_eq!(run(&fitness, &list, Family::V6).0, Chosen::NoAddress, "IPv4 reaches the best PoP still");
 }
 
@@ -110,17 +110,17 @@ fn ipv4_that_is_down_is_not_no_answer() {
 fn a_verdict_under_way_shortens_the_answer() {
     let list = list(&[(0, 100), (1, 200)]);
     let mut fitness = down(&[]);
-    fitness.set_changing(3, true);
+    fitness.mark_changing(3);
     assert_eq!(run(&fitness, &list, Family::V4).2, Basis::Settled, "it rests on the first PoP alone");
-    fitness.set_changing(1, true);
+    fitness.mark_changing(1);
     assert_eq!(run(&fitness, &list, Family::V4).2, Basis::Changing);
 }
 
 #[test]
 fn a_drained_edge_takes_no_new_clients() {
     let mut fitness = down(&[]);
-    fitness.set_drained(0, true);
-    fitness.set_drained(1, true);
+    fitness.mark_drained(0);
+    fitness.mark_drained(1);
     assert_eq!(pop_of(&run(&fitness, &list(&[(0, 100), (1, 200)]), Family::V4).0), 1);
 }
 
@@ -128,11 +128,11 @@ fn a_drained_edge_takes_no_new_clients() {
 fn an_edge_that_lacks_the_site_is_passed_over() {
     let list = list(&[(0, 100), (1, 200)]);
     let mut fitness = down(&[]);
-    fitness.set_missing(0, 0);
+    fitness.mark_missing(0, 0);
     assert_eq!(run(&fitness, &list, Family::V4).0, Chosen::Edges { pop: PopIndex::from_usize(0), edges: vec![1] });
-    fitness.set_missing(1, 0);
+    fitness.mark_missing(1, 0);
     assert_eq!(pop_of(&run(&fitness, &list, Family::V4).0), 1);
-    fitness.set_missing(2, 7);
+    fitness.mark_missing(2, 7);
     assert_eq!(pop_of(&run(&fitness, &list, Family::V4).0), 1, "another site's lack is none of this one's");
 }
 
@@ -157,7 +157,7 @@ fn a_site_keeps_its_edges_when_another_fails() {
         };
         let before = edges(&Fitness::all_up(16));
         let mut fitness = Fitness::all_up(16);
-        fitness.set_up(7, Family::V4, false);
+        fitness.mark_down(7, Family::V4);
         let after = edges(&fitness);
         if before.contains(&7) {
             moved += 1;

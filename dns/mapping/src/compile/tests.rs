@@ -234,9 +234,9 @@ fn scopes_form_a_partition(family: Family, runs: &Starts, drawn: &[Drawn], drawn
     let routes: Vec<Route> = drawn.iter().map(|drawn| drawn.route(family)).collect();
     let (map, topology) = build(family, runs, places(), &routes);
     let mut fitness = Fitness::all_up(4);
-    for (edge, [v4, v6]) in drawn_up.iter().enumerate() {
-        fitness.set_up(edge, Family::V4, *v4);
-        fitness.set_up(edge, Family::V6, *v6);
+    for (edge, up) in drawn_up.iter().enumerate() {
+        let families = [Family::V4, Family::V6].into_iter().zip(up);
+        families.filter(|(_, up)| !**up).for_each(|(family, _)| fitness.mark_down(edge, family));
     }
     let key_of = |block: u64| base(family) + block * family.block();
     for wanted in [Family::V4, Family::V6] {

@@ -1,0 +1,271 @@
+//! What probes of every edge come to: verdicts, what edges say of themselves, and the fitness that
+//! name servers read. Pure: outcomes and times come in.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::{Config, NodeId, SiteId};
+use mapping::{EdgeIndex, Family, Fitness};
+use serde::Serialize;
+
+use crate::health::{Health, Outcome, Rules, Verdict};
+use crate::report::{Report, site_digest};
+use crate::saved::Saved;
+
+/// One address to probe.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) edge: EdgeIndex,
+    pub(crate) id: NodeId,
+    pub(crate) address: SocketAddr,
+}
+
+/// What one probe found.
+#[derive(Clone, Debug)]
+pub(crate) enum Finding {
+    /// It answered well; to the fleet, with a report.
+    Well(Option<Report>),
+    /// It did not: why.
+    Ill(String),
+}
+
+/// An edge as a name server sees it.
+#[derive(Clone, Debug, Serialize)]
+pub struct EdgeState {
+    /// Verdicts by address.
+    pub addresses: BTreeMap<IpAddr, Verdict>,
+    /// Whether a verdict may change soon.
+    pub changing: bool,
+    /// Seconds for which successes do not count yet, because it has fallen often.
+    pub held_s: u64,
+    /// What it last reported of itself.
+    pub report: Option<Report>,
+    /// Why the last failed probe failed.
+    pub failure: Option<String>,
+}
+
+/// What a finding changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// The verdict, to this.
+    Verdict(Verdict),
+    /// Something else that fitness rests on.
+    Other,
+    /// Nothing.
+    Nothing,
+}
+
+/// What is learned of addresses and edges; it outlives a config.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    health: HashMap<IpAddr, Health>,
+    /// The sites each edge was last seen to have.
+    sites: HashMap<NodeId, Arc<HashSet<SiteId>>>,
+    said: HashMap<NodeId, Said>,
+}
+
+/// What was last heard of an edge, for people.
+#[derive(Debug, Default)]
+struct Said {
+    report: Option<Report>,
+    failure: Option<String>,
+}
+
+/// The edges and sites of one config, and how they are judged.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    targets: Vec<Target>,
+    edges: Vec<NodeId>,
+    sites: Vec<SiteId>,
+    site_set: Arc<HashSet<SiteId>>,
+    digest: String,
+    rules: Rules,
+}
+
+impl Known {
+    /// Starts from saved verdicts.
+    pub(crate) fn from_saved(saved: Saved) -> Self {
+        let health = saved.into_iter().map(|(address, verdict)| (address, Health::new(verdict))).collect();
+        Self { health, ..Self::default() }
+    }
+
+    fn of(&self, target: &Target) -> Option<&Health> {
+        self.health.get(&target.address.ip())
+    }
+}
+
+impl Judge {
+    pub(crate) fn new(config: &Config) -> Self {
+        let health = config.network.health;
+        let sites: Vec<SiteId> = config.sites.iter().map(|site| site.id.clone()).collect();
+        Self {
+            targets: targets(config),
+            edges: config.network.edges().map(|(_, edge)| edge.id.clone()).collect(),
+            digest: site_digest(sites.iter()),
+            site_set: Arc::new(sites.iter().cloned().collect()),
+            sites,
+            rules: Rules { fall: health.fall, rise: health.rise },
+        }
+    }
+
+    /// Every address to probe.
+    pub(crate) fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// Takes a finding in. `now` is any clock that only goes forward.
+    pub(crate) fn judge(&self, known: &mut Known, target: &Target, finding: Finding, now: Duration) -> Changed {
+        let outcome = if matches!(finding, Finding::Well(_)) { Outcome::Success } else { Outcome::Failure };
+        let before = known.health.remove(&target.address.ip()).unwrap_or_else(|| Health::new(Verdict::Up));
+        let (verdict, changing) = (before.verdict(), before.is_changing());
+        let after = before.judge(outcome, now, self.rules);
+        let mut changed = match (after.verdict() == verdict, after.is_changing() == changing) {
+            (false, _) => Changed::Verdict(after.verdict()),
+            (true, false) => Changed::Other,
+            (true, true) => Changed::Nothing,
+        };
+        known.health.insert(target.address.ip(), after);
+        let said = known.said.entry(target.id.clone()).or_default();
+        match finding {
+            Finding::Well(report) => said.report = report,
+            Finding::Ill(why) => said.failure = Some(why),
+        }
+        let has_all = said.report.as_ref().is_some_and(|report| report.sites == self.digest);
+        if has_all && known.sites.get(&target.id).is_none_or(|sites| *sites != self.site_set) {
+            known.sites.insert(target.id.clone(), Arc::clone(&self.site_set));
+            changed = if changed == Changed::Nothing { Changed::Other } else { changed };
+        }
+        changed
+    }
+
+    /// Which edges may be named.
+    pub(crate) fn fitness(&self, known: &Known) -> Fitness {
+        let mut fitness = Fitness::all_up(self.edges.len());
+        for target in &self.targets {
+            let health = known.of(target);
+            if health.is_some_and(|health| health.verdict() == Verdict::Down) {
+                fitness.mark_down(target.edge, Family::of(target.address.ip()));
+            }
+            if health.is_some_and(Health::is_changing) {
+                fitness.mark_changing(target.edge);
+            }
+        }
+        for (edge, id) in self.edges.iter().enumerate() {
+            // Without a report nothing is known against the edge.
+            let Some(sites) = known.sites.get(id).filter(|sites| **sites != self.site_set) else {
+                continue;
+            };
+            let missing = self.sites.iter().enumerate().filter(|(_, site)| !sites.contains(*site));
+            missing.for_each(|(site, _)| fitness.mark_missing(edge, site));
+        }
+        fitness
+    }
+
+    /// Every edge as it is seen at a time.
+    pub(crate) fn states(&self, known: &Known, now: Duration) -> BTreeMap<NodeId, EdgeState> {
+        let mut states = BTreeMap::new();
+        for target in &self.targets {
+            let said = known.said.get(&target.id);
+            let state: &mut EdgeState = states.entry(target.id.clone()).or_insert_with(|| EdgeState {
+                addresses: BTreeMap::new(),
+                changing: false,
+                held_s: 0,
+                report: said.and_then(|said| said.report.clone()),
+                failure: said.and_then(|said| said.failure.clone()),
+            });
+            let health = known.of(target);
+            state.addresses.insert(target.address.ip(), health.map_or(Verdict::Up, Health::verdict));
+            state.changing |= health.is_some_and(Health::is_changing);
+            state.held_s = state.held_s.max(health.map_or(0, |health| health.held(now).as_secs()));
+        }
+        states
+    }
+
+    /// The verdicts to save.
+    pub(crate) fn saved(&self, known: &Known) -> Saved {
+        let verdict = |target: &Target| known.of(target).map(|health| (target.address.ip(), health.verdict()));
+        self.targets.iter().filter_map(verdict).collect()
+    }
+}
+
+fn targets(config: &Config) -> Vec<Target> {
+    let edges = config.network.edges().enumerate();
+    let all = edges.flat_map(|(edge, (_, node))| {
+        let port = config.network.probe_port(node);
+        let addresses = node.addresses.all().iter();
+        addresses.map(move |address| Target { edge, id: node.id.clone(), address: SocketAddr::new(*address, port) })
+    });
+    all.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge() -> Judge {
+        let target = |edge, id: &str, last| Target {
+            edge,
+            id: NodeId::parse(id).unwrap(),
+            address: SocketAddr::from(([192, 0, 2, last], 80)),
+        };
+        let sites = ["blog", "shop"].map(|id| SiteId::parse(id).unwrap());
+        Judge {
+            targets: vec![target(0, "fra-1", 1), target(1, "fra-2", 2)],
+            edges: ["fra-1", "fra-2"].map(|id| NodeId::parse(id).unwrap()).to_vec(),
+            digest: site_digest(sites.iter()),
+            site_set: Arc::new(sites.iter().cloned().collect()),
+            sites: sites.to_vec(),
+            rules: Rules { fall: 2, rise: 2 },
+        }
+    }
+
+    fn report(sites: String) -> Finding {
+        Finding::Well(Some(Report { config_version: 1, sites, connections: 0, requests: 0, bytes: 0 }))
+    }
+
+    #[test]
+    fn an_edge_is_named_until_it_has_failed_twice() {
+        let (judge, mut known) = (judge(), Known::default());
+        let at = Duration::from_secs;
+        let target = judge.targets()[0].clone();
+        let ill = || Finding::Ill("refused".to_owned());
+        assert_eq!(judge.judge(&mut known, &target, ill(), at(1)), Changed::Other);
+        assert!(judge.fitness(&known).is_up(0, Family::V4));
+        assert_eq!(judge.judge(&mut known, &target, ill(), at(2)), Changed::Verdict(Verdict::Down));
+        assert!(!judge.fitness(&known).is_up(0, Family::V4));
+        assert!(judge.fitness(&known).is_up(1, Family::V4));
+        let states = judge.states(&known, at(2));
+        assert_eq!(states.values().next().unwrap().failure.as_deref(), Some("refused"));
+    }
+
+    #[test]
+    fn an_edge_without_a_new_site_is_not_named_for_it() {
+        let (mut judge, mut known) = (judge(), Known::default());
+        let target = judge.targets()[0].clone();
+        judge.judge(&mut known, &target, report(judge.digest.clone()), Duration::ZERO);
+        let more = ["blog", "news", "shop"].map(|id| SiteId::parse(id).unwrap());
+        judge.digest = site_digest(more.iter());
+        judge.site_set = Arc::new(more.iter().cloned().collect());
+        judge.sites = more.to_vec();
+        let fitness = judge.fitness(&known);
+        assert!(fitness.has_site(0, 0) && !fitness.has_site(0, 1) && fitness.has_site(0, 2));
+        assert!(fitness.has_site(1, 1), "nothing is known of the other edge");
+        assert_eq!(judge.judge(&mut known, &target, report(judge.digest.clone()), Duration::ZERO), Changed::Other);
+        assert!(judge.fitness(&known).has_site(0, 1));
+    }
+
+    #[test]
+    fn an_edge_that_fell_twice_is_seen_to_be_held() {
+        let (judge, mut known) = (judge(), Known::default());
+        let target = judge.targets()[0].clone();
+        let mut now = 0;
+        for outcome in ["ill", "ill", "well", "well", "ill", "ill"] {
+            now += 1;
+            let finding = if outcome == "ill" { Finding::Ill("refused".to_owned()) } else { Finding::Well(None) };
+            judge.judge(&mut known, &target, finding, Duration::from_secs(now));
+        }
+        assert_eq!(judge.states(&known, Duration::from_secs(now)).values().next().unwrap().held_s, 10);
+    }
+}

@@ -1,0 +1,176 @@
+//! A node's listeners: a reload opens what is new and closes what is gone, the rest goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use config::{Config, NodeId};
+use dns::transport::{Answer, serve_tcp, serve_udp};
+use listen::{BindError, Cores, Job, Mounts, Server, Sharing, Stop, bind_tcp, bind_udp, probe_free};
+use prometheus::IntGauge;
+
+use super::Node;
+use super::answer::Answering;
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    Dns,
+    Http,
+    Https,
+}
+
+/// Where a node listens, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Listener {
+    role: Role,
+    address: SocketAddr,
+}
+
+/// What jobs of one core share: the edge's handlers.
+type Core = Arc<Mounts>;
+
+/// The open listeners, and the cores they are served on.
+pub(crate) struct Listeners {
+    cores: Cores<Core>,
+    open: Mutex<BTreeMap<Listener, Stop>>,
+    answer: Arc<dyn Answer>,
+    tls: Arc<rustls::ServerConfig>,
+    connections: IntGauge,
+}
+
+/// Sockets of new listeners, one for each core, not served yet.
+pub(crate) struct Bound {
+    sockets: Vec<(Listener, Vec<Socket>)>,
+    wanted: BTreeSet<Listener>,
+}
+
+enum Socket {
+    Udp(std::net::UdpSocket),
+    Tcp(std::net::TcpListener),
+}
+
+/// Where a config wants a node to listen.
+fn wanted(config: &Config, id: &NodeId) -> BTreeSet<Listener> {
+    let node = config.network.node(id);
+    let name_server = node.and_then(|node| node.name_server);
+    let edge = node.and_then(|node| node.edge).map(|(_, edge)| edge);
+    let has_tls = config.sites.iter().any(|site| site.tls.is_some());
+    let dns = name_server.map_or_else(Vec::new, |node| node.listen.clone());
+    let http = edge.map(|edge| config.network.http_of(edge)).unwrap_or_default();
+    let https = edge.filter(|_| has_tls).map(|edge| config.network.https_of(edge)).unwrap_or_default();
+    let of = |role, addresses: Vec<SocketAddr>| addresses.into_iter().map(move |address| Listener { role, address });
+    of(Role::Dns, dns).chain(of(Role::Http, http)).chain(of(Role::Https, https)).collect()
+}
+
+impl Listeners {
+    /// Starts the cores; nothing is open yet.
+    pub(crate) fn start(node: &Arc<Node>, answering: Answering) -> std::io::Result<Self> {
+        let edge = node.edge.clone();
+        let cores = Cores::start(move || Arc::new(Mounts::new(edge.as_ref().map(edge::mounts).unwrap_or_default())))?;
+        Ok(Self {
+            cores,
+            open: Mutex::default(),
+            answer: Arc::new(answering),
+            tls: Arc::new(node.certificates.server().map_err(std::io::Error::other)?),
+            connections: node.metrics.connections.clone(),
+        })
+    }
+
+    /// Binds what a config wants and is not open. Nothing else changes.
+    ///
+    /// # Errors
+    /// The first address that cannot be had.
+    pub(crate) fn bind(&self, config: &Config, id: &NodeId) -> Result<Bound, BindError> {
+        let wanted = wanted(config, id);
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let new: Vec<Listener> = wanted.iter().filter(|listener| !open.contains_key(listener)).copied().collect();
+        for listener in &new {
+            probe_free(listener.address)?;
+        }
+        let sockets = new.into_iter().map(|listener| Ok((listener, listener.bind(self.cores.count())?)));
+        Ok(Bound { sockets: sockets.collect::<Result<_, _>>()?, wanted })
+    }
+
+    /// Serves what was bound, and closes what is no longer wanted: open requests get their time.
+    pub(crate) fn put(&self, bound: Bound) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for (listener, sockets) in bound.sockets {
+            let stop = Stop::new();
+            // A DNS listener has two sockets a core.
+            let cores = (0..self.cores.count()).cycle();
+            for (core, socket) in cores.zip(sockets) {
+                self.cores.add(core, self.job(listener, socket, stop.clone()));
+            }
+            tracing::info!(address = %listener.address, role = ?listener.role, "listening");
+            open.insert(listener, stop);
+        }
+        open.retain(|listener, stop| {
+            let stays = bound.wanted.contains(listener);
+            if !stays {
+                stop.stop();
+                tracing::info!(address = %listener.address, role = ?listener.role, "no longer listening");
+            }
+            stays
+        });
+    }
+
+    /// Resolves when a listener was lost by a panic.
+    pub(crate) fn failed(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.cores.failed()
+    }
+
+    /// Closes everything and waits for open requests to end.
+    pub(crate) fn end(self) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(Stop::stop);
+        self.cores.join();
+    }
+
+    fn job(&self, listener: Listener, socket: Socket, stop: Stop) -> Job<Core> {
+        let (answer, connections) = (Arc::clone(&self.answer), self.connections.clone());
+        let tls = (listener.role == Role::Https).then(|| Arc::clone(&self.tls));
+        Box::new(move |mounts| {
+            let mounts = Arc::clone(mounts);
+            Box::pin(async move {
+                let served = match (socket, listener.role) {
+                    (Socket::Udp(socket), _) => serve_datagrams(socket, answer, stop).await,
+                    (Socket::Tcp(socket), Role::Dns) => serve_streams(socket, answer, stop).await,
+                    (Socket::Tcp(socket), _) => match Server::new(socket, mounts, tls, connections) {
+                        Ok(server) => {
+                            server.serve(stop).await;
+                            Ok(())
+                        }
+                        Err(error) => Err(error),
+                    },
+                };
+                if let Err(error) = served {
+                    tracing::error!(%error, address = %listener.address, "a listener is lost");
+                }
+            })
+        })
+    }
+}
+
+async fn serve_datagrams(socket: std::net::UdpSocket, answer: Arc<dyn Answer>, stop: Stop) -> std::io::Result<()> {
+    serve_udp(tokio::net::UdpSocket::from_std(socket)?, answer, stop.stopped()).await;
+    Ok(())
+}
+
+async fn serve_streams(socket: std::net::TcpListener, answer: Arc<dyn Answer>, stop: Stop) -> std::io::Result<()> {
+    serve_tcp(tokio::net::TcpListener::from_std(socket)?, answer, stop.stopped()).await;
+    Ok(())
+}
+
+impl Listener {
+    /// A socket of each kind for each core.
+    fn bind(self, cores: usize) -> Result<Vec<Socket>, BindError> {
+        let mut sockets = Vec::new();
+        for _ in 0..cores {
+            sockets.push(Socket::Tcp(bind_tcp(self.address, Sharing::Cores)?));
+        }
+        for _ in (0..cores).filter(|_| self.role == Role::Dns) {
+            sockets.push(Socket::Udp(bind_udp(self.address, Sharing::Cores)?));
+        }
+        Ok(sockets)
+    }
+}

@@ -1,0 +1,150 @@
+//! `hither up` on an operator's own directory: nodes come and go with the config.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::support::{HITHER, Network, Process, dig, run, wait_for};
+
+/// An origin that nobody asks.
+const NO_ORIGIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
+
+/// A running `up`.
+struct Up {
+    network: Network,
+    process: Option<Process>,
+}
+
+impl Up {
+    fn start(number: u8) -> Self {
+        let network = Network::new(number, NO_ORIGIN, "");
+        let log = fs::File::create(network.path("up.log")).unwrap();
+        let child = Command::new(HITHER)
+            .arg("up")
+            .arg(network.dir.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let this = Self { network, process: Some(Process(child)) };
+        this.says("2 nodes are ready");
+        this
+    }
+
+    fn pid(&self) -> String {
+        self.process.as_ref().unwrap().0.id().to_string()
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(self.network.path("up.log")).unwrap_or_default()
+    }
+
+    /// Waits until `up` has said this.
+    fn says(&self, what: &str) {
+        wait_for(Duration::from_secs(15), what, || {
+            let said = self.said();
+            if said.contains(what) { Ok(()) } else { Err(said) }
+        });
+    }
+
+    fn edit(&self, change: impl FnOnce(String) -> String) {
+        let path = self.network.path("hither.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, change(text)).unwrap();
+    }
+
+    fn cli(&self, args: &[&str]) -> String {
+        let dir = self.network.dir.path().display().to_string();
+        run(HITHER, &[&["-C", &dir], args].concat())
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        if let Some(mut up) = self.process.take() {
+            run("kill", &["-TERM", &up.0.id().to_string()]);
+            let _ = up.0.wait();
+        }
+    }
+}
+
+fn listens(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_ok()
+}
+
+#[test]
+fn an_edge_that_is_added_starts_and_one_that_is_removed_stops() {
+    let up = Up::start(60);
+    let before = fs::read_to_string(up.network.path("hither.toml")).unwrap();
+    let added = SocketAddr::from(([127, 0, 2, 160], 8100));
+    up.edit(|text| format!("{text}[[pop.edge]]\nid = \"one-2\"\naddresses = [\"127.0.2.160\"]\n"));
+    up.says("one-2 is new: started");
+    wait_for(Duration::from_secs(5), "the new edge listens", || if listens(added) { Ok(()) } else { Err(up.said()) });
+    wait_for(Duration::from_secs(5), "DNS names it", || {
+        let answer = dig("@127.0.2.60", 5400, &["shop.cdn.example", "+short"]);
+        if answer.contains("127.0.2.160") { Ok(()) } else { Err(answer) }
+    });
+    up.edit(|_| before);
+    up.says("one-2 has left the config: stopped");
+    wait_for(Duration::from_secs(15), "it has ended", || if listens(added) { Err(up.said()) } else { Ok(()) });
+    assert!(!up.said().contains("has died"), "{}", up.said());
+}
+
+#[test]
+fn a_hangup_reloads_and_a_second_up_is_told_of_the_first() {
+    let up = Up::start(61);
+    run("kill", &["-HUP", &up.pid()]);
+    up.says("config loaded by 2 nodes");
+    let second = up.cli(&["up"]);
+    assert!(second.contains(&format!("`hither up` already runs here (pid {},", up.pid())), "{second}");
+    let metrics = run("curl", &["-s", "http://127.0.2.61:9400/metrics"]);
+    for series in ["hither_edge_up{node=\"ns1\",edge=\"one-1\"} 1", "hither_connections{node=\"one-1\"}"] {
+        assert!(metrics.contains(series), "{series}\n{metrics}");
+    }
+    assert_eq!(metrics.matches("# TYPE hither_connections ").count(), 1, "{metrics}");
+}
+
+#[test]
+fn a_changed_port_is_opened_and_the_old_one_closed() {
+    let up = Up::start(62);
+    let (old, new) = (up.network.edge, SocketAddr::from(([127, 0, 2, 62], 8101)));
+    up.edit(|text| text.replace("http = 8100", "http = 8101"));
+    up.says("config loaded by 2 nodes");
+    assert!(listens(new) && !listens(old));
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(up.cli(&["status"]).lines().any(|line| line.starts_with("one-1  running  up")), "{}", up.cli(&["status"]));
+
+    // A port that cannot be had: the node says so, and keeps what it has.
+    let _holder = std::net::TcpListener::bind("127.0.2.62:8102").unwrap();
+    up.edit(|text| text.replace("http = 8101", "http = 8102"));
+    up.says("one-1 keeps the config before: cannot listen on 127.0.2.62:8102 (TCP)");
+    assert!(listens(new));
+}
+
+#[test]
+fn what_needs_a_start_is_said() {
+    let up = Up::start(63);
+    up.edit(|text| text.replace("memory = \"64MiB\"", "memory = \"65MiB\""));
+    up.says("[edge] memory has changed: it is taken at the next start");
+}
+
+#[test]
+fn status_finds_nodes_whose_up_was_killed() {
+    let mut up = Up::start(64);
+    let process = up.process.take().unwrap();
+    run("kill", &["-9", &process.0.id().to_string()]);
+    drop(process);
+    let status = up.cli(&["status"]);
+    assert!(status.lines().any(|line| line.starts_with("one-1  running  up")), "{status}");
+    let again = up.cli(&["up"]);
+    let command = again.lines().find_map(|line| line.split("stop them with: ").nth(1)).unwrap();
+    run("sh", &["-c", command]);
+    wait_for(Duration::from_secs(15), "they have ended", || {
+        let status = up.cli(&["status"]);
+        if status.contains("nobody answers") { Ok(()) } else { Err(status) }
+    });
+}
