@@ -16,7 +16,8 @@ use rustls::pki_types::ServerName;
 
 use crate::body::{FetchBody, RequestBody};
 use crate::error::FetchError;
-use crate::resolve::{Reach, Resolver};
+use crate::reach::Reach;
+use crate::resolve::Resolver;
 
 /// A response from the origin, its body still on its way.
 pub type Fetched = Response<FetchBody>;

@@ -9,6 +9,7 @@
 mod body;
 mod error;
 mod fetch;
+mod reach;
 mod resolve;
 
 pub use body::{FetchBody, RequestBody};
