@@ -199,8 +199,8 @@ impl Edge {
     ) -> Landed {
         match self.begin(sites, ask, effect, stored, pilot) {
             // A silent end is a panic, of ours.
-            Some(landed) => landed.await.unwrap_or(Landed::Failed(FetchError::HttpProtocolError)),
-            None => Landed::Failed(FetchError::HttpRequestError),
+            Some(landed) => landed.await.unwrap_or(Landed::Failed(FetchError::ProxyInternalError)),
+            None => Landed::Failed(FetchError::ProxyInternalError),
         }
     }
 
@@ -299,7 +299,7 @@ impl Edge {
         let load = if body.is_some() { Load::Body } else { Load::Empty };
         let head = compose(ask, load, self.shared.id.as_str(), &sites.loop_id);
         let (Some(head), Some(fetcher)) = (head, self.fetcher(&ask.site)) else {
-            return (failed(FetchError::HttpRequestError, self.shared.id.as_str(), forwarded(None)), Answered::Error);
+            return (failed(FetchError::ProxyInternalError, self.shared.id.as_str(), forwarded(None)), Answered::Error);
         };
         let fetched = fetcher.fetch(head, body).await;
         ask.site.count_fetch(&fetched);

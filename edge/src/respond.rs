@@ -136,9 +136,14 @@ pub(crate) fn own(status: StatusCode, message: &str) -> Written {
     Written { response, handled: None, ttl: None, detail: None }
 }
 
-/// The answer where a fetch has failed: 502 or 504, with the reason in Proxy-Status (RFC 9209).
+/// The answer where a fetch has failed, with the reason in Proxy-Status (RFC 9209).
 pub(crate) fn failed(error: FetchError, node: &str, handled: Handled) -> Written {
-    let mut written = own(error.status(), "the origin could not be reached or did not answer as it must");
+    let message = match error {
+        FetchError::HttpRequestError | FetchError::HttpRequestTimeout => "the request's body did not come whole",
+        FetchError::ProxyInternalError => "the edge could not ask the origin",
+        _ => "the origin could not be reached or did not answer as it must",
+    };
+    let mut written = own(error.status(), message);
     if let Ok(value) = HeaderValue::try_from(format!("{node}; error={}", error.name())) {
         written.response.headers_mut().insert(PROXY_STATUS, value);
     }

@@ -1,23 +1,23 @@
-//! Bodies on their way: the request's out, the response's in.
+//! A response's body on its way in.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::connect::Connection;
 use crate::error::FetchError;
-
-/// A request's body.
-pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+use crate::pool::Pool;
 
 pin_project! {
-    /// A response's body. A pause that is too long, or an early end, is an error.
+    /// A response's body. A pause that is too long, or an early end, is an error. Its connection serves
+    /// further requests once it has been read to its end, and is closed where it is dropped before.
     #[derive(Debug)]
     pub struct FetchBody {
         #[pin]
@@ -25,12 +25,24 @@ pin_project! {
         #[pin]
         pulse: Sleep,
         pause: Duration,
+        lent: Option<Lent>,
     }
 }
 
+/// A connection and where it belongs.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    pub(crate) connection: Connection,
+    pub(crate) pool: Arc<Pool<Connection>>,
+}
+
 impl FetchBody {
-    pub(crate) fn new(inner: Incoming, pause: Duration) -> Self {
-        Self { inner, pulse: sleep(pause), pause }
+    pub(crate) fn new(inner: Incoming, pause: Duration, lent: Lent) -> Self {
+        let mut lent = Some(lent);
+        if inner.is_end_stream() {
+            give_back(&mut lent);
+        }
+        Self { inner, pulse: sleep(pause), pause, lent }
     }
 }
 
@@ -40,16 +52,18 @@ impl Body for FetchBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         let mut this = self.project();
-        if let Poll::Ready(frame) = this.inner.poll_frame(cx) {
+        if let Poll::Ready(frame) = this.inner.as_mut().poll_frame(cx) {
             this.pulse.as_mut().reset(Instant::now() + *this.pause);
-            return Poll::Ready(frame.map(|frame| {
-                frame.map_err(|error| match FetchError::of(&error) {
-                    FetchError::HttpProtocolError => FetchError::HttpProtocolError,
-                    _ => FetchError::HttpResponseIncomplete,
-                })
-            }));
+            match &frame {
+                Some(Err(_)) => *this.lent = None,
+                // Who knows the length asks for no more.
+                frame if frame.is_none() || this.inner.is_end_stream() => give_back(this.lent),
+                _ => {}
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(|error| FetchError::of_body(&error))));
         }
         ready!(this.pulse.poll(cx));
+        *this.lent = None;
         Poll::Ready(Some(Err(FetchError::HttpResponseTimeout)))
     }
 
@@ -59,5 +73,15 @@ impl Body for FetchBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+/// Puts a connection back. It isn't ready, and ends, where either side will close it, or where the origin
+/// has answered without waiting for the end of the request's body.
+fn give_back(lent: &mut Option<Lent>) {
+    if let Some(Lent { connection, pool }) = lent.take()
+        && connection.is_ready()
+    {
+        pool.put(connection, Instant::now());
     }
 }

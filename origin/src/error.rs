@@ -1,116 +1,160 @@
 //! Why a fetch failed, by the names of RFC 9209 §2.3.
 
 use std::error::Error;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 use http::StatusCode;
 
 /// A failed fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchError {
+    /// The name was not resolved in time.
+    DnsTimeout,
     /// The name could not be resolved.
     DnsError,
     /// It resolves only to addresses the site may not use.
     DestinationIpProhibited,
+    /// No way leads there.
+    DestinationIpUnroutable,
     /// Nobody listens there.
     ConnectionRefused,
-    /// No connection in time.
-    ConnectionTimeout,
     /// The connection ended before the response began.
     ConnectionTerminated,
+    /// No connection in time.
+    ConnectionTimeout,
+    /// The origin took nothing more of the request's body.
+    ConnectionWriteTimeout,
     /// The TLS handshake failed.
     TlsProtocolError,
     /// The certificate does not hold.
     TlsCertificateError,
-    /// No response in time, or a pause in its body was too long.
-    HttpResponseTimeout,
+    /// The origin refused the TLS handshake.
+    TlsAlertReceived,
+    /// The client broke off its request's body, or framed it wrongly.
+    HttpRequestError,
+    /// The client sent nothing more of its request's body.
+    HttpRequestTimeout,
     /// The body ended early.
     HttpResponseIncomplete,
+    /// No response in time, or a pause in its body was too long.
+    HttpResponseTimeout,
     /// Not HTTP, or not as it must be.
     HttpProtocolError,
-    /// The request's body could not be sent.
-    HttpRequestError,
+    /// Ours.
+    ProxyInternalError,
 }
 
 impl FetchError {
-    /// The registered name.
+    /// The registered name. Both faults of the client's have one.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::DnsTimeout => "dns_timeout",
             Self::DnsError => "dns_error",
             Self::DestinationIpProhibited => "destination_ip_prohibited",
+            Self::DestinationIpUnroutable => "destination_ip_unroutable",
             Self::ConnectionRefused => "connection_refused",
-            Self::ConnectionTimeout => "connection_timeout",
             Self::ConnectionTerminated => "connection_terminated",
+            Self::ConnectionTimeout => "connection_timeout",
+            Self::ConnectionWriteTimeout => "connection_write_timeout",
             Self::TlsProtocolError => "tls_protocol_error",
             Self::TlsCertificateError => "tls_certificate_error",
-            Self::HttpResponseTimeout => "http_response_timeout",
+            Self::TlsAlertReceived => "tls_alert_received",
+            Self::HttpRequestError | Self::HttpRequestTimeout => "http_request_error",
             Self::HttpResponseIncomplete => "http_response_incomplete",
+            Self::HttpResponseTimeout => "http_response_timeout",
             Self::HttpProtocolError => "http_protocol_error",
-            Self::HttpRequestError => "http_request_error",
+            Self::ProxyInternalError => "proxy_internal_error",
         }
     }
 
-    /// The status a client gets for it: 504 for time, 502 for the rest (RFC 9110 §15.6.3, §15.6.5).
+    /// The status a client gets for it, as RFC 9209 §2.3 recommends: 504 for time, 4xx for the client's
+    /// own fault, 500 for ours, 502 for the rest.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
-            Self::ConnectionTimeout | Self::HttpResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::DnsTimeout | Self::ConnectionTimeout | Self::ConnectionWriteTimeout | Self::HttpResponseTimeout => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            Self::HttpRequestError => StatusCode::BAD_REQUEST,
+            Self::HttpRequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::ProxyInternalError => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_GATEWAY,
         }
     }
 
-    /// Whether the origin cannot have seen the request.
-    #[must_use]
-    pub fn is_before_request(self) -> bool {
-        matches!(
-            self,
-            Self::DnsError
-                | Self::DestinationIpProhibited
-                | Self::ConnectionRefused
-                | Self::ConnectionTimeout
-                | Self::TlsProtocolError
-                | Self::TlsCertificateError
-        )
+    /// The reason why no connection came about.
+    pub(crate) fn of_connecting(error: &io::Error) -> Self {
+        // What the system gives no better word for is a want of our own: of ports, files or memory.
+        Self::of(error, Self::ProxyInternalError)
     }
 
-    /// Reads the reason out of a client's error.
-    pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
+    /// The reason why a TLS handshake failed.
+    pub(crate) fn of_handshake(error: &io::Error) -> Self {
+        Self::of(error, Self::TlsProtocolError)
+    }
+
+    /// The reason why no response's head came.
+    pub(crate) fn of_head(error: &hyper::Error) -> Self {
+        Self::of(error, Self::HttpProtocolError)
+    }
+
+    /// The reason why a response's body ended early.
+    pub(crate) fn of_body(error: &hyper::Error) -> Self {
+        match Self::of(error, Self::HttpResponseIncomplete) {
+            Self::HttpProtocolError => Self::HttpProtocolError,
+            _ => Self::HttpResponseIncomplete,
+        }
+    }
+
+    /// Reads the reason out of an error and its sources, the innermost that tells one.
+    fn of(error: &(dyn Error + 'static), otherwise: Self) -> Self {
         let mut at: Option<&(dyn Error + 'static)> = Some(error);
-        let mut found = Self::HttpProtocolError;
+        let mut found = otherwise;
         while let Some(error) = at {
-            if let Some(fetch) = error.downcast_ref::<Self>() {
-                return *fetch;
-            }
             if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-                return match tls {
-                    rustls::Error::InvalidCertificate(_) => Self::TlsCertificateError,
-                    _ => Self::TlsProtocolError,
-                };
+                return Self::of_tls(tls);
             }
-            if let Some(io) = error.downcast_ref::<std::io::Error>() {
-                found = match io.kind() {
-                    ErrorKind::ConnectionRefused => Self::ConnectionRefused,
-                    ErrorKind::TimedOut => Self::ConnectionTimeout,
-                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => {
-                        Self::ConnectionTerminated
-                    }
-                    ErrorKind::ConnectionAborted => Self::ConnectionTerminated,
-                    _ => found,
-                };
+            if let Some(io) = error.downcast_ref::<io::Error>() {
+                found = Self::of_kind(io.kind()).unwrap_or(found);
                 at = io.get_ref().map(|inner| inner as &(dyn Error + 'static)).or_else(|| io.source());
                 continue;
             }
             if let Some(hyper) = error.downcast_ref::<hyper::Error>() {
                 if hyper.is_incomplete_message() || hyper.is_canceled() || hyper.is_closed() {
                     found = Self::ConnectionTerminated;
-                } else if hyper.is_user() {
+                } else if hyper.is_body_write_aborted() {
                     found = Self::HttpRequestError;
+                } else if hyper.is_user() {
+                    found = Self::ProxyInternalError;
                 }
             }
             at = error.source();
         }
         found
+    }
+
+    fn of_tls(error: &rustls::Error) -> Self {
+        match error {
+            rustls::Error::InvalidCertificate(_) => Self::TlsCertificateError,
+            rustls::Error::AlertReceived(_) => Self::TlsAlertReceived,
+            _ => Self::TlsProtocolError,
+        }
+    }
+
+    fn of_kind(kind: ErrorKind) -> Option<Self> {
+        match kind {
+            ErrorKind::ConnectionRefused => Some(Self::ConnectionRefused),
+            ErrorKind::TimedOut => Some(Self::ConnectionTimeout),
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Some(Self::DestinationIpUnroutable),
+            ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof => Some(Self::ConnectionTerminated),
+            // So a decoder calls what it cannot read.
+            ErrorKind::InvalidInput | ErrorKind::InvalidData => Some(Self::HttpProtocolError),
+            _ => None,
+        }
     }
 }
 
@@ -121,3 +165,72 @@ impl std::fmt::Display for FetchError {
 }
 
 impl Error for FetchError {}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{AlertDescription, CertificateError};
+
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_registered_name_and_status() {
+        use FetchError::*;
+        let table = [
+            (DnsTimeout, "dns_timeout", 504),
+            (DnsError, "dns_error", 502),
+            (DestinationIpProhibited, "destination_ip_prohibited", 502),
+            (DestinationIpUnroutable, "destination_ip_unroutable", 502),
+            (ConnectionRefused, "connection_refused", 502),
+            (ConnectionTerminated, "connection_terminated", 502),
+            (ConnectionTimeout, "connection_timeout", 504),
+            (ConnectionWriteTimeout, "connection_write_timeout", 504),
+            (TlsProtocolError, "tls_protocol_error", 502),
+            (TlsCertificateError, "tls_certificate_error", 502),
+            (TlsAlertReceived, "tls_alert_received", 502),
+            (HttpRequestError, "http_request_error", 400),
+            (HttpRequestTimeout, "http_request_error", 408),
+            (HttpResponseIncomplete, "http_response_incomplete", 502),
+            (HttpResponseTimeout, "http_response_timeout", 504),
+            (HttpProtocolError, "http_protocol_error", 502),
+            (ProxyInternalError, "proxy_internal_error", 500),
+        ];
+        for (error, name, status) in table {
+            assert_eq!((error.name(), error.status().as_u16()), (name, status));
+        }
+    }
+
+    #[test]
+    fn no_connection_has_the_system_s_reason() {
+        let table = [
+            (ErrorKind::ConnectionRefused, FetchError::ConnectionRefused),
+            (ErrorKind::TimedOut, FetchError::ConnectionTimeout),
+            (ErrorKind::HostUnreachable, FetchError::DestinationIpUnroutable),
+            (ErrorKind::NetworkUnreachable, FetchError::DestinationIpUnroutable),
+            (ErrorKind::ConnectionReset, FetchError::ConnectionTerminated),
+            (ErrorKind::AddrNotAvailable, FetchError::ProxyInternalError),
+            (ErrorKind::OutOfMemory, FetchError::ProxyInternalError),
+        ];
+        for (kind, error) in table {
+            assert_eq!(FetchError::of_connecting(&kind.into()), error, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_handshake_fails_by_certificate_alert_end_or_else_by_protocol() {
+        let table: [(io::Error, FetchError); 6] = [
+            (tls(CertificateError::Expired.into()), FetchError::TlsCertificateError),
+            (tls(CertificateError::UnknownIssuer.into()), FetchError::TlsCertificateError),
+            (tls(rustls::Error::AlertReceived(AlertDescription::HandshakeFailure)), FetchError::TlsAlertReceived),
+            (tls(rustls::Error::DecryptError), FetchError::TlsProtocolError),
+            (ErrorKind::UnexpectedEof.into(), FetchError::ConnectionTerminated),
+            (ErrorKind::Other.into(), FetchError::TlsProtocolError),
+        ];
+        for (io, error) in table {
+            assert_eq!(FetchError::of_handshake(&io), error, "{io}");
+        }
+    }
+
+    fn tls(error: rustls::Error) -> io::Error {
+        io::Error::new(ErrorKind::InvalidData, error)
+    }
+}

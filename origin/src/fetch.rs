@@ -1,23 +1,21 @@
 //! One fetch: the servers in order, each within its times.
 
-use std::net::IpAddr;
-use std::time::Duration;
+use std::sync::Arc;
 
-use config::{Origin, OriginServer, Scheme, limits};
+use config::{Origin, OriginServer};
 use http::request::Parts;
-use http::uri::{Authority, PathAndQuery};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
-use http_body_util::{BodyExt, Empty};
-use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::ServerName;
+use hyper::client::conn::TrySendError;
+use rustls::ClientConfig;
+use tokio::time::{Instant, timeout_at};
 
-use crate::body::{FetchBody, RequestBody};
+use crate::body::{FetchBody, Lent};
+use crate::connect::{Connection, Target, public_tls};
 use crate::error::FetchError;
-use crate::reach::Reach;
-use crate::resolve::Resolver;
+use crate::pool::Pool;
+use crate::times::Times;
+use crate::upload::{RequestBody, State, Upload};
 
 /// A response from the origin, its body still on its way.
 pub type Fetched = Response<FetchBody>;
@@ -26,17 +24,14 @@ pub type Fetched = Response<FetchBody>;
 #[derive(Debug)]
 pub struct Fetcher {
     servers: Vec<Server>,
-    client: Client<HttpsConnector<HttpConnector<Resolver>>, RequestBody>,
     host: Option<HeaderValue>,
-    reach: Reach,
+    times: Times,
 }
 
 #[derive(Debug)]
 struct Server {
-    scheme: http::uri::Scheme,
-    authority: Authority,
-    /// The address, where the config names one instead of a host.
-    literal: Option<IpAddr>,
+    target: Target,
+    pool: Arc<Pool<Connection>>,
 }
 
 impl Fetcher {
@@ -45,99 +40,151 @@ impl Fetcher {
     /// # Errors
     /// The TLS settings cannot be used: ours to mend.
     pub fn new(origin: &Origin) -> Result<Self, rustls::Error> {
-        let reach = if origin.allow_private { Reach::Anywhere } else { Reach::Public };
-        let mut tcp = HttpConnector::new_with_resolver(Resolver(reach));
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(limits::ORIGIN_CONNECT));
-        tcp.set_nodelay(true);
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let tls = HttpsConnectorBuilder::new().with_provider_and_webpki_roots(provider)?.https_or_http();
-        let name = origin.host.as_ref().and_then(|host| ServerName::try_from(host.to_string()).ok());
-        let connector = match name {
-            Some(name) => {
-                tls.with_server_name_resolver(FixedServerNameResolver::new(name)).enable_http1().wrap_connector(tcp)
-            }
-            None => tls.enable_http1().wrap_connector(tcp),
+        Ok(Self::with(origin, Times::LIMITS, &public_tls()?))
+    }
+
+    fn with(origin: &Origin, times: Times, tls: &Arc<ClientConfig>) -> Self {
+        let server = |server: &OriginServer| {
+            Some(Server { target: Target::new(origin, server, tls)?, pool: Arc::new(Pool::new(times.idle)) })
         };
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(limits::ORIGIN_IDLE_TIME)
-            .pool_max_idle_per_host(limits::ORIGIN_IDLE)
-            .set_host(false)
-            .build(connector);
         let host = origin.host.as_ref().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
-        Ok(Self { servers: origin.servers.iter().filter_map(server).collect(), client, host, reach })
+        Self { servers: origin.servers.iter().filter_map(server).collect(), host, times }
     }
 
     /// Sends a request whose URI holds the path and query, and whose Host is the client's. Returns
     /// when the response's head is there.
     ///
-    /// The next server is tried when one cannot have seen the request; a request without a body and
-    /// of an idempotent method (RFC 9110 §9.2.2) also when the connection died before any response.
+    /// The next server is tried when one cannot have seen the request; a request of an idempotent
+    /// method (RFC 9110 §9.2.2), nothing of whose body is gone, also when the connection died before
+    /// any response.
     ///
     /// # Errors
     /// The last server's failure.
     pub async fn fetch(&self, head: Parts, body: Option<RequestBody>) -> Result<Fetched, FetchError> {
-        let mut body = body;
-        let mut failed = FetchError::DnsError;
-        let again = body.is_none() && is_idempotent(&head.method);
-        for (number, server) in self.servers.iter().enumerate() {
-            let sent = body.take().unwrap_or_else(none);
-            match self.ask(server, &head, sent).await {
+        let upload = Upload::new(body);
+        // A config has a server at least.
+        let mut failed = FetchError::ProxyInternalError;
+        for server in &self.servers {
+            let failure = match self.ask(server, &head, &upload).await {
                 Ok(response) => return Ok(response),
-                Err(error) => failed = error,
-            }
-            let is_last = number + 1 == self.servers.len();
-            // A body that was handed over is gone: it cannot be sent twice.
-            let may_go_on = again && (failed.is_before_request() || failed == FetchError::ConnectionTerminated);
-            if is_last || !may_go_on {
+                Err(failure) => failure,
+            };
+            failed = failure.error;
+            if failure.may_repeat(&head.method, upload.state()) == Repeat::No {
                 break;
             }
         }
         Err(failed)
     }
 
-    async fn ask(&self, server: &Server, head: &Parts, body: RequestBody) -> Result<Fetched, FetchError> {
-        if server.literal.is_some_and(|address| !self.reach.allows(address)) {
-            return Err(FetchError::DestinationIpProhibited);
+    /// Asks one server: on a connection that is there, and where that has died, once on a new one.
+    async fn ask(&self, server: &Server, head: &Parts, upload: &Upload) -> Result<Fetched, Failure> {
+        if let Some(connection) = server.pool.take(Instant::now(), Connection::is_ready) {
+            match self.send(server, connection, head, upload).await {
+                Err(failure) if failure.may_repeat(&head.method, upload.state()) == Repeat::Yes => {}
+                answered => return answered,
+            }
         }
+        let connected = server.target.connect(self.times.connect).await;
+        let connection = connected.map_err(|error| Failure { error, seen: Seen::No })?;
+        self.send(server, connection, head, upload).await
+    }
+
+    async fn send(
+        &self,
+        server: &Server,
+        mut connection: Connection,
+        head: &Parts,
+        upload: &Upload,
+    ) -> Result<Fetched, Failure> {
+        let began = Instant::now();
+        upload.begin(began);
+        let answer = connection.send(self.request(head, upload));
+        let answered = self.in_time(answer, upload, began).await?;
+        let response = answered.map_err(|error| Failure::of(&error, upload))?;
+        let lent = Lent { connection, pool: Arc::clone(&server.pool) };
+        Ok(response.map(|body| FetchBody::new(body, self.times.between_bytes, lent)))
+    }
+
+    /// Waits for an answer for as long as whoever has the turn is within its time.
+    async fn in_time<T>(&self, answer: impl Future<Output = T>, upload: &Upload, began: Instant) -> Result<T, Failure> {
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            let (until, error) = upload.deadline(began, &self.times);
+            let now = Instant::now();
+            if until <= now {
+                return Err(Failure { error, seen: Seen::Perhaps });
+            }
+            // The turn may pass meanwhile to the one who has less time.
+            let wake = until.min(now + self.times.first_byte);
+            if let Ok(answered) = timeout_at(wake, answer.as_mut()).await {
+                return Ok(answered);
+            }
+        }
+    }
+
+    fn request(&self, head: &Parts, upload: &Upload) -> Request<Upload> {
         let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let uri = Uri::builder().scheme(server.scheme.clone()).authority(server.authority.clone()).path_and_query(path);
-        let uri = uri.build().map_err(|_| FetchError::HttpRequestError)?;
-        let mut request = Request::new(body);
+        let mut request = Request::new(upload.clone());
         *request.method_mut() = head.method.clone();
-        *request.uri_mut() = uri;
+        *request.uri_mut() = Uri::from(path);
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = head.headers.clone();
         if let Some(host) = &self.host {
             request.headers_mut().insert(header::HOST, host.clone());
         }
-        let answered = tokio::time::timeout(first_byte(), self.client.request(request)).await;
-        let response =
-            answered.map_err(|_| FetchError::HttpResponseTimeout)?.map_err(|error: Error| FetchError::of(&error))?;
-        Ok(response.map(|body| FetchBody::new(body, limits::ORIGIN_BETWEEN_BYTES)))
+        request
     }
 }
 
-/// Connecting counts into the time to the first byte.
-fn first_byte() -> Duration {
-    limits::ORIGIN_CONNECT + limits::ORIGIN_FIRST_BYTE
+/// Why a server gave no response, and whether it may have acted.
+#[derive(Clone, Copy, Debug)]
+struct Failure {
+    error: FetchError,
+    seen: Seen,
 }
 
-fn server(server: &OriginServer) -> Option<Server> {
-    let authority: Authority = format!("{}:{}", server.host, server.port).parse().ok()?;
-    let scheme = match server.scheme {
-        Scheme::Http => http::uri::Scheme::HTTP,
-        Scheme::Https => http::uri::Scheme::HTTPS,
-    };
-    let literal = server.host.trim_matches(['[', ']']).parse().ok();
-    Some(Server { scheme, authority, literal })
+/// Whether a server has seen a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// Nothing of it was sent.
+    No,
+    /// Something of it was sent.
+    Perhaps,
+}
+
+/// Whether a request may be sent once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repeat {
+    Yes,
+    No,
+}
+
+impl Failure {
+    fn of(error: &TrySendError<Request<Upload>>, upload: &Upload) -> Self {
+        let seen = if error.message().is_some() { Seen::No } else { Seen::Perhaps };
+        let error = match upload.state() {
+            State::Broken => FetchError::HttpRequestError,
+            State::Whole | State::Begun => FetchError::of_head(error.error()),
+        };
+        Self { error, seen }
+    }
+
+    /// RFC 9110 §9.2.2: "A proxy MUST NOT automatically retry non-idempotent requests." One that was never
+    /// sent is not retried but sent.
+    fn may_repeat(self, method: &Method, upload: State) -> Repeat {
+        let is_dead = self.error == FetchError::ConnectionTerminated;
+        match (self.seen, upload) {
+            (Seen::No, State::Whole) => Repeat::Yes,
+            (Seen::Perhaps, State::Whole) if is_dead && is_idempotent(method) => Repeat::Yes,
+            _ => Repeat::No,
+        }
+    }
 }
 
 fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE)
 }
 
-fn none() -> RequestBody {
-    Empty::new().map_err(|never| match never {}).boxed_unsync()
-}
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,23 @@
 //! Fetching from a customer's origin: resolve, check, connect, ask, stream.
 //!
 //! ```text
-//! request -> server (in order) -> checked addresses -> pooled connection -> head in time -> body with a pulse
+//! request -> server (in order) -> idle connection, else checked addresses -> TCP -> TLS
+//!         -> body out -> head in time -> body in with a pulse -> connection idle again
 //! ```
 //!
 //! One [`Fetcher`] belongs to one site on one core; its idle connections are its own.
 
 mod body;
+mod connect;
 mod error;
 mod fetch;
+mod pool;
 mod reach;
 mod resolve;
+mod times;
+mod upload;
 
-pub use body::{FetchBody, RequestBody};
+pub use body::FetchBody;
 pub use error::FetchError;
 pub use fetch::{Fetched, Fetcher};
+pub use upload::RequestBody;

@@ -1,0 +1,183 @@
+//! One new connection: resolve, check, connect, agree on TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use config::{Origin, OriginServer, Scheme};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::rt::{Read, Write};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use crate::error::FetchError;
+use crate::reach::Reach;
+use crate::resolve::{Host, resolve};
+use crate::upload::Upload;
+
+/// A connection on which one request at a time can be sent. It is closed at once when it is dropped, even
+/// where a request's body is still on its way.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    sender: SendRequest<Upload>,
+    driver: AbortHandle,
+}
+
+impl Connection {
+    /// Whether a request can be sent, as far as is known.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    /// Sends a request and waits for the response's head. The error holds the request if nothing of it was
+    /// sent.
+    pub(crate) fn send(
+        &mut self,
+        request: Request<Upload>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<> {
+        self.sender.try_send_request(request)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// The TLS settings of all origins: their tickets are kept by server name, and the roots only once.
+static PUBLIC_TLS: LazyLock<Result<Arc<ClientConfig>, rustls::Error>> = LazyLock::new(|| {
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(Arc::new(versions.with_root_certificates(roots).with_no_client_auth()))
+});
+
+/// The settings that trust the public certificate authorities.
+///
+/// # Errors
+/// The settings cannot be used: ours to mend.
+pub(crate) fn public_tls() -> Result<Arc<ClientConfig>, rustls::Error> {
+    PUBLIC_TLS.clone()
+}
+
+/// What a connection to one server needs.
+#[derive(Debug)]
+pub(crate) struct Target {
+    host: Host,
+    port: u16,
+    reach: Reach,
+    /// The name in the certificate, where TLS is spoken.
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+}
+
+impl Target {
+    /// Reads a server of a config; none if its name can be in no certificate.
+    pub(crate) fn new(origin: &Origin, server: &OriginServer, tls: &Arc<ClientConfig>) -> Option<Self> {
+        let host = Host::read(&server.host);
+        let tls = match server.scheme {
+            Scheme::Http => None,
+            Scheme::Https => Some((Arc::clone(tls), certified(origin, &host)?)),
+        };
+        let reach = if origin.allow_private { Reach::Anywhere } else { Reach::Public };
+        Some(Self { host, port: server.port, reach, tls })
+    }
+
+    /// Connects within the time, name and TLS included. Nothing of a request has been sent when it fails.
+    pub(crate) async fn connect(&self, time: Duration) -> Result<Connection, FetchError> {
+        let until = Instant::now() + time;
+        let addresses = resolve(&self.host, self.port, self.reach, until).await?;
+        let connect = async {
+            let stream = reach_one(&addresses, until).await?;
+            match &self.tls {
+                None => begin(TokioIo::new(stream)).await,
+                Some((tls, name)) => {
+                    let agreed = TlsConnector::from(Arc::clone(tls)).connect(name.clone(), stream).await;
+                    begin(TokioIo::new(agreed.map_err(|error| FetchError::of_handshake(&error))?)).await
+                }
+            }
+        };
+        timeout_at(until, connect).await.unwrap_or(Err(FetchError::ConnectionTimeout))
+    }
+}
+
+/// The origin's own Host, else the server's name or address.
+fn certified(origin: &Origin, host: &Host) -> Option<ServerName<'static>> {
+    match (&origin.host, host) {
+        (Some(name), _) => ServerName::try_from(name.to_string()).ok(),
+        (None, Host::Name(name)) => ServerName::try_from(name.clone()).ok(),
+        (None, Host::Address(address)) => Some(ServerName::from(*address)),
+    }
+}
+
+/// Connects to the first address that takes it; each gets its share of what time is left.
+async fn reach_one(addresses: &[SocketAddr], until: Instant) -> Result<TcpStream, FetchError> {
+    let mut failed = FetchError::DnsError;
+    for (number, address) in addresses.iter().enumerate() {
+        let now = Instant::now();
+        let share = share(until.saturating_duration_since(now), addresses.len() - number);
+        match timeout_at(now + share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Without it a request is only slower.
+                let _: io::Result<()> = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => failed = FetchError::of_connecting(&error),
+            Err(_) => failed = FetchError::ConnectionTimeout,
+        }
+    }
+    Err(failed)
+}
+
+/// The time for the next of so many addresses.
+fn share(left: Duration, addresses: usize) -> Duration {
+    left / u32::try_from(addresses).unwrap_or(u32::MAX).max(1)
+}
+
+async fn begin<T: Read + Write + Send + Unpin + 'static>(stream: T) -> Result<Connection, FetchError> {
+    let (sender, connection) = http1::handshake(stream).await.map_err(|error| FetchError::of_head(&error))?;
+    // What ends it is told to the request that is on it.
+    let driver = tokio::spawn(connection).abort_handle();
+    Ok(Connection { sender, driver })
+}
+
+#[cfg(test)]
+mod tests {
+    use config::DomainName;
+
+    use super::*;
+
+    #[test]
+    fn each_address_gets_its_share_of_the_time_left() {
+        let table = [(5_000, 1, 5_000), (5_000, 2, 2_500), (4_900, 1, 4_900), (0, 1, 0), (900, 3, 300)];
+        for (left, addresses, expected) in table {
+            let expected = Duration::from_millis(expected);
+            assert_eq!(share(Duration::from_millis(left), addresses), expected, "{left} ms for {addresses}");
+        }
+    }
+
+    #[test]
+    fn the_certificate_is_for_the_origin_s_host_else_for_the_server() {
+        let table = [
+            (Some("www.shop.example"), "10.0.0.1", "www.shop.example"),
+            (Some("www.shop.example"), "one.shop.example", "www.shop.example"),
+            (None, "one.shop.example", "one.shop.example"),
+            (None, "192.0.2.1", "192.0.2.1"),
+            (None, "[2001:db8::1]", "2001:db8::1"),
+        ];
+        for (host, server, name) in table {
+            let host = host.map(|host| DomainName::parse(host).unwrap());
+            let origin = Origin { servers: Vec::new(), host, allow_private: false };
+            assert_eq!(certified(&origin, &Host::read(server)).unwrap().to_str(), name);
+        }
+    }
+}
