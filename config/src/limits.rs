@@ -93,6 +93,8 @@ pub const HTTP_HEADER_BYTES: usize = 32 << 10;
 pub const HTTP_HEADERS: usize = 128;
 /// Time for a request's header block to arrive, also the keep-alive idle time.
 pub const HTTP_HEADER_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take to read any more of a response, as nginx's `send_timeout`.
+pub const HTTP_WRITE_TIME: Duration = Duration::from_secs(60);
 /// HTTP/2 streams at once on a connection.
 pub const HTTP2_STREAMS: u32 = 128;
 /// Connections at once on one listener of one core.

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use caching::{CacheKey, Moment, hops, normalise_encoding};
-use http::{HeaderMap, Method, Request, Version, header};
-use hyper::body::Incoming;
+use http::request::Parts;
+use http::{HeaderMap, Method, Version, header};
 use listen::Connection;
 
 use crate::sites::{Site, Sites};
 
 /// A request, as the driver needs it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Ask {
     pub(crate) site: Arc<Site>,
     pub(crate) key: CacheKey,
@@ -44,14 +44,8 @@ pub(crate) enum Refusal {
 /// Codings worth a variant of their own; other wishes for compression are one.
 const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
 
-/// Finds out what is asked, or refuses.
-pub(crate) fn read(
-    now: Moment,
-    sites: &Sites,
-    request: Request<Incoming>,
-    connection: Connection,
-) -> Result<(Ask, Incoming), Refusal> {
-    let (head, body) = request.into_parts();
+/// Finds out what is asked, or refuses; the head's fields move into what is asked.
+pub(crate) fn read(now: Moment, sites: &Sites, head: &mut Parts, connection: Connection) -> Result<Ask, Refusal> {
     let mut hosts = head.headers.get_all(header::HOST).into_iter();
     let named = hosts.next().and_then(|host| host.to_str().ok());
     // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
@@ -64,7 +58,7 @@ pub(crate) fn read(
     if host.contains('@') {
         return Err(Refusal::HostWithUser);
     }
-    let Some(site) = sites.find(&host) else {
+    let Some(site) = sites.find(&host, connection.local.port()) else {
         return Err(Refusal::UnknownHost);
     };
     if hops(&head.headers, &sites.loop_id) > 0 {
@@ -75,12 +69,12 @@ pub(crate) fn read(
         listen::Scheme::Http => caching::Scheme::Http,
         listen::Scheme::Https => caching::Scheme::Https,
     };
-    let mut headers = head.headers;
+    let mut headers = std::mem::take(&mut head.headers);
     normalise_encoding(&mut headers, &CODINGS);
-    let ask = Ask {
+    Ok(Ask {
         key: CacheKey::new(site.id.as_str(), scheme, &host, &target),
         site: Arc::clone(site),
-        method: head.method,
+        method: head.method.clone(),
         headers,
         host,
         target,
@@ -88,6 +82,5 @@ pub(crate) fn read(
         peer: connection.peer.ip(),
         now,
         expected: OnceLock::new(),
-    };
-    Ok((ask, body))
+    })
 }

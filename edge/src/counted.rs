@@ -7,8 +7,12 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use caching::Moment;
+use http::StatusCode;
+use http::header::HOST;
+use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
-use listen::BoxError;
+use listen::{BoxError, Connection};
 use pin_project_lite::pin_project;
 use telemetry::RequestRecord;
 
@@ -28,7 +32,7 @@ pin_project! {
 /// What is known of a request once it is answered.
 pub(crate) struct Tally {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) ask: Ask,
+    pub(crate) ask: Arc<Ask>,
     pub(crate) status: u16,
     pub(crate) answered: Answered,
     pub(crate) started: Instant,
@@ -37,7 +41,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn new(shared: Arc<Shared>, ask: Ask, status: u16, answered: Answered, started: Instant) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, ask: Arc<Ask>, status: u16, answered: Answered, started: Instant) -> Self {
         if let Some(counters) = ask.site.counters.get() {
             counters.count(answered);
         }
@@ -110,6 +114,30 @@ impl Drop for Tally {
             complete: self.complete || length == Some(self.sent),
         });
     }
+}
+
+/// Counts and logs a request that no site has taken, under the site `-`.
+pub(crate) fn note_refusal(shared: &Shared, head: &Parts, connection: Connection, status: StatusCode, now: Moment) {
+    shared.requests.fetch_add(1, Ordering::Relaxed);
+    shared.metrics.requests.with_label_values(&["-", Answered::Own.name()]).inc();
+    let Some((log, clients)) = &shared.log else {
+        return;
+    };
+    let host = head.headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+    log.add(&RequestRecord {
+        time_ms: u64::try_from(now.millis()).unwrap_or(0),
+        site: "-",
+        client: clients.show(connection.peer.ip()),
+        method: head.method.as_str(),
+        host: head.uri.authority().map_or(host.as_deref().unwrap_or_default(), |authority| authority.as_str()),
+        target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
+        version: version(head.version),
+        status: status.as_u16(),
+        bytes: 0,
+        duration_ms: 0,
+        cache: Answered::Own.name(),
+        complete: true,
+    });
 }
 
 fn version(version: http::Version) -> &'static str {

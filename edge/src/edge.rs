@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use caching::{Admission, Fallback, ForwardReason, Handled, Reuse, Variant, admit, invalidated, reuse};
+use caching::{
+    Admission, Fallback, ForwardReason, Handled, HeadWord, Reuse, Variant, admit, compare_head, invalidated, reuse,
+};
 use config::{Origin, SiteId};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
@@ -14,11 +16,12 @@ use origin::{FetchError, Fetcher, RequestBody};
 use tokio::sync::oneshot;
 
 use crate::ask::{Ask, Refusal, read};
-use crate::counted::{Counted, Tally};
+use crate::counted::{Counted, Tally, note_refusal};
 use crate::fetching::{Errand, Landed};
 use crate::flight::{FlightKey, Landing, Part, Pilot, landed};
 use crate::health::Health;
-use crate::object::Object;
+use crate::intake::Intake;
+use crate::object::{Object, Storing};
 use crate::outgoing::{Load, compose, compose_for_store};
 use crate::respond::{Written, failed, from_filling, from_object, from_origin, own};
 use crate::shared::Shared;
@@ -53,24 +56,30 @@ impl Handler for Core {
 
 async fn answer(edge: Arc<Edge>, request: Request<Incoming>, connection: Connection) -> Response<Body> {
     let started = Instant::now();
-    let node = edge.shared.id.as_str().to_owned();
-    let Some(sites) = edge.shared.sites.load_full() else {
-        return own(StatusCode::SERVICE_UNAVAILABLE, "no config is loaded yet").sign(&node);
+    let (shared, node) = (&edge.shared, edge.shared.id.as_str());
+    let Some(sites) = shared.sites.load_full() else {
+        return own(StatusCode::SERVICE_UNAVAILABLE, "no config is loaded yet").sign(node);
     };
-    let (ask, body) = match read(edge.shared.clock.now(), &sites, request, connection) {
-        Ok(read) => read,
-        Err(refusal) => return refuse(refusal).sign(&node),
+    let now = shared.clock.now();
+    let (mut head, body) = request.into_parts();
+    let ask = match read(now, &sites, &mut head, connection) {
+        Ok(ask) => Arc::new(ask),
+        Err(refusal) => {
+            let response = refuse(refusal).sign(node);
+            note_refusal(shared, &head, connection, response.status(), now);
+            return response;
+        }
     };
     let effect = ask.site.effect(ask.key.path_and_query().split('?').next().unwrap_or_default());
     let (mut written, answered) = edge.serve(&sites, &ask, &effect, body).await;
     effect.edit(written.response.status(), written.response.headers_mut());
-    let response = written.sign(&node);
+    let response = written.sign(node);
     let length = response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if let Some(length) = length {
         let _ = ask.expected.set(length);
     }
     let status = response.status().as_u16();
-    let tally = Tally::new(Arc::clone(&edge.shared), ask.clone(), status, answered, started);
+    let tally = Tally::new(Arc::clone(shared), Arc::clone(&ask), status, answered, started);
     response.map(|body| Counted::new(body, tally).boxed_unsync())
 }
 
@@ -95,7 +104,7 @@ impl Edge {
     async fn serve(
         self: &Arc<Self>,
         sites: &Sites,
-        ask: &Ask,
+        ask: &Arc<Ask>,
         effect: &Effect<'_>,
         body: Incoming,
     ) -> (Written, Answered) {
@@ -147,29 +156,56 @@ impl Edge {
     }
 
     /// Fetches for the store, together with all who ask for the same now.
-    async fn fetch(self: &Arc<Self>, sites: &Sites, ask: &Ask, effect: &Effect<'_>, wish: Wish) -> (Written, Answered) {
+    async fn fetch(
+        self: &Arc<Self>,
+        sites: &Sites,
+        ask: &Arc<Ask>,
+        effect: &Effect<'_>,
+        mut wish: Wish,
+    ) -> (Written, Answered) {
         if ask.method == Method::HEAD {
-            return self.pass(sites, ask, None, wish.reason).await;
+            return self.ask_for_head(sites, ask, effect, wish).await;
         }
         if self.shared.alone.contains_key(&ask.key) {
             return self.fetch_alone(sites, ask, effect, wish).await;
         }
-        let Wish { stored, reason, variant } = wish;
-        let part = self.shared.flights.join(FlightKey { key: ask.key.clone(), variant });
-        let (landed, collapsed) = match part {
-            Part::Leader(pilot) => (self.lead(sites, ask, effect, stored.clone(), pilot).await, false),
-            Part::Follower(receiver) => match landed(receiver).await {
-                Landing::Filling(filling) => {
-                    let reader = filling.join();
-                    (Landed::Filling(filling, reader), true)
-                }
-                Landing::Holds(object) => (Landed::Holds(object), true),
-                Landing::Failed(error) => (Landed::Failed(error), true),
-                Landing::Hidden(status) => (Landed::Hidden(status), true),
-                Landing::Alone => return self.fetch_alone(sites, ask, effect, Wish { stored, reason, variant }).await,
-            },
-        };
-        self.deliver(sites, ask, Delivery { landed, stored, reason, collapsed }).await
+        for _ in 0..FLIGHTS {
+            let part = self.shared.flights.join(FlightKey { key: ask.key.clone(), variant: wish.variant });
+            let landing = match part {
+                Part::Leader(pilot) => return self.fetch_for_all(sites, ask, effect, wish, pilot).await,
+                Part::Follower(receiver) => landed(receiver).await,
+            };
+            let Some(nominated) = landing.of_another_variant(&ask.headers, self.shared.store.seed()) else {
+                return match Landed::of(landing) {
+                    Some(landed) => self.deliver(sites, ask, Delivery::collapsed(landed, wish)).await,
+                    None => self.fetch_alone(sites, ask, effect, wish).await,
+                };
+            };
+            // Now it is known what the key varies by: all who want this variant fly together.
+            wish = Wish { reason: ForwardReason::VaryMiss, variant: Some(self.variant(&nominated, ask)), ..wish };
+        }
+        let landed = self.lead(sites, ask, effect, wish.stored.clone(), Pilot::unlisted()).await;
+        self.deliver(sites, ask, Delivery::own(landed, wish)).await
+    }
+
+    /// Leads a flight that others may have joined.
+    async fn fetch_for_all(
+        self: &Arc<Self>,
+        sites: &Sites,
+        ask: &Arc<Ask>,
+        effect: &Effect<'_>,
+        wish: Wish,
+        pilot: Pilot,
+    ) -> (Written, Answered) {
+        // The flight before may have landed since the store was looked at.
+        if let Found::Object(object) = self.shared.store.find(&ask.key, &ask.headers)
+            && reuse(&object.head.terms, ask.now) == Reuse::Fresh
+        {
+            pilot.land(Landing::Holds(Arc::clone(&object)));
+            return (from_object(ask, &object, Handled::Hit), Answered::Hit);
+        }
+        let landed = self.lead(sites, ask, effect, wish.stored.clone(), pilot).await;
+        self.deliver(sites, ask, Delivery::own(landed, wish)).await
     }
 
     /// Fetches for this request alone: what is stored is validated, for nothing is as good as a 304; else
@@ -177,22 +213,22 @@ impl Edge {
     async fn fetch_alone(
         self: &Arc<Self>,
         sites: &Sites,
-        ask: &Ask,
+        ask: &Arc<Ask>,
         effect: &Effect<'_>,
         wish: Wish,
     ) -> (Written, Answered) {
-        let Wish { stored: Some(object), reason, .. } = wish else {
+        if wish.stored.is_none() {
             return self.pass(sites, ask, None, wish.reason).await;
-        };
-        let landed = self.lead(sites, ask, effect, Some(Arc::clone(&object)), Pilot::unlisted()).await;
-        self.deliver(sites, ask, Delivery { landed, stored: Some(object), reason, collapsed: false }).await
+        }
+        let landed = self.lead(sites, ask, effect, wish.stored.clone(), Pilot::unlisted()).await;
+        self.deliver(sites, ask, Delivery::own(landed, wish)).await
     }
 
     /// Leads a flight, and waits for it to land.
     async fn lead(
         self: &Arc<Self>,
         sites: &Sites,
-        ask: &Ask,
+        ask: &Arc<Ask>,
         effect: &Effect<'_>,
         stored: Option<Arc<Object>>,
         pilot: Pilot,
@@ -208,7 +244,7 @@ impl Edge {
     fn begin(
         self: &Arc<Self>,
         sites: &Sites,
-        ask: &Ask,
+        ask: &Arc<Ask>,
         effect: &Effect<'_>,
         stored: Option<Arc<Object>>,
         pilot: Pilot,
@@ -216,13 +252,13 @@ impl Edge {
         let head = compose_for_store(ask, self.shared.id.as_str(), &sites.loop_id)?;
         let fetcher = self.fetcher(&ask.site)?;
         let (sender, receiver) = oneshot::channel();
-        let shared = Arc::clone(&self.shared);
-        let errand = Errand { shared, fetcher, ask: ask.clone(), head, policy: effect.policy, stored, pilot };
+        let intake = Intake::begin(&self.shared, ask, effect.policy);
+        let errand = Errand { intake, fetcher, head, stored, pilot };
         tokio::spawn(errand.run(sender));
         Some(receiver)
     }
 
-    fn renew_in_background(self: &Arc<Self>, sites: &Sites, ask: &Ask, effect: &Effect<'_>, object: &Arc<Object>) {
+    fn renew_in_background(self: &Arc<Self>, sites: &Sites, ask: &Arc<Ask>, effect: &Effect<'_>, object: &Arc<Object>) {
         let variant = Some(object.head.selector.variant);
         let part = self.shared.flights.join(FlightKey { key: ask.key.clone(), variant });
         if let Part::Leader(pilot) = part {
@@ -232,27 +268,26 @@ impl Edge {
     }
 
     /// Answers with what a fetch brought.
-    async fn deliver(self: &Arc<Self>, sites: &Sites, ask: &Ask, delivery: Delivery) -> (Written, Answered) {
+    async fn deliver(self: &Arc<Self>, sites: &Sites, ask: &Arc<Ask>, delivery: Delivery) -> (Written, Answered) {
         let Delivery { landed, stored, reason, collapsed } = delivery;
         let forwarded = |status, stored| Handled::Forwarded { reason, status, stored, collapsed };
         match landed {
             Landed::Filling(filling, reader) => {
-                let fits = filling.head.selector.matches(&ask.headers, self.shared.store.seed());
-                let long = filling
-                    .length
-                    .is_some_and(|length| length > u64::try_from(self.shared.room.window_bytes()).unwrap_or(u64::MAX));
-                // A part of a long body is asked for as a part; another variant is another fetch.
-                let usable = (fits || !collapsed) && !(long && ask.headers.contains_key(header::RANGE));
+                let long = filling.is_long();
+                // A part of a long body is asked for as a part.
+                let usable = !(long && ask.headers.contains_key(header::RANGE));
                 match reader.filter(|_| usable) {
                     Some(reader) => {
-                        let handled = forwarded(Some(filling.head.status), !long);
+                        let stored = filling.storing == Storing::Yes && !long;
+                        let handled = forwarded(Some(filling.head.status), stored);
                         (from_filling(ask, &filling.head, filling.length, reader, handled), Answered::Miss)
                     }
                     None => self.pass(sites, ask, None, reason).await,
                 }
             }
-            Landed::Holds(object) => {
-                (from_object(ask, &object, forwarded(Some(StatusCode::NOT_MODIFIED), true)), Answered::Miss)
+            Landed::Holds(object, storing) => {
+                let handled = forwarded(Some(StatusCode::NOT_MODIFIED), storing == Storing::Yes);
+                (from_object(ask, &object, handled), Answered::Miss)
             }
             Landed::Own(fetched) => {
                 let handled = forwarded(Some(fetched.status()), false);
@@ -269,7 +304,7 @@ impl Edge {
     /// The one place where a failed fetch becomes an answer: stale where allowed, else an error.
     fn without_origin(
         &self,
-        ask: &Ask,
+        ask: &Arc<Ask>,
         stored: Option<Arc<Object>>,
         error: FetchError,
         handled: Handled,
@@ -287,11 +322,33 @@ impl Edge {
         }
     }
 
+    /// Answers a HEAD by the origin's own word, which also tells whether what is stored still holds
+    /// (RFC 9111 §4.3.5).
+    async fn ask_for_head(
+        self: &Arc<Self>,
+        sites: &Sites,
+        ask: &Arc<Ask>,
+        effect: &Effect<'_>,
+        wish: Wish,
+    ) -> (Written, Answered) {
+        let intake = Intake::begin(&self.shared, ask, effect.policy);
+        let (written, answered) = self.pass(sites, ask, None, wish.reason).await;
+        if let Some(stored) = wish.stored.filter(|_| answered == Answered::Pass) {
+            let (status, headers) = (written.response.status(), written.response.headers());
+            match compare_head(&stored.head.headers, status, headers) {
+                HeadWord::Agrees => drop(intake.renew(&stored, headers)),
+                HeadWord::Differs => self.shared.store.remove_variant(&ask.key, stored.head.selector.variant),
+                HeadWord::Silent => {}
+            }
+        }
+        (written, answered)
+    }
+
     /// Forwards the request as it is, past the store; a change at the origin empties its keys.
     async fn pass(
         &self,
         sites: &Sites,
-        ask: &Ask,
+        ask: &Arc<Ask>,
         body: Option<RequestBody>,
         reason: ForwardReason,
     ) -> (Written, Answered) {
@@ -306,7 +363,7 @@ impl Edge {
         match fetched {
             Ok(fetched) => {
                 for key in invalidated(&ask.method, &ask.key, fetched.status(), fetched.headers()) {
-                    self.shared.store.remove(&key);
+                    self.shared.store.empty(&key);
                 }
                 let handled = forwarded(Some(fetched.status()));
                 (from_origin(fetched, handled), Answered::Pass)
@@ -328,6 +385,9 @@ impl Edge {
     }
 }
 
+/// Flights that a request joins, one after another, while each turns out to be for another variant.
+const FLIGHTS: usize = 3;
+
 /// What a request wants of the origin.
 struct Wish {
     stored: Option<Arc<Object>>,
@@ -341,4 +401,16 @@ struct Delivery {
     stored: Option<Arc<Object>>,
     reason: ForwardReason,
     collapsed: bool,
+}
+
+impl Delivery {
+    /// What this request fetched.
+    fn own(landed: Landed, wish: Wish) -> Self {
+        Self { landed, stored: wish.stored, reason: wish.reason, collapsed: false }
+    }
+
+    /// What another's fetch brought.
+    fn collapsed(landed: Landed, wish: Wish) -> Self {
+        Self { collapsed: true, ..Self::own(landed, wish) }
+    }
 }

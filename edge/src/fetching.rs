@@ -2,29 +2,25 @@
 
 use std::sync::Arc;
 
-use caching::{
-    Asked, Conclusion, Fallback, Judgement, Keep, Payload, Policy, Received, Reuse, Selector, Sharing, Validators,
-    Verdict, add_validators, conclude, judge, merge, reuse,
-};
+use caching::{Conclusion, Fallback, Reuse, Sharing, Validators, Verdict, add_validators, conclude, reuse};
+use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use origin::{FetchError, Fetched, Fetcher};
 use tokio::sync::oneshot;
 
-use crate::ask::Ask;
 use crate::filling::{Filling, Reader, Wanted};
 use crate::flight::{Landing, Pilot};
-use crate::object::{Head, Object, Slices};
-use crate::shared::Shared;
+use crate::intake::Intake;
+use crate::object::{Object, Slices, Storing};
 
 /// What came of a fetch, for the request that began it.
 pub(crate) enum Landed {
     /// A response still coming, with a place at its first byte.
     Filling(Arc<Filling>, Option<Reader>),
     /// The stored response holds.
-    Holds(Arc<Object>),
+    Holds(Arc<Object>, Storing),
     /// A response for this request alone.
     Own(Box<Fetched>),
     /// The origin answered with an error that the stored response may hide.
@@ -33,64 +29,66 @@ pub(crate) enum Landed {
     Failed(FetchError),
 }
 
-/// Whether a body is stored once it has come whole.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Storing {
-    Yes,
-    No,
-}
-
-/// Who may have a stored response that a 304 has renewed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Holding {
-    Shared,
-    Alone,
+impl Landed {
+    /// What landed, for one of those who waited; `None`: each has to go alone.
+    pub(crate) fn of(landing: Landing) -> Option<Self> {
+        Some(match landing {
+            Landing::Filling(filling) => {
+                let reader = filling.join();
+                Self::Filling(filling, reader)
+            }
+            Landing::Holds(object) => Self::Holds(object, Storing::Yes),
+            Landing::Failed(error) => Self::Failed(error),
+            Landing::Hidden(status) => Self::Hidden(status),
+            Landing::Alone => return None,
+        })
+    }
 }
 
 /// A fetch for the store.
 pub(crate) struct Errand {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) intake: Intake,
     pub(crate) fetcher: Arc<Fetcher>,
-    pub(crate) ask: Ask,
     pub(crate) head: Parts,
-    pub(crate) policy: Policy,
     pub(crate) stored: Option<Arc<Object>>,
     pub(crate) pilot: Pilot,
 }
+
+/// Bodies larger than this are gathered apart from the core: a copy of 64 MiB takes 10 ms.
+const LARGE_BYTES: usize = 1 << 20;
 
 impl Errand {
     /// Runs to the end of the fill, whether or not anybody still waits.
     pub(crate) async fn run(self, leader: oneshot::Sender<Landed>) {
         let validators = self.stored.as_ref().map(|object| Validators::of(&object.head.headers));
         let validators = validators.filter(|validators| !validators.is_empty());
-        let asked_at = self.shared.clock.now();
         let mut fetched = self.fetch(validators.as_ref()).await;
         let mut conclusion = self.conclusion(validators.as_ref(), &fetched);
         if conclusion == Some(Conclusion::Mismatch) {
             fetched = self.fetch(None).await;
             conclusion = self.conclusion(None, &fetched);
         }
-        self.ask.site.count_fetch(&fetched);
+        self.intake.ask.site.count_fetch(&fetched);
         let response = match fetched {
             Ok(response) => response,
             Err(error) => return self.finish(leader, Landing::Failed(error), Landed::Failed(error)),
         };
         match (conclusion, self.stored.clone()) {
             (Some(Conclusion::Holds), Some(stored)) => {
-                let (object, sharing) = self.renew(&stored, response.headers(), asked_at);
+                let (object, storing) = self.intake.renew(&stored, response.headers());
                 // A 304 may bring what only its asker may have, such as a cookie.
-                let landing = match sharing {
-                    Holding::Shared => Landing::Holds(Arc::clone(&object)),
-                    Holding::Alone => Landing::Alone,
+                let landing = match storing {
+                    Storing::Yes => Landing::Holds(Arc::clone(&object)),
+                    Storing::No => Landing::Alone,
                 };
-                self.finish(leader, landing, Landed::Holds(object));
+                self.finish(leader, landing, Landed::Holds(object, storing));
             }
             (Some(Conclusion::Failed), Some(stored)) if self.may_hide_error(&stored) => {
                 // The others have the same object and hide the error too.
                 let status = response.status();
                 self.finish(leader, Landing::Hidden(status), Landed::Hidden(status));
             }
-            _ => self.take(response, asked_at, leader).await,
+            _ => self.take(response, leader).await,
         }
     }
 
@@ -110,7 +108,7 @@ impl Errand {
     }
 
     fn may_hide_error(&self, stored: &Object) -> bool {
-        let reuse = reuse(&stored.head.terms, self.shared.clock.now());
+        let reuse = reuse(&stored.head.terms, self.intake.shared.clock.now());
         matches!(reuse, Reuse::Stale { on_error: Fallback::Serve, .. } | Reuse::Grace)
     }
 
@@ -120,46 +118,14 @@ impl Errand {
         let _ = leader.send(landed);
     }
 
-    fn judge(&self, status: StatusCode, headers: &HeaderMap, asked_at: caching::Moment) -> Judgement {
-        let received_at = self.shared.clock.now();
-        let asked = Asked {
-            method: &self.head.method,
-            key: &self.ask.key,
-            headers: &self.ask.headers,
-            payload: Payload::Empty,
-        };
-        judge(&asked, &Received { status, headers, asked_at, received_at }, &self.policy)
-    }
-
-    /// The stored object with the fields of a 304, stored anew if it still may be.
-    fn renew(&self, stored: &Arc<Object>, answer: &HeaderMap, asked_at: caching::Moment) -> (Arc<Object>, Holding) {
-        let merged = merge(&stored.head.headers, answer, self.shared.clock.now());
-        let judgement = self.judge(stored.head.status, &merged, asked_at);
-        let is_stored = matches!(judgement.verdict, Verdict::Store(_));
-        let head = match judgement.verdict {
-            Verdict::Store(keep) | Verdict::Share(keep) => self.head(stored.head.status, *keep),
-            Verdict::StorePart(..) | Verdict::Not(_) => Head { headers: merged, ..stored.head.clone() },
-        };
-        self.shared.store.remove_variant(&self.ask.key, stored.head.selector.variant);
-        let object = Arc::new(Object { head, slices: stored.slices.clone() });
-        if is_stored {
-            self.shared.store.put(&self.ask.key, Arc::clone(&object));
-        }
-        (object, if is_stored { Holding::Shared } else { Holding::Alone })
-    }
-
-    fn head(&self, status: StatusCode, keep: Keep) -> Head {
-        let selector = Selector::new(keep.nominated, &self.ask.headers, &keep.headers, self.shared.store.seed());
-        Head::new(status, keep.headers, keep.terms, selector)
-    }
-
     /// Takes a full response in: for the store, for those who wait, or for the leader alone.
-    async fn take(self, response: Fetched, asked_at: caching::Moment, leader: oneshot::Sender<Landed>) {
-        let judgement = self.judge(response.status(), response.headers(), asked_at);
+    async fn take(self, response: Fetched, leader: oneshot::Sender<Landed>) {
+        let (shared, key) = (&self.intake.shared, &self.intake.ask.key);
+        let judgement = self.intake.judge(response.status(), response.headers());
         match judgement.sharing {
-            Sharing::Alone { remember } if !remember.is_zero() => self.shared.alone.insert(self.ask.key.clone(), ()),
+            Sharing::Alone { remember } if !remember.is_zero() => shared.alone.insert(key.clone(), ()),
             Sharing::Alone { .. } => {}
-            Sharing::Shared => self.shared.alone.invalidate(&self.ask.key),
+            Sharing::Shared => shared.alone.invalidate(key),
         }
         let (keep, storing) = match judgement.verdict {
             Verdict::Store(keep) => (keep, Storing::Yes),
@@ -167,14 +133,14 @@ impl Errand {
             Verdict::StorePart(..) | Verdict::Not(_) => {
                 // What was validated and is answered anew no longer holds (RFC 9111 §4.3.3).
                 if let Some(stored) = self.stored.as_ref().filter(|_| !response.status().is_server_error()) {
-                    self.shared.store.remove_variant(&self.ask.key, stored.head.selector.variant);
+                    shared.store.remove_variant(key, stored.head.selector.variant);
                 }
                 return self.finish(leader, Landing::Alone, Landed::Own(Box::new(response)));
             }
         };
         let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let head = self.head(response.status(), *keep);
-        let filling = Arc::new(Filling::new(head, length, Arc::clone(&self.shared.room)));
+        let head = self.intake.head(response.status(), *keep);
+        let filling = Arc::new(Filling::new(head, length, storing, Arc::clone(&shared.room)));
         let landing = match judgement.sharing {
             Sharing::Shared => Landing::Filling(Arc::clone(&filling)),
             Sharing::Alone { .. } => Landing::Alone,
@@ -183,12 +149,12 @@ impl Errand {
         // Its place is kept before the first piece comes: a large body does not slide past it.
         let reader = filling.join();
         let _ = leader.send(Landed::Filling(Arc::clone(&filling), reader));
-        self.fill(response, &filling, storing).await;
+        self.fill(response, &filling).await;
     }
 
     /// Reads the body to its end. The flight lasts until the object is in the store, so that no
     /// request finds neither.
-    async fn fill(self, response: Fetched, filling: &Filling, storing: Storing) {
+    async fn fill(self, response: Fetched, filling: &Filling) {
         let mut body = std::pin::pin!(response.into_body());
         let end = loop {
             let frame = match body.frame().await {
@@ -203,11 +169,16 @@ impl Errand {
                 break Err(FetchError::HttpResponseIncomplete);
             }
         };
-        if let Some(pieces) = filling.end(end).filter(|_| storing == Storing::Yes) {
-            let slices = Slices::gather(&pieces);
-            if filling.length.is_none_or(|length| length == slices.length()) {
-                let object = Object { head: filling.head.clone(), slices };
-                self.shared.store.put(&self.ask.key, Arc::new(object));
+        if let Some(pieces) = filling.end(end).filter(|_| filling.storing == Storing::Yes) {
+            let bytes: usize = pieces.iter().map(bytes::Bytes::len).sum();
+            let slices = if bytes > LARGE_BYTES {
+                tokio::task::spawn_blocking(move || Slices::gather(&pieces)).await.ok()
+            } else {
+                Some(Slices::gather(&pieces))
+            };
+            let whole = slices.filter(|slices| filling.length.is_none_or(|length| length == slices.length()));
+            if let Some(slices) = whole {
+                self.intake.put(Arc::new(Object { head: filling.head.clone(), slices }));
             }
         }
         drop(self.pilot);

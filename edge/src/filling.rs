@@ -17,7 +17,7 @@ use bytes::Bytes;
 use origin::FetchError;
 use tokio::sync::{Notify, watch};
 
-use crate::object::Head;
+use crate::object::{Head, Storing};
 
 /// A response on its way in.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Filling {
     pub(crate) head: Head,
     /// Content-Length, if the origin sent one.
     pub(crate) length: Option<u64>,
+    /// Whether it is stored once it has come whole.
+    pub(crate) storing: Storing,
     state: Mutex<State>,
     /// Raised with every piece and at the end.
     pieces: watch::Sender<usize>,
@@ -93,11 +95,6 @@ impl Room {
         Self { window_bytes, total_bytes, used_bytes: AtomicUsize::new(0) }
     }
 
-    /// The largest body that is kept whole.
-    pub(crate) fn window_bytes(&self) -> usize {
-        self.window_bytes
-    }
-
     /// What one filling may keep now.
     fn limit(&self) -> usize {
         if self.used_bytes.load(Ordering::Relaxed) > self.total_bytes { LEAST_WINDOW } else { self.window_bytes }
@@ -113,9 +110,15 @@ impl Room {
 }
 
 impl Filling {
-    pub(crate) fn new(head: Head, length: Option<u64>, room: Arc<Room>) -> Self {
+    pub(crate) fn new(head: Head, length: Option<u64>, storing: Storing, room: Arc<Room>) -> Self {
         let (state, pieces) = (Mutex::default(), watch::Sender::new(0));
-        Self { head, length, state, pieces, moved: Notify::new(), room }
+        Self { head, length, storing, state, pieces, moved: Notify::new(), room }
+    }
+
+    /// Whether it is known to be too large to be kept whole.
+    pub(crate) fn is_long(&self) -> bool {
+        let window = u64::try_from(self.room.window_bytes).unwrap_or(u64::MAX);
+        self.length.is_some_and(|length| length > window)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

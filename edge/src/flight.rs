@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caching::{CacheKey, Variant};
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, StatusCode};
 use origin::FetchError;
 use tokio::sync::watch;
 
@@ -31,6 +31,18 @@ pub(crate) enum Landing {
     Hidden(StatusCode),
     /// No response.
     Failed(FetchError),
+}
+
+impl Landing {
+    /// The fields that decide, where what landed is not for a request with these.
+    pub(crate) fn of_another_variant(&self, request: &HeaderMap, seed: u64) -> Option<Vec<HeaderName>> {
+        let selector = match self {
+            Self::Filling(filling) => &filling.head.selector,
+            Self::Holds(object) => &object.head.selector,
+            Self::Alone | Self::Hidden(_) | Self::Failed(_) => return None,
+        };
+        (!selector.matches(request, seed)).then(|| selector.nominated.clone())
+    }
 }
 
 /// The flights under way. Touched on misses only; split so that cores rarely meet.

@@ -17,6 +17,7 @@ mod fetching;
 mod filling;
 mod flight;
 mod health;
+mod intake;
 mod memory;
 mod object;
 mod outgoing;

@@ -32,6 +32,13 @@ pub(crate) struct Object {
     pub(crate) slices: Slices,
 }
 
+/// Whether a response is kept in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Storing {
+    Yes,
+    No,
+}
+
 /// A whole body in slices of one size, the last may be shorter.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slices {

@@ -78,7 +78,10 @@ impl Shared {
     /// Puts the sites of a new config in place of the old.
     pub fn swap(&self, sites: Sites) {
         sites.label(&self.metrics);
-        self.sites.store(Some(Arc::new(sites)));
+        let before = self.sites.swap(Some(Arc::new(sites)));
+        if let (Some(before), Some(now)) = (before, self.sites.load().as_ref()) {
+            before.gone_from(now).for_each(|id| self.metrics.forget("site", id.as_str()));
+        }
     }
 
     /// Counts what is stored, for whoever reads the metrics next.

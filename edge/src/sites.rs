@@ -150,16 +150,24 @@ impl Sites {
         }
     }
 
-    /// The site of a Host, which may have a port: with it, then without, then the nearest wildcard.
-    pub(crate) fn find(&self, host: &str) -> Option<&Arc<Site>> {
+    /// The ids of sites that `now` no longer has.
+    pub(crate) fn gone_from<'s>(&'s self, now: &'s Self) -> impl Iterator<Item = &'s SiteId> {
+        let ids = self.sites.iter().map(|site| &site.id);
+        ids.filter(|id| !now.sites.iter().any(|other| other.id == **id))
+    }
+
+    /// The site of a Host: with its port, then without, then the nearest wildcard. The port is the
+    /// Host's, else the one the client reached.
+    pub(crate) fn find(&self, host: &str, reached: u16) -> Option<&Arc<Site>> {
         let host = host.to_ascii_lowercase();
+        let reached = reached.to_string();
         let (name, port) = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, Some(port)),
-            _ => (host.as_str(), None),
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, port),
+            _ => (host.as_str(), reached.as_str()),
         };
         let name = name.trim_matches(['[', ']']).trim_end_matches('.');
         let in_map = |map: &HashMap<String, usize>, name: &str| {
-            let with_port = port.and_then(|port| map.get(&format!("{name}:{port}")));
+            let with_port = map.get(&format!("{name}:{port}"));
             with_port.or_else(|| map.get(name)).copied()
         };
         let mut found = in_map(&self.exact, name);
@@ -218,8 +226,10 @@ impl Effect<'_> {
     /// Makes the changes to a response that the rules ask for.
     pub(crate) fn edit(&self, status: StatusCode, headers: &mut HeaderMap) {
         let may_keep = !status.is_client_error() && !status.is_server_error() && is_public(headers);
+        // A browser counts from when the response was made: what it is old by now comes on top.
+        let age = headers.get(header::AGE).and_then(|age| age.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
         if let Some(ttl) = self.browser_ttl.filter(|_| may_keep)
-            && let Ok(value) = HeaderValue::try_from(format!("max-age={}", ttl.as_secs()))
+            && let Ok(value) = HeaderValue::try_from(format!("max-age={}", ttl.as_secs().saturating_add(age)))
         {
             headers.insert(header::CACHE_CONTROL, value);
             headers.remove(header::EXPIRES);

@@ -1,6 +1,7 @@
 //! Stored objects in RAM, by key and variant.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use caching::{CacheKey, MOST_VARIANTS, Variant, choose};
 use http::{HeaderMap, HeaderName};
@@ -16,8 +17,15 @@ type Variants = Arc<Vec<Arc<Object>>>;
 #[derive(Debug)]
 pub(crate) struct Store {
     objects: Cache<CacheKey, Variants>,
+    /// How often keys were emptied; keys share counters by their hash, which at worst keeps a fill
+    /// out that could have been stored.
+    generations: Vec<AtomicU64>,
     seed: u64,
 }
+
+/// A key's time in the store, from one emptying to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(u64);
 
 /// What the store has for a request.
 #[derive(Clone, Debug)]
@@ -34,6 +42,10 @@ pub(crate) enum Found {
 /// hundreds of large objects past the limit.
 const HEAVY_BYTES: usize = 16 << 10;
 
+/// Counters of generations: with 1,000 fills under way and an emptying a second, one fill in four
+/// thousand seconds is kept out for another's sake.
+const GENERATIONS: usize = 4_096;
+
 impl Store {
     /// An empty store of so many bytes. `seed` is this node's secret for hashing variants.
     pub(crate) fn new(bytes: u64, seed: u64) -> Self {
@@ -41,7 +53,8 @@ impl Store {
             let weight: usize = variants.iter().map(|object| object.weight()).sum();
             u32::try_from(weight + key.as_str().len()).unwrap_or(u32::MAX)
         };
-        Self { objects: Cache::builder().max_capacity(bytes).weigher(weigh).build(), seed }
+        let generations = (0..GENERATIONS).map(|_| AtomicU64::new(0)).collect();
+        Self { objects: Cache::builder().max_capacity(bytes).weigher(weigh).build(), generations, seed }
     }
 
     /// The newest object that may answer the request.
@@ -59,14 +72,28 @@ impl Store {
         }
     }
 
-    /// Puts an object in place of the one of its variant.
-    pub(crate) fn put(&self, key: &CacheKey, object: Arc<Object>) {
+    /// The key's generation now: a fetch takes it along when it begins.
+    pub(crate) fn generation(&self, key: &CacheKey) -> Generation {
+        Generation(self.counter(key).map_or(0, |counter| counter.load(Ordering::Acquire)))
+    }
+
+    fn counter(&self, key: &CacheKey) -> Option<&AtomicU64> {
+        let places = u64::try_from(self.generations.len()).unwrap_or(u64::MAX);
+        self.generations.get(usize::try_from(key.hash() % u128::from(places)).unwrap_or(0))
+    }
+
+    /// Puts an object in place of the one of its variant, unless its key was emptied since this
+    /// generation.
+    pub(crate) fn put(&self, key: &CacheKey, object: Arc<Object>, generation: Generation) {
         let heavy = object.weight() >= HEAVY_BYTES;
-        self.objects.entry_by_ref(key).and_upsert_with(|before| {
+        self.objects.entry_by_ref(key).and_compute_with(|before| {
+            if self.generation(key) != generation {
+                return Op::Nop;
+            }
             let variant = object.head.selector.variant;
             let others = before.iter().flat_map(|entry| entry.value().iter());
             let others = others.filter(|other| other.head.selector.variant != variant).cloned();
-            Arc::new(std::iter::once(Arc::clone(&object)).chain(others).take(MOST_VARIANTS).collect())
+            Op::Put(Arc::new(std::iter::once(Arc::clone(&object)).chain(others).take(MOST_VARIANTS).collect()))
         });
         if heavy {
             self.objects.run_pending_tasks();
@@ -85,9 +112,13 @@ impl Store {
         });
     }
 
-    /// Removes every variant.
-    pub(crate) fn remove(&self, key: &CacheKey) {
-        self.objects.invalidate(key);
+    /// Empties a key: every variant goes, and what is on its way is not stored.
+    pub(crate) fn empty(&self, key: &CacheKey) {
+        if let Some(counter) = self.counter(key) {
+            counter.fetch_add(1, Ordering::AcqRel);
+        }
+        // In turn with the puts of this key, unlike an invalidation.
+        self.objects.entry_by_ref(key).and_compute_with(|before| if before.is_some() { Op::Remove } else { Op::Nop });
     }
 
     /// Bytes and keys, as of now.
@@ -98,5 +129,42 @@ impl Store {
 
     pub(crate) fn seed(&self) -> u64 {
         self.seed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use caching::{Moment, Scheme, Selector, Terms, Validation};
+    use http::StatusCode;
+    use std::time::Duration;
+
+    fn object() -> Arc<Object> {
+        let selector = Selector::new(Vec::new(), &HeaderMap::new(), &HeaderMap::new(), 1);
+        let terms = Terms {
+            lifetime: Duration::from_secs(60),
+            initial_age: Duration::ZERO,
+            received_at: Moment::from_seconds(0),
+            validation: Validation::WhenStale,
+            grace: Duration::ZERO,
+            on_unreachable: Duration::ZERO,
+            on_error: Duration::ZERO,
+        };
+        let head = crate::object::Head::new(StatusCode::OK, HeaderMap::new(), terms, selector);
+        Arc::new(Object { head, slices: crate::object::Slices::gather(&[]) })
+    }
+
+    #[test]
+    fn what_was_fetched_before_a_key_was_emptied_is_not_stored() {
+        let store = Store::new(1 << 20, 1);
+        let key = CacheKey::new("shop", Scheme::Http, "h", "/a");
+        let before = store.generation(&key);
+        store.put(&key, object(), before);
+        assert!(matches!(store.find(&key, &HeaderMap::new()), Found::Object(_)));
+        store.empty(&key);
+        store.put(&key, object(), before);
+        assert!(matches!(store.find(&key, &HeaderMap::new()), Found::Nothing));
+        store.put(&key, object(), store.generation(&key));
+        assert!(matches!(store.find(&key, &HeaderMap::new()), Found::Object(_)));
     }
 }

@@ -88,10 +88,7 @@ impl Watch {
         let stays = |id: &NodeId| judge.targets().iter().any(|target| target.id == *id);
         let before = self.judge.iter().flat_map(|before| before.targets());
         for gone in before.filter(|target| !stays(&target.id)) {
-            let _ = self.shared.metrics.edge_up.remove_label_values(&[gone.id.as_str()]);
-            for to in ["up", "down"] {
-                let _ = self.shared.metrics.edge_changes.remove_label_values(&[gone.id.as_str(), to]);
-            }
+            self.shared.metrics.forget("edge", gone.id.as_str());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! HTTP/1.1 and HTTP/2 connections, clear or over TLS, with their limits.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::body::{Body, empty};
@@ -91,6 +93,7 @@ impl Server {
         };
         // Responses are written whole: waiting to coalesce only delays them.
         let _ = stream.set_nodelay(true);
+        let stream = unless_unread(stream, limits::HTTP_WRITE_TIME);
         let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
         let connection = Connection { peer, local, scheme };
         let (mounts, tls, builder) = (Arc::clone(&self.mounts), self.tls.clone(), Arc::clone(builder));
@@ -120,6 +123,13 @@ impl Server {
             }
         });
     }
+}
+
+/// A connection that fails once its client reads nothing for so long.
+fn unless_unread(stream: TcpStream, limit: Duration) -> Pin<Box<TimeoutStream<TcpStream>>> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limit));
+    Box::pin(stream)
 }
 
 /// Serves a connection, but not one that brings no request in time: until the first bytes tell the
@@ -185,5 +195,22 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test]
+    async fn a_client_that_stops_reading_loses_its_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = unless_unread(stream, Duration::from_millis(100));
+        let endless = async { while stream.write_all(&[0; 65_536]).await.is_ok() {} };
+        tokio::time::timeout(Duration::from_secs(5), endless).await.expect("the write fails");
+        drop(client);
     }
 }

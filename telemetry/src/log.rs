@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -48,16 +49,25 @@ fn open(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// Writes until every handle is gone: all that waits, then a flush. A file that fails (disk full) is
-/// opened again with the next line.
+/// Writes until every handle is gone: all that waits, then a flush. A file that fails (disk full), or
+/// that was moved away to rotate it, is opened again with the next line.
 fn write(path: &Path, file: File, lines: &Receiver<Vec<u8>>) {
     let mut file = Some(BufWriter::new(file));
     while let Ok(first) = lines.recv() {
-        let out = file.take().or_else(|| open(path).ok().map(BufWriter::new));
+        let here = file.take().filter(|file| is_at(file.get_ref(), path));
+        let out = here.or_else(|| open(path).ok().map(BufWriter::new));
         file = out.and_then(|mut out| {
             let waiting = std::iter::once(first).chain(lines.try_iter().take(BATCH));
             let written = waiting.map(|line| out.write_all(&line)).find(Result::is_err);
             (written.is_none() && out.flush().is_ok()).then_some(out)
         });
     }
+}
+
+/// Whether a path still leads to an open file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(open), Ok(there)) = (file.metadata(), std::fs::metadata(path)) else {
+        return false;
+    };
+    (open.dev(), open.ino()) == (there.dev(), there.ino())
 }

@@ -1,5 +1,8 @@
 //! Every series in one table, with its meaning.
 
+use std::collections::HashMap;
+
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -29,6 +32,11 @@ macro_rules! metrics {
                 )*
                 Ok(Self { registry, $($field),* })
             }
+
+            /// Ends every series with this label: what it named is gone from the config.
+            pub fn forget(&self, label: &str, value: &str) {
+                $( self.$field.forget(label, value); )*
+            }
         }
 
         const TABLE: &[(&str, &str, &[&str], &str)] =
@@ -40,7 +48,7 @@ metrics! {
     dns_replies: IntCounterVec "hither_dns_replies_total" ["transport", "rcode"] "Replies sent, by transport and response code.";
     dns_silent: IntCounter "hither_dns_silent_total" [] "Messages that got no reply because they were no queries.";
     dns_routed: IntCounterVec "hither_dns_routed_total" ["pop", "source"] "Routed answers, by PoP and by what ranked it: rule or geography.";
-    requests: IntCounterVec "hither_requests_total" ["site", "result"] "Requests answered, by site and result: hit, stale, miss, pass, own (an answer of the edge itself), error. Sites past 1,000 count as other.";
+    requests: IntCounterVec "hither_requests_total" ["site", "result"] "Requests answered, by site and result: hit, stale, miss, pass, own (an answer of the edge itself), error. Sites past 1,000 count as other, requests that no site takes as -.";
     request_bytes: IntCounterVec "hither_response_bytes_total" ["site"] "Bytes of response bodies sent, by site.";
     request_seconds: Histogram "hither_request_duration_seconds" [] "Time from a request to the last byte of its response.";
     connections: IntGauge "hither_connections" [] "Open client connections.";
@@ -55,6 +63,38 @@ metrics! {
     config_version: IntGauge "hither_config_version" [] "Version of the config in use: its newest file, Unix seconds.";
     reloads: IntCounterVec "hither_reloads_total" ["outcome"] "Reloads of the config, by outcome: ok or refused.";
     log_dropped: IntCounterVec "hither_log_dropped_total" ["log"] "Log lines dropped because their queue was full.";
+}
+
+/// Ends series by a label; a kind without labels has none to end.
+trait Forget {
+    fn forget(&self, label: &str, value: &str);
+}
+
+impl Forget for IntCounter {
+    fn forget(&self, _: &str, _: &str) {}
+}
+
+impl Forget for IntGauge {
+    fn forget(&self, _: &str, _: &str) {}
+}
+
+impl Forget for Histogram {
+    fn forget(&self, _: &str, _: &str) {}
+}
+
+impl<B: MetricVecBuilder> Forget for MetricVec<B> {
+    fn forget(&self, label: &str, value: &str) {
+        for family in self.collect() {
+            for series in family.get_metric() {
+                let labels: HashMap<&str, &str> =
+                    series.get_label().iter().map(|pair| (pair.name(), pair.value())).collect();
+                if labels.get(label) == Some(&value) {
+                    // An error says that it is gone already.
+                    let _ = self.remove(&labels);
+                }
+            }
+        }
+    }
 }
 
 /// One constructor for each kind, named as the kind.

@@ -16,4 +16,5 @@ mod name_server;
 mod nearest;
 mod node;
 mod support;
+mod together;
 mod up;

@@ -17,7 +17,7 @@ fn filling(room: &Arc<Room>) -> Arc<Filling> {
     };
     let none = HeaderMap::new();
     let selector = Selector::new(Vec::new(), &none, &none, 0);
-    Arc::new(Filling::new(Head::new(StatusCode::OK, none, terms, selector), None, Arc::clone(room)))
+    Arc::new(Filling::new(Head::new(StatusCode::OK, none, terms, selector), None, Storing::Yes, Arc::clone(room)))
 }
 
 fn room() -> Arc<Room> {

@@ -1,0 +1,72 @@
+//! One response on its way into the store: judged, and kept if it may be.
+
+use std::sync::Arc;
+
+use caching::{Asked, Judgement, Keep, Moment, Payload, Policy, Received, Selector, Verdict, judge, merge};
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::ask::Ask;
+use crate::object::{Head, Object, Storing};
+use crate::shared::Shared;
+use crate::store::Generation;
+
+/// What a response to a GET has to be judged by.
+pub(crate) struct Intake {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) ask: Arc<Ask>,
+    pub(crate) policy: Policy,
+    /// When the request went out.
+    pub(crate) asked_at: Moment,
+    /// The key's generation then.
+    generation: Generation,
+}
+
+impl Intake {
+    /// Call it before the request goes out: what the key loses from here on is not stored again.
+    pub(crate) fn begin(shared: &Arc<Shared>, ask: &Arc<Ask>, policy: Policy) -> Self {
+        let generation = shared.store.generation(&ask.key);
+        Self { shared: Arc::clone(shared), ask: Arc::clone(ask), policy, asked_at: shared.clock.now(), generation }
+    }
+
+    /// Whether and how a response may be stored, as the answer to a GET without a body.
+    pub(crate) fn judge(&self, status: StatusCode, headers: &HeaderMap) -> Judgement {
+        let asked =
+            Asked { method: &Method::GET, key: &self.ask.key, headers: &self.ask.headers, payload: Payload::Empty };
+        let received_at = self.shared.clock.now();
+        judge(&asked, &Received { status, headers, asked_at: self.asked_at, received_at }, &self.policy)
+    }
+
+    /// The head under which a response is kept.
+    pub(crate) fn head(&self, status: StatusCode, keep: Keep) -> Head {
+        let selector = Selector::new(keep.nominated, &self.ask.headers, &keep.headers, self.shared.store.seed());
+        Head::new(status, keep.headers, keep.terms, selector)
+    }
+
+    /// Puts an object into the store, unless its key was emptied since the request went out.
+    pub(crate) fn put(&self, object: Arc<Object>) {
+        self.shared.store.put(&self.ask.key, object, self.generation);
+    }
+
+    /// The stored object with the fields of an answer that says it holds, in its place if it still
+    /// may be stored.
+    pub(crate) fn renew(&self, stored: &Object, answer: &HeaderMap) -> (Arc<Object>, Storing) {
+        let merged = merge(&stored.head.headers, answer, self.shared.clock.now());
+        let judgement = self.judge(stored.head.status, &merged);
+        let (head, storing) = match judgement.verdict {
+            Verdict::Store(keep) => (self.head(stored.head.status, *keep), Storing::Yes),
+            Verdict::Share(keep) => (self.head(stored.head.status, *keep), Storing::No),
+            Verdict::StorePart(..) | Verdict::Not(_) => (Head { headers: merged, ..stored.head.clone() }, Storing::No),
+        };
+        let before = stored.head.selector.variant;
+        let moved = head.selector.variant != before;
+        let object = Arc::new(Object { head, slices: stored.slices.clone() });
+        if storing == Storing::Yes {
+            self.put(Arc::clone(&object));
+        }
+        // Put first: there is no moment at which the key has neither.
+        if storing == Storing::No || moved {
+            self.shared.store.remove_variant(&self.ask.key, before);
+        }
+        (object, storing)
+    }
+}
