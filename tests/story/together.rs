@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::support::{Network, Origin, get, metrics, reply, send};
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+
+use crate::support::{Network, Origin, OriginBody, get, metrics, reply, send};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -45,10 +49,14 @@ fn clients_of_two_variants_on_a_cold_key_are_two_fetches() {
 fn a_fill_begun_before_a_change_is_delivered_and_not_stored() {
     runtime().block_on(async {
         let origin = Origin::start(|number, request| {
-            if request.method() == "GET" && number == 1 {
-                std::thread::sleep(Duration::from_millis(600));
-            }
-            reply(200, &[("cache-control", "max-age=60")], format!("{} {number}", request.method()))
+            let text = Bytes::from(format!("{} {number}", request.method()));
+            let delay = if number == 1 { 600 } else { 0 };
+            let body = futures_util::stream::once(async move {
+                pause(delay).await;
+                Ok(Frame::data(text))
+            });
+            let body: OriginBody = StreamBody::new(body).boxed_unsync();
+            http::Response::builder().header("cache-control", "max-age=60").body(body).unwrap()
         })
         .await;
         let network = Network::new(71, origin.address, "");
