@@ -61,7 +61,8 @@ impl View {
         let site = self.sites.get(site_index).ok_or("the site is gone")?;
         let length = if from.is_ipv4() { 32 } else { 128 };
         let asker = Asker::new(Some(&Subnet { address: from, source: length, wire: Vec::new() }), from);
-        let mapped = self.map.find(asker.address, asker.known_bits, site.class).ok_or("the map has no entry")?;
+        let mapped =
+            self.compiled.map.find(asker.address, asker.known_bits, site.class).ok_or("the map has no entry")?;
         let fitness = self.fitness.load();
         let wanted =
             Wanted { site: site_index, hash: mapping::site_hash(&site.id), family, answers: self.answers, turn: 0 };

@@ -7,6 +7,7 @@
 //! [`View::answer`] does all of that without IO; every transport, test and tool calls it.
 //! [`geo`] reads the databases that the map is compiled from.
 
+mod compiled;
 mod ecs;
 mod explain;
 pub mod geo;

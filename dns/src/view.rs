@@ -8,8 +8,9 @@ use config::{Config, NodeId, PopId, Problem, SiteId};
 use hickory_server::proto::op::ResponseCode;
 use hickory_server::proto::rr::rdata::{A, AAAA, HINFO};
 use hickory_server::proto::rr::{DNSClass, Name, RData, Record, RecordType};
-use mapping::{Basis, Chosen, Classes, Family, Fitness, Geography, Inputs, Map, Region, Topology, Wanted};
+use mapping::{Basis, Chosen, Classes, Family, Fitness, Geography, Region, Topology, Wanted};
 
+use crate::compiled::Compiled;
 use crate::ecs::Asker;
 use crate::query::{Flaw, Query};
 use crate::reply::Reply;
@@ -20,7 +21,7 @@ use crate::zones::Zones;
 #[derive(Debug)]
 pub struct View {
     pub(crate) zones: Zones,
-    pub(crate) map: Map,
+    pub(crate) compiled: Arc<Compiled>,
     pub(crate) topology: Topology,
     pub(crate) sites: Vec<RoutedSite>,
     pub(crate) pops: Vec<PopId>,
@@ -40,22 +41,25 @@ pub(crate) struct RoutedSite {
 }
 
 impl View {
-    /// Builds a view from a config.
+    /// Builds a view from a config. `before` spares compiling the map, where nothing in it has changed.
     ///
     /// # Errors
     /// Zones that cannot be served.
-    pub fn build(config: &Config, geography: &Geography, regions: &[Region]) -> Result<Self, Vec<Problem>> {
+    pub fn build(
+        config: &Config,
+        geography: &Arc<Geography>,
+        regions: &[Region],
+        before: Option<&Self>,
+    ) -> Result<Self, Vec<Problem>> {
         let zones = Zones::build(config)?;
         let network = &config.network;
         let topology = Topology::of(network);
         let pops: Vec<PopId> = network.pops.iter().map(|pop| pop.id.clone()).collect();
         let ids: Vec<SiteId> = config.sites.iter().map(|site| site.id.clone()).collect();
         let classes: Classes = mapping::class_of_sites(&config.routes.routes, &ids);
-        let first = network.pops.first().map(|pop| pop.location);
-        let home = network.geo.home.or(first).ok_or_else(|| vec![Problem::general("the network has no PoP")])?;
-        let routes = &config.routes.routes;
-        let inputs = Inputs { topology: &topology, pops: &pops, geography, regions, home, routes, classes: &classes };
-        let map = mapping::compile(&inputs);
+        let before = before.map(|view| &view.compiled);
+        let compiled = Compiled::new(config, (&topology, &classes), (geography, regions), before);
+        let compiled = compiled.map_err(|problem| vec![problem])?;
         let fitness = Fitness::all_up(topology.edges.len());
         let sites = ids
             .into_iter()
@@ -64,7 +68,7 @@ impl View {
         let edges = network.edges().map(|(_, edge)| edge.id.clone()).collect();
         Ok(Self {
             zones,
-            map,
+            compiled,
             topology,
             sites,
             pops,
@@ -92,7 +96,7 @@ impl View {
     /// Distinct units, and bytes of the lookup tables.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
-        (self.map.units(), self.map.bytes())
+        (self.compiled.map.units(), self.compiled.map.bytes())
     }
 
     /// Answers one message; `None` is silence.
@@ -167,7 +171,7 @@ impl View {
         let Some(routed) = self.sites.get(site) else {
             return;
         };
-        let Some(mapped) = self.map.find(asker.address, asker.known_bits, routed.class) else {
+        let Some(mapped) = self.compiled.map.find(asker.address, asker.known_bits, routed.class) else {
             return;
         };
         // The message's id is as random as a turn needs to be.

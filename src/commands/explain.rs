@@ -37,8 +37,8 @@ fn alone(dir: &Path, name: &str, from: IpAddr) -> Result<Explanation, Failure> {
     let config = directory::load(dir)?;
     let world = dns::geo::load(&config.network.geo, None, std::time::SystemTime::now());
     let world = world.map_err(|problem| directory::refused(&[problem]))?;
-    let view =
-        View::build(&config, &world.geography, &world.regions).map_err(|problems| directory::refused(&problems))?;
+    let view = View::build(&config, &world.geography, &world.regions, None)
+        .map_err(|problems| directory::refused(&problems))?;
     view.explain(name, from, Family::V4).map_err(Failure::operator)
 }
 

@@ -59,6 +59,12 @@ pub(crate) struct Built {
     pub(crate) warnings: Vec<Problem>,
 }
 
+/// What a name server has in use, to build the next from.
+pub(crate) struct Before {
+    world: World,
+    answers: Option<Arc<Answers>>,
+}
+
 /// Which parts a node needs built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Roles {
@@ -77,8 +83,8 @@ impl Roles {
 }
 
 /// Builds the complete new state of a node, or says all that stands against it. `before` spares
-/// reading databases that have not changed.
-pub(crate) fn build(dir: &Path, roles: Roles, before: Option<&World>) -> Result<Built, Vec<Problem>> {
+/// reading databases and compiling a map that have not changed.
+pub(crate) fn build(dir: &Path, roles: Roles, before: Option<&Before>) -> Result<Built, Vec<Problem>> {
     let loaded = config::load(dir).map_err(|refused| with_other_faults(dir, roles, refused))?;
     let config::Loaded { config, mut warnings } = loaded;
     let mut problems = Vec::new();
@@ -116,9 +122,10 @@ fn with_other_faults(dir: &Path, roles: Roles, refused: config::Refused) -> Vec<
     problems
 }
 
-fn build_view(config: &Config, before: Option<&World>) -> Result<(View, World), Vec<Problem>> {
+fn build_view(config: &Config, before: Option<&Before>) -> Result<(View, World), Vec<Problem>> {
+    let (before, answers) = (before.map(|before| &before.world), before.and_then(|before| before.answers.as_ref()));
     let world = dns::geo::load(&config.network.geo, before, SystemTime::now()).map_err(|problem| vec![problem])?;
-    let view = View::build(config, &world.geography, &world.regions)?;
+    let view = View::build(config, &world.geography, &world.regions, answers.map(|answers| &answers.view))?;
     Ok((view, world))
 }
 
@@ -176,9 +183,10 @@ impl Node {
         Roles { name_server: self.name_server.is_some(), edge: self.edge.is_some() }
     }
 
-    /// The databases in use.
-    fn world(&self) -> Option<World> {
-        self.name_server.as_ref().map(|name_server| lock(&name_server.world).clone())
+    /// What is in use.
+    fn before(&self) -> Option<Before> {
+        let name_server = self.name_server.as_ref()?;
+        Some(Before { world: lock(&name_server.world).clone(), answers: name_server.answers.load_full() })
     }
 }
 

@@ -48,8 +48,8 @@ pub(crate) async fn settled(changes: &mut Receiver<()>) {
 }
 
 async fn reload(node: &Arc<Node>, listeners: &Listeners, started: &Config) {
-    let (dir, roles, world) = (node.dir.clone(), node.roles(), node.world());
-    let built = tokio::task::spawn_blocking(move || build(&dir, roles, world.as_ref())).await;
+    let (dir, roles, before) = (node.dir.clone(), node.roles(), node.before());
+    let built = tokio::task::spawn_blocking(move || build(&dir, roles, before.as_ref())).await;
     let built = built.unwrap_or_else(|error| Err(vec![Problem::general(format!("reading it failed: {error}"))]));
     let ready = built.and_then(|built| {
         let bound = listeners.bind(built.config(), &node.id);

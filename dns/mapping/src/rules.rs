@@ -44,6 +44,12 @@ impl Classes {
         self.of.get(site).copied().unwrap_or(0)
     }
 
+    /// Whether the same rules apply to the same classes, whatever sites are in them.
+    #[must_use]
+    pub fn are_alike(&self, other: &Self) -> bool {
+        self.applies == other.applies
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.applies.len()
     }

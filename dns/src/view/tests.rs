@@ -49,7 +49,7 @@ ns.sub AAAA 2001:db8::3
 "#;
 
 /// The view of a config directory with these PoPs, a site with hosts and one without.
-fn view_of(pops: &str) -> View {
+fn config_of(pops: &str) -> Config {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         let path = dir.path().join(name);
@@ -66,8 +66,11 @@ fn view_of(pops: &str) -> View {
         (0..count).map(|number| format!("{name} TXT \"text number {number}\"\n")).collect()
     };
     write("zones/shop.example", &[ZONE, &texts("many", 60), &texts("few", 30)].concat());
-    let config = config::load(dir.path()).unwrap().config;
-    View::build(&config, &geography(), &[]).unwrap()
+    config::load(dir.path()).unwrap().config
+}
+
+fn view_of(pops: &str) -> View {
+    View::build(&config_of(pops), &Arc::new(geography()), &[], None).unwrap()
 }
 
 fn view() -> View {
@@ -368,4 +371,22 @@ fn any_is_answered_with_as_little_as_can_be() {
     ] {
         assert_eq!(brief(&ask(&view, name, RecordType::ANY, None)), expected, "{name}");
     }
+}
+
+#[test]
+fn a_map_is_compiled_anew_only_when_what_it_is_made_of_changes() {
+    let (mut config, geography) = (config_of(POPS), Arc::new(geography()));
+    let first = View::build(&config, &geography, &[], None).unwrap();
+    let again = |config: &Config, geography: &Arc<Geography>| {
+        let view = View::build(config, geography, &[], Some(&first)).unwrap();
+        Arc::ptr_eq(&view.compiled, &first.compiled)
+    };
+    let removed = config.sites.pop();
+    assert!(again(&config, &geography), "sites under the same rules share the map");
+    config.sites.extend(removed);
+    config.network.dns.answers = 1;
+    assert!(again(&config, &geography));
+    assert!(!again(&config, &Arc::new(self::geography())), "other databases");
+    config.network.pops[0].location.latitude += 1.0;
+    assert!(!again(&config, &geography), "a moved PoP");
 }
