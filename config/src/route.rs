@@ -33,6 +33,9 @@ pub struct Route {
     /// then the map. `forbid = ["syd"]`: never these while another is fit.
     #[schemars(flatten)]
     pub act: Act,
+    /// Where it stands in `routes.toml`.
+    #[schemars(skip)]
+    pub line: usize,
 }
 
 /// What a rule does to the ranked PoPs.
@@ -55,6 +58,7 @@ pub(crate) fn read(mut table: Table<'_>, has_asn: bool) -> Option<Routes> {
 }
 
 fn read_route(mut table: Table<'_>, has_asn: bool) -> Option<Route> {
+    let (line, _) = table.place().line_and_column();
     let prefix = table.optional("prefix", |v| v.parse(Prefix::parse));
     let asn = table.optional("asn", |v| v.integer(&limits::ASN));
     let country = table.optional("country", |v| v.parse(CountryCode::read));
@@ -75,7 +79,7 @@ fn read_route(mut table: Table<'_>, has_asn: bool) -> Option<Route> {
         table.context().add(table.fault("a route does one thing").help(help));
     }
     table.finish();
-    acts.pop().map(|act| Route { prefix, asn, country, sites, act })
+    acts.pop().map(|act| Route { prefix, asn, country, sites, act, line })
 }
 
 /// Scopes end at /24 and /56: what is longer works for resolver addresses and long sources only.

@@ -26,7 +26,7 @@ pub struct Explanation {
     pub edges: Vec<String>,
     /// Their addresses.
     pub addresses: Vec<IpAddr>,
-    /// What ranked the PoPs: `geography`, or `rule N` of `routes.toml` (from 1).
+    /// What ranked the PoPs: `geography`, or a rule by its place, as in `routes.toml:3`.
     pub source: String,
     /// Whether all that the answer rests on is settled, or nothing is fit.
     pub state: String,
@@ -34,8 +34,10 @@ pub struct Explanation {
     pub scope: u8,
     /// Seconds a resolver keeps the answer.
     pub ttl: u32,
-    /// The PoPs in order.
+    /// The first PoPs in order.
     pub candidates: Vec<Candidate>,
+    /// How many PoPs come after them, the nearest to the first of them first.
+    pub further: usize,
 }
 
 /// One PoP of the list.
@@ -87,12 +89,16 @@ impl View {
             addresses: addresses.collect(),
             source: match mapped.list.cause {
                 Cause::Geography => "geography".to_owned(),
-                Cause::Rule(number) => format!("rule {}", number + 1),
+                Cause::Rule(number) => {
+                    let line = usize::try_from(number).ok().and_then(|number| self.rule_lines.get(number));
+                    line.map_or_else(|| format!("rule {}", number + 1), |line| format!("routes.toml:{line}"))
+                }
             },
             state: state(&choice).to_owned(),
             scope: asker.scope(choice.scope),
             ttl: if choice.basis == Basis::Settled { self.ttl } else { self.ttl_changing },
             candidates: self.candidates(&mapped, &fitness),
+            further: self.pops.len().saturating_sub(mapped.list.ranked.len()),
         })
     }
 

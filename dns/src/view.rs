@@ -25,6 +25,8 @@ pub struct View {
     pub(crate) topology: Topology,
     pub(crate) sites: Vec<RoutedSite>,
     pub(crate) pops: Vec<PopId>,
+    /// Where each rule stands in `routes.toml`.
+    pub(crate) rule_lines: Vec<usize>,
     pub(crate) edges: Vec<NodeId>,
     pub(crate) fitness: Arc<ArcSwap<Fitness>>,
     pub(crate) ttl: u32,
@@ -72,6 +74,7 @@ impl View {
             topology,
             sites,
             pops,
+            rule_lines: config.routes.routes.iter().map(|route| route.line).collect(),
             edges,
             fitness: Arc::new(ArcSwap::from_pointee(fitness)),
             ttl: seconds(network.dns.ttl),

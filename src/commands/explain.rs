@@ -43,7 +43,8 @@ fn alone(dir: &Path, name: &str, from: IpAddr) -> Result<Explanation, Failure> {
 }
 
 fn show(explanation: &Explanation) -> String {
-    let Explanation { name, from, site, pop, edges, addresses, source, state, scope, ttl, candidates } = explanation;
+    let Explanation { name, from, site, pop, edges, addresses, source, state, scope, ttl, candidates, further } =
+        explanation;
     let answer: Vec<String> =
         edges.iter().zip(addresses).map(|(edge, address)| format!("{edge} ({address})")).collect();
     let chosen = pop.as_deref().unwrap_or("none");
@@ -58,6 +59,9 @@ fn show(explanation: &Explanation) -> String {
         })
         .collect();
     out.push_str(&table::draw(&["", "PoP", "cost", "fit edges"], &rows));
+    if let Some(best) = candidates.first().filter(|_| *further > 0) {
+        out.push_str(&format!("and {further} further, the nearest to {} first\n", best.pop));
+    }
     out
 }
 
@@ -80,6 +84,7 @@ mod tests {
             state: "changing".to_owned(),
             scope: 16,
             ttl: 5,
+            further: 9,
             candidates: vec![candidate("fra", 12.1, 0), candidate("lhr", 12.3, 2), candidate("iad", 129.0, 1)],
         };
         insta::assert_snapshot!(show(&explanation), @"
@@ -93,6 +98,7 @@ mod tests {
             fra  12.1 ms   0 of 2
         ->  lhr  12.3 ms   2 of 2
             iad  129.0 ms  1 of 2
+        and 9 further, the nearest to fra first
         ");
     }
 }

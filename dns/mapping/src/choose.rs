@@ -4,7 +4,7 @@ use crate::address::Family;
 use crate::compile::Mapped;
 use crate::fitness::Fitness;
 use crate::topology::{EdgeIndex, PopIndex, Topology};
-use crate::unit::Ranked;
+use crate::unit::{List, Ranked};
 
 /// What an answer is wanted for.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ const FAMILY_COST: (u32, u32) = (3, 2);
 pub fn choose(topology: &Topology, fitness: &Fitness, mapped: Mapped<'_>, wanted: Wanted) -> Choice {
     let view = View { topology, fitness, wanted };
     let ranked = &mapped.list.ranked;
-    let Some((depth, pop, cost)) = view.first_fit(ranked) else {
+    let Some((depth, pop, cost)) = view.first_fit(mapped.list) else {
         return view.fail_open(&mapped);
     };
     let scope = match depth {
@@ -96,15 +96,15 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// The first fit PoP: of the list, else the nearest to the list's best.
-    fn first_fit(&self, ranked: &[Ranked]) -> Option<(usize, PopIndex, u32)> {
+    /// The first fit PoP: of the list, else the nearest to the list's best, forbidden ones last.
+    fn first_fit(&self, list: &List) -> Option<(usize, PopIndex, u32)> {
+        let ranked = &list.ranked;
         let listed = ranked.iter().enumerate().find(|(_, ranked)| self.is_pop_fit(ranked.pop));
         if let Some((depth, ranked)) = listed {
             return Some((depth, ranked.pop, ranked.cost));
         }
         let best = ranked.first()?;
-        let beyond = self.topology.pop(best.pop)?.beyond.iter();
-        beyond.copied().find(|pop| self.is_pop_fit(*pop)).map(|pop| (ranked.len(), pop, best.cost))
+        self.beyond(list).find(|pop| self.is_pop_fit(*pop)).map(|pop| (ranked.len(), pop, best.cost))
     }
 
     /// For a fit PoP without an edge that answers in the family: another PoP's edges.
@@ -117,14 +117,21 @@ impl View<'_> {
         let is_down = self.wanted.family == Family::V4 && self.has_family(pop);
         let near = |ranked: &&Ranked| is_down || ranked.cost * FAMILY_COST.1 <= cost * FAMILY_COST.0;
         let listed = ranked.iter().filter(near).map(|ranked| ranked.pop);
-        let best = ranked.first().filter(|_| is_down).and_then(|best| self.topology.pop(best.pop));
-        let beyond = best.into_iter().flat_map(|best| best.beyond.iter().copied());
+        let beyond = is_down.then(|| self.beyond(mapped.list)).into_iter().flatten();
         let found = listed.chain(beyond).map(|pop| (pop, self.edges(pop))).find(|(_, edges)| !edges.is_empty());
         match found {
             Some((pop, edges)) => Choice { chosen: Chosen::Edges { pop, edges }, scope, basis },
             None if is_down => Choice { scope, ..self.fail_open(mapped) },
             None => Choice { chosen: Chosen::NoAddress, scope, basis },
         }
+    }
+
+    /// Where clients go when their whole list is unfit: the nearest to its best, forbidden ones last.
+    fn beyond<'l>(&'l self, list: &'l List) -> impl Iterator<Item = PopIndex> + 'l {
+        let best = list.ranked.first().and_then(|best| self.topology.pop(best.pop));
+        let nearest = best.map(|best| best.beyond.as_slice()).unwrap_or_default();
+        let is_allowed = |pop: &&PopIndex| !list.forbidden.contains(pop);
+        nearest.iter().filter(is_allowed).chain(&list.forbidden).copied()
     }
 
     fn has_family(&self, pop: PopIndex) -> bool {
@@ -154,7 +161,10 @@ impl View<'_> {
     }
 
     fn any_address(&self) -> bool {
-        (0..self.topology.edges.len()).any(|edge| self.has_address(edge, self.wanted.family))
+        match self.wanted.family {
+            Family::V4 => self.topology.has_v4,
+            Family::V6 => self.topology.has_v6,
+        }
     }
 
     /// The PoP's fit edges with an address that answers in the wanted family, chosen and turned.

@@ -163,24 +163,26 @@ impl Rules {
                 && rule.country.is_none_or(|wanted| place.country() == Some(wanted))
                 && classes.apply(class, number);
             if holds {
-                return List { ranked: keep(rule.act.apply(ranked)), cause: Cause::Rule(number_u32) };
+                let (ranked, forbidden) = rule.act.apply(ranked);
+                return List { ranked: keep(ranked), forbidden, cause: Cause::Rule(number_u32) };
             }
         }
-        List { ranked: keep(ranked.to_vec()), cause: Cause::Geography }
+        List { ranked: keep(ranked.to_vec()), forbidden: Vec::new(), cause: Cause::Geography }
     }
 }
 
 impl NumberedAct {
-    fn apply(&self, ranked: &[Ranked]) -> Vec<Ranked> {
+    /// The list under this act, and the PoPs that are forbidden.
+    fn apply(&self, ranked: &[Ranked]) -> (Vec<Ranked>, Vec<PopIndex>) {
         match self {
             Self::Prefer(first) => {
                 let named = first.iter().filter_map(|pop| ranked.iter().find(|ranked| ranked.pop == *pop));
                 let rest = ranked.iter().filter(|ranked| !first.contains(&ranked.pop));
-                named.chain(rest).copied().collect()
+                (named.chain(rest).copied().collect(), Vec::new())
             }
             Self::Forbid(never) => {
                 let rest: Vec<Ranked> = ranked.iter().filter(|ranked| !never.contains(&ranked.pop)).copied().collect();
-                if rest.is_empty() { ranked.to_vec() } else { rest }
+                if rest.is_empty() { (ranked.to_vec(), Vec::new()) } else { (rest, never.clone()) }
             }
         }
     }

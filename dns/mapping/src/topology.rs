@@ -46,6 +46,10 @@ pub struct Topology {
     pub pops: Vec<PopSpec>,
     /// Edges by [`EdgeIndex`].
     pub edges: Vec<EdgeSpec>,
+    /// Whether any edge has an IPv4 address.
+    pub(crate) has_v4: bool,
+    /// Whether any edge has an IPv6 address.
+    pub(crate) has_v6: bool,
 }
 
 impl PopIndex {
@@ -63,13 +67,21 @@ impl PopIndex {
 }
 
 impl Topology {
+    /// The topology of these PoPs and edges.
+    #[must_use]
+    pub fn new(pops: Vec<PopSpec>, edges: Vec<EdgeSpec>) -> Self {
+        let (has_v4, has_v6) =
+            (edges.iter().any(|edge| !edge.v4.is_empty()), edges.iter().any(|edge| !edge.v6.is_empty()));
+        Self { pops, edges, has_v4, has_v6 }
+    }
+
     /// The topology of a network.
     #[must_use]
     pub fn of(network: &Network) -> Self {
-        let mut topology = Self::default();
+        let (mut pops, mut edges) = (Vec::new(), Vec::new());
         for pop in &network.pops {
-            let first = topology.edges.len();
-            topology.edges.extend(pop.edges.iter().map(|edge| {
+            let first: EdgeIndex = edges.len();
+            edges.extend(pop.edges.iter().map(|edge| {
                 let mut spec = EdgeSpec {
                     hash: xxh3_64(edge.id.as_str().as_bytes()),
                     capacity: edge.capacity,
@@ -84,9 +96,9 @@ impl Topology {
                 }
                 spec
             }));
-            let edges = first..topology.edges.len();
-            topology.pops.push(PopSpec { location: pop.location, edges, beyond: Vec::new() });
+            pops.push(PopSpec { location: pop.location, edges: first..edges.len(), beyond: Vec::new() });
         }
+        let mut topology = Self::new(pops, edges);
         topology.order_beyond();
         topology
     }

@@ -25,6 +25,8 @@ pub enum Cause {
 pub struct List {
     /// Best first, at most eight.
     pub ranked: Vec<Ranked>,
+    /// PoPs that a rule forbids: they come after all others, also after those not listed.
+    pub forbidden: Vec<PopIndex>,
     /// Why.
     pub cause: Cause,
 }

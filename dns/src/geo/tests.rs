@@ -205,8 +205,14 @@ fn a_route_holds_for_its_as_number() {
         assert_eq!(at(&geography.asn_v4, &geography.asn_v6, address), expected, "{address}");
     }
     let pops = ["near", "far"].map(|id| PopId::parse(id).unwrap());
-    let route =
-        |asn: u32| Route { prefix: None, asn: Some(asn), country: None, sites: None, act: Act::Pin(pops[1].clone()) };
+    let route = |asn: u32| Route {
+        prefix: None,
+        asn: Some(asn),
+        country: None,
+        sites: None,
+        act: Act::Pin(pops[1].clone()),
+        line: 1,
+    };
     let routes = [route(64_500), route(64_501)];
     let pop = |longitude: f64, edge: usize| PopSpec {
         location: Location { latitude: 50.0, longitude },
@@ -214,7 +220,7 @@ fn a_route_holds_for_its_as_number() {
         beyond: Vec::new(),
     };
     let edge = EdgeSpec { hash: 1, capacity: 1, v4: vec![[192, 0, 2, 1].into()], v6: Vec::new() };
-    let topology = Topology { pops: vec![pop(8.0, 0), pop(140.0, 1)], edges: vec![edge.clone(), edge] };
+    let topology = Topology::new(vec![pop(8.0, 0), pop(140.0, 1)], vec![edge.clone(), edge]);
     let inputs = mapping::Inputs {
         topology: &topology,
         pops: &pops,

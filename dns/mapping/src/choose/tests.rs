@@ -6,28 +6,23 @@ use config::Location;
 
 /// Three PoPs with two edges each; only the last has IPv6.
 fn topology() -> Topology {
-    let mut topology = Topology::default();
+    let (mut pops, mut edges) = (Vec::new(), Vec::new());
     for pop in 0..3_usize {
         for edge in 0..2_usize {
             let number = u8::try_from(pop * 2 + edge).unwrap();
             let v6 = if pop == 2 { vec!["2001:db8::1".parse().unwrap()] } else { Vec::new() };
-            topology.edges.push(EdgeSpec {
-                hash: u64::from(number),
-                capacity: 10,
-                v4: vec![[192, 0, 2, number].into()],
-                v6,
-            });
+            edges.push(EdgeSpec { hash: u64::from(number), capacity: 10, v4: vec![[192, 0, 2, number].into()], v6 });
         }
         let beyond = (0..3).filter(|other| *other != pop).map(PopIndex::from_usize).collect();
         let location = Location { latitude: 0.0, longitude: 0.0 };
-        topology.pops.push(PopSpec { location, edges: pop * 2..pop * 2 + 2, beyond });
+        pops.push(PopSpec { location, edges: pop * 2..pop * 2 + 2, beyond });
     }
-    topology
+    Topology::new(pops, edges)
 }
 
 fn list(costs: &[(usize, u32)]) -> List {
     let ranked = costs.iter().map(|(pop, cost)| Ranked { pop: PopIndex::from_usize(*pop), cost: *cost }).collect();
-    List { ranked, cause: Cause::Geography }
+    List { ranked, forbidden: Vec::new(), cause: Cause::Geography }
 }
 
 fn run(fitness: &Fitness, list: &List, family: Family) -> (Chosen, u8, Basis) {
@@ -166,4 +161,13 @@ fn a_site_keeps_its_edges_when_another_fails() {
         }
     }
     assert!((15..60).contains(&moved), "2 of 12 edges: about 33 of 200 sites, not {moved}");
+}
+
+#[test]
+fn a_forbidden_pop_comes_after_those_that_are_not_listed() {
+    let mut list = list(&[(1, 100)]);
+    assert_eq!(pop_of(&run(&down(&[2, 3]), &list, Family::V4).0), 0, "beyond the list, in order of distance");
+    list.forbidden = vec![PopIndex::from_usize(0)];
+    assert_eq!(pop_of(&run(&down(&[2, 3]), &list, Family::V4).0), 2);
+    assert_eq!(pop_of(&run(&down(&[2, 3, 4, 5]), &list, Family::V4).0), 0, "while nothing else is fit");
 }

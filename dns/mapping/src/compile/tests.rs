@@ -6,21 +6,22 @@ use std::collections::BTreeMap;
 
 /// PoPs on the equator, ten degrees apart, one edge each; every other has IPv6 too.
 fn topology(pops: usize) -> (Topology, Vec<PopId>) {
-    let mut topology = Topology::default();
+    let mut specs = Vec::new();
+    let mut edges = Vec::new();
     let mut ids = Vec::new();
     for index in 0..pops {
         #[expect(clippy::cast_precision_loss, reason = "a handful")]
         let location = Location { latitude: 0.0, longitude: index as f64 * 10.0 };
         let v6 = if index % 2 == 1 { vec!["2001:db8::1".parse().unwrap()] } else { Vec::new() };
         let edge = crate::EdgeSpec { hash: index as u64, capacity: 1, v4: vec![[192, 0, 2, 1].into()], v6 };
-        topology.edges.push(edge);
+        edges.push(edge);
         let mut beyond: Vec<usize> = (0..pops).filter(|other| *other != index).collect();
         beyond.sort_by_key(|other| other.abs_diff(index));
         let beyond = beyond.into_iter().map(crate::PopIndex::from_usize).collect();
-        topology.pops.push(crate::PopSpec { location, edges: index..index + 1, beyond });
+        specs.push(crate::PopSpec { location, edges: index..index + 1, beyond });
         ids.push(PopId::parse(&format!("p{index}")).unwrap());
     }
-    (topology, ids)
+    (Topology::new(specs, edges), ids)
 }
 
 fn point(longitude: i16, country: &str) -> Place {
@@ -56,7 +57,7 @@ fn best(map: &Map, address: &str, bits: u8, class: usize) -> usize {
 }
 
 fn route(prefix: &str, act: Act) -> Route {
-    Route { prefix: Some(Prefix::parse(prefix).unwrap()), asn: None, country: None, sites: None, act }
+    Route { prefix: Some(Prefix::parse(prefix).unwrap()), asn: None, country: None, sites: None, act, line: 1 }
 }
 
 fn pop(id: &str) -> PopId {
@@ -84,6 +85,7 @@ fn the_first_matching_rule_counts_for_its_sites() {
         country: CountryCode::parse("AA"),
         sites: None,
         act: Act::Forbid(vec![pop("p0")]),
+        line: 1,
     };
     let rules = [only_shop, route("10.1.0.0/16", Act::Prefer(vec![pop("p3"), pop("p1")])), country];
     let (map, _) = build(Family::V4, &[(0, 0)], vec![point(0, "AA")], &rules);
