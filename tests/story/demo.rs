@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{HITHER, Process, addresses, dig, run, wait_for};
+use crate::support::{HITHER, Process, Signal, addresses, dig, run, runs, signal, wait_for};
 
 /// A running demo in a directory of its own.
 struct Demo {
@@ -49,13 +49,13 @@ impl Demo {
         self.dir.path().join("hither-demo").join(name)
     }
 
-    fn pid(&self, node: &str) -> i32 {
+    fn pid(&self, node: &str) -> u32 {
         let marker = fs::read_to_string(self.path(&format!(".state/{node}/node.json"))).unwrap();
         serde_json::from_str::<serde_json::Value>(&marker).unwrap()["pid"].as_i64().unwrap().try_into().unwrap()
     }
 
     fn kill(&self, node: &str) {
-        run("kill", &["-9", &self.pid(node).to_string()]);
+        signal(self.pid(node), Signal::SIGKILL);
     }
 
     fn ask(&self, args: &[&str]) -> String {
@@ -72,7 +72,7 @@ impl Demo {
 impl Drop for Demo {
     fn drop(&mut self) {
         if let Some(mut up) = self.up.take() {
-            run("kill", &["-TERM", &up.0.id().to_string()]);
+            signal(up.0.id(), Signal::SIGTERM);
             let _ = up.0.wait();
         }
     }
@@ -177,7 +177,7 @@ fn a_killed_edge_leaves_and_comes_back_and_all_down_still_answers() {
 fn up_that_was_killed_leaves_its_nodes_serving_and_the_next_names_them() {
     let mut demo = Demo::start();
     let up = demo.up.take().unwrap();
-    run("kill", &["-9", &up.0.id().to_string()]);
+    signal(up.0.id(), Signal::SIGKILL);
     drop(up);
     assert_eq!(addresses(&demo.ask(&["+short"])).len(), 2, "the nodes serve on");
     let again = Command::new(HITHER).arg("up").current_dir(demo.dir.path()).output().unwrap();
@@ -186,9 +186,11 @@ fn up_that_was_killed_leaves_its_nodes_serving_and_the_next_names_them() {
     assert!(said.contains("27 processes of an earlier `up` still run") && said.contains("kill "), "{said}");
     let command = said.lines().find_map(|line| line.split("stop them with: ").nth(1)).unwrap();
     run("sh", &["-c", command]);
+    let pids: Vec<u32> = command.split(' ').filter_map(|word| word.parse().ok()).collect();
+    assert_eq!(pids.len(), 27);
     wait_for(Duration::from_secs(15), "they have ended", || {
-        let left = run("pgrep", &["-f", &demo.dir.path().display().to_string()]);
-        if left.trim().is_empty() { Ok(()) } else { Err(left) }
+        let left: Vec<&u32> = pids.iter().filter(|pid| runs(**pid)).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     });
     demo.up();
 }

@@ -9,7 +9,7 @@ use config::Secret;
 use fleet::{Credential, HEADER};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-use crate::support::{HITHER, Network, Origin, get, reply, run, wait_for};
+use crate::support::{HITHER, Network, Origin, Signal, get, reply, run, signal, wait_for};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
@@ -71,7 +71,7 @@ fn a_file_is_live_however_it_was_saved() {
         let before = loads();
         tokio::time::sleep(Duration::from_millis(1_200)).await;
         assert_eq!(loads(), before, "the node's own log beside the config is no change of it");
-        run("kill", &["-HUP", &edge.0.id().to_string()]);
+        signal(edge.0.id(), Signal::SIGHUP);
         wait_for(Duration::from_secs(2), "SIGHUP loads the config", || {
             if loads() == before + 1 { Ok(()) } else { Err(loads().to_string()) }
         });

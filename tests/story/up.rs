@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{HITHER, Network, Process, dig, run, wait_for};
+use crate::support::{HITHER, Network, Process, Signal, dig, run, signal, wait_for};
 
 /// An origin that nobody asks.
 const NO_ORIGIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
@@ -35,8 +35,8 @@ impl Up {
         this
     }
 
-    fn pid(&self) -> String {
-        self.process.as_ref().unwrap().0.id().to_string()
+    fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().0.id()
     }
 
     fn said(&self) -> String {
@@ -66,7 +66,7 @@ impl Up {
 impl Drop for Up {
     fn drop(&mut self) {
         if let Some(mut up) = self.process.take() {
-            run("kill", &["-TERM", &up.0.id().to_string()]);
+            signal(up.0.id(), Signal::SIGTERM);
             let _ = up.0.wait();
         }
     }
@@ -97,7 +97,7 @@ fn an_edge_that_is_added_starts_and_one_that_is_removed_stops() {
 #[test]
 fn a_hangup_reloads_and_a_second_up_is_told_of_the_first() {
     let up = Up::start(61);
-    run("kill", &["-HUP", &up.pid()]);
+    signal(up.pid(), Signal::SIGHUP);
     up.says("config loaded by 2 nodes");
     let second = up.cli(&["up"]);
     assert!(second.contains(&format!("`hither up` already runs here (pid {},", up.pid())), "{second}");
@@ -136,7 +136,7 @@ fn what_needs_a_start_is_said() {
 fn status_finds_nodes_whose_up_was_killed() {
     let mut up = Up::start(64);
     let process = up.process.take().unwrap();
-    run("kill", &["-9", &process.0.id().to_string()]);
+    signal(process.0.id(), Signal::SIGKILL);
     drop(process);
     let status = up.cli(&["status"]);
     assert!(status.lines().any(|line| line.starts_with("one-1  running  up")), "{status}");

@@ -70,6 +70,15 @@ impl Tool {
         }
     }
 
+    /// Modules of stories that cannot be told without it.
+    pub(crate) fn stories(self) -> &'static [&'static str] {
+        match self {
+            Self::Dig => &["demo::", "name_server::", "up::"],
+            Self::Curl => &["demo::", "node::", "up::"],
+            Self::Nextest => &[],
+        }
+    }
+
     /// What is lost without it.
     pub(crate) fn purpose(self) -> &'static str {
         match self {

@@ -27,18 +27,21 @@ pub(crate) fn test(arguments: &[&str], reach: Reach) -> Outcome {
             if let Err(problem) = setup::setup(Consent::Ask) {
                 eprintln!("xtask: {problem}");
             }
-            name_skipped(&setup::missing());
         }
-        Remedy::GoOn => name_skipped(&missing),
+        Remedy::GoOn => {}
     }
+    let missing = setup::missing();
+    name_skipped(&missing);
     let environment: &[(&str, &str)] = match reach {
         Reach::Usual => &[],
         Reach::Full => &[("HITHER_FULL", "1")],
     };
-    let runner: &[&str] = if run::cargo_knows("nextest") { &["nextest", "run"] } else { &["test", "--tests"] };
+    let runner: &[&str] = if missing.contains(&Tool::Nextest) { &["test", "--tests"] } else { &["nextest", "run"] };
+    let narrowing = narrowing(&missing);
+    let narrowing: Vec<&str> = narrowing.iter().map(String::as_str).collect();
     let names_packages = arguments.iter().any(|argument| argument.starts_with("-p") || *argument == "--package");
     let scope: &[&str] = if names_packages { &[] } else { &["--workspace"] };
-    run::cargo_with(&[runner, scope, arguments].concat(), environment)?;
+    run::cargo_with(&[runner, scope, arguments, &narrowing].concat(), environment)?;
     if arguments.is_empty() {
         return run::cargo_with(&["test", "--workspace", "--doc"], environment);
     }
@@ -67,6 +70,23 @@ fn remedy(missing: &[Tool], is_ci: bool, is_terminal: bool) -> Remedy {
     }
 }
 
+/// Leaves out the stories that cannot be told; without nextest they are told one by one, since fleets
+/// share addresses.
+fn narrowing(missing: &[Tool]) -> Vec<String> {
+    let mut stories: Vec<&str> = missing.iter().flat_map(|tool| tool.stories()).copied().collect();
+    stories.sort_unstable();
+    stories.dedup();
+    if missing.contains(&Tool::Nextest) {
+        let skips = stories.iter().flat_map(|story| ["--skip", story]);
+        return ["--", "--test-threads=1"].into_iter().chain(skips).map(str::to_owned).collect();
+    }
+    if stories.is_empty() {
+        return Vec::new();
+    }
+    let tests = stories.iter().map(|story| format!("test(/^{story}/)")).collect::<Vec<_>>().join(" | ");
+    vec!["-E".to_owned(), format!("not ({tests})")]
+}
+
 fn name_skipped(missing: &[Tool]) {
     for tool in missing {
         eprintln!("WARNING: {} is missing. SKIPPED: {}. Mend: cargo xtask setup", tool.name(), tool.purpose());
@@ -89,5 +109,14 @@ mod tests {
         for (missing, is_ci, is_terminal, expected) in rows {
             assert_eq!(remedy(missing, is_ci, is_terminal), expected, "{missing:?} {is_ci} {is_terminal}");
         }
+    }
+
+    #[test]
+    fn stories_without_their_tool_are_left_out() {
+        assert!(narrowing(&[]).is_empty());
+        let without_dig = ["-E", "not (test(/^demo::/) | test(/^name_server::/) | test(/^up::/))"];
+        assert_eq!(narrowing(&[Tool::Dig]), without_dig);
+        let without_both = ["--", "--test-threads=1", "--skip", "demo::", "--skip", "node::", "--skip", "up::"];
+        assert_eq!(narrowing(&[Tool::Curl, Tool::Nextest]), without_both);
     }
 }
