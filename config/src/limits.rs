@@ -77,6 +77,10 @@ pub const POPS: usize = 10_000;
 
 // What bounds the outside world.
 
+/// The largest query read over UDP: names are 255 bytes, options a few hundred.
+pub const DNS_QUERY_BYTES: usize = 4_096;
+/// Pause in accepting when the process has no descriptors left: others must close first.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// TCP connections at once on one DNS listener of one core; for a further one the longest idle ends.
 pub const DNS_TCP_CONNECTIONS: usize = 512;
 /// How long a DNS connection may take for its next message: RFC 7766 §6.2.3 asks for seconds.
@@ -99,6 +103,8 @@ pub const HTTP_WRITE_TIME: Duration = Duration::from_secs(60);
 pub const HTTP2_STREAMS: u32 = 128;
 /// Connections at once on one listener of one core.
 pub const HTTP_CONNECTIONS: usize = 16_384;
+/// Time for open requests to finish after a stop.
+pub const HTTP_DRAIN: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake.
 pub const TLS_HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// Time to connect to an origin server: its name, TCP and TLS.
@@ -113,12 +119,23 @@ pub const ORIGIN_IDLE: usize = 64;
 /// sooner: that is seen before the next request, and one that meets the close on its way is sent again
 /// where it may be.
 pub const ORIGIN_IDLE_TIME: Duration = Duration::from_secs(60);
-/// Stale content served while an origin fails, where it says nothing itself.
-pub const STALE_IF_ERROR: Duration = Duration::from_secs(86_400);
 /// A piece of a body as stored.
 pub const SLICE_BYTES: usize = 256 << 10;
-/// Variants kept under one key.
-pub const VARIANTS: usize = 32;
+/// The most of one body on its way that is kept in memory; a larger one slides.
+pub const FILL_WINDOW: u64 = 64 << 20;
+/// How long a sliding fill waits for room for one piece before its slowest reader is cut: who reads
+/// less than a piece in this time holds up the others.
+pub const FILL_SLOWEST_READER: Duration = Duration::from_secs(10);
+/// Keys remembered as not to be shared.
+pub const UNSHARED_KEYS: u64 = 100_000;
+/// The largest report read from an edge.
+pub const HEALTH_REPORT_BYTES: usize = 4_096;
+/// The largest file of saved verdicts read: 20,000 edges with two addresses each.
+pub const HEALTH_SAVED_BYTES: u64 = 4 << 20;
+/// Outcomes of probes waiting for their judge: with 10,000 edges, a second's worth.
+pub const PROBES_WAITING: usize = 10_000;
+/// The largest geo database read.
+pub const GEO_DATABASE_BYTES: u64 = 2 << 30;
 /// Lines of logs waiting for their writer; further ones are counted and dropped.
 pub const LOG_QUEUE: usize = 8_192;
 /// Sites with label values of their own in metrics; further ones count as `other`.

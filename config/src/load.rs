@@ -12,7 +12,7 @@ use crate::limits;
 use crate::network::{self, Network};
 use crate::problem::{Problem, Severity};
 use crate::register::Kind;
-use crate::route::{self, Routes};
+use crate::route::{self, AsNumbers, Routes};
 use crate::secret::Secret;
 use crate::site::{self, Site};
 use crate::source::Source;
@@ -108,8 +108,10 @@ impl Reading {
         let source = self.file(Path::new("hither.toml"))?;
         let secret = |value: Value<'_>| self.secret(value);
         let network = read_document(&self.context, &source, |table| network::read(table, &secret));
+        // A network that cannot be read is its own fault.
         let has_asn = network.as_ref().is_none_or(|network| network.geo.asn.is_some());
-        let routes = self.routes(has_asn);
+        let as_numbers = if has_asn { AsNumbers::Known } else { AsNumbers::Unknown };
+        let routes = self.routes(as_numbers);
         let fleet_key = self.optional_secret("fleet.key");
         let mut network = network?;
         network.state = self.dir.join(&network.state);
@@ -168,14 +170,14 @@ impl Reading {
         zones
     }
 
-    fn routes(&self, has_asn: bool) -> Option<Routes> {
+    fn routes(&self, as_numbers: AsNumbers) -> Option<Routes> {
         let found = fs::metadata(self.dir.join("routes.toml"));
         if found.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             self.note_time(&self.dir);
             return Some(Routes::default());
         }
         let source = self.file(Path::new("routes.toml"))?;
-        read_document(&self.context, &source, |table| route::read(table, has_asn))
+        read_document(&self.context, &source, |table| route::read(table, as_numbers))
     }
 
     /// Files of a sub-directory in order, without editors' leftovers.

@@ -55,12 +55,6 @@ impl Prefix {
     pub fn length(&self) -> u8 {
         self.0.prefix_len()
     }
-
-    /// Whether the address lies in the prefix; false across families.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.contains(&address)
-    }
 }
 
 impl fmt::Display for Prefix {

@@ -50,14 +50,21 @@ pub enum Act {
     Forbid(Vec<PopId>),
 }
 
-/// Reads `routes.toml`; `has_asn` says whether the network has an AS database.
-pub(crate) fn read(mut table: Table<'_>, has_asn: bool) -> Option<Routes> {
-    let routes = table.list("route", |v| v.table(|table| read_route(table, has_asn)));
+/// Whether the network has an AS database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AsNumbers {
+    Known,
+    Unknown,
+}
+
+/// Reads `routes.toml`.
+pub(crate) fn read(mut table: Table<'_>, as_numbers: AsNumbers) -> Option<Routes> {
+    let routes = table.list("route", |v| v.table(|table| read_route(table, as_numbers)));
     table.finish();
     Some(Routes { routes })
 }
 
-fn read_route(mut table: Table<'_>, has_asn: bool) -> Option<Route> {
+fn read_route(mut table: Table<'_>, as_numbers: AsNumbers) -> Option<Route> {
     let (line, _) = table.place().line_and_column();
     let prefix = table.optional("prefix", |v| v.parse(Prefix::parse));
     let asn = table.optional("asn", |v| v.integer(&limits::ASN));
@@ -66,7 +73,7 @@ fn read_route(mut table: Table<'_>, has_asn: bool) -> Option<Route> {
     let pin = table.optional("pin", pop).map(Act::Pin);
     let prefer = table.optional("prefer", |v| v.list(pop)).map(Act::Prefer);
     let forbid = table.optional("forbid", |v| v.list(pop)).map(Act::Forbid);
-    if asn.is_some() && !has_asn {
+    if asn.is_some() && as_numbers == AsNumbers::Unknown {
         let problem = Problem::fault(table.place_of("asn"), "a route names an AS, but there is no AS database");
         table.context().add(problem.help("set `asn = \"….mmdb\"` in [geo] of hither.toml"));
     }

@@ -147,12 +147,6 @@ impl View {
     pub fn pop_name(&self, pop: PopIndex) -> String {
         self.pops.get(pop.as_usize()).map(ToString::to_string).unwrap_or_default()
     }
-
-    /// The id of a site by its place in the config.
-    #[must_use]
-    pub fn site_name(&self, site: usize) -> String {
-        self.sites.get(site).map(|site| site.id.to_string()).unwrap_or_default()
-    }
 }
 
 fn state(choice: &Choice) -> &'static str {

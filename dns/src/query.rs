@@ -47,13 +47,20 @@ pub struct Subnet {
     pub(crate) wire: Vec<u8>,
 }
 
+/// Whether a message has an OPT record: the reply has one then (RFC 6891 §7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    WithEdns,
+    Plainly,
+}
+
 /// Why there is no query to answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Flaw {
     /// Not a query at all: silence is the only safe answer.
     Silence,
     /// An answer with this code, repeating the question where it could be read.
-    Refuse { envelope: Envelope, question: Option<Question>, edns: bool, code: ResponseCode },
+    Refuse { envelope: Envelope, question: Option<Question>, asked: Asked, code: ResponseCode },
 }
 
 /// Where the scope stands in the option: family (2), source, scope (RFC 7871 §6).
@@ -73,19 +80,19 @@ impl Query {
             recursion_desired: header.rd(),
             checking_disabled: header.cd(),
         };
-        let refuse = |question, edns, code| Flaw::Refuse { envelope, question, edns, code };
+        let refuse = |question, asked, code| Flaw::Refuse { envelope, question, asked, code };
         if envelope.opcode != OpCode::Query {
-            return Err(refuse(None, false, ResponseCode::NotImp));
+            return Err(refuse(None, Asked::Plainly, ResponseCode::NotImp));
         }
-        let question = read_question(message).ok_or_else(|| refuse(None, false, ResponseCode::FormErr))?;
-        let malformed = || refuse(Some(question.clone()), false, ResponseCode::FormErr);
+        let question = read_question(message).ok_or_else(|| refuse(None, Asked::Plainly, ResponseCode::FormErr))?;
+        let malformed = || refuse(Some(question.clone()), Asked::Plainly, ResponseCode::FormErr);
         let edns = read_edns(message).ok_or_else(malformed)?;
         match edns {
             None => Ok(Self { envelope, question, edns: None }),
             // RFC 6891 §6.1.3: "If a responder does not implement the VERSION level of the
             // request, then it MUST respond with RCODE=BADVERS."
-            Some(Opt { version: 1.., .. }) => Err(refuse(Some(question), true, ResponseCode::BADVERS)),
-            Some(Opt { subnet: None, .. }) => Err(refuse(Some(question), true, ResponseCode::FormErr)),
+            Some(Opt { version: 1.., .. }) => Err(refuse(Some(question), Asked::WithEdns, ResponseCode::BADVERS)),
+            Some(Opt { subnet: None, .. }) => Err(refuse(Some(question), Asked::WithEdns, ResponseCode::FormErr)),
             Some(Opt { payload, subnet: Some(subnet), .. }) => {
                 Ok(Self { envelope, question, edns: Some(Edns { payload, subnet: subnet.into_iter().next() }) })
             }

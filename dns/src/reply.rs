@@ -6,7 +6,7 @@ use hickory_server::proto::rr::rdata::opt::EdnsOption;
 use config::limits;
 use mapping::{Cause, PopIndex};
 
-use crate::query::{Envelope, Query, SCOPE_AT, Subnet};
+use crate::query::{Asked, Envelope, Query, SCOPE_AT, Subnet};
 
 /// A reply, and what is counted and logged about it.
 #[derive(Clone, Debug)]
@@ -22,8 +22,6 @@ pub struct Reply {
 /// What is counted and logged about a reply.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// The routed site, by its place in the config.
-    pub site: Option<usize>,
     /// The PoP of the answer.
     pub pop: Option<PopIndex>,
     /// Why that PoP.
@@ -55,15 +53,10 @@ impl Reply {
     }
 
     /// A reply that only refuses.
-    pub(crate) fn refusing(
-        envelope: &Envelope,
-        question: Option<&Question>,
-        has_edns: Option<()>,
-        code: ResponseCode,
-    ) -> Self {
+    pub(crate) fn refusing(envelope: &Envelope, question: Option<&Question>, asked: Asked, code: ResponseCode) -> Self {
         let mut message = bare(envelope, question);
         message.metadata.response_code = code;
-        message.edns = has_edns.map(|()| opt());
+        message.edns = (asked == Asked::WithEdns).then(opt);
         Self { message, facts: Facts::default(), payload: LEAST_PAYLOAD }
     }
 

@@ -108,8 +108,8 @@ impl View {
         let query = match Query::read(message) {
             Ok(query) => query,
             Err(Flaw::Silence) => return None,
-            Err(Flaw::Refuse { envelope, question, edns, code }) => {
-                return Some(Reply::refusing(&envelope, question.as_ref(), edns.then_some(()), code));
+            Err(Flaw::Refuse { envelope, question, asked, code }) => {
+                return Some(Reply::refusing(&envelope, question.as_ref(), asked, code));
             }
         };
         let mut reply = Reply::to(&query);
@@ -185,7 +185,6 @@ impl View {
             Basis::Settled => self.ttl,
             Basis::Changing => self.ttl_changing,
         };
-        reply.facts.site = Some(site);
         reply.facts.cause = Some(mapped.list.cause);
         reply.facts.scope = asker.scope(choice.scope);
         match choice.chosen {

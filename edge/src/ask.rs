@@ -1,6 +1,6 @@
 //! What a request asks for, or why it cannot be taken.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, OnceLock};
 
 use caching::{CacheKey, Moment, hops, normalise_encoding};
@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Version, header};
 use listen::Connection;
 
+use crate::outgoing;
 use crate::sites::{Site, Sites};
 
 /// A request, as the driver needs it.
@@ -16,11 +17,11 @@ pub(crate) struct Ask {
     pub(crate) site: Arc<Site>,
     pub(crate) key: CacheKey,
     pub(crate) method: Method,
+    /// The fields as an origin gets them, and the client's conditions and range: what is stored is
+    /// chosen by what its origin saw.
     pub(crate) headers: HeaderMap,
     /// As the client wrote it.
     pub(crate) host: String,
-    /// Path and query as received.
-    pub(crate) target: String,
     pub(crate) version: Version,
     pub(crate) peer: IpAddr,
     pub(crate) now: Moment,
@@ -31,11 +32,11 @@ pub(crate) struct Ask {
 /// Why a request cannot be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// It has no Host, or two.
+    /// It has no Host, or two that differ.
     NotOneHost,
-    /// Its Host names a user.
-    HostWithUser,
-    /// No site has its Host.
+    /// Its Host is none.
+    OddHost,
+    /// No site has its Host, or not the one whose certificate was shown.
     UnknownHost,
     /// It has been here before (RFC 8586).
     Loop,
@@ -45,42 +46,110 @@ pub(crate) enum Refusal {
 const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
 
 /// Finds out what is asked, or refuses; the head's fields move into what is asked.
-pub(crate) fn read(now: Moment, sites: &Sites, head: &mut Parts, connection: Connection) -> Result<Ask, Refusal> {
-    let mut hosts = head.headers.get_all(header::HOST).into_iter();
-    let named = hosts.next().and_then(|host| host.to_str().ok());
-    // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
-    // request message that lacks a Host header field and to any request message that contains more
-    // than one Host header field line".
-    if hosts.next().is_some() || (named.is_none() && head.version == Version::HTTP_11) {
-        return Err(Refusal::NotOneHost);
-    }
-    let host = head.uri.authority().map(http::uri::Authority::as_str).or(named).unwrap_or_default().to_owned();
-    if host.contains('@') {
-        return Err(Refusal::HostWithUser);
-    }
-    let Some(site) = sites.find(&host, connection.local.port()) else {
+pub(crate) fn read(
+    now: Moment,
+    sites: &Sites,
+    node: &str,
+    head: &mut Parts,
+    connection: &Connection,
+) -> Result<Ask, Refusal> {
+    let host = host_of(head)?.to_owned();
+    let port = connection.local.port();
+    let site = sites.find(&host, port).ok_or(Refusal::UnknownHost)?;
+    // RFC 9110 §7.4: a server that is not authoritative for the target over this connection answers
+    // 421. Its certificate was another site's.
+    let shown = connection.sni.as_deref().map(|name| sites.find(name, port));
+    if shown.is_some_and(|shown| shown.is_none_or(|shown| !Arc::ptr_eq(shown, site))) {
         return Err(Refusal::UnknownHost);
-    };
+    }
     if hops(&head.headers, &sites.loop_id) > 0 {
         return Err(Refusal::Loop);
     }
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let scheme = match connection.scheme {
         listen::Scheme::Http => caching::Scheme::Http,
         listen::Scheme::Https => caching::Scheme::Https,
     };
+    let key = CacheKey::new(site.id.as_str(), scheme, &host, target);
+    let peer = connection.peer.ip();
     let mut headers = std::mem::take(&mut head.headers);
     normalise_encoding(&mut headers, &CODINGS);
+    outgoing::prepare(&mut headers, &head.method, &key, peer);
+    outgoing::sign(&mut headers, head.version, node, &sites.loop_id);
     Ok(Ask {
-        key: CacheKey::new(site.id.as_str(), scheme, &host, &target),
         site: Arc::clone(site),
+        key,
         method: head.method.clone(),
         headers,
         host,
-        target,
         version: head.version,
-        peer: connection.peer.ip(),
+        peer,
         now,
         expected: OnceLock::new(),
     })
+}
+
+/// The one host of a request, with or without a port.
+fn host_of(head: &Parts) -> Result<&str, Refusal> {
+    let mut hosts = head.headers.get_all(header::HOST).into_iter();
+    let named = hosts.next();
+    // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
+    // request message that lacks a Host header field and to any request message that contains more
+    // than one Host header field line or a Host header field with an invalid field value."
+    if hosts.next().is_some() || (named.is_none() && head.version == Version::HTTP_11) {
+        return Err(Refusal::NotOneHost);
+    }
+    let named = named.map(|host| host.to_str().map_err(|_| Refusal::OddHost)).transpose()?;
+    let authority = head.uri.authority().map(http::uri::Authority::as_str);
+    // RFC 9113 §8.3.1: a Host that differs from `:authority` makes the request malformed.
+    if head.version >= Version::HTTP_2
+        && let (Some(named), Some(authority)) = (named, authority)
+        && !named.eq_ignore_ascii_case(authority)
+    {
+        return Err(Refusal::NotOneHost);
+    }
+    let host = authority.or(named).unwrap_or_default();
+    if is_host(host) { Ok(host) } else { Err(Refusal::OddHost) }
+}
+
+/// Whether a text is a name or address with or without a port, and nothing else: what it says becomes
+/// part of the key and of the request to the origin.
+fn is_host(text: &str) -> bool {
+    let (name, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => {
+            return address.parse::<Ipv6Addr>().is_ok()
+                && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
+        }
+        None => text.split_once(':').unwrap_or((text, "")),
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let is_label = |label: &str| {
+        let lawful = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=63).contains(&label.len()) && label.bytes().all(lawful)
+    };
+    name.len() <= 253 && name.split('.').all(is_label) && is_port(port)
+}
+
+/// RFC 3986 §3.2.3: a port may be empty.
+fn is_port(text: &str) -> bool {
+    text.is_empty() || (text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_nothing_else() {
+        for good in ["a", "A.b-c.example", "a.example.", "a_b.example:8080", "a:", "192.0.2.1:80", "[::1]", "[::1]:80"]
+        {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in [
+            "", ".", "a..b", ".a", "a/b", "a?b", "a#b", "a b", "a\tb", "u@a", "a:b", "a:99999", "a:1:2", "[[a", "[a]",
+            "[::1", "[::1]x", "\"a", "*.a", "a\\b",
+        ] {
+            assert!(!is_host(bad), "{bad}");
+        }
+    }
 }

@@ -105,7 +105,7 @@ impl Drop for Tally {
             client: clients.show(self.ask.peer),
             method: self.ask.method.as_str(),
             host: &self.ask.host,
-            target: &self.ask.target,
+            target: self.ask.key.path_and_query(),
             version: version(self.ask.version),
             status: self.status,
             bytes: self.sent,
@@ -117,7 +117,7 @@ impl Drop for Tally {
 }
 
 /// Counts and logs a request that no site has taken, under the site `-`.
-pub(crate) fn note_refusal(shared: &Shared, head: &Parts, connection: Connection, status: StatusCode, now: Moment) {
+pub(crate) fn note_refusal(shared: &Shared, head: &Parts, connection: &Connection, status: StatusCode, now: Moment) {
     shared.requests.fetch_add(1, Ordering::Relaxed);
     shared.metrics.requests.with_label_values(&["-", Answered::Own.name()]).inc();
     let Some((log, clients)) = &shared.log else {

@@ -25,7 +25,7 @@ use crate::object::{Object, Storing};
 use crate::outgoing::{Load, compose, compose_for_store};
 use crate::respond::{Written, failed, from_filling, from_object, from_origin, own};
 use crate::shared::Shared;
-use crate::sites::{Answered, Effect, Site, Sites};
+use crate::sites::{Answered, Effect, Site};
 use crate::store::Found;
 
 /// What answers on one core: every site, and the health of the edge. Call it on the core.
@@ -62,16 +62,16 @@ async fn answer(edge: Arc<Edge>, request: Request<Incoming>, connection: Connect
     };
     let now = shared.clock.now();
     let (mut head, body) = request.into_parts();
-    let ask = match read(now, &sites, &mut head, connection) {
+    let ask = match read(now, &sites, node, &mut head, &connection) {
         Ok(ask) => Arc::new(ask),
         Err(refusal) => {
             let response = refuse(refusal).sign(node);
-            note_refusal(shared, &head, connection, response.status(), now);
+            note_refusal(shared, &head, &connection, response.status(), now);
             return response;
         }
     };
     let effect = ask.site.effect(ask.key.path_and_query().split('?').next().unwrap_or_default());
-    let (mut written, answered) = edge.serve(&sites, &ask, &effect, body).await;
+    let (mut written, answered) = edge.serve(&ask, &effect, body).await;
     effect.edit(written.response.status(), written.response.headers_mut());
     let response = written.sign(node);
     let length = response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -86,8 +86,8 @@ async fn answer(edge: Arc<Edge>, request: Request<Incoming>, connection: Connect
 /// The answer to a request that cannot be taken.
 fn refuse(refusal: Refusal) -> Written {
     match refusal {
-        Refusal::NotOneHost | Refusal::HostWithUser => {
-            let mut written = own(StatusCode::BAD_REQUEST, "a request has one Host, without a user");
+        Refusal::NotOneHost | Refusal::OddHost => {
+            let mut written = own(StatusCode::BAD_REQUEST, "a request has one Host: a name or address, and a port");
             // What else comes on this connection cannot be trusted either.
             written.response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             written
@@ -101,13 +101,7 @@ fn refuse(refusal: Refusal) -> Written {
 
 impl Edge {
     /// Answers: by the site's rules, from the store, or from the origin.
-    async fn serve(
-        self: &Arc<Self>,
-        sites: &Sites,
-        ask: &Arc<Ask>,
-        effect: &Effect<'_>,
-        body: Incoming,
-    ) -> (Written, Answered) {
+    async fn serve(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, body: Incoming) -> (Written, Answered) {
         let admission = admit(&ask.method, &ask.headers);
         if let Admission::Refuse(status) = admission {
             return (own(status, "this method is not served here"), Answered::Own);
@@ -121,7 +115,7 @@ impl Edge {
         }
         if let Admission::Pass(_) = admission {
             let body = body.map_err(|error| -> BoxError { Box::new(error) }).boxed_unsync();
-            return self.pass(sites, ask, Some(body), ForwardReason::Method).await;
+            return self.pass(ask, Some(body), ForwardReason::Method).await;
         }
         let found = self.shared.store.find(&ask.key, &ask.headers);
         let Found::Object(object) = found else {
@@ -132,12 +126,12 @@ impl Edge {
                 Found::OtherVariants(names) => (ForwardReason::VaryMiss, Some(self.variant(&names, ask))),
                 _ => (ForwardReason::UriMiss, None),
             };
-            return self.fetch(sites, ask, effect, Wish { stored: None, reason, variant }).await;
+            return self.fetch(ask, effect, Wish { stored: None, reason, variant }).await;
         };
         match reuse(&object.head.terms, ask.now) {
             Reuse::Fresh => (from_object(ask, &object, Handled::Hit), Answered::Hit),
             Reuse::Grace => {
-                self.renew_in_background(sites, ask, effect, &object);
+                self.renew_in_background(ask, effect, &object);
                 (from_object(ask, &object, Handled::Hit), Answered::Stale)
             }
             Reuse::Stale { .. } | Reuse::Validate if admission == Admission::OnlyIfCached => {
@@ -145,8 +139,7 @@ impl Edge {
             }
             Reuse::Stale { .. } | Reuse::Validate => {
                 let variant = Some(object.head.selector.variant);
-                self.fetch(sites, ask, effect, Wish { stored: Some(object), reason: ForwardReason::Stale, variant })
-                    .await
+                self.fetch(ask, effect, Wish { stored: Some(object), reason: ForwardReason::Stale, variant }).await
             }
         }
     }
@@ -156,42 +149,39 @@ impl Edge {
     }
 
     /// Fetches for the store, together with all who ask for the same now.
-    async fn fetch(
-        self: &Arc<Self>,
-        sites: &Sites,
-        ask: &Arc<Ask>,
-        effect: &Effect<'_>,
-        mut wish: Wish,
-    ) -> (Written, Answered) {
+    async fn fetch(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, mut wish: Wish) -> (Written, Answered) {
         if ask.method == Method::HEAD {
-            return self.ask_for_head(sites, ask, effect, wish).await;
+            return self.ask_for_head(ask, effect, wish).await;
+        }
+        let is_part = ask.headers.contains_key(header::RANGE);
+        if is_part && wish.stored.is_none() && self.shared.long.contains_key(&ask.key) {
+            return self.pass(ask, None, wish.reason).await;
         }
         if self.shared.alone.contains_key(&ask.key) {
-            return self.fetch_alone(sites, ask, effect, wish).await;
+            return self.fetch_alone(ask, effect, wish).await;
         }
         for _ in 0..FLIGHTS {
             let part = self.shared.flights.join(FlightKey { key: ask.key.clone(), variant: wish.variant });
             let landing = match part {
-                Part::Leader(pilot) => return self.fetch_for_all(sites, ask, effect, wish, pilot).await,
+                Part::Leader(pilot) => return self.fetch_for_all(ask, effect, wish, pilot).await,
                 Part::Follower(receiver) => landed(receiver).await,
             };
             let Some(nominated) = landing.of_another_variant(&ask.headers, self.shared.store.seed()) else {
                 return match Landed::of(landing) {
-                    Some(landed) => self.deliver(sites, ask, Delivery::collapsed(landed, wish)).await,
-                    None => self.fetch_alone(sites, ask, effect, wish).await,
+                    Some(landed) => self.deliver(ask, Delivery::collapsed(landed, wish)).await,
+                    None => self.fetch_alone(ask, effect, wish).await,
                 };
             };
             // Now it is known what the key varies by: all who want this variant fly together.
             wish = Wish { reason: ForwardReason::VaryMiss, variant: Some(self.variant(&nominated, ask)), ..wish };
         }
-        let landed = self.lead(sites, ask, effect, wish.stored.clone(), Pilot::unlisted()).await;
-        self.deliver(sites, ask, Delivery::own(landed, wish)).await
+        let landed = self.lead(ask, effect, wish.stored.clone(), Pilot::unlisted()).await;
+        self.deliver(ask, Delivery::own(landed, wish)).await
     }
 
     /// Leads a flight that others may have joined.
     async fn fetch_for_all(
         self: &Arc<Self>,
-        sites: &Sites,
         ask: &Arc<Ask>,
         effect: &Effect<'_>,
         wish: Wish,
@@ -204,36 +194,29 @@ impl Edge {
             pilot.land(Landing::Holds(Arc::clone(&object)));
             return (from_object(ask, &object, Handled::Hit), Answered::Hit);
         }
-        let landed = self.lead(sites, ask, effect, wish.stored.clone(), pilot).await;
-        self.deliver(sites, ask, Delivery::own(landed, wish)).await
+        let landed = self.lead(ask, effect, wish.stored.clone(), pilot).await;
+        self.deliver(ask, Delivery::own(landed, wish)).await
     }
 
     /// Fetches for this request alone: what is stored is validated, for nothing is as good as a 304; else
     /// the request is forwarded as it is, with its own conditions and range.
-    async fn fetch_alone(
-        self: &Arc<Self>,
-        sites: &Sites,
-        ask: &Arc<Ask>,
-        effect: &Effect<'_>,
-        wish: Wish,
-    ) -> (Written, Answered) {
+    async fn fetch_alone(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, wish: Wish) -> (Written, Answered) {
         if wish.stored.is_none() {
-            return self.pass(sites, ask, None, wish.reason).await;
+            return self.pass(ask, None, wish.reason).await;
         }
-        let landed = self.lead(sites, ask, effect, wish.stored.clone(), Pilot::unlisted()).await;
-        self.deliver(sites, ask, Delivery::own(landed, wish)).await
+        let landed = self.lead(ask, effect, wish.stored.clone(), Pilot::unlisted()).await;
+        self.deliver(ask, Delivery::own(landed, wish)).await
     }
 
     /// Leads a flight, and waits for it to land.
     async fn lead(
         self: &Arc<Self>,
-        sites: &Sites,
         ask: &Arc<Ask>,
         effect: &Effect<'_>,
         stored: Option<Arc<Object>>,
         pilot: Pilot,
     ) -> Landed {
-        match self.begin(sites, ask, effect, stored, pilot) {
+        match self.begin(ask, effect, stored, pilot) {
             // A silent end is a panic, of ours.
             Some(landed) => landed.await.unwrap_or(Landed::Failed(FetchError::ProxyInternalError)),
             None => Landed::Failed(FetchError::ProxyInternalError),
@@ -243,13 +226,12 @@ impl Edge {
     /// Begins a fetch in a task of its own: it outlives the client that began it.
     fn begin(
         self: &Arc<Self>,
-        sites: &Sites,
         ask: &Arc<Ask>,
         effect: &Effect<'_>,
         stored: Option<Arc<Object>>,
         pilot: Pilot,
     ) -> Option<oneshot::Receiver<Landed>> {
-        let head = compose_for_store(ask, self.shared.id.as_str(), &sites.loop_id)?;
+        let head = compose_for_store(ask)?;
         let fetcher = self.fetcher(&ask.site)?;
         let (sender, receiver) = oneshot::channel();
         let intake = Intake::begin(&self.shared, ask, effect.policy);
@@ -258,17 +240,17 @@ impl Edge {
         Some(receiver)
     }
 
-    fn renew_in_background(self: &Arc<Self>, sites: &Sites, ask: &Arc<Ask>, effect: &Effect<'_>, object: &Arc<Object>) {
+    fn renew_in_background(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, object: &Arc<Object>) {
         let variant = Some(object.head.selector.variant);
         let part = self.shared.flights.join(FlightKey { key: ask.key.clone(), variant });
         if let Part::Leader(pilot) = part {
             // Nobody waits for it.
-            drop(self.begin(sites, ask, effect, Some(Arc::clone(object)), pilot));
+            drop(self.begin(ask, effect, Some(Arc::clone(object)), pilot));
         }
     }
 
     /// Answers with what a fetch brought.
-    async fn deliver(self: &Arc<Self>, sites: &Sites, ask: &Arc<Ask>, delivery: Delivery) -> (Written, Answered) {
+    async fn deliver(self: &Arc<Self>, ask: &Arc<Ask>, delivery: Delivery) -> (Written, Answered) {
         let Delivery { landed, stored, reason, collapsed } = delivery;
         let forwarded = |status, stored| Handled::Forwarded { reason, status, stored, collapsed };
         match landed {
@@ -276,13 +258,16 @@ impl Edge {
                 let long = filling.is_long();
                 // A part of a long body is asked for as a part.
                 let usable = !(long && ask.headers.contains_key(header::RANGE));
+                if long {
+                    self.shared.long.insert(ask.key.clone(), ());
+                }
                 match reader.filter(|_| usable) {
                     Some(reader) => {
                         let stored = filling.storing == Storing::Yes && !long;
                         let handled = forwarded(Some(filling.head.status), stored);
                         (from_filling(ask, &filling.head, filling.length, reader, handled), Answered::Miss)
                     }
-                    None => self.pass(sites, ask, None, reason).await,
+                    None => self.pass(ask, None, reason).await,
                 }
             }
             Landed::Holds(object, storing) => {
@@ -295,7 +280,7 @@ impl Edge {
             }
             Landed::Hidden(status) => match stored {
                 Some(object) => (from_object(ask, &object, forwarded(Some(status), false)), Answered::Stale),
-                None => self.pass(sites, ask, None, reason).await,
+                None => self.pass(ask, None, reason).await,
             },
             Landed::Failed(error) => self.without_origin(ask, stored, error, forwarded(None, false)),
         }
@@ -324,15 +309,9 @@ impl Edge {
 
     /// Answers a HEAD by the origin's own word, which also tells whether what is stored still holds
     /// (RFC 9111 §4.3.5).
-    async fn ask_for_head(
-        self: &Arc<Self>,
-        sites: &Sites,
-        ask: &Arc<Ask>,
-        effect: &Effect<'_>,
-        wish: Wish,
-    ) -> (Written, Answered) {
+    async fn ask_for_head(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, wish: Wish) -> (Written, Answered) {
         let intake = Intake::begin(&self.shared, ask, effect.policy);
-        let (written, answered) = self.pass(sites, ask, None, wish.reason).await;
+        let (written, answered) = self.pass(ask, None, wish.reason).await;
         if let Some(stored) = wish.stored.filter(|_| answered == Answered::Pass) {
             let (status, headers) = (written.response.status(), written.response.headers());
             match compare_head(&stored.head.headers, status, headers) {
@@ -345,16 +324,10 @@ impl Edge {
     }
 
     /// Forwards the request as it is, past the store; a change at the origin empties its keys.
-    async fn pass(
-        &self,
-        sites: &Sites,
-        ask: &Arc<Ask>,
-        body: Option<RequestBody>,
-        reason: ForwardReason,
-    ) -> (Written, Answered) {
+    async fn pass(&self, ask: &Arc<Ask>, body: Option<RequestBody>, reason: ForwardReason) -> (Written, Answered) {
         let forwarded = |status| Handled::Forwarded { reason, status, stored: false, collapsed: false };
         let load = if body.is_some() { Load::Body } else { Load::Empty };
-        let head = compose(ask, load, self.shared.id.as_str(), &sites.loop_id);
+        let head = compose(ask, load);
         let (Some(head), Some(fetcher)) = (head, self.fetcher(&ask.site)) else {
             return (failed(FetchError::ProxyInternalError, self.shared.id.as_str(), forwarded(None)), Answered::Error);
         };

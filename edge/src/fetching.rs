@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use caching::{Conclusion, Fallback, Reuse, Sharing, Validators, Verdict, add_validators, conclude, reuse};
+use caching::{Conclusion, Fallback, Reuse, Sharing, Validators, Verdict, add_validators, conclude, displaces, reuse};
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
@@ -132,7 +132,9 @@ impl Errand {
             Verdict::Share(keep) => (keep, Storing::No),
             Verdict::StorePart(..) | Verdict::Not(_) => {
                 // What was validated and is answered anew no longer holds (RFC 9111 §4.3.3).
-                if let Some(stored) = self.stored.as_ref().filter(|_| !response.status().is_server_error()) {
+                if let Some(stored) =
+                    self.stored.as_ref().filter(|_| displaces(&self.intake.ask.headers, response.status()))
+                {
                     shared.store.remove_variant(key, stored.head.selector.variant);
                 }
                 return self.finish(leader, Landing::Alone, Landed::Own(Box::new(response)));

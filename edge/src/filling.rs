@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use config::limits;
 use origin::FetchError;
 use tokio::sync::{Notify, watch};
 
@@ -86,9 +87,6 @@ pub(crate) enum Wanted {
 
 /// What a filling may always keep: enough to go on streaming.
 const LEAST_WINDOW: usize = 512 << 10;
-/// How long a sliding fill waits for room for one piece before its slowest reader is cut: who reads
-/// less than a piece in this time holds up the others.
-const SLOWEST: Duration = Duration::from_secs(10);
 
 impl Room {
     pub(crate) fn new(window_bytes: usize, total_bytes: usize) -> Self {
@@ -144,7 +142,7 @@ impl Filling {
         let mut waited = Duration::ZERO;
         loop {
             let moved = self.moved.notified();
-            if self.has_room(piece.len(), waited) {
+            if self.has_room(cost(&piece), waited) {
                 break;
             }
             let step = Duration::from_secs(1);
@@ -153,9 +151,10 @@ impl Filling {
             waited += start.elapsed();
         }
         let mut state = self.state();
-        let wanted = if state.kept_from > 0 && state.readers.is_empty() { Wanted::No } else { Wanted::Yes };
-        state.kept_bytes += piece.len();
-        self.room.take(piece.len());
+        let slides = state.kept_from > 0 || self.is_long();
+        let wanted = if slides && state.readers.is_empty() { Wanted::No } else { Wanted::Yes };
+        state.kept_bytes += cost(&piece);
+        self.room.take(cost(&piece));
         state.pieces.push_back(piece);
         drop(state);
         self.pieces.send_modify(|count| *count += 1);
@@ -168,15 +167,18 @@ impl Filling {
         let limit = self.room.limit();
         while state.kept_bytes + bytes > limit {
             let slowest = state.readers.values().min().copied().unwrap_or(usize::MAX);
-            if state.kept_from >= slowest && waited < SLOWEST {
+            if state.kept_from >= slowest && waited < limits::FILL_SLOWEST_READER {
                 return false;
             }
             let Some(dropped) = state.pieces.pop_front() else {
                 break;
             };
-            state.kept_bytes -= dropped.len();
-            self.room.give_back(dropped.len());
+            state.kept_bytes -= cost(&dropped);
+            self.room.give_back(cost(&dropped));
             state.kept_from += 1;
+            // Whoever has not passed it is cut, and holds nobody up any more.
+            let kept_from = state.kept_from;
+            state.readers.retain(|_, next| *next >= kept_from);
         }
         true
     }
@@ -192,6 +194,14 @@ impl Filling {
         pieces
     }
 }
+
+/// What a piece takes in memory: tiny ones cost more than their bytes.
+fn cost(piece: &Bytes) -> usize {
+    piece.len() + PIECE_BYTES
+}
+
+/// A piece's place in the list, and its share of the buffer's own head.
+const PIECE_BYTES: usize = 64;
 
 impl Drop for Filling {
     fn drop(&mut self) {
@@ -227,7 +237,9 @@ impl Reader {
         };
         if let Some(piece) = state.pieces.get(index).cloned() {
             self.next += 1;
-            state.readers.insert(self.number, self.next);
+            if let Some(place) = state.readers.get_mut(&self.number) {
+                *place = self.next;
+            }
             drop(state);
             self.filling.moved.notify_one();
             return Piece::Bytes(piece);

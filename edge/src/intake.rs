@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use caching::{Asked, Judgement, Keep, Moment, Payload, Policy, Received, Selector, Verdict, judge, merge};
+use caching::{Asked, Judgement, Keep, Moment, Payload, Policy, Received, Selector, Verdict, displaces, judge, merge};
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::ask::Ask;
@@ -57,6 +57,7 @@ impl Intake {
             Verdict::Share(keep) => (self.head(stored.head.status, *keep), Storing::No),
             Verdict::StorePart(..) | Verdict::Not(_) => (Head { headers: merged, ..stored.head.clone() }, Storing::No),
         };
+
         let before = stored.head.selector.variant;
         let moved = head.selector.variant != before;
         let object = Arc::new(Object { head, slices: stored.slices.clone() });
@@ -64,7 +65,8 @@ impl Intake {
             self.put(Arc::clone(&object));
         }
         // Put first: there is no moment at which the key has neither.
-        if storing == Storing::No || moved {
+        let ends = storing == Storing::No && displaces(&self.ask.headers, StatusCode::NOT_MODIFIED);
+        if ends || (moved && storing == Storing::Yes) {
             self.shared.store.remove_variant(&self.ask.key, before);
         }
         (object, storing)

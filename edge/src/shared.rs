@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use caching::{ALONE_FOR, CacheKey};
-use config::NodeId;
+use config::{NodeId, limits};
 use fleet::Report;
 use moka::sync::Cache;
 use serde_json::{Value, json};
@@ -28,6 +28,8 @@ pub struct Shared {
     pub(crate) flights: Arc<Flights>,
     /// Keys whose responses may not be shared: requests for them do not wait for each other.
     pub(crate) alone: Cache<CacheKey, ()>,
+    /// Keys whose bodies do not fit the window: parts of them are asked for as parts at once.
+    pub(crate) long: Cache<CacheKey, ()>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Option<(Log, Clients)>,
     pub(crate) clock: Clock,
@@ -39,15 +41,14 @@ pub struct Shared {
     beats: Mutex<Vec<Arc<AtomicU64>>>,
 }
 
-/// Keys remembered as not to be shared.
-const ALONE_KEYS: u64 = 100_000;
+/// How long a key is remembered as too long: short enough to notice a smaller version.
+const LONG_FOR: Duration = Duration::from_secs(300);
 /// How often a core says that it runs.
 const BEAT: Duration = Duration::from_millis(250);
 /// A core silent for longer is stalled.
 const STALLED_MS: u64 = 3_000;
 /// One body takes at most this share of memory, and never more than the most.
 const WINDOW_SHARE: u64 = 8;
-const WINDOW_MOST: u64 = 64 << 20;
 
 impl Shared {
     /// An edge of so many bytes of memory, without sites yet: three quarters store, the rest is for
@@ -57,13 +58,14 @@ impl Shared {
         // Each process has random keys of its own.
         let seed = RandomState::new().hash_one(id.as_str());
         let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let room = Room::new(bytes((memory / WINDOW_SHARE).min(WINDOW_MOST)), bytes(memory / 4));
+        let room = Room::new(bytes((memory / WINDOW_SHARE).min(limits::FILL_WINDOW)), bytes(memory / 4));
         Arc::new(Self {
             id,
             sites: ArcSwapOption::empty(),
             store: Store::new(memory / 4 * 3, seed),
             flights: Arc::new(Flights::new()),
-            alone: Cache::builder().max_capacity(ALONE_KEYS).time_to_live(ALONE_FOR).build(),
+            alone: Cache::builder().max_capacity(limits::UNSHARED_KEYS).time_to_live(ALONE_FOR).build(),
+            long: Cache::builder().max_capacity(limits::UNSHARED_KEYS).time_to_live(LONG_FOR).build(),
             metrics,
             log,
             clock: Clock::start(),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use config::Secret;
+use config::{Secret, limits};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
@@ -15,8 +15,6 @@ use crate::report::Report;
 
 /// Where health is asked.
 const PATH: &str = "/.hither/health";
-/// The largest report read.
-const REPORT_BYTES: usize = 4_096;
 
 /// What came of a probe.
 #[derive(Debug)]
@@ -76,7 +74,7 @@ async fn ask(address: SocketAddr, key: Option<&Secret>, now_ms: u64) -> Probed {
         if response.status() != StatusCode::OK {
             return Probed::Status(response.status());
         }
-        let body = Limited::new(response.into_body(), REPORT_BYTES).collect().await;
+        let body = Limited::new(response.into_body(), limits::HEALTH_REPORT_BYTES).collect().await;
         let report = body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
         Probed::Well(report)
     };

@@ -6,17 +6,16 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::path::Path;
 
+use config::limits;
+
 use crate::health::Verdict;
 
 /// Verdicts by address.
 pub(crate) type Saved = BTreeMap<IpAddr, Verdict>;
 
-/// The largest file read: 20,000 edges with two addresses each.
-const MOST_BYTES: u64 = 4 << 20;
-
 /// Reads the saved verdicts; a missing or broken file is no verdicts.
 pub(crate) fn read(path: &Path) -> Saved {
-    let small = fs::metadata(path).is_ok_and(|meta| meta.len() <= MOST_BYTES);
+    let small = fs::metadata(path).is_ok_and(|meta| meta.len() <= limits::HEALTH_SAVED_BYTES);
     let text = if small { fs::read(path).unwrap_or_default() } else { Vec::new() };
     serde_json::from_slice(&text).unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use config::{Config, NodeId, Secret};
+use config::{Config, NodeId, Secret, limits};
 use mapping::Fitness;
 use telemetry::Metrics;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -16,9 +16,6 @@ use crate::health::Verdict;
 use crate::judge::{Changed, EdgeState, Finding, Judge, Known, Target};
 use crate::probe::{Probed, probe};
 use crate::saved;
-
-/// Outcomes waiting for their judge: with 10,000 edges, a second's worth.
-const WAITING: usize = 10_000;
 
 /// Watches the edges of a config; a reload replaces it, keeping what it has learned.
 #[derive(Debug)]
@@ -58,7 +55,7 @@ impl Watch {
         self.tasks = JoinSet::new();
         let judge = Arc::new(Judge::new(config));
         self.forget_series_of_all_but(&judge);
-        let (sender, receiver) = channel(WAITING);
+        let (sender, receiver) = channel(limits::PROBES_WAITING);
         let court = Court { shared: Arc::clone(&self.shared), judge: Arc::clone(&judge), fitness: Arc::default() };
         court.publish();
         let fitness = Arc::clone(&court.fitness);

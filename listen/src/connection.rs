@@ -1,6 +1,7 @@
 //! The connection a request came on.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Clear or TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub enum Scheme {
 }
 
 /// The connection a request came on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Connection {
     /// The client.
     pub peer: SocketAddr,
@@ -20,4 +21,6 @@ pub struct Connection {
     pub local: SocketAddr,
     /// Clear or TLS.
     pub scheme: Scheme,
+    /// The name the client asked a certificate for (RFC 6066 §3).
+    pub sni: Option<Arc<str>>,
 }

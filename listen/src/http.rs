@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use config::limits;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -23,11 +23,6 @@ use crate::body::{Body, empty};
 use crate::connection::{Connection, Scheme};
 use crate::cores::Stop;
 use crate::mount::Mounts;
-
-/// Time for open requests to finish after a stop.
-const DRAIN: Duration = Duration::from_secs(10);
-/// Pause when the process has no descriptors left: others must close first.
-const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// One listening socket and what answers on it.
 pub struct Server {
@@ -68,13 +63,15 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer)) => self.spawn(stream, peer, place, &builder, &graceful),
-                Err(error) if error.raw_os_error().is_some_and(is_exhausted) => tokio::time::sleep(EXHAUSTED).await,
+                Err(error) if error.raw_os_error().is_some_and(is_exhausted) => {
+                    tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+                }
                 // The client has gone before it was accepted.
                 Err(_) => {}
             }
         }
         if let Ok(graceful) = Arc::try_unwrap(graceful) {
-            let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+            let _ = tokio::time::timeout(limits::HTTP_DRAIN, graceful.shutdown()).await;
         } else {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -95,7 +92,7 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let stream = unless_unread(stream, limits::HTTP_WRITE_TIME);
         let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
-        let connection = Connection { peer, local, scheme };
+        let connection = Connection { peer, local, scheme, sni: None };
         let (mounts, tls, builder) = (Arc::clone(&self.mounts), self.tls.clone(), Arc::clone(builder));
         let watcher = graceful.watcher();
         let open = Open::new(self.connections.clone());
@@ -103,13 +100,15 @@ impl Server {
             let _held = (place, open);
             let seen = Arc::new(AtomicBool::new(false));
             let told = Arc::clone(&seen);
-            let service = service_fn(move |request| {
-                told.store(true, Ordering::Relaxed);
-                answer(Arc::clone(&mounts), request, connection)
-            });
+            let service = |connection: Connection| {
+                service_fn(move |request| {
+                    told.store(true, Ordering::Relaxed);
+                    answer(Arc::clone(&mounts), request, connection.clone())
+                })
+            };
             match tls {
                 None => {
-                    let served = builder.serve_connection(TokioIo::new(stream), service);
+                    let served = builder.serve_connection(TokioIo::new(stream), service(connection));
                     unless_silent(watcher.watch(served.into_owned()), &seen).await;
                 }
                 Some(tls) => {
@@ -117,7 +116,9 @@ impl Server {
                     let Ok(Ok(stream)) = tokio::time::timeout(limits::TLS_HANDSHAKE_TIME, handshake).await else {
                         return;
                     };
-                    let served = builder.serve_connection(TokioIo::new(stream), service);
+                    let sni = stream.get_ref().1.server_name().map(Arc::from);
+                    let connection = Connection { sni, ..connection };
+                    let served = builder.serve_connection(TokioIo::new(stream), service(connection));
                     unless_silent(watcher.watch(served.into_owned()), &seen).await;
                 }
             }
@@ -151,12 +152,20 @@ async fn answer(
     request: Request<Incoming>,
     connection: Connection,
 ) -> Result<Response<Body>, std::convert::Infallible> {
-    let Some(handler) = mounts.find(request.uri().path()) else {
-        let mut response = Response::new(empty());
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        return Ok(response);
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_FRAME);
+    let status = if fields.sum::<usize>() > limits::HTTP_HEADER_BYTES {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    } else if let Some(handler) = mounts.find(request.uri().path()) {
+        return Ok(handler.serve(request, connection).await);
+    } else if request.method() == Method::CONNECT {
+        // We are no proxy for clients (RFC 9110 §9.3.6).
+        StatusCode::METHOD_NOT_ALLOWED
+    } else {
+        StatusCode::NOT_FOUND
     };
-    Ok(handler.serve(request, connection).await)
+    let mut response = Response::new(empty());
+    *response.status_mut() = status;
+    Ok(response)
 }
 
 fn builder() -> Builder<TokioExecutor> {
@@ -176,6 +185,9 @@ fn builder() -> Builder<TokioExecutor> {
         .keep_alive_timeout(Duration::from_secs(10));
     builder
 }
+
+/// `: ` and the line's end around each field.
+const FIELD_FRAME: usize = 4;
 
 /// EMFILE or ENFILE.
 fn is_exhausted(code: i32) -> bool {

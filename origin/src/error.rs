@@ -36,6 +36,8 @@ pub enum FetchError {
     HttpRequestTimeout,
     /// The body ended early.
     HttpResponseIncomplete,
+    /// It is sent in a transfer coding that is not read here.
+    HttpResponseTransferCoding,
     /// No response in time, or a pause in its body was too long.
     HttpResponseTimeout,
     /// Not HTTP, or not as it must be.
@@ -62,6 +64,7 @@ impl FetchError {
             Self::TlsAlertReceived => "tls_alert_received",
             Self::HttpRequestError | Self::HttpRequestTimeout => "http_request_error",
             Self::HttpResponseIncomplete => "http_response_incomplete",
+            Self::HttpResponseTransferCoding => "http_response_transfer_coding",
             Self::HttpResponseTimeout => "http_response_timeout",
             Self::HttpProtocolError => "http_protocol_error",
             Self::ProxyInternalError => "proxy_internal_error",

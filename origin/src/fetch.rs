@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::body::{FetchBody, Lent};
 use crate::connect::{Connection, Target, public_tls};
 use crate::error::FetchError;
+use crate::framing;
 use crate::pool::Pool;
 use crate::times::Times;
 use crate::upload::{RequestBody, State, Upload};
@@ -101,7 +102,10 @@ impl Fetcher {
         upload.begin(began);
         let answer = connection.send(self.request(head, upload));
         let answered = self.in_time(answer, upload, began).await?;
-        let response = answered.map_err(|error| Failure::of(&error, upload))?;
+        let mut response = answered.map_err(|error| Failure::of(&error, upload))?;
+        let status = response.status();
+        framing::check(&head.method, &head.headers, status, response.headers_mut())
+            .map_err(|error| Failure { error, seen: Seen::Perhaps })?;
         let lent = Lent { connection, pool: Arc::clone(&server.pool) };
         Ok(response.map(|body| FetchBody::new(body, self.times.between_bytes, lent)))
     }

@@ -11,6 +11,7 @@ mod body;
 mod connect;
 mod error;
 mod fetch;
+mod framing;
 mod pool;
 mod reach;
 mod resolve;

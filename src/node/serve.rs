@@ -51,7 +51,7 @@ async fn run(dir: &Path, id: NodeId, built: Built, admin: std::net::TcpListener,
         .map_err(|error| Failure::operator(format!("cannot write to {}: {error}", home.display())))?;
     let metrics = Arc::new(Metrics::new().map_err(Failure::ours)?);
     let node = Arc::new(make(dir, &id, &built, &home, &metrics, started)?);
-    let log = open_log(&config, config.network.log.queries, &home, "queries", &metrics)?;
+    let log = open_log(&config, Lines::Queries, &home, &metrics)?;
     let listeners = Listeners::start(&node, Answering::new(Arc::clone(&node), log)).map_err(Failure::ours)?;
     let bound = listeners.bind(&config, &id).map_err(|error| Failure::operator(error.to_string()))?;
     node.apply(built);
@@ -98,7 +98,7 @@ fn make(
     };
     let edge = match &built.sites {
         Some(_) => {
-            let log = open_log(config, config.network.log.requests, home, "requests", metrics)?;
+            let log = open_log(config, Lines::Requests, home, metrics)?;
             let memory = config.network.edge.memory.unwrap_or_else(edge::default_memory);
             Some(edge::Shared::new(id.clone(), memory, Arc::clone(metrics), log))
         }
@@ -117,16 +117,21 @@ fn make(
     })
 }
 
-fn open_log(
-    config: &Config,
-    wanted: bool,
-    home: &Path,
-    name: &str,
-    metrics: &Metrics,
-) -> Result<Option<(Log, Clients)>, Failure> {
-    if !wanted {
-        return Ok(None);
-    }
+/// What a log has a line for.
+#[derive(Clone, Copy, Debug)]
+enum Lines {
+    Requests,
+    Queries,
+}
+
+/// Opens a log, if the config wants it.
+fn open_log(config: &Config, lines: Lines, home: &Path, metrics: &Metrics) -> Result<Option<(Log, Clients)>, Failure> {
+    let wanted = config.network.log;
+    let name = match lines {
+        Lines::Requests if wanted.requests => "requests",
+        Lines::Queries if wanted.queries => "queries",
+        Lines::Requests | Lines::Queries => return Ok(None),
+    };
     let path = home.join(format!("{name}.jsonl"));
     let dropped = metrics.log_dropped.with_label_values(&[name]);
     let log = Log::open(&path, limits::LOG_QUEUE, dropped);

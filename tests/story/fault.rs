@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{Network, get};
+use crate::support::{Network, Origin, get, reply};
 
 /// An origin that answers each connection with the next of these bytes, and closes. `None` hangs.
 fn raw_origin(answers: Vec<Option<Vec<u8>>>) -> (SocketAddr, Arc<AtomicUsize>) {
@@ -129,4 +129,96 @@ fn ambiguous_or_broken_requests_get_400_and_a_close() {
         assert!(said.starts_with("HTTP/1.1 400") && closed.is_ok(), "{what}: {said:?} {closed:?}");
     }
     assert_eq!(count.load(Ordering::SeqCst), 0, "the origin saw none of them");
+}
+
+#[test]
+fn a_response_framed_in_two_ways_or_unasked_for_is_a_502() {
+    let answers = [
+        (
+            "http_protocol_error",
+            "200 OK",
+            "content-length: 3\r\ntransfer-encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n",
+        ),
+        ("http_response_transfer_coding", "200 OK", "transfer-encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+        ("http_protocol_error", "101 Switching Protocols", "upgrade: x\r\nconnection: upgrade\r\n\r\n"),
+        ("http_protocol_error", "304 Not Modified", "etag: \"a\"\r\n\r\n"),
+        ("http_protocol_error", "206 Partial Content", "content-range: bytes 0-2/3\r\ncontent-length: 3\r\n\r\nabc"),
+    ];
+    let texts =
+        answers.map(|(_, status, rest)| answer(&format!("HTTP/1.1 {status}\r\ncache-control: max-age=60\r\n{rest}")));
+    let (origin, _) = raw_origin(texts.to_vec());
+    let network = Network::new(35, origin, "");
+    let _edge = network.start("one-1");
+    runtime().block_on(async {
+        for (error, status, _) in answers {
+            let got = get(network.edge, "/", &[]).await.unwrap();
+            assert_eq!(got.status.as_u16(), 502, "{status}");
+            assert_eq!(got.header("proxy-status"), format!("one-1; error={error}"), "{status}");
+        }
+    });
+}
+
+#[test]
+fn no_host_and_no_hop_by_hop_field_leads_to_anothers_object() {
+    let echo = |number: usize, request: http::Request<hyper::body::Incoming>| {
+        let tenant = request.headers().get("x-tenant").map_or("none", |value| value.to_str().unwrap()).to_owned();
+        let host = request.headers().get("host").map_or("none", |value| value.to_str().unwrap()).to_owned();
+        reply(200, &[("cache-control", "max-age=60"), ("vary", "X-Tenant")], format!("{number} {host} {tenant}"))
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let origin = Origin::start(echo).await;
+        let network = Network::new(36, origin.address, "");
+        let site = std::fs::read_to_string(network.path("sites/shop.toml")).unwrap();
+        let hosts = r#"["www.shop.example", "*.img.shop.example"]"#;
+        std::fs::write(network.path("sites/shop.toml"), site.replace(r#"["www.shop.example"]"#, hosts)).unwrap();
+        let _edge = network.start("one-1");
+        for host in [
+            "v.img.shop.example/a?u=.img.shop.example",
+            "a b.img.shop.example",
+            "\"x.img.shop.example",
+            "[[www.shop.example",
+        ] {
+            let got = get(network.edge, "/evil", &[("host", host)]).await.unwrap();
+            assert_eq!(got.status.as_u16(), 400, "{host}");
+        }
+        assert_eq!(origin.requests(), 0);
+        let odd = get(network.edge, "/", &[("host", "WWW.shop.example:")]).await.unwrap();
+        assert_eq!(odd.body, "1 www.shop.example none", "the origin sees the host of the key");
+        assert!(get(network.edge, "/", &[]).await.unwrap().is("hit"));
+        let attack = [("x-tenant", "gold"), ("connection", "x-tenant")];
+        assert!(get(network.edge, "/", &attack).await.unwrap().is("hit"), "the origin would not see the field");
+        assert_eq!(get(network.edge, "/", &[("x-tenant", "gold")]).await.unwrap().body, "2 www.shop.example gold");
+    });
+}
+
+#[test]
+fn a_client_cannot_strip_a_key_of_what_it_falls_back_on() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let origin = Origin::start(|_, request| {
+            let fields = [("cache-control", "max-age=1, stale-if-error=600"), ("etag", "\"a\"")];
+            match request.headers().get("x-mode").map(http::HeaderValue::as_bytes) {
+                Some(b"401") => reply(401, &[], ""),
+                Some(b"503") => reply(503, &[], ""),
+                _ if request.headers().contains_key("if-none-match") => reply(304, &fields, ""),
+                _ => reply(200, &fields, "good"),
+            }
+        })
+        .await;
+        let network = Network::new(37, origin.address, "");
+        let _edge = network.start("one-1");
+        assert_eq!(get(network.edge, "/", &[]).await.unwrap().body, "good");
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        let refused = get(network.edge, "/", &[("authorization", "x"), ("x-mode", "401")]).await.unwrap();
+        assert_eq!(refused.status.as_u16(), 401);
+        assert_eq!(get(network.edge, "/", &[("cache-control", "no-store")]).await.unwrap().body, "good");
+        let outage = get(network.edge, "/", &[("x-mode", "503")]).await.unwrap();
+        assert_eq!(
+            (outage.status.as_u16(), outage.body.as_ref()),
+            (200, &b"good"[..]),
+            "{}",
+            outage.header("cache-status")
+        );
+    });
 }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use config::{Prefix, Problem, Severity};
+use config::{Prefix, Problem, Severity, limits};
 use mapping::{Family, Span};
 use maxminddb::{Reader, WithinOptions};
 
@@ -20,8 +20,6 @@ use super::tree;
 const COUNTRIES: &[u8] = include_bytes!("../../../deploy/geo/countries.mmdb.zst");
 /// A database older than this no longer knows who has which address.
 const OLD: Duration = Duration::from_secs(180 * 86_400);
-/// The largest database, unpacked; city databases have a tenth of it.
-const BYTES: u64 = 2 << 30;
 
 /// A database that can be read.
 pub(super) struct Database {
@@ -57,9 +55,12 @@ impl Database {
 
     fn read(name: String, source: impl Read) -> Result<Self, Problem> {
         let mut bytes = Vec::new();
-        let length = source.take(BYTES + 1).read_to_end(&mut bytes).map_err(|error| broken(&name, error))?;
-        if u64::try_from(length).unwrap_or(u64::MAX) > BYTES {
-            return Err(broken(&name, format!("it is larger than {} GiB", BYTES >> 30)));
+        let length = source
+            .take(limits::GEO_DATABASE_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| broken(&name, error))?;
+        if u64::try_from(length).unwrap_or(u64::MAX) > limits::GEO_DATABASE_BYTES {
+            return Err(broken(&name, format!("it is larger than {} GiB", limits::GEO_DATABASE_BYTES >> 30)));
         }
         let fail = |error| broken(&name, error);
         let header = Reader::from_source(bytes.as_slice()).map_err(fail)?;

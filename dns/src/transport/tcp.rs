@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use config::limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
@@ -14,9 +13,6 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::{Answer, Transport};
-
-/// Pause when the process has no descriptors left: others must close first.
-const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// Answers connections until `stop` resolves; what is being answered then is finished.
 pub async fn serve_tcp(listener: TcpListener, answer: Arc<dyn Answer>, stop: impl Future<Output = ()> + Send) {
@@ -31,7 +27,7 @@ pub async fn serve_tcp(listener: TcpListener, answer: Arc<dyn Answer>, stop: imp
                 Err(error) if is_exhausted(&error) && connections.end_longest_idle() => {
                     tokio::task::yield_now().await;
                 }
-                Err(error) if is_exhausted(&error) => tokio::time::sleep(EXHAUSTED).await,
+                Err(error) if is_exhausted(&error) => tokio::time::sleep(limits::ACCEPT_PAUSE).await,
                 // The client has gone before it was accepted.
                 Err(_) => {}
             }

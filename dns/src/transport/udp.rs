@@ -4,17 +4,15 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use config::limits;
 use tokio::net::UdpSocket;
 
 use super::{Answer, Transport};
 
-/// Larger queries than this are not queries: names are 255 bytes, options a few hundred.
-const QUERY_BYTES: usize = 4_096;
-
 /// Answers datagrams until `stop` resolves. The socket is bound to one address, so that replies
 /// leave from where they were asked.
 pub async fn serve_udp(socket: UdpSocket, answer: Arc<dyn Answer>, stop: impl Future<Output = ()> + Send) {
-    let mut buffer = vec![0_u8; QUERY_BYTES];
+    let mut buffer = vec![0_u8; limits::DNS_QUERY_BYTES];
     let serve = async {
         loop {
             // An error here is a peer's (ICMP unreachable) or passes: the socket stays good.

@@ -2,10 +2,11 @@
 
 use http::StatusCode;
 use http::header::{
-    AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+    AGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_MATCH,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
 
+use crate::control::Directives;
 use crate::date::ensure_date;
 use crate::forward::remove_hop_by_hop;
 use crate::reuse::may_hide;
@@ -59,6 +60,17 @@ pub fn conclude(validators: &Validators, status: StatusCode, answer: &HeaderMap)
         _ if may_hide(status) => Conclusion::Failed,
         _ => Conclusion::Replaces,
     }
+}
+
+/// Whether an answer that is not stored itself ends what is stored: it does where it speaks for
+/// everybody. One to a client's Authorization, or to a request not to be stored, tells nothing of what
+/// others would get; neither does an error other than that the resource is gone. Else any client could
+/// strip a key of what it would fall back on.
+#[must_use]
+pub fn displaces(request: &HeaderMap, status: StatusCode) -> bool {
+    let is_gone = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+    let is_word = status.is_success() || status.is_redirection() || is_gone;
+    is_word && !request.contains_key(AUTHORIZATION) && !Directives::of(request).no_store
 }
 
 /// RFC 9111 §4.3.4: if the 304 has strong validators and "none of the initial set contains at least one

@@ -21,7 +21,7 @@ fn filling(room: &Arc<Room>) -> Arc<Filling> {
 }
 
 fn room() -> Arc<Room> {
-    Arc::new(Room::new(10 * PIECE, 20 * PIECE))
+    Arc::new(Room::new(10 * (PIECE + PIECE_BYTES), 20 * (PIECE + PIECE_BYTES)))
 }
 
 fn piece(number: u8) -> Bytes {
@@ -71,6 +71,12 @@ fn a_large_body_waits_for_its_slowest_reader_and_cuts_it_in_the_end() {
         filling.add(piece(11)).await;
         assert!(matches!(slow.read().await, Some(Err(FetchError::HttpResponseIncomplete))), "cut after ten seconds");
         assert_eq!((read(&mut fast).await, read(&mut fast).await), (10, 11));
+        let start = tokio::time::Instant::now();
+        for number in 12..40 {
+            filling.add(piece(number)).await;
+            assert_eq!(read(&mut fast).await, number);
+        }
+        assert!(start.elapsed() < Duration::from_secs(1), "who was cut holds nobody up, though it still has its place");
         assert!(filling.end(Ok(())).is_none(), "what was not kept whole is not stored");
     });
 }
@@ -113,5 +119,20 @@ fn room_is_given_back_and_a_full_house_keeps_the_least() {
         assert!(second.join().is_none(), "it slides, though its own window is not full");
         drop((first, second));
         assert_eq!(room.used_bytes.load(Ordering::Relaxed), 0);
+    });
+}
+
+#[test]
+fn a_body_in_tiny_pieces_takes_no_more_than_its_window() {
+    run(async {
+        let room = room();
+        let filling = filling(&room);
+        let mut reader = filling.join().unwrap();
+        for _ in 0..10 * PIECE {
+            filling.add(Bytes::from_static(b"x")).await;
+            reader.read().await.unwrap().unwrap();
+        }
+        let kept = filling.state().pieces.len();
+        assert!(kept <= 10 * (PIECE + PIECE_BYTES) / PIECE_BYTES, "{kept} pieces are kept");
     });
 }

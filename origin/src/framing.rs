@@ -1,0 +1,136 @@
+//! Whether a response can be what its head claims: what would be told to clients must be true.
+
+use http::header::{
+    CONTENT_LENGTH, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE, TRANSFER_ENCODING,
+};
+use http::{Method, StatusCode};
+
+use crate::error::FetchError;
+
+/// Refuses a response that answers what was not asked, or is framed in two ways; makes its
+/// Content-Length one plain number.
+pub(crate) fn check(
+    method: &Method,
+    request: &HeaderMap,
+    status: StatusCode,
+    response: &mut HeaderMap,
+) -> Result<(), FetchError> {
+    if !is_asked_for(request, status) {
+        return Err(FetchError::HttpProtocolError);
+    }
+    let codings: Vec<&[u8]> = response.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes).collect();
+    match codings.as_slice() {
+        [] => {}
+        // Chunks are all that is read here: another coding's bytes would pass for the content.
+        [one] if one.trim_ascii().eq_ignore_ascii_case(b"chunked") => {
+            // RFC 9112 §6.3: such a message "ought to be handled as an error".
+            if response.contains_key(CONTENT_LENGTH) {
+                return Err(FetchError::HttpProtocolError);
+            }
+        }
+        _ => return Err(FetchError::HttpResponseTransferCoding),
+    }
+    // RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a
+    // status code of 1xx (Informational) or 204 (No Content)", nor to a CONNECT.
+    if status == StatusCode::NO_CONTENT || *method == Method::CONNECT {
+        response.remove(CONTENT_LENGTH);
+    }
+    plain_length(response)
+}
+
+/// A 101 without an Upgrade, a 304 without a condition and a 206 without a Range answer nobody.
+fn is_asked_for(request: &HeaderMap, status: StatusCode) -> bool {
+    match status {
+        StatusCode::SWITCHING_PROTOCOLS => false,
+        StatusCode::NOT_MODIFIED => request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE),
+        StatusCode::PARTIAL_CONTENT => request.contains_key(RANGE),
+        _ => true,
+    }
+}
+
+/// RFC 9112 §6.3: a list of identical values may be taken as one; anything else is unrecoverable.
+fn plain_length(response: &mut HeaderMap) -> Result<(), FetchError> {
+    let mut length = None;
+    for value in response.get_all(CONTENT_LENGTH) {
+        for one in value.as_bytes().split(|byte| *byte == b',') {
+            let digits = one.trim_ascii();
+            let lawful = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+            let number = std::str::from_utf8(digits).ok().filter(|_| lawful).and_then(|text| text.parse::<u64>().ok());
+            match (number, length) {
+                (Some(number), None) => length = Some(number),
+                (Some(number), Some(before)) if number == before => {}
+                _ => return Err(FetchError::HttpProtocolError),
+            }
+        }
+    }
+    if let Some(length) = length {
+        response.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderName;
+
+    fn fields(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_response_is_framed_in_one_way() {
+        let protocol = Err(FetchError::HttpProtocolError);
+        let coding = Err(FetchError::HttpResponseTransferCoding);
+        for (lines, expected) in [
+            (&[("content-length", "3")][..], Ok(Some("3"))),
+            (&[("content-length", "03")], Ok(Some("3"))),
+            (&[("content-length", "3, 3")], Ok(Some("3"))),
+            (&[("content-length", "3"), ("content-length", "3")], Ok(Some("3"))),
+            (&[("content-length", "3, 4")], protocol),
+            (&[("content-length", "+3")], protocol),
+            (&[("content-length", "")], protocol),
+            (&[("content-length", "99999999999999999999")], protocol),
+            (&[("transfer-encoding", "Chunked")], Ok(None)),
+            (&[("transfer-encoding", "chunked"), ("content-length", "3")], protocol),
+            (&[("transfer-encoding", "gzip, chunked")], coding),
+            (&[("transfer-encoding", "gzip")], coding),
+            (&[("transfer-encoding", "identity")], coding),
+            (&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], coding),
+            (&[], Ok(None)),
+        ] {
+            let mut headers = fields(lines);
+            let checked = check(&Method::GET, &HeaderMap::new(), StatusCode::OK, &mut headers);
+            let length = headers.get(CONTENT_LENGTH).map(|value| value.to_str().unwrap());
+            assert_eq!(checked.map(|()| length), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_204_has_no_length() {
+        let mut headers = fields(&[("content-length", "3")]);
+        check(&Method::GET, &HeaderMap::new(), StatusCode::NO_CONTENT, &mut headers).unwrap();
+        assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_no_answer() {
+        for (request, status, expected) in [
+            (&[][..], 101, false),
+            (&[("upgrade", "websocket")], 101, false),
+            (&[], 304, false),
+            (&[("if-none-match", "\"a\"")], 304, true),
+            (&[("if-modified-since", "x")], 304, true),
+            (&[], 206, false),
+            (&[("range", "bytes=0-1")], 206, true),
+            (&[], 200, true),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(is_asked_for(&fields(request), status), expected, "{request:?} {status}");
+        }
+    }
+}
