@@ -68,6 +68,10 @@ pub const REDIRECT: Bounds<u16> = Bounds { least: 301, default: 302, most: 308 }
 
 /// The largest config file. A larger one is a mistake or an attack, not a config.
 pub const CONFIG_FILE_BYTES: u64 = 4 << 20;
+/// Faults and warnings told at once; with more, a file is no config at all.
+pub const PROBLEMS: usize = 100;
+/// The largest secret.
+pub const SECRET_BYTES: u64 = 64 << 10;
 /// The most sites, zones, and rules in one directory.
 pub const CONFIG_FILES: usize = 10_000;
 /// The longest path pattern.

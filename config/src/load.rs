@@ -1,7 +1,7 @@
 //! Reading the whole directory.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -207,24 +207,16 @@ impl Reading {
     /// Reads a file as text, or reports why not.
     fn file(&self, path: &Path) -> Option<Arc<Source>> {
         let full = self.dir.join(path);
-        let shown = path.display();
-        let meta = match fs::metadata(&full) {
-            Ok(meta) => meta,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let problem = Problem::general(format!("there is no {shown} in {}", self.dir.display()));
-                self.context.add(problem.help("`hither up` without a directory writes a demo to start from"));
-                return None;
+        match read_text(&full, limits::CONFIG_FILE_BYTES) {
+            Ok(text) => {
+                self.note_time(&full);
+                Some(Source::new(path, text))
             }
-            Err(error) => return self.unreadable(path, &error.to_string()),
-        };
-        if meta.len() > limits::CONFIG_FILE_BYTES {
-            let most = limits::CONFIG_FILE_BYTES >> 20;
-            return self.unreadable(path, &format!("it is larger than {most} MiB"));
-        }
-        self.note_time(&full);
-        match fs::read(&full).map(String::from_utf8) {
-            Ok(Ok(text)) => Some(Source::new(path, text)),
-            Ok(Err(_)) => self.unreadable(path, "it is not UTF-8 text"),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let problem = Problem::general(format!("there is no {} in {}", path.display(), self.dir.display()));
+                self.context.add(problem.help("`hither up` without a directory writes a demo to start from"));
+                None
+            }
             Err(error) => self.unreadable(path, &error.to_string()),
         }
     }
@@ -245,7 +237,7 @@ impl Reading {
         value.parse(|text| {
             let name = site::file(text)?;
             let path = self.dir.join("secrets").join(&name);
-            let text = fs::read_to_string(&path);
+            let text = read_text(&path, limits::SECRET_BYTES);
             let text = text.map_err(|error| {
                 Wrong::new(format!("secrets/{} cannot be read: {error}", name.display()))
                     .help("create it, with mode 0600")
@@ -261,10 +253,25 @@ impl Reading {
     }
 
     fn optional_secret(&self, name: &str) -> Option<Secret> {
-        match fs::read_to_string(self.dir.join("secrets").join(name)) {
+        match read_text(&self.dir.join("secrets").join(name), limits::SECRET_BYTES) {
             Ok(text) => Some(Secret::new(&text)).filter(|secret| secret.as_bytes().len() >= 16),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => self.unreadable(&Path::new("secrets").join(name), &error.to_string()),
         }
     }
+}
+
+/// Reads a file of a bounded length. What is no file (a pipe, a device) could keep a reader waiting, or
+/// never end.
+fn read_text(path: &Path, most_bytes: u64) -> std::io::Result<String> {
+    let meta = fs::metadata(path)?;
+    if !meta.is_file() {
+        return Err(std::io::Error::other("it is no file"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(most_bytes + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > most_bytes {
+        return Err(std::io::Error::other(format!("it is larger than {} KiB", most_bytes >> 10)));
+    }
+    String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not UTF-8 text"))
 }

@@ -64,6 +64,22 @@ impl Problem {
     }
 }
 
+/// A longer line is not drawn: nobody could read it, and miette panics on columns past 65,535.
+const DRAWN_LINE_BYTES: usize = 1_000;
+
+impl Problem {
+    fn is_on_a_long_line(&self) -> bool {
+        let Some(place) = &self.place else {
+            return false;
+        };
+        let text = &place.source.text;
+        let (before, after) = (text.get(..place.span.start), text.get(place.span.start..));
+        let before = before.and_then(|before| before.rsplit('\n').next()).map_or(0, str::len);
+        let after = after.and_then(|after| after.split('\n').next()).map_or(0, str::len);
+        before + after > DRAWN_LINE_BYTES || place.span.len() > DRAWN_LINE_BYTES
+    }
+}
+
 /// One line for a log: `sites/shop.toml:3:1: message (mend)`.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,8 +108,8 @@ pub fn report(problems: &[Problem], look: Look) -> String {
     let mut out = String::new();
     for problem in sorted {
         let drawing = Drawing::new(problem);
-        if handler.render_report(&mut out, &drawing).is_err() {
-            out.push_str(&problem.to_string());
+        if problem.is_on_a_long_line() || handler.render_report(&mut out, &drawing).is_err() {
+            out.push_str(&format!("  × {problem}\n"));
         }
         out.push('\n');
     }

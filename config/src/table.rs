@@ -3,6 +3,7 @@
 //! Serde stops at the first fault; an operator with ten mistakes should see ten messages.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::limits::Bounds;
+use crate::limits::{self, Bounds};
 use crate::nearest::nearest;
 use crate::problem::Problem;
 use crate::register::Register;
@@ -45,19 +46,26 @@ pub(crate) struct Value<'a> {
 
 impl Context {
     pub(crate) fn add(&self, problem: Problem) {
-        self.problems.borrow_mut().push(problem);
+        let mut problems = self.problems.borrow_mut();
+        // A file that is no config at all has a fault a line: nobody reads them to the end.
+        match problems.len().cmp(&limits::PROBLEMS) {
+            Ordering::Less => problems.push(problem),
+            Ordering::Equal => problems.push(Problem::general("there are more faults; these are told first")),
+            Ordering::Greater => {}
+        }
     }
 
     pub(crate) fn register<P: IntoIterator<Item = Problem>>(&self, note: impl FnOnce(&mut Register) -> P) {
         let problems = note(&mut self.register.borrow_mut());
-        self.problems.borrow_mut().extend(problems);
+        problems.into_iter().for_each(|problem| self.add(problem));
     }
 
     /// Ends the load: resolves references and hands out every problem.
     pub(crate) fn finish(self) -> Vec<Problem> {
-        let mut problems = self.problems.into_inner();
-        problems.extend(self.register.into_inner().resolve());
-        problems
+        for problem in self.register.take().resolve() {
+            self.add(problem);
+        }
+        self.problems.into_inner()
     }
 }
 

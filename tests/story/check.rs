@@ -82,3 +82,33 @@ fn faults_of_keys_and_zones_are_told_with_those_of_the_files() {
         assert!(said.contains(expected), "{expected}\n{said}");
     }
 }
+
+#[test]
+fn what_is_no_config_file_is_refused_and_never_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    crate::support::copy_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/demo").as_ref(), dir.path());
+    let path = |name: &str| dir.path().join(name);
+    run("mkfifo", &[&path("sites/pipe.toml").display().to_string()]);
+    std::os::unix::fs::symlink("/dev/zero", path("sites/endless.toml")).unwrap();
+    std::os::unix::fs::symlink(path("sites/loop.toml"), path("sites/loop.toml")).unwrap();
+    fs::create_dir(path("sites/folder.toml")).unwrap();
+    fs::write(path("sites/large.toml"), vec![b'#'; 5 << 20]).unwrap();
+    fs::write(path("sites/binary.toml"), [0xff, 0xfe, 0]).unwrap();
+    fs::write(path("sites/nested.toml"), format!("a = {}", "[".repeat(100_000))).unwrap();
+    fs::write(path("sites/zany.toml"), (0..100_000).map(|n| format!("[t{n}]\n")).collect::<String>()).unwrap();
+    let start = std::time::Instant::now();
+    let said = run(HITHER, &["check", &dir.path().display().to_string()]);
+    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+    for expected in [
+        "sites/pipe.toml cannot be read: it is no file",
+        "sites/endless.toml cannot be read: it is no file",
+        "sites/loop.toml cannot be read",
+        "sites/folder.toml cannot be read: it is no file",
+        "sites/large.toml cannot be read: it is larger than 4096 KiB",
+        "sites/binary.toml cannot be read: it is not UTF-8 text",
+        "there are more faults",
+    ] {
+        assert!(said.contains(expected), "{expected}\n{}", said.chars().take(4_000).collect::<String>());
+    }
+    assert!(said.matches('×').count() <= 110 && said.len() < 100_000, "{} bytes", said.len());
+}
