@@ -194,7 +194,7 @@ impl Reading {
         };
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| !name.starts_with(['.', '#']) && !name.ends_with(['~', '#']) && !name.ends_with(".swp"))
+            .filter(|name| !is_leftover(name))
             .collect();
         names.sort();
         if names.len() > limits::CONFIG_FILES {
@@ -259,6 +259,12 @@ impl Reading {
             Err(error) => self.unreadable(&Path::new("secrets").join(name), &error.to_string()),
         }
     }
+}
+
+/// Whether a file's name is an editor's own, not the operator's.
+#[must_use]
+pub fn is_leftover(name: &str) -> bool {
+    name.starts_with(['.', '#']) || name.ends_with(['~', '#']) || name.ends_with(".swp") || name.ends_with(".tmp")
 }
 
 /// Reads a file of a bounded length. What is no file (a pipe, a device) could keep a reader waiting, or

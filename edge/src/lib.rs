@@ -29,4 +29,4 @@ mod store;
 pub use edge::mounts;
 pub use memory::default_memory;
 pub use shared::Shared;
-pub use sites::Sites;
+pub use sites::{Sites, warn_of_origins};

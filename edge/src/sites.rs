@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use caching::{Directives, Policy, Reach, SetCookiePolicy};
-use config::{Config, HostName, HostPattern, Rule, Secret, SetCookie, SiteId, limits};
+use config::{Config, HostName, HostPattern, OriginServer, Problem, Rule, Secret, SetCookie, Severity, SiteId, limits};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
@@ -108,6 +108,19 @@ impl SiteCounters {
             counter.inc();
         }
     }
+}
+
+/// Warns of origins from which nothing can be fetched.
+#[must_use]
+pub fn warn_of_origins(config: &Config) -> Vec<Problem> {
+    let warn = |site: &config::Site, server: &OriginServer| {
+        let message =
+            format!("sites/{}.toml: the origin `{}` is a private address: every fetch will fail", site.id, server.host);
+        let problem = Problem::general(message).help("set `allow_private = true` in its [origin] if that is meant");
+        Problem { severity: Severity::Warning, ..problem }
+    };
+    let sites = config.sites.iter();
+    sites.flat_map(|site| origin::prohibited(&site.origin).map(move |server| warn(site, server))).collect()
 }
 
 impl Sites {

@@ -21,4 +21,5 @@ mod upload;
 pub use body::FetchBody;
 pub use error::FetchError;
 pub use fetch::{Fetched, Fetcher};
+pub use reach::prohibited;
 pub use upload::RequestBody;

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use config::{Origin, OriginServer};
+
 /// Which addresses an origin may have. Checked after resolution, so that no name can lead inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
@@ -16,6 +18,13 @@ impl Reach {
     pub(crate) fn allows(self, address: IpAddr) -> bool {
         self == Self::Anywhere || is_public(address)
     }
+}
+
+/// Servers that a site names by an address it may not use: every fetch from one fails.
+pub fn prohibited(origin: &Origin) -> impl Iterator<Item = &OriginServer> {
+    let reach = if origin.allow_private { Reach::Anywhere } else { Reach::Public };
+    let address = |server: &OriginServer| server.host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+    origin.servers.iter().filter(move |server| address(server).is_some_and(|address| !reach.allows(address)))
 }
 
 /// Globally reachable by IANA's registries of special-purpose addresses (RFC 6890), and for one receiver.

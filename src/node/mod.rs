@@ -101,6 +101,9 @@ pub(crate) fn build(dir: &Path, roles: Roles, before: Option<&Before>) -> Result
         warnings.extend(world.warnings.iter().cloned());
         warnings.extend(dns::geo::warn_of_places(&config.network, &world.regions));
     }
+    if roles.edge {
+        warnings.extend(edge::warn_of_origins(&config));
+    }
     if config.fleet_key.is_none() {
         let mut problem =
             Problem::general("there is no secrets/fleet.key: nodes cannot tell each other their load and sites");

@@ -115,7 +115,7 @@ fn is_change(event: &notify::Event) -> bool {
 
 /// Whether a load reads the path: other files in the directory, such as a log, are none of its business.
 fn is_config(root: &Path, path: &Path) -> bool {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.')) else {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| !config::is_leftover(name)) else {
         return false;
     };
     let parent = path.parent();

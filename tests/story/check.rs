@@ -112,3 +112,15 @@ fn what_is_no_config_file_is_refused_and_never_waited_for() {
     }
     assert!(said.matches('×').count() <= 110 && said.len() < 100_000, "{} bytes", said.len());
 }
+
+#[test]
+fn what_is_likely_a_mistake_is_a_warning() {
+    let network = crate::support::Network::new(90, ([10, 0, 0, 1], 80).into(), "");
+    let site = fs::read_to_string(network.path("sites/shop.toml")).unwrap();
+    fs::write(network.path("sites/shop.toml"), site.replace("allow_private = true", "")).unwrap();
+    let said = run(HITHER, &["check", &network.dir.path().display().to_string()]);
+    assert!(
+        said.contains("sites/shop.toml: the origin `10.0.0.1` is a private address") && said.contains(": good."),
+        "{said}"
+    );
+}

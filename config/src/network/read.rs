@@ -213,6 +213,9 @@ fn listen(value: Value<'_>) -> Option<Listen> {
 
 fn location(value: Value<'_>) -> Option<Location> {
     let (context, place) = (value.context(), value.place());
+    if !value.is_list() {
+        return note_location(context, place);
+    }
     let mut at = 0;
     let numbers = value.list(|value| {
         at += 1;
