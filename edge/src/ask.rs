@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Version, header};
 use listen::Connection;
 
-use crate::outgoing;
+use crate::fields;
 use crate::sites::{Site, Sites};
 
 /// A request, as the driver needs it.
@@ -74,8 +74,8 @@ pub(crate) fn read(
     let peer = connection.peer.ip();
     let mut headers = std::mem::take(&mut head.headers);
     normalise_encoding(&mut headers, &CODINGS);
-    outgoing::prepare(&mut headers, &head.method, &key, peer);
-    outgoing::sign(&mut headers, head.version, node, &sites.loop_id);
+    fields::prepare(&mut headers, &head.method, &key, peer);
+    fields::sign(&mut headers, head.version, node, &sites.loop_id);
     Ok(Ask {
         site: Arc::clone(site),
         key,

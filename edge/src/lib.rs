@@ -14,6 +14,7 @@ mod clock;
 mod counted;
 mod edge;
 mod fetching;
+mod fields;
 mod filling;
 mod flight;
 mod health;

@@ -1,46 +1,10 @@
 //! The request that goes to the origin: written anew, never passed through.
 
-use std::net::IpAddr;
-
-use caching::{CacheKey, Passage, add_cdn_loop, add_via, forward};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+use http::{Method, Request, Uri};
 
 use crate::ask::Ask;
-
-/// Fields by which a client could make an origin answer what other clients then get from the store,
-/// since they are no part of the key: where frameworks look for another host, path, scheme, method or
-/// client. Ours replace two of them; those that begin as `x-forwarded` are not repeated here.
-const UNKEYED: [&str; 25] = [
-    "forwarded",
-    "forwarded-for",
-    "client-ip",
-    "true-client-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-real-ip",
-    "x-host",
-    "x-http-host-override",
-    "x-original-host",
-    "x-original-uri",
-    "x-original-url",
-    "x-rewrite-url",
-    "x-override-url",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-http-path-override",
-    "x-scheme",
-    "x-url-scheme",
-    "x-proto",
-    "front-end-https",
-    "x-middleware-subrequest",
-    "proxy",
-    fleet::HEADER,
-];
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+use crate::fields::remove_body_fields;
 
 /// Whether the request takes a body along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,38 +13,6 @@ pub(crate) enum Load {
     Empty,
     /// The client's.
     Body,
-}
-
-/// Makes a client's fields into those an origin gets.
-pub(crate) fn prepare(headers: &mut HeaderMap, method: &Method, key: &CacheKey, peer: IpAddr) {
-    forward(headers, Passage::Plain);
-    let is_unkeyed = |name: &HeaderName| {
-        let name = name.as_str();
-        // Gateways to CGI and WSGI take an underscore for a hyphen: such a name is another's twin.
-        UNKEYED.contains(&name) || name.starts_with("x-forwarded") || name.contains('_')
-    };
-    let unkeyed: Vec<HeaderName> = headers.keys().filter(|name| is_unkeyed(name)).cloned().collect();
-    unkeyed.iter().for_each(|name| drop(headers.remove(name)));
-    if *method == Method::GET || *method == Method::HEAD {
-        remove_body_fields(headers);
-    }
-    join_cookies(headers);
-    set(headers, FORWARDED_FOR, &peer.to_canonical().to_string());
-    set(headers, FORWARDED_PROTO, key.scheme().as_str());
-    // As in the key: an origin never sees another host than what it answers is stored under.
-    set(headers, header::HOST, key.host());
-}
-
-/// Adds by whom the request has come.
-pub(crate) fn sign(headers: &mut HeaderMap, version: Version, node: &str, loop_id: &HeaderValue) {
-    add_via(headers, version, node);
-    add_cdn_loop(headers, loop_id);
-}
-
-fn remove_body_fields(headers: &mut HeaderMap) {
-    for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::EXPECT] {
-        headers.remove(name);
-    }
 }
 
 /// Writes the request for an origin.
@@ -103,59 +35,4 @@ pub(crate) fn compose_for_store(ask: &Ask) -> Option<Parts> {
     head.method = Method::GET;
     caching::remove_conditions(&mut head.headers);
     Some(head)
-}
-
-/// RFC 9113 §8.2.3: split cookies "MUST be concatenated into a single octet string using the
-/// two-octet delimiter of 0x3b, 0x20" before they are passed to HTTP/1.1.
-fn join_cookies(headers: &mut HeaderMap) {
-    let lines: Vec<&[u8]> = headers.get_all(header::COOKIE).into_iter().map(HeaderValue::as_bytes).collect();
-    if lines.len() > 1
-        && let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..]))
-    {
-        headers.insert(header::COOKIE, joined);
-    }
-}
-
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use caching::Scheme;
-
-    #[test]
-    fn an_origin_gets_nothing_by_which_one_client_answers_for_another() {
-        let mut headers = HeaderMap::new();
-        for name in UNKEYED.into_iter().chain([
-            "x-forwarded-for",
-            "x-forwarded-prefix",
-            "x-forwarded",
-            "x_forwarded_host",
-            "content_length",
-            "x-tenant",
-            "content-type",
-            "transfer-encoding",
-        ]) {
-            headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("attack"));
-        }
-        headers.insert(header::CONNECTION, HeaderValue::from_static("x-tenant"));
-        headers.insert(header::HOST, HeaderValue::from_static("WWW.Shop.example:80"));
-        headers.insert(header::ACCEPT, HeaderValue::from_static("text/html"));
-        let key = CacheKey::new("shop", Scheme::Http, "WWW.Shop.example:80", "/");
-        prepare(&mut headers, &Method::GET, &key, [192, 0, 2, 1].into());
-        let mut left: Vec<(&str, &str)> =
-            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
-        left.sort_unstable();
-        let expected = [
-            ("accept", "text/html"),
-            ("host", "www.shop.example"),
-            ("x-forwarded-for", "192.0.2.1"),
-            ("x-forwarded-proto", "http"),
-        ];
-        assert_eq!(left, expected);
-    }
 }
