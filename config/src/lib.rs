@@ -32,7 +32,7 @@ mod wrong;
 
 pub use host::{DomainName, HostName, HostPattern};
 pub use id::{CountryCode, NodeId, PopId, SiteId};
-pub use load::{Config, Loaded, Refused, ZoneFile, is_leftover, load};
+pub use load::{Config, Loaded, Refused, ZoneFile, default_state, is_leftover, load, load_copy};
 pub use network::{
     Addresses, Admin, Clients, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, Log, NameServer, Network, Node, Pop,
 };

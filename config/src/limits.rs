@@ -144,5 +144,9 @@ pub const GEO_DATABASE_BYTES: u64 = 2 << 30;
 pub const LOG_QUEUE: usize = 8_192;
 /// Sites with label values of their own in metrics; further ones count as `other`.
 pub const METRIC_SITES: usize = 1_000;
+/// How long a node serves from a config before that counts as good, and a start as one that lived.
+pub const PROVEN: Duration = Duration::from_secs(60);
+/// So many starts in a row that died boot the last good config.
+pub const DEATHS: usize = 2;
 /// Changes to the directory within this time are one reload.
 pub const RELOAD_SETTLE: Duration = Duration::from_millis(200);

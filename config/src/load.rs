@@ -1,5 +1,6 @@
 //! Reading the whole directory.
 
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ pub struct Config {
     /// The newest change of any file, Unix seconds: the version that `status` and SOA show. A file
     /// that is removed changes its directory, which counts too.
     pub version: u64,
+    /// Every file it was read from, but secrets.
+    pub sources: Vec<Arc<Source>>,
 }
 
 /// A zone in master-file format, not yet parsed.
@@ -75,7 +78,21 @@ pub struct Refused {
 /// # Errors
 /// Every fault of every file.
 pub fn load(dir: &Path) -> Result<Loaded, Refused> {
-    let reading = Reading { dir: dir.to_owned(), context: Context::default(), newest: std::cell::Cell::new(0) };
+    load_copy(dir, dir)
+}
+
+/// Where a directory's state is unless its `state` says: for when it cannot be read.
+#[must_use]
+pub fn default_state(dir: &Path) -> PathBuf {
+    dir.join(network::default_state())
+}
+
+/// Reads a copy of a directory's files; secrets and relative paths are the directory's own.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_copy(copy: &Path, dir: &Path) -> Result<Loaded, Refused> {
+    let reading = Reading { copy: copy.to_owned(), dir: dir.to_owned(), ..Reading::default() };
     let (sites, zones) = (reading.sites(), reading.zones());
     let rest = reading.network_and_routes(&sites);
     let version = reading.newest.get();
@@ -83,17 +100,23 @@ pub fn load(dir: &Path) -> Result<Loaded, Refused> {
     let faulty = problems.iter().any(|problem| problem.severity == Severity::Fault);
     match rest {
         Some(Rest { network, routes, fleet_key }) if !faulty => {
-            let config = Config { dir: dir.to_owned(), network, sites, zones, routes, fleet_key, version };
+            let sources = reading.sources.into_inner();
+            let config = Config { dir: dir.to_owned(), network, sites, zones, routes, fleet_key, version, sources };
             Ok(Loaded { config, warnings: problems })
         }
         _ => Err(Refused { problems, sites, zones }),
     }
 }
 
+#[derive(Default)]
 struct Reading {
+    /// Where the files are.
+    copy: PathBuf,
+    /// Whose secrets count, and where relative paths start.
     dir: PathBuf,
     context: Context,
-    newest: std::cell::Cell<u64>,
+    newest: Cell<u64>,
+    sources: RefCell<Vec<Arc<Source>>>,
 }
 
 /// What is read beside sites and zones.
@@ -171,9 +194,9 @@ impl Reading {
     }
 
     fn routes(&self, as_numbers: AsNumbers) -> Option<Routes> {
-        let found = fs::metadata(self.dir.join("routes.toml"));
+        let found = fs::metadata(self.copy.join("routes.toml"));
         if found.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-            self.note_time(&self.dir);
+            self.note_time(&self.copy);
             return Some(Routes::default());
         }
         let source = self.file(Path::new("routes.toml"))?;
@@ -182,8 +205,8 @@ impl Reading {
 
     /// Files of a sub-directory in order, without editors' leftovers.
     fn names_in(&self, sub: &str) -> Vec<(String, PathBuf)> {
-        self.note_time(&self.dir.join(sub));
-        let entries = match fs::read_dir(self.dir.join(sub)) {
+        self.note_time(&self.copy.join(sub));
+        let entries = match fs::read_dir(self.copy.join(sub)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
             Err(error) => {
@@ -206,14 +229,16 @@ impl Reading {
 
     /// Reads a file as text, or reports why not.
     fn file(&self, path: &Path) -> Option<Arc<Source>> {
-        let full = self.dir.join(path);
+        let full = self.copy.join(path);
         match read_text(&full, limits::CONFIG_FILE_BYTES) {
             Ok(text) => {
                 self.note_time(&full);
-                Some(Source::new(path, text))
+                let source = Source::new(path, text);
+                self.sources.borrow_mut().push(Arc::clone(&source));
+                Some(source)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let problem = Problem::general(format!("there is no {} in {}", path.display(), self.dir.display()));
+                let problem = Problem::general(format!("there is no {} in {}", path.display(), self.copy.display()));
                 self.context.add(problem.help("`hither up` without a directory writes a demo to start from"));
                 None
             }

@@ -13,7 +13,7 @@ use crate::secret::Secret;
 
 mod read;
 
-pub(crate) use read::read;
+pub(crate) use read::{default_state, read};
 
 /// `hither.toml`: the network, its name servers, its PoPs and their edges.
 #[derive(Clone, Debug, JsonSchema)]

@@ -2,6 +2,7 @@
 
 mod answer;
 mod facts;
+mod last_good;
 mod listeners;
 mod logging;
 mod marker;
@@ -14,7 +15,7 @@ use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use certs::{Certificates, Names};
-use config::{Config, NodeId, Problem};
+use config::{Config, Loaded, NodeId, Problem};
 use dns::View;
 use dns::geo::World;
 use fleet::Watch;
@@ -86,7 +87,12 @@ impl Roles {
 /// reading databases and compiling a map that have not changed.
 pub(crate) fn build(dir: &Path, roles: Roles, before: Option<&Before>) -> Result<Built, Vec<Problem>> {
     let loaded = config::load(dir).map_err(|refused| with_other_faults(dir, roles, refused))?;
-    let config::Loaded { config, mut warnings } = loaded;
+    build_loaded(loaded, roles, before)
+}
+
+/// As [`build`], from what has been read.
+fn build_loaded(loaded: Loaded, roles: Roles, before: Option<&Before>) -> Result<Built, Vec<Problem>> {
+    let Loaded { config, mut warnings } = loaded;
     let mut problems = Vec::new();
     // Customers' keys are for edges alone.
     let names = roles.edge.then(|| Names::load(&config)).transpose();

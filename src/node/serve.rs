@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use admin::Admin;
 use arc_swap::ArcSwapOption;
@@ -15,9 +15,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::answer::Answering;
 use super::facts::NodeFacts;
+use super::last_good::LastGood;
 use super::listeners::Listeners;
 use super::marker::Marker;
-use super::{Built, NameServer, Node, Roles, build, reload, with_other_faults};
+use super::{Built, NameServer, Node, Roles, build_loaded, last_good, reload, with_other_faults};
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
 
@@ -25,8 +26,15 @@ use crate::exit::{Done, Exit, Failure};
 pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>) -> Done {
     let started = Instant::now();
     let id = NodeId::parse(id).map_err(|wrong| Failure::operator(wrong.message))?;
-    let loaded = config::load(dir).map_err(|refused| directory::refused(&with_other_faults(dir, Roles::BOTH, refused)));
-    let config = loaded?.config;
+    let loaded = config::load(dir);
+    // A config that cannot be read tells no state directory: where it is unless one is named.
+    let state =
+        loaded.as_ref().map_or_else(|_| config::default_state(dir), |loaded| loaded.config.network.state.clone());
+    let last_good = LastGood::new(&state.join(id.as_str()));
+    let is_called_for = last_good.is_called_for(SystemTime::now());
+    let loaded = if is_called_for { config::load_copy(&last_good.files(), dir) } else { loaded };
+    let loaded = loaded.map_err(|refused| directory::refused(&with_other_faults(dir, Roles::BOTH, refused)))?;
+    let config = &loaded.config;
     let Some(node) = config.network.node(&id) else {
         let known: Vec<String> = config.network.node_ids().iter().map(ToString::to_string).collect();
         return Err(Failure::operator(format!(
@@ -37,14 +45,29 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>) -> Done {
     };
     let roles = Roles::of(&node);
     let admin = admin.unwrap_or_else(|| config.network.admin_of(&node));
-    let built = build(dir, roles, None).map_err(|problems| directory::refused(&problems))?;
+    let built = build_loaded(loaded, roles, None).map_err(|problems| directory::refused(&problems))?;
     directory::print(&built.warnings);
     let admin = bind_tcp(admin, Sharing::Alone).map_err(|error| Failure::operator(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
-    runtime.block_on(run(dir, id, built, admin, started))
+    let booted = if is_called_for { Booted::LastGood } else { Booted::Config };
+    runtime.block_on(run(dir, id, built, admin, started, booted))
 }
 
-async fn run(dir: &Path, id: NodeId, built: Built, admin: std::net::TcpListener, started: Instant) -> Done {
+/// What a node was started with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Booted {
+    Config,
+    LastGood,
+}
+
+async fn run(
+    dir: &Path,
+    id: NodeId,
+    built: Built,
+    admin: std::net::TcpListener,
+    started: Instant,
+    booted: Booted,
+) -> Done {
     let config = built.config().clone();
     let home = config.network.state.join(id.as_str());
     std::fs::create_dir_all(&home)
@@ -55,6 +78,11 @@ async fn run(dir: &Path, id: NodeId, built: Built, admin: std::net::TcpListener,
     let listeners = Listeners::start(&node, Answering::new(Arc::clone(&node), log)).map_err(Failure::ours)?;
     let bound = listeners.bind(&config, &id).map_err(|error| Failure::operator(error.to_string()))?;
     node.apply(built);
+    if booted == Booted::LastGood {
+        let why = "the starts before died within a minute: this is the last good config, until a change is taken";
+        tracing::error!("{why}");
+        node.refused.store(Some(Arc::new(why.to_owned())));
+    }
     listeners.put(bound);
     let address = admin.local_addr().map_err(Failure::ours)?;
     let stop = Stop::new();
@@ -63,8 +91,13 @@ async fn run(dir: &Path, id: NodeId, built: Built, admin: std::net::TcpListener,
     let marker = Marker { pid: std::process::id().cast_signed(), admin: address };
     marker.write(&marker_path).map_err(|error| Failure::operator(format!("{}: {error}", marker_path.display())))?;
     tracing::info!(node = %id, admin = %address, "serving");
+    let last_good = LastGood::new(&home);
+    tokio::spawn(last_good::follow(Arc::clone(&node), last_good.clone()));
     let ended = tokio::select! {
-        ended = wait_for_end() => ended.map(|()| Exit::Done).map_err(Failure::ours),
+        ended = wait_for_end() => {
+            last_good.forget_starts();
+            ended.map(|()| Exit::Done).map_err(Failure::ours)
+        }
         () = reload::follow(&node, &listeners, &config) => Ok(Exit::Done),
         () = listeners.failed() => Err(Failure::ours("a listener has ended by a panic")),
     };

@@ -208,3 +208,41 @@ fn an_unknown_node_and_a_wrong_argument_exit_with_1() {
         assert!(said.contains(expected), "{args:?}: {said}");
     }
 }
+
+#[test]
+fn a_node_that_keeps_dying_boots_the_last_good_config() {
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| reply(200, &[], "served")).await;
+        let network = Network::new(45, origin.address, "");
+        let edge = network.start("one-1");
+        wait_for(Duration::from_secs(5), "the first config is kept", || {
+            let kept = network.path(".state/one-1/last-good/sites/shop.toml");
+            if kept.exists() { Ok(()) } else { Err(network.log("one-1")) }
+        });
+        drop(edge);
+        let good = fs::read_to_string(network.path("hither.toml")).unwrap();
+        fs::write(network.path("hither.toml"), "zone = \n").unwrap();
+        fs::remove_file(network.path(".state/one-1/node.json")).unwrap();
+        let died = Command::new(HITHER).args(["run", "--node", "one-1", "--config"]).arg(network.dir.path()).output();
+        assert_eq!(died.unwrap().status.code(), Some(1), "the second start has nothing to start from");
+        let third = network.start("one-1");
+        assert_eq!(get(network.edge, "/", &[]).await.unwrap().body, "served", "{}", network.log("one-1"));
+        assert!(network.log("one-1").contains("this is the last good config"), "{}", network.log("one-1"));
+        let site = fs::read_to_string(network.path("sites/shop.toml")).unwrap();
+        fs::write(
+            network.path("sites/shop.toml"),
+            format!("{site}\n[[rule]]\nheaders = {{ set = {{ X-Live = \"again\" }} }}\n"),
+        )
+        .unwrap();
+        fs::write(network.path("hither.toml"), good).unwrap();
+        live(network.edge, "again").await;
+        signal(third.0.id(), Signal::SIGTERM);
+        wait_for(Duration::from_secs(15), "an end by the operator is no death", || {
+            if network.path(".state/one-1/starts").exists() {
+                Err("starts are still counted".to_owned())
+            } else {
+                Ok(())
+            }
+        });
+    });
+}

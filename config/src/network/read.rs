@@ -42,9 +42,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
         contact: contact.unwrap_or_else(|| format!("hostmaster@{zone}")),
         zone,
         nameservers,
-        state: state
-            .or_else(|| std::env::var_os("STATE_DIRECTORY").map(PathBuf::from))
-            .unwrap_or_else(|| PathBuf::from(".state")),
+        state: state.unwrap_or_else(default_state),
         admin: admin?,
         geo: geo?,
         dns: dns?,
@@ -232,4 +230,9 @@ fn note_location(context: &Context, place: Place) -> Option<Location> {
     let problem = Problem::fault(place, "a location is two numbers");
     context.add(problem.help("degrees north, then degrees east: [50.11, 8.68]"));
     None
+}
+
+/// Where state is unless `state` says: what systemd hands over, else beside the config.
+pub(crate) fn default_state() -> PathBuf {
+    std::env::var_os("STATE_DIRECTORY").map_or_else(|| PathBuf::from(".state"), PathBuf::from)
 }
