@@ -1,24 +1,26 @@
 //! HTTP/1.1 and HTTP/2 connections, clear or over TLS, with their limits.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use config::limits;
 use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use prometheus::IntGauge;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
+use crate::activity::{Activity, Held};
 use crate::body::{Body, empty};
 use crate::connection::{Connection, Scheme};
 use crate::cores::Stop;
@@ -49,7 +51,6 @@ impl Server {
     /// Serves until stopped; then no new connections, open requests get ten seconds.
     pub async fn serve(self, stop: Stop) {
         let places = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS));
-        let graceful = Arc::new(GracefulShutdown::new());
         let builder = Arc::new(builder());
         let stopped = stop.stopped();
         tokio::pin!(stopped);
@@ -62,7 +63,7 @@ impl Server {
                 () = &mut stopped => break,
             };
             match accepted {
-                Ok((stream, peer)) => self.spawn(stream, peer, place, &builder, &graceful),
+                Ok((stream, peer)) => self.spawn(stream, peer, place, &builder, &stop),
                 Err(error) if error.raw_os_error().is_some_and(is_exhausted) => {
                     tokio::time::sleep(limits::ACCEPT_PAUSE).await;
                 }
@@ -70,11 +71,9 @@ impl Server {
                 Err(_) => {}
             }
         }
-        if let Ok(graceful) = Arc::try_unwrap(graceful) {
-            let _ = tokio::time::timeout(limits::HTTP_DRAIN, graceful.shutdown()).await;
-        } else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        // Every place is free again once every connection has ended.
+        let all = u32::try_from(limits::HTTP_CONNECTIONS).unwrap_or(u32::MAX);
+        let _ = tokio::time::timeout(limits::HTTP_DRAIN, places.acquire_many(all)).await;
     }
 
     fn spawn(
@@ -83,7 +82,7 @@ impl Server {
         peer: SocketAddr,
         place: OwnedSemaphorePermit,
         builder: &Arc<Builder<TokioExecutor>>,
-        graceful: &Arc<GracefulShutdown>,
+        stop: &Stop,
     ) {
         let Ok(local) = stream.local_addr() else {
             return;
@@ -94,36 +93,50 @@ impl Server {
         let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
         let connection = Connection { peer, local, scheme, sni: None };
         let (mounts, tls, builder) = (Arc::clone(&self.mounts), self.tls.clone(), Arc::clone(builder));
-        let watcher = graceful.watcher();
         let open = Open::new(self.connections.clone());
+        let stop = stop.clone();
         tokio::spawn(async move {
             let _held = (place, open);
-            let seen = Arc::new(AtomicBool::new(false));
-            let told = Arc::clone(&seen);
-            let service = |connection: Connection| {
-                service_fn(move |request| {
-                    told.store(true, Ordering::Relaxed);
-                    answer(Arc::clone(&mounts), request, connection.clone())
-                })
-            };
             match tls {
-                None => {
-                    let served = builder.serve_connection(TokioIo::new(stream), service(connection));
-                    unless_silent(watcher.watch(served.into_owned()), &seen).await;
-                }
+                None => drive(&builder, stream, connection, mounts, &stop).await,
                 Some(tls) => {
                     let handshake = TlsAcceptor::from(tls).accept(stream);
                     let Ok(Ok(stream)) = tokio::time::timeout(limits::TLS_HANDSHAKE_TIME, handshake).await else {
                         return;
                     };
                     let sni = stream.get_ref().1.server_name().map(Arc::from);
-                    let connection = Connection { sni, ..connection };
-                    let served = builder.serve_connection(TokioIo::new(stream), service(connection));
-                    unless_silent(watcher.watch(served.into_owned()), &seen).await;
+                    drive(&builder, stream, Connection { sni, ..connection }, mounts, &stop).await;
                 }
             }
         });
     }
+}
+
+/// Serves a connection until it ends, is idle for too long, or all is to stop: then open requests are
+/// finished, and no more taken. Until the first bytes tell the HTTP version no other timer runs, and
+/// HTTP/2 has none for a client that only answers pings.
+async fn drive<S>(builder: &Builder<TokioExecutor>, stream: S, connection: Connection, mounts: Arc<Mounts>, stop: &Stop)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let activity = Activity::new();
+    let seen = Arc::clone(&activity);
+    let service = service_fn(move |request| {
+        let (open, mounts, connection) = (seen.begin(), Arc::clone(&mounts), connection.clone());
+        async move {
+            let response = answer(mounts, request, connection).await?;
+            Ok::<_, Infallible>(response.map(|body| Held::new(body, open).boxed_unsync()))
+        }
+    });
+    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        _ = served.as_mut() => return,
+        () = stop.stopped() => {}
+        () = activity.idle(limits::HTTP_HEADER_TIME) => {}
+    }
+    served.as_mut().graceful_shutdown();
+    // An error is the client's, which has gone.
+    let _ = tokio::time::timeout(limits::HTTP_DRAIN, served).await;
 }
 
 /// A connection that fails once its client reads nothing for so long.
@@ -133,25 +146,11 @@ fn unless_unread(stream: TcpStream, limit: Duration) -> Pin<Box<TimeoutStream<Tc
     Box::pin(stream)
 }
 
-/// Serves a connection, but not one that brings no request in time: until the first bytes tell the
-/// HTTP version, no other timer runs.
-async fn unless_silent(served: impl Future, seen: &AtomicBool) {
-    let served = std::pin::pin!(served);
-    let mut served = served;
-    tokio::select! {
-        _ = &mut served => return,
-        () = tokio::time::sleep(limits::HTTP_HEADER_TIME) => {}
-    }
-    if seen.load(Ordering::Relaxed) {
-        served.await;
-    }
-}
-
 async fn answer(
     mounts: Arc<Mounts>,
     request: Request<Incoming>,
     connection: Connection,
-) -> Result<Response<Body>, std::convert::Infallible> {
+) -> Result<Response<Body>, Infallible> {
     let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_FRAME);
     let status = if fields.sum::<usize>() > limits::HTTP_HEADER_BYTES {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE

@@ -7,6 +7,7 @@
 //! Nothing here knows what a site or a cache is. The program hands in [`Mounts`]; each core runs its
 //! own accept loop on its own socket of the same address (SO_REUSEPORT).
 
+mod activity;
 mod bind;
 mod body;
 mod connection;
