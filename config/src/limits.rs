@@ -74,6 +74,15 @@ pub const PROBLEMS: usize = 100;
 pub const SECRET_BYTES: u64 = 64 << 10;
 /// The most sites, zones, and rules in one directory.
 pub const CONFIG_FILES: usize = 10_000;
+/// The most records in one zone, with what it includes. The largest file holds some hundred thousand;
+/// each takes about half a KiB in memory.
+pub const ZONE_RECORDS: usize = 500_000;
+/// How deep `$INCLUDE` goes: a shared file that includes another is usual, more is a circle.
+pub const ZONE_INCLUDE_DEPTH: usize = 8;
+/// The most files that one zone includes, so that few files cannot multiply into endless reading.
+pub const ZONE_INCLUDES: usize = 100;
+/// The most problems reported of one zone: who reads a hundred has something else in the file than a zone.
+pub const ZONE_PROBLEMS: usize = 100;
 /// The longest path pattern.
 pub const PATH_GLOB_BYTES: usize = 1_024;
 /// The most PoPs: ranks are kept as 16-bit numbers.
