@@ -1,11 +1,16 @@
 //! One zone: its names, and what lies at each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use config::{Place, Problem, ZoneFile};
+use config::{Problem, Severity, ZoneFile};
 use hickory_server::proto::rr::rdata::SOA;
 use hickory_server::proto::rr::{LowerName, Name, RData, Record, RecordType};
-use hickory_server::proto::serialize::txt::Parser;
+
+mod entry;
+mod file;
+mod record;
+mod rules;
+mod shape;
 
 /// Record sets of one name.
 #[derive(Clone, Debug, Default)]
@@ -51,36 +56,42 @@ impl Zone {
     }
 
     /// Reads a zone in master-file format (RFC 1035 §5).
-    pub(crate) fn parse(file: &ZoneFile) -> Result<Self, Problem> {
-        let place = || Place { source: std::sync::Arc::clone(&file.source), span: 0..0 };
-        let fault = |message: String| Problem::fault(place(), format!("zone {}: {message}", file.name));
-        let apex = Name::from_ascii(format!("{}.", file.name)).map_err(|error| fault(error.to_string()))?;
-        // The parser wants a last newline, which editors may leave out.
-        let text = format!("{}\n", file.source.text);
-        let parser = Parser::new(text, Some(file.path.clone()), Some(apex.clone()));
-        let (_, sets) = parser.parse().map_err(|error| fault(error.to_string()))?;
-        let records = || sets.values().flat_map(|set| set.records_without_rrsigs());
-        let soa = records().find_map(|record| match &record.data {
-            RData::SOA(soa) if record.name == apex => Some((soa.clone(), record.ttl)),
-            _ => None,
-        });
-        let (soa, ttl) = soa.ok_or_else(|| {
-            fault("it has no SOA at its apex".to_owned()).help("add one: `@ SOA ns1 hostmaster 1 2h 1h 2w 5m`")
-        })?;
-        let mut zone = Self::new(apex.clone(), soa, ttl);
-        for record in records() {
-            if !apex.zone_of(&record.name) {
-                return Err(fault(format!("`{}` is outside the zone", record.name))
-                    .help("remove it, or write it without the last dot"));
-            }
-            if record.record_type() != RecordType::SOA {
-                zone.insert(record.clone());
-            }
+    ///
+    /// # Errors
+    /// Every fault of the file and what it includes, with the warnings.
+    pub(crate) fn parse(file: &ZoneFile) -> Result<Self, Vec<Problem>> {
+        let (zone, problems) = Self::read(file);
+        zone.ok_or(problems)
+    }
+
+    /// Reads a zone, and all that is wrong with it; there is none if any of that is a fault.
+    pub(crate) fn read(file: &ZoneFile) -> (Option<Self>, Vec<Problem>) {
+        let start = file.source.place(0..0);
+        let Ok(apex) = Name::from_ascii(format!("{}.", file.name)) else {
+            let problem = Problem::fault(start, format!("`{}` cannot be a zone's name", file.name));
+            return (None, vec![problem.help("name the file after the zone, as in zones/shop.example")]);
+        };
+        let mut contents = file::read(file, &apex);
+        rules::check(&apex, &start, &mut contents);
+        let problems = contents.problems.into_vec(file);
+        if problems.iter().any(|problem| problem.severity == Severity::Fault) {
+            return (None, problems);
         }
-        zone.check_aliases().map_err(|name| {
-            fault(format!("`{name}` has a CNAME and other records")).help("an alias stands alone (RFC 2181 §10.1)")
-        })?;
-        Ok(zone)
+        let records = contents.lines.into_iter().map(|line| line.record).collect();
+        (Self::of(&apex, records), problems)
+    }
+
+    /// The zone of records that the rules allow.
+    fn of(apex: &Name, records: Vec<Record>) -> Option<Self> {
+        let soa = records.iter().find(|record| record.record_type() == RecordType::SOA)?.clone();
+        let mut zone = Self { apex: LowerName::new(apex), soa, nodes: HashMap::new() };
+        for record in records {
+            zone.insert(record);
+        }
+        for set in zone.nodes.values_mut().flat_map(|node| node.sets.values_mut()) {
+            even(set);
+        }
+        Some(zone)
     }
 
     /// Adds a record, and the empty names between it and the apex.
@@ -99,20 +110,14 @@ impl Zone {
     }
 
     fn node(&mut self, name: &Name) -> &mut Node {
-        let mut above = LowerName::new(name);
-        while above != self.apex && !above.is_root() {
-            above = above.base_name();
+        let lower = LowerName::new(name);
+        let mut above = lower.clone();
+        // A name that is there already has all names above it.
+        while above != self.apex && !above.is_root() && !self.nodes.contains_key(&above) {
             self.nodes.entry(above.clone()).or_default();
+            above = above.base_name();
         }
-        self.nodes.entry(LowerName::new(name)).or_default()
-    }
-
-    fn check_aliases(&self) -> Result<(), LowerName> {
-        let torn = |node: &Node| node.sets.contains_key(&RecordType::CNAME) && node.sets.len() > 1;
-        match self.nodes.iter().find(|(_, node)| torn(node)) {
-            Some((name, _)) => Err(name.clone()),
-            None => Ok(()),
-        }
+        self.nodes.entry(lower).or_default()
     }
 
     pub(crate) fn apex(&self) -> &LowerName {
@@ -197,88 +202,16 @@ impl Node {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use config::{DomainName, Source};
-
-    const TEXT: &str = "\
-$TTL 1h
-@ SOA ns1 hostmaster 1 2h 1h 2w 5m
-@ NS ns1
-ns1 A 192.0.2.53
-www CNAME shop.cdn.example.
-a.b A 192.0.2.1
-*.w A 192.0.2.2
-txt TXT \"hello there\"
-sub NS ns.sub
-ns.sub A 192.0.2.3";
-
-    fn zone(text: &str) -> Result<Zone, Problem> {
-        let name = DomainName::parse("shop.example").unwrap();
-        let path = std::path::PathBuf::from("zones/shop.example");
-        Zone::parse(&ZoneFile { name, source: Source::new(&path, text.to_owned()), path })
-    }
-
-    fn find(zone: &Zone, name: &str, kind: RecordType) -> String {
-        match zone.find(&Name::from_ascii(name).unwrap(), kind) {
-            Found::Records(records) => {
-                records.iter().map(|r| format!("{} {}", r.name, r.data)).collect::<Vec<_>>().join(", ")
-            }
-            Found::Alias(record) => format!("alias {}", record.data),
-            Found::Routed(site) => format!("routed {site}"),
-            Found::NoData => "no data".to_owned(),
-            Found::NoName => "no name".to_owned(),
-            Found::Delegated(records) => format!("delegated {}", records.len()),
-        }
-    }
-
-    #[test]
-    fn names_are_found_as_the_standards_say() {
-        let zone = zone(TEXT).unwrap();
-        for (name, kind, expected) in [
-            ("ns1.shop.example.", RecordType::A, "ns1.shop.example. 192.0.2.53"),
-            ("NS1.Shop.example.", RecordType::AAAA, "no data"),
-            ("www.shop.example.", RecordType::A, "alias shop.cdn.example."),
-            ("b.shop.example.", RecordType::A, "no data"),
-            ("c.b.shop.example.", RecordType::A, "no name"),
-            ("x.w.shop.example.", RecordType::A, "x.w.shop.example. 192.0.2.2"),
-            ("y.x.w.shop.example.", RecordType::A, "y.x.w.shop.example. 192.0.2.2"),
-            ("x.w.shop.example.", RecordType::TXT, "no data"),
-            ("w.shop.example.", RecordType::A, "no data"),
-            ("host.sub.shop.example.", RecordType::A, "delegated 1"),
-            ("sub.shop.example.", RecordType::DS, "no data"),
-            ("nothing.shop.example.", RecordType::A, "no name"),
-        ] {
-            assert_eq!(find(&zone, name, kind), expected, "{name} {kind}");
-        }
-    }
-
-    #[test]
-    fn a_host_is_routed_unless_the_file_has_an_address_there() {
-        let mut zone = zone(TEXT).unwrap();
-        for name in ["shop.example.", "img.shop.example.", "ns1.shop.example.", "*.dyn.shop.example."] {
-            zone.route(&Name::from_ascii(name).unwrap(), 7);
-        }
-        assert_eq!(find(&zone, "shop.example.", RecordType::A), "routed 7");
-        assert!(find(&zone, "shop.example.", RecordType::NS).contains("ns1"));
-        assert_eq!(find(&zone, "img.shop.example.", RecordType::AAAA), "routed 7");
-        assert_eq!(find(&zone, "img.shop.example.", RecordType::TXT), "no data");
-        assert_eq!(find(&zone, "a.dyn.shop.example.", RecordType::A), "routed 7");
-        assert!(find(&zone, "ns1.shop.example.", RecordType::A).contains("192.0.2.53"));
-    }
-
-    #[test]
-    fn a_zone_that_cannot_be_served_is_refused() {
-        for (text, expected) in [
-            ("@ A 192.0.2.1", "no SOA"),
-            ("@ SOA ns1 h 1 2h 1h 2w 5m\nx CNAME y\nx A 192.0.2.1", "CNAME and other records"),
-            ("@ SOA ns1 h 1 2h 1h 2w 5m\nwww.other.example. A 192.0.2.1", "outside the zone"),
-            ("@ SOA ns1 h 1 2h 1h 2w 5m\nx A 300.0.2.1", "zone shop.example"),
-        ] {
-            let text = format!("$TTL 60\n{text}");
-            let problem = zone(&text).err().map(|problem| problem.to_string()).unwrap_or_default();
-            assert!(problem.contains(expected), "{text}: {problem}");
-        }
+/// Makes a record set of what lines say: one TTL, the lowest (RFC 2181 §5.2), and each record once
+/// (RFC 2181 §5).
+fn even(set: &mut Vec<Record>) {
+    let lowest = set.iter().map(|record| record.ttl).min().unwrap_or_default();
+    let mut seen = HashSet::with_capacity(set.len());
+    set.retain(|record| seen.insert(record.data.clone()));
+    for record in set {
+        record.ttl = lowest;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,7 @@ impl Zones {
         for file in &config.zones {
             match Zone::parse(file) {
                 Ok(zone) => drop(zones.zones.insert(zone.apex().clone(), zone)),
-                Err(problem) => problems.push(problem),
+                Err(wrong) => problems.extend(wrong),
             }
         }
         if let Err(problem) = zones.add_network_zone(config) {

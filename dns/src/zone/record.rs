@@ -1,0 +1,286 @@
+//! One entry of a zone file as a record, or what is wrong with it.
+//!
+//! Fields are checked one by one, so that a message can name the one at fault; the library then makes
+//! the data, from this entry alone.
+
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use config::Wrong;
+use hickory_server::proto::rr::rdata::TXT;
+use hickory_server::proto::rr::{DNSClass, Name, RData, RecordType};
+use hickory_server::proto::serialize::binary::BinEncodable;
+use hickory_server::proto::serialize::txt::{Parser, parse_ttl};
+
+use super::entry::{Entry, Field, escaped};
+use super::shape::{Part, Rest, Shape, kinds};
+
+/// A record's fields but the owner: `[ttl] [class] type data`.
+#[derive(Clone, Debug)]
+pub(super) struct Head<'e, 't> {
+    /// The TTL, if it says one.
+    pub(super) ttl: Option<u32>,
+    /// The type.
+    pub(super) kind: RecordType,
+    /// The fields after the type.
+    pub(super) data: &'e [Field<'t>],
+}
+
+/// "The TTL is … an unsigned number … with a maximum value of 2147483647" (RFC 2181 §8).
+const TTL_MOST: u32 = i32::MAX as u32;
+/// How a record is written.
+const FORM: &str = "a record is written `name [ttl] [class] type data`, as in `www A 192.0.2.1`";
+
+/// A fault and its mend.
+pub(super) fn wrong(message: impl Into<String>, help: impl Into<String>) -> Wrong {
+    Wrong { message: message.into(), help: Some(help.into()) }
+}
+
+/// The owner, unless the entry continues the one above.
+pub(super) fn owner<'t>(entry: &Entry<'t>) -> Option<Field<'t>> {
+    entry.fields.first().copied().filter(|_| !entry.is_indented)
+}
+
+impl<'e, 't> Head<'e, 't> {
+    pub(super) fn read(entry: &'e Entry<'t>) -> Result<Self, Wrong> {
+        let mut fields = entry.fields.get(usize::from(!entry.is_indented)..).unwrap_or_default();
+        let mut ttl = None;
+        while let Some((field, rest)) = fields.split_first() {
+            fields = rest;
+            if field.text.starts_with(|char: char| char.is_ascii_digit()) && is_ttl(field.text) {
+                ttl = Some(self::ttl(field)?);
+                continue;
+            }
+            match DNSClass::from_str(&field.text.to_ascii_uppercase()) {
+                Ok(DNSClass::IN) => continue,
+                Ok(class) => {
+                    return Err(wrong(format!("class {class} is not served"), "write `IN`, or no class"));
+                }
+                Err(_) => {}
+            }
+            let kind = RecordType::from_str(&field.text.to_ascii_uppercase());
+            let kind = kind.map_err(|_| not_a_type(entry, field))?;
+            return Ok(Self { ttl, kind, data: rest });
+        }
+        Err(wrong("the record has no type", FORM))
+    }
+
+    /// The data, names in it completed by the origin.
+    pub(super) fn data(&self, origin: &Name) -> Result<RData, Wrong> {
+        let kind = self.kind;
+        let Some(shape) = Shape::of(kind) else {
+            return Err(wrong(format!("{kind} records are not served"), format!("remove it; served are {}", kinds())));
+        };
+        if !shape.takes(self.data.len()) {
+            let (has, belong) = (self.data.len(), shape.count());
+            let fields = if has == 1 { "field" } else { "fields" };
+            let message = format!("the {kind} record has {has} {fields} after its type; it takes {belong}");
+            return Err(wrong(message, as_in(shape)));
+        }
+        if kind == RecordType::TXT {
+            return self.strings();
+        }
+        let mut fields = Vec::with_capacity(self.data.len());
+        for (index, field) in self.data.iter().enumerate() {
+            let part = shape.part(index);
+            fields.push(value(part, field, origin).map_err(|message| wrong(message, help(part, field, shape)))?);
+        }
+        if shape.rest == Rest::Joined {
+            let last = fields.split_off(shape.parts.len() - 1).concat();
+            fields.push(Cow::Owned(last));
+        }
+        made(kind, &fields)
+            .map_err(|reason| wrong(format!("the {kind} record cannot be read: {}", plain(&reason)), as_in(shape)))
+    }
+
+    /// TXT data: any bytes, which the library's text form cannot say.
+    fn strings(&self) -> Result<RData, Wrong> {
+        let mut strings = Vec::with_capacity(self.data.len());
+        for field in self.data {
+            let string = field.bytes().ok_or_else(|| wrong(bad_escape(field.text), ESCAPES))?;
+            if string.len() > 255 {
+                let message = format!("a string of {} bytes is longer than a TXT string may be", string.len());
+                return Err(wrong(message, "cut it into strings of at most 255: `TXT ( \"one\" \"two\" )`"));
+            }
+            strings.push(string);
+        }
+        let data = RData::TXT(TXT::from_bytes(strings.iter().map(AsRef::as_ref).collect()));
+        let too_long = || wrong("the TXT record is longer than a record may be", "a record holds at most 65535 bytes");
+        fits(&data).then_some(data).ok_or_else(too_long)
+    }
+
+    /// Names in the data, as written.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'e Field<'t>> {
+        let shape = Shape::of(self.kind);
+        let is_name = move |index| shape.is_some_and(|shape| shape.part(index) == Part::Name);
+        self.data.iter().enumerate().filter(move |(index, _)| is_name(*index)).map(|(_, field)| field)
+    }
+}
+
+/// A TTL: seconds, or numbers with units.
+pub(super) fn ttl(field: &Field<'_>) -> Result<u32, Wrong> {
+    let help = "a TTL is seconds or has units, as in `300` or `1h30m`";
+    match parse_ttl(field.text) {
+        Ok(ttl) if ttl <= TTL_MOST => Ok(ttl),
+        Ok(_) => Err(wrong(format!("the TTL `{}` is longer than 2147483647 seconds", field.text), help)),
+        Err(_) => Err(wrong(format!("`{}` is not a TTL", shown(field.text)), help)),
+    }
+}
+
+/// Whether a field is meant as a TTL: digits and units, also where the number is too large.
+fn is_ttl(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || b"smhdwSMHDW".contains(&byte))
+}
+
+/// A name, completed by the origin if it has no last dot; `@` is the origin.
+pub(super) fn name(field: &Field<'_>, origin: &Name) -> Result<Name, Wrong> {
+    if field.is("@") {
+        return Ok(origin.clone());
+    }
+    let fault = || wrong(format!("`{}` is not a name", shown(field.text)), NAMES);
+    if field.text.is_empty() {
+        return Err(fault());
+    }
+    let text = in_octal(field.text).ok_or_else(|| wrong(bad_escape(field.text), ESCAPES))?;
+    let mut name = Name::parse(&text, Some(origin)).map_err(|_| fault())?;
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+/// Numbers behind `\` in the base in which the library reads them.
+fn in_octal(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('\\') {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        if after.starts_with(|char: char| char.is_ascii_digit()) {
+            out.push_str(&format!("\\{:03o}", escaped(&mut after.bytes())?));
+            rest = after.get(3..)?;
+        } else {
+            let next = after.chars().next()?;
+            out.push('\\');
+            out.push(next);
+            rest = after.get(next.len_utf8()..)?;
+        }
+    }
+    out.push_str(rest);
+    Some(Cow::Owned(out))
+}
+
+/// A field as the library is to see it, or what is wrong.
+fn value<'t>(part: Part, field: &Field<'t>, origin: &Name) -> Result<Cow<'t, str>, String> {
+    let text = field.text;
+    let is_not = |what: &str| format!("`{}` is not {what}", shown(text));
+    let right = match part {
+        Part::Ipv4 => Ipv4Addr::from_str(text).is_ok().then_some(()).ok_or_else(|| is_not("an IPv4 address")),
+        Part::Ipv6 => Ipv6Addr::from_str(text).is_ok().then_some(()).ok_or_else(|| is_not("an IPv6 address")),
+        Part::U8 => text.parse::<u8>().map(drop).map_err(|_| is_not("a number from 0 to 255")),
+        Part::U16 => text.parse::<u16>().map(drop).map_err(|_| is_not("a number from 0 to 65535")),
+        Part::Seconds => parse_ttl(text).map(drop).map_err(|_| is_not("a number or time")),
+        Part::Word => may_be_read(text).then_some(()).ok_or_else(|| is_not("a value that can be read here")),
+        Part::Name => {
+            return name(field, origin).map(|name| Cow::Owned(name.to_ascii())).map_err(|wrong| wrong.message);
+        }
+        Part::Text | Part::Value => {
+            let bytes = field.bytes().ok_or_else(|| bad_escape(text))?;
+            if part == Part::Text && bytes.len() > 255 {
+                return Err(format!("a string of {} bytes is longer than 255", bytes.len()));
+            }
+            let text = String::from_utf8(bytes.into_owned());
+            return text.map(Cow::Owned).map_err(|_| is_not("UTF-8 text"));
+        }
+    };
+    right.map(|()| Cow::Borrowed(text))
+}
+
+/// Whether the library reads a word, well or with an error: on an `alpn` with empty or marked-up
+/// items, and on a lone quote as value, it would panic.
+fn may_be_read(word: &str) -> bool {
+    let Some((key, value)) = word.split_once('=') else {
+        return true;
+    };
+    if value == "\"" {
+        return false;
+    }
+    let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
+    let is_plain = |item: &str| {
+        !item.is_empty() && item.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-./_+:".contains(&byte))
+    };
+    !key.eq_ignore_ascii_case("alpn") || value.split(',').all(is_plain)
+}
+
+/// Has the library make the data: every field goes quoted, so that no mark in it is special.
+fn made(kind: RecordType, fields: &[Cow<'_, str>]) -> Result<RData, String> {
+    let mut text = format!(". 0 IN {kind}");
+    for field in fields {
+        text.push_str(" \"");
+        for char in field.chars() {
+            if matches!(char, '"' | '\\') {
+                text.push('\\');
+            }
+            text.push(char);
+        }
+        text.push('"');
+    }
+    text.push('\n');
+    let (_, sets) = Parser::new(text, None, Some(Name::root())).parse().map_err(|error| error.to_string())?;
+    let set = sets.into_values().next().ok_or("it is empty")?;
+    let data = set.into_parts().records.into_iter().next().map(|record| record.data);
+    data.filter(fits).ok_or_else(|| "it is longer than a record may be".to_owned())
+}
+
+/// Whether data can be sent: its strings and the whole are not too long.
+fn fits(data: &RData) -> bool {
+    data.to_bytes().is_ok_and(|bytes| u16::try_from(bytes.len()).is_ok())
+}
+
+fn not_a_type(entry: &Entry<'_>, field: &Field<'_>) -> Wrong {
+    let message = format!("`{}` is not a record type known here", shown(field.text));
+    let is_type = |field: &Field<'_>| RecordType::from_str(&field.text.to_ascii_uppercase()).is_ok();
+    let first = entry.fields.first().map(|field| shown(field.text)).unwrap_or_default();
+    if entry.is_indented && entry.fields.first() == Some(field) && entry.fields.iter().skip(1).any(is_type) {
+        return wrong(message, format!("take away the space before it if the record is about `{first}`"));
+    }
+    if !entry.is_indented && entry.fields.first().is_some_and(is_type) {
+        return wrong(message, format!("put a space before `{first}` if the record is about the name above"));
+    }
+    wrong(message, format!("{FORM}; types are {}", kinds()))
+}
+
+fn help(part: Part, field: &Field<'_>, shape: &Shape) -> String {
+    match part {
+        Part::Ipv4 if Ipv6Addr::from_str(field.text).is_ok() => "an IPv6 address makes an AAAA record".into(),
+        Part::Ipv6 if Ipv4Addr::from_str(field.text).is_ok() => "an IPv4 address makes an A record".into(),
+        Part::Name => NAMES.into(),
+        _ => as_in(shape),
+    }
+}
+
+fn as_in(shape: &Shape) -> String {
+    format!("as in `{}`", shape.example)
+}
+
+const NAMES: &str =
+    "a name is of labels of letters, digits and `-` (`_` only first), at most 63 bytes each and 255 in all";
+const ESCAPES: &str = "write `\\\\` for a backslash, and a byte as `\\` and three decimal digits up to 255";
+
+fn bad_escape(text: &str) -> String {
+    format!("`{}` has a `\\` that cannot be read", shown(text))
+}
+
+/// A field for a message: not longer than a line, and plain.
+pub(super) fn shown(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => plain(text.get(..end).unwrap_or_default()) + "…",
+        None => plain(text),
+    }
+}
+
+/// Text without what a terminal would obey.
+fn plain(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+}
