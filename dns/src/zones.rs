@@ -122,6 +122,13 @@ impl Zones {
     }
 }
 
+/// Everything that is wrong with the zone files, warnings too: also where the rest of the config does
+/// not hold.
+#[must_use]
+pub fn check_zones(zones: &[ZoneFile]) -> Vec<Problem> {
+    zones.iter().flat_map(|file| Zone::read(file).1).collect()
+}
+
 fn name(domain: &DomainName) -> Result<Name, Problem> {
     Name::from_ascii(format!("{domain}.")).map_err(|error| Problem::general(format!("`{domain}`: {error}")))
 }
@@ -137,4 +144,30 @@ fn contact(mail: &str) -> Result<Name, Problem> {
     let (person, domain) = mail.split_once('@').unwrap_or(("hostmaster", mail));
     let domain = Name::from_ascii(format!("{domain}.")).map_err(fault)?;
     domain.prepend_label(person.as_bytes()).map_err(fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use config::Source;
+
+    use super::*;
+
+    #[test]
+    fn every_zone_is_checked_to_its_end() {
+        let file = |name: &str, text: &str| {
+            let path = PathBuf::from("zones").join(name);
+            let source = Source::new(&path, format!("$TTL 1h\n@ SOA ns1 h 1 2h 1h 2w 5m\n@ NS ns1\n{text}"));
+            ZoneFile { name: DomainName::parse(name).unwrap(), source, path }
+        };
+        let files = [
+            file("one.example", "a A 1.2.3\nb AAAA 1.2.3.4\n"),
+            file("good.example", "a A 192.0.2.1"),
+            file("odd.example", "a.odd.example A 192.0.2.1"),
+            file("two.example", "c CNAME d\nc TXT e"),
+        ];
+        let told: Vec<String> = check_zones(&files).iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(told.join("\n"));
+    }
 }
