@@ -32,6 +32,8 @@ pub struct View {
     pub(crate) ttl: u32,
     pub(crate) ttl_changing: u32,
     pub(crate) answers: usize,
+    /// What looks like a mistake in the zones.
+    pub warnings: Vec<Problem>,
 }
 
 /// What routing needs of a site.
@@ -53,7 +55,7 @@ impl View {
         regions: &[Region],
         before: Option<&Self>,
     ) -> Result<Self, Vec<Problem>> {
-        let zones = Zones::build(config)?;
+        let (zones, warnings) = Zones::build(config)?;
         let network = &config.network;
         let topology = Topology::of(network);
         let pops: Vec<PopId> = network.pops.iter().map(|pop| pop.id.clone()).collect();
@@ -80,6 +82,7 @@ impl View {
             ttl: seconds(network.dns.ttl),
             ttl_changing: seconds(network.dns.ttl_changing),
             answers: usize::from(network.dns.answers),
+            warnings,
         })
     }
 

@@ -59,6 +59,7 @@ impl Zone {
     ///
     /// # Errors
     /// Every fault of the file and what it includes, with the warnings.
+    #[cfg(test)]
     pub(crate) fn parse(file: &ZoneFile) -> Result<Self, Vec<Problem>> {
         let (zone, problems) = Self::read(file);
         zone.ok_or(problems)
@@ -118,6 +119,15 @@ impl Zone {
             above = above.base_name();
         }
         self.nodes.entry(lower).or_default()
+    }
+
+    /// Every alias, and where it leads.
+    pub(crate) fn aliases(&self) -> impl Iterator<Item = (Name, Name)> {
+        let sets = self.nodes.values().filter_map(|node| node.sets.get(&RecordType::CNAME));
+        sets.flatten().filter_map(|record| match &record.data {
+            RData::CNAME(target) => Some((record.name.clone(), target.0.clone())),
+            _ => None,
+        })
     }
 
     pub(crate) fn apex(&self) -> &LowerName {

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use config::{Config, DomainName, HostName, Problem, ZoneFile};
+use config::{Config, DomainName, HostName, Problem, Severity, ZoneFile};
 use hickory_server::proto::rr::rdata::{A, AAAA, NS, SOA};
-use hickory_server::proto::rr::{LowerName, Name, RData, Record};
+use hickory_server::proto::rr::{LowerName, Name, RData, Record, RecordType};
 
-use crate::zone::Zone;
+use crate::zone::{Found, Zone};
 
 /// Zones by apex.
 #[derive(Clone, Debug, Default)]
@@ -23,28 +23,43 @@ const REFRESH: i32 = 7_200;
 const RETRY: i32 = 900;
 const EXPIRE: i32 = 1_209_600;
 
-/// What is wrong with zone files, whatever else a config has.
-#[must_use]
-pub fn check_zones(files: &[ZoneFile]) -> Vec<Problem> {
-    files.iter().filter_map(|file| Zone::parse(file).err()).collect()
-}
-
 impl Zones {
-    /// Builds every zone; sites are named by their place in the config.
-    pub(crate) fn build(config: &Config) -> Result<Self, Vec<Problem>> {
+    /// Builds every zone, with the warnings of their files; sites are named by their place in the
+    /// config.
+    pub(crate) fn build(config: &Config) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let mut zones = Self::default();
         let mut problems = Vec::new();
         for file in &config.zones {
-            match Zone::parse(file) {
-                Ok(zone) => drop(zones.zones.insert(zone.apex().clone(), zone)),
-                Err(wrong) => problems.extend(wrong),
-            }
+            let (zone, told) = Zone::read(file);
+            problems.extend(told);
+            zones.zones.extend(zone.map(|zone| (zone.apex().clone(), zone)));
         }
         if let Err(problem) = zones.add_network_zone(config) {
             problems.push(problem);
         }
         zones.route_sites(config);
-        if problems.is_empty() { Ok(zones) } else { Err(problems) }
+        if problems.iter().any(|problem| problem.severity == Severity::Fault) {
+            return Err(problems);
+        }
+        problems.extend(zones.warn_of_aliases());
+        Ok((zones, problems))
+    }
+
+    /// Aliases that lead to a name of ours which is not there: a site removed or misspelt.
+    fn warn_of_aliases(&self) -> Vec<Problem> {
+        let aliases = self.zones.values().flat_map(|zone| zone.aliases().map(move |alias| (zone, alias)));
+        let dangling = aliases.filter(|(_, (_, target))| {
+            let covering = self.covering(target);
+            covering.is_some_and(|zone| matches!(zone.find(target, RecordType::A), Found::NoName))
+        });
+        let warn = |(zone, (name, target)): (&Zone, (Name, Name))| {
+            let apex = zone.apex().to_string();
+            let file = apex.trim_end_matches('.');
+            let message = format!("zones/{file}: `{name}` is an alias of `{target}`, which does not exist");
+            let problem = Problem::general(message).help("is there such a site? `<site>.<zone>` is its name");
+            Problem { severity: Severity::Warning, ..problem }
+        };
+        dangling.map(warn).collect()
     }
 
     /// The zone under which sites are answered, with its name servers' records. A file of that name

@@ -103,7 +103,8 @@ fn build_loaded(loaded: Loaded, roles: Roles, before: Option<&Before>) -> Result
     if !problems.is_empty() {
         return Err(problems);
     }
-    if let Some((_, world)) = &view {
+    if let Some((view, world)) = &view {
+        warnings.extend(view.warnings.iter().cloned());
         warnings.extend(world.warnings.iter().cloned());
         warnings.extend(dns::geo::warn_of_places(&config.network, &world.regions));
     }

@@ -337,25 +337,21 @@ proptest! {
     }
 }
 
+/// In a release build the first takes 0.4 s; a reader that is not linear would take minutes.
 #[test]
-#[ignore = "a measurement, for a release build"]
-fn a_hundred_thousand_records_are_read_in_a_second() {
+fn a_hundred_thousand_records_are_read_and_open_parentheses_end() {
     let mut text = String::from(TEXT);
     text.push('\n');
     for number in 0..25_000 {
         text.push_str(&format!("host{number} A 192.0.2.1\n\tAAAA 2001:db8::{number:x}\n\tMX 10 host{number}\n"));
         text.push_str(&format!("alias{number} 1h IN CNAME host{number} ; why\n"));
     }
+    let (zone, problems) = read(&text);
+    assert!(zone.is_some_and(|zone| zone.nodes.len() > 50_000), "{problems:?}");
     let of_one_name: String = (0..100_000).map(|number| format!("x TXT number{number}\n")).collect();
-    for (what, text) in [
-        ("a usual zone", text),
-        ("all of one name", format!("{TEXT}\n{of_one_name}")),
-        ("open parentheses", "x A (\n".repeat(600_000)),
-        ("open to the end", format!("x A (\n{}", " y\n".repeat(1_000_000))),
-    ] {
-        let start = std::time::Instant::now();
-        let (zone, problems) = read(&text);
-        let (names, took) = (zone.map_or(0, |zone| zone.nodes.len()), start.elapsed());
-        println!("{what}: {} bytes, {names} names, {} problems, {took:?}", text.len(), problems.len());
+    assert!(read(&format!("{TEXT}\n{of_one_name}")).0.is_some());
+    for open in ["x A (\n".repeat(600_000), format!("x A (\n{}", " y\n".repeat(1_000_000))] {
+        let (zone, problems) = read(&open);
+        assert!(zone.is_none() && problems.len() <= config::limits::ZONE_PROBLEMS + 1, "{}", problems.len());
     }
 }
