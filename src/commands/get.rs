@@ -243,7 +243,7 @@ fn print_steps(args: &Get, config: &Config, resolved: &Resolved, target: SocketA
     say(format!("     {} {} bytes in {:.1} ms", fetched.status, fetched.bytes, millis(fetched.took)));
     for name in SHOWN {
         for (_, value) in fetched.headers.iter().filter(|(header, _)| header == name) {
-            say(format!("     {name}: {}", value.escape_debug()));
+            say(format!("     {name}: {}", visible(value)));
         }
     }
 }
@@ -269,4 +269,9 @@ fn print_json(args: &Get, config: &Config, resolved: &Resolved, target: SocketAd
 
 fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
+}
+
+/// A field's value for a terminal: control bytes of an origin's do nothing there.
+fn visible(value: &str) -> String {
+    value.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
