@@ -74,14 +74,10 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 
 /// 32 random bytes in hexadecimal.
 fn random_token() -> Result<String, Failure> {
-    use std::fmt::Write;
     let mut bytes = [0_u8; 32];
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.secure_random.fill(&mut bytes).map_err(|_| Failure::ours("the system has no random numbers"))?;
-    Ok(bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    Ok(fleet::hex(&bytes))
 }
 
 struct Made {

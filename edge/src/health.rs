@@ -1,9 +1,8 @@
 //! `/.hither/health`: whether this edge can serve, told to anyone; how it fares, to the fleet.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use fleet::{Credential, HEADER};
+use fleet::{Credential, HEADER, wall_clock_ms};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use listen::{Body, Connection, Handler, Reply, empty, full};
@@ -49,8 +48,7 @@ impl Health {
             return false;
         };
         // Nodes agree on the time of day, not on when this one started.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let now_ms = u64::try_from(now).unwrap_or(u64::MAX);
+        let now_ms = wall_clock_ms();
         request.method() == Method::GET && Credential::holds(key, now_ms, shown, "GET", PATH, b"")
     }
 }

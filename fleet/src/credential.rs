@@ -1,5 +1,7 @@
 //! By which a node shows another that it belongs to the fleet.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use config::Secret;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -42,6 +44,13 @@ impl Credential {
     }
 }
 
+/// Milliseconds since 1970 in UTC: the one clock nodes share, each with its own error.
+#[must_use]
+pub fn wall_clock_ms() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn keyed(key: &Secret, nonce: &str, method: &str, path: &str, body: &[u8]) -> Hmac<Sha256> {
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes a key of any length");
@@ -54,7 +63,8 @@ fn keyed(key: &Secret, nonce: &str, method: &str, path: &str, body: &[u8]) -> Hm
 }
 
 /// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
         let _ = write!(out, "{byte:02x}");

@@ -13,7 +13,7 @@ mod report;
 mod saved;
 mod watch;
 
-pub use credential::{Credential, HEADER};
+pub use credential::{Credential, HEADER, hex, wall_clock_ms};
 pub use health::{Health, Outcome, Rules, Verdict};
 pub use judge::EdgeState;
 pub use report::{Report, site_digest};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use config::{Config, NodeId, Secret, limits};
@@ -12,6 +12,7 @@ use telemetry::Metrics;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
 
+use crate::credential::wall_clock_ms;
 use crate::health::Verdict;
 use crate::judge::{Changed, EdgeState, Finding, Judge, Known, Target};
 use crate::probe::{Probed, probe};
@@ -110,8 +111,7 @@ impl Asking {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis());
-            let now_ms = u64::try_from(now_ms).unwrap_or(u64::MAX);
+            let now_ms = wall_clock_ms();
             let probed = probe(self.target.address, self.key.as_ref(), now_ms, self.limit).await;
             if found.send(Found { target: self.target.clone(), probed }).await.is_err() {
                 return;

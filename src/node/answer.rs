@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use dns::transport::{Answer, Transport};
 use dns::{Reply, View};
@@ -106,9 +105,8 @@ fn write(log: &Log, clients: Clients, view: &View, reply: &Reply, peer: SocketAd
         Some(format!("{shown}/{}", subnet.source.min(most)))
     });
     let pop = reply.facts.pop.map(|pop| view.pop_name(pop));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     log.add(&QueryRecord {
-        time_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+        time_ms: fleet::wall_clock_ms(),
         resolver: clients.show(peer.ip().to_canonical()),
         subnet,
         name: &name,
