@@ -6,12 +6,20 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 
+use crate::shape;
 use crate::wrong::Wrong;
 
 /// A domain name in lower case, without the last dot.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-#[schemars(with = "String")]
+#[schemars(with = "String", transform = shape::text_within("domain name", NAME_PATTERN, MOST_BYTES))]
 pub struct DomainName(Arc<str>);
+
+/// Longest domain name (RFC 1035 §2.3.4), without the last dot.
+const MOST_BYTES: usize = 253;
+/// What [`DomainName::parse`] takes.
+const NAME_PATTERN: &str = r"^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?$";
+/// What [`HostPattern::parse`] takes.
+const HOST_PATTERN: &str = r"^((\*\.)?[A-Za-z0-9._-]+(:[0-9]{1,5})?|[0-9A-Fa-f:.]+|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?)$";
 
 /// What a host pattern names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +34,7 @@ pub enum HostName {
 
 /// A host a site answers to: a name, a wildcard or an address, with or without a port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-#[schemars(with = "String")]
+#[schemars(with = "String", transform = shape::text("host", HOST_PATTERN))]
 pub struct HostPattern {
     /// The name.
     pub name: HostName,
@@ -45,7 +53,7 @@ impl DomainName {
         if name.is_empty() {
             return Err(wrong("write a name such as \"www.shop.example\""));
         }
-        if name.len() > 253 {
+        if name.len() > MOST_BYTES {
             return Err(wrong("a name has at most 253 bytes"));
         }
         for label in name.split('.') {

@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 
+use crate::shape;
 use crate::wrong::Wrong;
 
 /// Longest identifier: an id is also a DNS label (RFC 1035 §2.3.4).
 const MOST_BYTES: usize = 63;
+/// Letters, digits and inner hyphens.
+const ID_PATTERN: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-        #[schemars(with = "String")]
+        #[schemars(with = "String", transform = shape::text_within("id", ID_PATTERN, MOST_BYTES))]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -68,7 +71,7 @@ id! {
 
 /// An ISO 3166-1 alpha-2 country code, in capitals.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-#[schemars(with = "String")]
+#[schemars(with = "String", transform = shape::text("country code `\"DE\"`", "^[A-Za-z]{2}$"))]
 pub struct CountryCode([u8; 2]);
 
 impl CountryCode {

@@ -24,6 +24,7 @@ mod register;
 mod route;
 pub mod schema;
 mod secret;
+mod shape;
 mod site;
 mod source;
 mod table;

@@ -10,6 +10,7 @@ use crate::host::DomainName;
 use crate::id::{CountryCode, NodeId, PopId};
 use crate::limits;
 use crate::secret::Secret;
+use crate::shape;
 
 mod read;
 
@@ -19,45 +20,56 @@ pub(crate) use read::{default_state, read};
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Network {
     /// The zone under which every site is answered: site `shop` as `shop.<zone>`. Delegate it to
-    /// the name servers. A change needs every customer's CNAME to change with it.
+    /// the name servers. A change needs every customer's CNAME to change with it. A reload takes it.
     pub zone: DomainName,
-    /// The mail address in the zone's SOA. Default: `hostmaster@<zone>`.
+    /// The mail address in the zone's SOA. Not used while `zones/<zone>` is a file, which then has its
+    /// own. Default: `hostmaster@<zone>`. A reload takes it.
+    #[schemars(transform = shape::text("mail address", r"^[^@]{1,63}@[A-Za-z0-9._-]+$"))]
     pub contact: String,
-    /// The zone's NS names. Default: `<id>.<zone>` of every `[[nameserver]]`; list them to add
-    /// secondaries elsewhere.
+    /// The zone's NS names: list them all to add secondaries elsewhere, which must get the zone by
+    /// other means than from here. Not used while `zones/<zone>` is a file. Default: `<id>.<zone>` of
+    /// every `[[nameserver]]`. A reload takes it.
     pub nameservers: Option<Vec<DomainName>>,
-    /// Where a node keeps what it must not forget: the health of edges, and its logs. Default:
-    /// `$STATE_DIRECTORY`, else `.state` in the config directory. Read at start only.
+    /// Where a node keeps, below its id, what it must not forget: the health of edges, the last config
+    /// that served well, and its logs. Relative to the config directory. Default: `$STATE_DIRECTORY`, else `.state` in the config
+    /// directory. Read at start only.
+    #[schemars(transform = shape::path)]
     pub state: PathBuf,
-    /// Status, metrics and changes by HTTP.
+    /// Status and metrics by HTTP, in `[admin]`. Default: that of each key.
     pub admin: Admin,
-    /// Where clients are.
+    /// Where clients are, in `[geo]`. Default: that of each key.
     pub geo: Geo,
-    /// What the name servers answer.
+    /// What the name servers answer, in `[dns]`. Default: that of each key.
     pub dns: Dns,
-    /// What every edge has.
+    /// What every edge has, in `[edge]`. Default: that of each key.
     pub edge: Edge,
-    /// How edges are judged.
+    /// How edges are judged, in `[health]`. Default: that of each key.
     pub health: Health,
-    /// What is written down.
+    /// What is written down, in `[log]`. Default: that of each key.
     pub log: Log,
-    /// The name servers.
-    #[schemars(rename = "nameserver")]
+    /// The name servers, each a `[[nameserver]]`. Two or more, on different networks, outlive one.
+    #[schemars(rename = "nameserver", transform = shape::some(None))]
     pub name_servers: Vec<NameServer>,
-    /// The PoPs.
-    #[schemars(rename = "pop")]
+    /// The PoPs, each a `[[pop]]` with its `[[pop.edge]]` below it.
+    #[schemars(rename = "pop", transform = shape::some(Some(limits::POPS)))]
     pub pops: Vec<Pop>,
 }
 
-/// Status, metrics and changes by HTTP.
+/// Status and metrics by HTTP. Nothing can be changed there yet.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Admin {
-    /// Where the admin address listens. On loopback it may be read without the token.
-    /// Default: `127.0.0.1:9300`. Read at start only.
+    /// Where a node's admin address listens. A client on loopback may read it without the token; on
+    /// any other address open it to those alone who monitor: it speaks clear HTTP, so that the token can be
+    /// read on the way. Default: `127.0.0.1:9300`. Read at start
+    /// only.
+    #[schemars(transform = shape::socket)]
     pub listen: SocketAddr,
-    /// The file under `secrets/` whose text every change by HTTP must show, as
-    /// `{ file = "admin.token" }`. Default: no changes by HTTP.
-    #[schemars(with = "Option<std::collections::BTreeMap<String, String>>")]
+    /// The file under `secrets/` whose text a client that is not on loopback must show, as
+    /// `Authorization: Bearer TEXT`. Default: none, so that only loopback reads. A reload takes it.
+    #[schemars(
+        with = "Option<std::collections::BTreeMap<String, String>>",
+        transform = shape::secret_file_table
+    )]
     pub token: Option<Secret>,
 }
 
@@ -65,13 +77,17 @@ pub struct Admin {
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Geo {
     /// mmdb files with countries or cities, in order: the first that knows an address counts. Both
-    /// schemas are read, nested (`location.latitude`) and flat (`latitude`). Default: the built-in
-    /// countries. A file that is replaced is read again; a broken one changes nothing.
+    /// schemas are read, nested (`location.latitude`) and flat (`latitude`). Relative to the config
+    /// directory. Default: the built-in countries. A reload takes them, also when a file is replaced;
+    /// a broken one changes nothing.
+    #[schemars(transform = shape::paths)]
     pub database: Vec<PathBuf>,
-    /// An mmdb file with AS numbers; needed by routes that name an `asn`. Default: none.
+    /// An mmdb file with AS numbers; needed by routes that name an `asn`. Relative to the config
+    /// directory. Default: none. A reload takes it, also when the file is replaced.
+    #[schemars(transform = shape::path)]
     pub asn: Option<PathBuf>,
-    /// Where private and loopback addresses are taken to be, `[latitude, longitude]`.
-    /// Default: the first PoP.
+    /// Where private and loopback addresses are taken to be, degrees north and east. Default: the
+    /// first PoP. A reload takes it.
     pub home: Option<Location>,
 }
 
@@ -79,29 +95,34 @@ pub struct Geo {
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Dns {
     /// How long resolvers keep a routed answer while everything it rests on is settled. Longer
-    /// delays fail-over, shorter costs queries. Default: `20s`, what large CDNs hand out.
-    #[schemars(with = "String")]
+    /// delays fail-over, shorter costs queries. Default: `20s`, what large CDNs hand out. A reload takes
+    /// it; resolvers keep what they have.
+    #[schemars(with = "String", transform = shape::duration(&limits::DNS_TTL))]
     pub ttl: Duration,
-    /// The same while health or load is changing. Default: `5s`.
-    #[schemars(with = "String")]
+    /// The same while an edge's health is changing. Longer delays fail-over when it matters most,
+    /// shorter costs queries for as long as an edge is unsteady. Default: `5s`. A reload takes it.
+    #[schemars(with = "String", transform = shape::duration(&limits::DNS_TTL_CHANGING))]
     pub ttl_changing: Duration,
     /// Addresses in a routed answer. More helps clients that try the next, fewer keeps a site's
-    /// objects on fewer edges. Default: 2.
+    /// objects on fewer edges. Default: 2. A reload takes it.
+    #[schemars(transform = shape::integer(&limits::DNS_ANSWERS))]
     pub answers: u8,
 }
 
 /// What every edge has.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Edge {
-    /// Bytes of RAM for stored objects and fetches under way. Too little lowers the hit ratio, too
-    /// much makes the system swap. Default: a quarter of RAM or of the cgroup's limit, `4GiB` at
-    /// most. Read at start only.
-    #[schemars(with = "String")]
+    /// RAM for stored objects (three quarters) and for bodies on their way (one). Too little lowers
+    /// the hit ratio, too much makes the system swap. Default: a quarter of RAM or of the cgroup's
+    /// limit, `4GiB` at most. Read at start only.
+    #[schemars(with = "Option<String>", transform = shape::size(&limits::EDGE_MEMORY))]
     pub memory: Option<u64>,
-    /// Clear HTTP: a port on the edge's own addresses, or a list of `"ip:port"`. Health is probed
-    /// at this port. Default: 80. A reload opens the new addresses and closes the old.
+    /// Clear HTTP: a port on the edge's own addresses, or, where these are not the machine's (NAT), a
+    /// list of those that are. Name servers probe an edge's `addresses` at this port, the first of a
+    /// list. Default: 80. A reload opens the new and closes the old.
     pub http: Listen,
-    /// TLS, as `http`; bound only while a site has `tls`. Default: 443. A reload does as for `http`.
+    /// TLS, as `http`; bound only while a site has `tls`. Default: 443. A reload opens the new and closes
+    /// the old.
     pub https: Listen,
 }
 
@@ -109,29 +130,35 @@ pub struct Edge {
 #[derive(Clone, Copy, Debug, JsonSchema)]
 pub struct Health {
     /// Time between two probes of one address. Shorter finds faults sooner and costs requests.
-    /// Default: `1s`.
-    #[schemars(with = "String")]
+    /// Default: `1s`. A reload takes it.
+    #[schemars(with = "String", transform = shape::duration(&limits::HEALTH_INTERVAL))]
     pub interval: Duration,
-    /// A probe without an answer for this long has failed. Default: `1s`.
-    #[schemars(with = "String")]
+    /// A probe without an answer for this long has failed. Too short takes a far or busy edge for
+    /// dead, too long finds a dead one late. Default: `1s`. A reload takes it.
+    #[schemars(with = "String", transform = shape::duration(&limits::HEALTH_TIMEOUT))]
     pub timeout: Duration,
-    /// Failures in a row that take an edge out. 1 reacts to a single lost packet. Default: 2.
+    /// Failures in a row that take an edge out. 1 reacts to a single lost packet, many find a fault
+    /// late. Default: 2. A reload takes it.
+    #[schemars(transform = shape::integer(&limits::HEALTH_FALL))]
     pub fall: u8,
-    /// Successes in a row that bring it back. Few let a sick edge flap. Default: 5.
+    /// Successes in a row that bring it back; after a second fall within five minutes they count only
+    /// when 10 s have passed, after a third 20 s, and so on up to 300 s. Few let a sick edge flap, many
+    /// keep a well one out. Default: 5. A reload takes it.
+    #[schemars(transform = shape::integer(&limits::HEALTH_RISE))]
     pub rise: u8,
 }
 
 /// What is written down, as JSON lines in `<state>/<id>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 pub struct Log {
-    /// Whether edges write a line for each request to `requests.jsonl`. Default: true. Read at
-    /// start only.
+    /// Whether edges write a line for each request to `requests.jsonl`. Default: `true`. Read at start
+    /// only.
     pub requests: bool,
-    /// Whether name servers write a line for each query to `queries.jsonl`. Default: false. Read at
-    /// start only.
+    /// Whether name servers write a line for each query to `queries.jsonl`. Default: `false`, since
+    /// queries are many. Read at start only.
     pub queries: bool,
-    /// How much of a client's address is written: `full`, `prefix` (its /24 or /56) or `none`.
-    /// Default: `prefix`. Read at start only.
+    /// How much of a client's address is written. Default: `"prefix"`, so that no line names a person.
+    /// Read at start only.
     pub clients: Clients,
 }
 
@@ -150,59 +177,68 @@ pub enum Clients {
 /// A place with edges.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Pop {
-    /// Its id, unique among PoPs.
+    /// Its id, 1 to 63 lower-case letters, digits and inner hyphens, unique among PoPs. A reload takes it.
     pub id: PopId,
-    /// Its name for people. Default: the id.
+    /// Its name for people. Default: the id. A reload takes it.
     pub name: String,
-    /// Its country, two letters; `check` warns where the location is outside it. Default: unknown.
+    /// Its country; `check` warns where the location is outside it. Default: unknown. A reload takes it.
     pub country: Option<CountryCode>,
-    /// `[latitude, longitude]` in degrees.
+    /// Where it is, degrees north and east: clients go to the nearest PoP. A reload takes it.
     pub location: Location,
-    /// Its edges.
-    #[schemars(rename = "edge")]
+    /// Its edges, each a `[[pop.edge]]`.
+    #[schemars(rename = "edge", transform = shape::some(None))]
     pub edges: Vec<EdgeNode>,
 }
 
 /// A name server node.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct NameServer {
-    /// Its id, unique among nodes; the same id at an edge means one node with both roles.
+    /// Its id, 1 to 63 lower-case letters, digits and inner hyphens, unique among name servers; the
+    /// same id at an edge means one node with both roles. A reload takes it; a node whose own id goes
+    /// listens no longer.
     pub id: NodeId,
-    /// The addresses in its A and AAAA records.
+    /// The addresses in its A and AAAA records, and of the glue at the registrar. A reload takes them.
     pub addresses: Addresses,
-    /// Where it listens, UDP and TCP, as `"ip:port"`. Default: port 53 on its addresses. A reload
-    /// opens the new addresses and closes the old.
+    /// Where it listens, UDP and TCP. Default: port 53 on its addresses. A reload opens the new and
+    /// closes the old.
+    #[schemars(transform = shape::sockets)]
     pub listen: Vec<SocketAddr>,
-    /// Its own admin address. Default: `[admin] listen`.
+    /// Its own admin address; needed where two nodes share a machine. Default: `[admin] listen`. Read
+    /// at start only.
+    #[schemars(transform = shape::socket)]
     pub admin: Option<SocketAddr>,
 }
 
 /// An edge node.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct EdgeNode {
-    /// Its id, unique among nodes.
+    /// Its id, 1 to 63 lower-case letters, digits and inner hyphens, unique among edges; the same id at
+    /// a name server means one node with both roles. A reload takes it; a node whose own id goes
+    /// listens no longer.
     pub id: NodeId,
-    /// What DNS hands out for it.
+    /// What DNS hands out for it, each the address of one edge only. A reload takes them.
     pub addresses: Addresses,
-    /// What it can send, bits per second; edges of a PoP share sites by it. Default: `10Gbps`.
-    #[schemars(with = "String")]
+    /// What it can send; edges of a PoP share sites in proportion. Default: `10Gbps`. A reload takes it.
+    #[schemars(with = "String", transform = shape::rate(&limits::CAPACITY))]
     pub capacity: u64,
-    /// Its own clear HTTP. Default: `[edge] http`.
+    /// Its own clear HTTP. Default: `[edge] http`. A reload opens the new and closes the old.
     pub http: Option<Listen>,
-    /// Its own TLS. Default: `[edge] https`.
+    /// Its own TLS. Default: `[edge] https`. A reload opens the new and closes the old.
     pub https: Option<Listen>,
-    /// Its own admin address. Default: `[admin] listen`.
+    /// Its own admin address; needed where two nodes share a machine. Default: `[admin] listen`. Read
+    /// at start only.
+    #[schemars(transform = shape::socket)]
     pub admin: Option<SocketAddr>,
 }
 
 /// Public addresses of a node, at least one.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "Vec<IpAddr>")]
+#[schemars(with = "Vec<IpAddr>", transform = shape::addresses)]
 pub struct Addresses(Vec<IpAddr>);
 
 /// A point on the earth.
 #[derive(Clone, Copy, Debug, PartialEq, JsonSchema)]
-#[schemars(with = "[f64; 2]")]
+#[schemars(with = "[f64; 2]", transform = shape::location)]
 pub struct Location {
     /// Degrees north, -90 to 90.
     pub latitude: f64,
@@ -212,7 +248,7 @@ pub struct Location {
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(untagged)]
+#[schemars(untagged, transform = shape::listen)]
 pub enum Listen {
     /// This port on the node's own addresses.
     Port(u16),

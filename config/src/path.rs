@@ -6,6 +6,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use schemars::JsonSchema;
 
 use crate::limits;
+use crate::shape;
 use crate::wrong::Wrong;
 
 /// A pattern on the path as received, not decoded: `*` within a segment, `**` across segments.
@@ -13,7 +14,7 @@ use crate::wrong::Wrong;
 /// Matching is linear in the path's length: the glob becomes a regular expression without
 /// back-references.
 #[derive(Clone, JsonSchema)]
-#[schemars(with = "String")]
+#[schemars(with = "String", transform = shape::text_within("path pattern", r"^[/*]\S*$", limits::PATH_GLOB_BYTES))]
 pub struct PathGlob {
     text: String,
     regex: Regex,

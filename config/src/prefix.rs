@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 
+use crate::shape;
 use crate::wrong::Wrong;
 
 /// An IPv4 or IPv6 prefix without bits beyond its length.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-#[schemars(with = "String")]
+#[schemars(with = "String", transform = shape::text("prefix `\"ip/length\"`", "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$"))]
 pub struct Prefix(IpNet);
 
 impl Prefix {

@@ -7,13 +7,14 @@ use crate::limits;
 use crate::prefix::Prefix;
 use crate::problem::Problem;
 use crate::register::Kind;
+use crate::shape;
 use crate::table::{Table, Value};
 use crate::wrong::Wrong;
 
 /// `routes.toml`: mapping rules, the first that matches a client and site counts.
 #[derive(Clone, Debug, Default, JsonSchema)]
 pub struct Routes {
-    /// The rules in order.
+    /// The rules in order, each a `[[route]]`. Default: none.
     #[schemars(rename = "route")]
     pub routes: Vec<Route>,
 }
@@ -21,13 +22,15 @@ pub struct Routes {
 /// One mapping rule: all conditions written must hold; exactly one of `pin`, `prefer`, `forbid`.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 pub struct Route {
-    /// Only clients in this prefix. Default: any.
+    /// Only clients in this prefix; `check` warns of one longer than /24 or /56, which few resolvers
+    /// tell. Default: any. A reload takes it.
     pub prefix: Option<Prefix>,
-    /// Only clients of this AS; needs `[geo] asn`. Default: any.
+    /// Only clients of this AS; needs `[geo] asn`. Default: any. A reload takes it.
+    #[schemars(transform = shape::integer(&limits::ASN))]
     pub asn: Option<u32>,
-    /// Only clients in this country. Default: any.
+    /// Only clients in this country. Default: any. A reload takes it.
     pub country: Option<CountryCode>,
-    /// Only for these sites. Default: all.
+    /// Only for these sites. Default: all. A reload takes it.
     pub sites: Option<Vec<SiteId>>,
     /// `pin = "fra"`: only this PoP while it is fit. `prefer = ["lhr", "fra"]`: these in order,
     /// then the map. `forbid = ["syd"]`: never these while another is fit.
@@ -42,11 +45,11 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(rename_all = "lowercase")]
 pub enum Act {
-    /// Only this PoP while it is fit.
+    /// Only this PoP while it is fit; then as without the rule. A reload takes it.
     Pin(PopId),
-    /// These in this order, then the map.
+    /// These PoPs in this order while they are fit; then as without the rule. A reload takes it.
     Prefer(Vec<PopId>),
-    /// Never these while another is fit.
+    /// Never these PoPs while another is fit. A reload takes it.
     Forbid(Vec<PopId>),
 }
 

@@ -1,153 +1,162 @@
 //! The JSON Schema of the config files, and `docs/config.md`, both from the types' own docs.
+//!
+//! ```text
+//! type + its docs ─ schemars ─> complete ─┬─ publish ──> docs/schema/*.json
+//!                                         └─ reference ─> docs/config.md
+//! ```
+//!
+//! A key's doc says its meaning, then `Default: …`, then what a reload does. A key without a default is
+//! required.
 
-use std::fmt::Write;
+mod reference;
+mod said;
 
 use schemars::{JsonSchema, Schema, schema_for};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use crate::network::{self, Network};
-use crate::route::{Route, Routes};
-use crate::site::{self, Site};
+use crate::network::Network;
+use crate::route::Routes;
+use crate::shape;
+use crate::site::Site;
+
+pub use self::reference::reference;
+use self::said::Said;
 
 /// The schema of `hither.toml`.
 #[must_use]
 pub fn network() -> Schema {
-    strict(schema_for!(Network))
+    publish(complete::<Network>())
 }
 
 /// The schema of `sites/*.toml`.
 #[must_use]
 pub fn site() -> Schema {
-    strict(schema_for!(Site))
+    publish(complete::<Site>())
 }
 
 /// The schema of `routes.toml`.
 #[must_use]
 pub fn routes() -> Schema {
-    strict(schema_for!(Routes))
+    publish(complete::<Routes>())
 }
 
-/// Keys that must be written; every other has a default.
-const REQUIRED: [&str; 10] =
-    ["zone", "nameserver", "pop", "edge", "id", "addresses", "location", "origin", "servers", "cert"];
-
-/// Makes a schema say what the reader does: keys with a default may be left out, unknown ones not
-/// written.
-fn strict(mut schema: Schema) -> Schema {
-    let root = schema.ensure_object();
-    let is_root_edge = root.get("title").and_then(Value::as_str) == Some("Network");
-    for (name, value) in root.iter_mut() {
-        if name == "$defs" {
-            value.as_object_mut().into_iter().flatten().for_each(|(_, table)| tighten(table.as_object_mut()));
-        }
-    }
-    tighten(Some(root));
-    if is_root_edge {
-        // `[edge]` of the network has defaults; `[[pop.edge]]` must be there.
-        let required = root.get_mut("required").and_then(Value::as_array_mut);
-        required.into_iter().for_each(|keys| keys.retain(|key| key != "edge"));
-    }
+/// A type's schema, made to say what the reader does.
+fn complete<T: JsonSchema>() -> Schema {
+    let mut schema = schema_for!(T);
+    each_object(schema.ensure_object(), &mut |object| {
+        drop_null(object);
+        drop_rust(object);
+        close_table(object);
+    });
     schema
 }
 
-fn tighten(table: Option<&mut serde_json::Map<String, Value>>) {
-    let Some(table) = table.filter(|table| table.contains_key("properties")) else {
+/// A schema as others read it: with bounds in words, without the keywords that are only ours.
+fn publish(mut schema: Schema) -> Schema {
+    each_object(schema.ensure_object(), &mut |object| {
+        let bounds = (object.remove(shape::LEAST), object.remove(shape::MOST));
+        if let ((Some(least), Some(most)), Some(about)) = (bounds, object.get_mut("description")) {
+            let words = [&*about, &least, &most].map(|value| value.as_str().unwrap_or_default().to_owned());
+            let [about_text, least, most] = words;
+            *about = json!(format!("{about_text} From `{least}` to `{most}`."));
+        }
+        object.remove(shape::KIND);
+    });
+    schema
+}
+
+/// Visits every object of a schema, the innermost first.
+fn each_object(object: &mut Map<String, Value>, visit: &mut impl FnMut(&mut Map<String, Value>)) {
+    for value in object.values_mut() {
+        each_object_of(value, visit);
+    }
+    visit(object);
+}
+
+fn each_object_of(value: &mut Value, visit: &mut impl FnMut(&mut Map<String, Value>)) {
+    match value {
+        Value::Object(object) => each_object(object, visit),
+        Value::Array(items) => items.iter_mut().for_each(|item| each_object_of(item, visit)),
+        _ => {}
+    }
+}
+
+/// TOML has no null: a key that may be left out is left out.
+fn drop_null(object: &mut Map<String, Value>) {
+    let null = json!("null");
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|name| *name != null);
+        if let [name] = types.as_slice() {
+            let name = name.clone();
+            object.insert("type".to_owned(), name);
+        }
+    }
+    if let Some(Value::Array(alternatives)) = object.get_mut("anyOf") {
+        alternatives.retain(|alternative| alternative.get("type") != Some(&null));
+        if let [Value::Object(only)] = alternatives.as_slice() {
+            let only = only.clone();
+            object.remove("anyOf");
+            for (keyword, value) in only {
+                object.entry(keyword).or_insert(value);
+            }
+        }
+    }
+}
+
+/// Formats that are Rust's, not the standard's.
+fn drop_rust(object: &mut Map<String, Value>) {
+    const FORMATS: [&str; 6] = ["uint8", "uint16", "uint32", "uint64", "double", "ip"];
+    if object.get("format").and_then(Value::as_str).is_some_and(|format| FORMATS.contains(&format)) {
+        object.remove("format");
+    }
+}
+
+/// Lets a table have its keys and no others, and asks for those without a default.
+fn close_table(object: &mut Map<String, Value>) {
+    if object.get("type").and_then(Value::as_str) != Some("object") || !object.contains_key("properties") {
+        return;
+    }
+    let alternatives = lift_alternatives(object);
+    let Some(Value::Object(keys)) = object.get_mut("properties") else {
         return;
     };
-    if let Some(keys) = table.get_mut("required").and_then(Value::as_array_mut) {
-        keys.retain(|key| key.as_str().is_some_and(|key| REQUIRED.contains(&key)));
-    }
-    // A rule's alternatives carry properties of their own.
-    if !table.contains_key("oneOf") {
-        table.insert("additionalProperties".to_owned(), Value::Bool(false));
-    }
-}
-
-/// The reference of every table and key, as Markdown.
-#[must_use]
-pub fn reference() -> String {
-    let mut out = String::from(
-        "# The config directory\n\nGenerated from the code by `cargo xtask docs`.\n\n\
-         Units are written: `\"20s\"`, `\"4GiB\"`, `\"10Gbps\"`. Unknown keys are refused.\n",
-    );
-    table::<Network>(&mut out, "hither.toml");
-    table::<network::Admin>(&mut out, "hither.toml: [admin]");
-    table::<network::Geo>(&mut out, "hither.toml: [geo]");
-    table::<network::Dns>(&mut out, "hither.toml: [dns]");
-    table::<network::Edge>(&mut out, "hither.toml: [edge]");
-    table::<network::Health>(&mut out, "hither.toml: [health]");
-    table::<network::Log>(&mut out, "hither.toml: [log]");
-    table::<network::NameServer>(&mut out, "hither.toml: [[nameserver]]");
-    table::<network::Pop>(&mut out, "hither.toml: [[pop]]");
-    table::<network::EdgeNode>(&mut out, "hither.toml: [[pop.edge]]");
-    table::<Site>(&mut out, "sites/*.toml");
-    table::<site::Tls>(&mut out, "sites/*.toml: tls");
-    table::<site::Origin>(&mut out, "sites/*.toml: [origin]");
-    table::<site::Cache>(&mut out, "sites/*.toml: [cache]");
-    table::<site::Rule>(&mut out, "sites/*.toml: [[rule]]");
-    table::<site::Force>(&mut out, "sites/*.toml: force");
-    table::<site::HeaderEdits>(&mut out, "sites/*.toml: headers");
-    table::<Route>(&mut out, "routes.toml: [[route]]");
-    out
-}
-
-fn table<T: JsonSchema>(out: &mut String, title: &str) {
-    let schema = schema_for!(T);
-    let about = text(schema.get("description"));
-    let _ = write!(out, "\n## {title}\n\n{about}\n\n| key | meaning |\n|---|---|\n");
-    for (key, meaning) in keys(&schema) {
-        let _ = writeln!(out, "| `{key}` | {meaning} |");
-    }
-}
-
-/// Keys and meanings of one table, alternatives of an enum included.
-fn keys(schema: &Schema) -> Vec<(String, String)> {
-    let mut keys = Vec::new();
-    let mut properties = |object: Option<&Value>| {
-        for (key, value) in object.and_then(Value::as_object).into_iter().flatten() {
-            keys.push((key.clone(), text(value.get("description"))));
+    let mut required = Vec::new();
+    for (key, value) in keys {
+        let is_free = alternatives.contains(key) || Said::of(value).default.is_some();
+        if let Some(value) = value.as_object_mut().filter(|_| !is_free) {
+            value.remove("default");
+            required.push(key.clone());
         }
-    };
-    properties(schema.get("properties"));
-    for alternative in schema.get("oneOf").and_then(Value::as_array).into_iter().flatten() {
-        properties(alternative.get("properties"));
     }
-    keys
+    object.insert("required".to_owned(), json!(required));
+    object.insert("additionalProperties".to_owned(), json!(false));
 }
 
-fn text(value: Option<&Value>) -> String {
-    value.and_then(Value::as_str).unwrap_or_default().replace('\n', " ")
+/// Puts the keys of which a table has exactly one among its keys, and returns them.
+fn lift_alternatives(object: &mut Map<String, Value>) -> Vec<String> {
+    let Some(Value::Array(alternatives)) = object.get_mut("oneOf") else {
+        return Vec::new();
+    };
+    let mut lifted = Map::new();
+    for alternative in alternatives {
+        let about = alternative.get("description").cloned().unwrap_or_default();
+        let Some(Value::Object(keys)) = alternative.get_mut("properties").map(Value::take) else {
+            continue;
+        };
+        *alternative = json!({ "required": keys.keys().collect::<Vec<_>>() });
+        for (key, mut value) in keys {
+            if let Some(value) = value.as_object_mut() {
+                value.entry("description").or_insert_with(|| about.clone());
+            }
+            lifted.insert(key, value);
+        }
+    }
+    let names = lifted.keys().cloned().collect();
+    if let Some(Value::Object(keys)) = object.get_mut("properties") {
+        keys.extend(lifted);
+    }
+    names
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::Source;
-    use crate::table::{Context, Table, read_document};
-    use std::path::Path;
-
-    /// Reads a file with one key and returns what is said about it.
-    fn said(key: &str, read: impl FnOnce(Table<'_>) -> Option<()>) -> String {
-        let source = Source::new(Path::new("x.toml"), format!("{key} = 1979-05-27\n"));
-        let context = Context::default();
-        read_document(&context, &source, read);
-        context.finish().iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn every_key_of_the_schema_is_read() {
-        let no_secret = |_: crate::table::Value<'_>| None;
-        for (key, _) in keys(&network()) {
-            let said = said(&key, |table| network::read(table, &no_secret).map(|_| ()));
-            assert!(!said.contains("unknown key"), "{said}");
-        }
-        let id = crate::SiteId::parse("x").unwrap();
-        for (key, _) in keys(&site()) {
-            let id = id.clone();
-            let said = said(&key, |table| site::read(table, id).map(|_| ()));
-            assert!(!said.contains("unknown key"), "{said}");
-        }
-        let said = said("zoen", |table| network::read(table, &no_secret).map(|_| ()));
-        assert!(said.contains("did you mean `zone`?"), "{said}");
-    }
-}
+mod tests;

@@ -12,27 +12,31 @@ use crate::limits;
 use crate::path::PathGlob;
 use crate::problem::Problem;
 use crate::register::Kind;
+use crate::shape;
 use crate::source::Place;
 use crate::table::{Table, Value};
 use crate::wrong::Wrong;
 
-/// `sites/<site>.toml`: one customer's hosts, origin and rules. The file's name is the site's id.
+/// `sites/<site>.toml`: one customer's hosts, origin and rules. The file's name is the site's id:
+/// 1 to 63 lower-case letters, digits and inner hyphens.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Site {
     /// From the file's name.
     #[schemars(skip)]
     pub id: SiteId,
-    /// Names, wildcards (`*.img.shop.example`) or addresses the site answers to; with `:port` only
-    /// there. `<site>.<zone>` is always one of them.
+    /// Names, wildcards (`*.img.shop.example`, every name below) or addresses the site answers to;
+    /// with `:port` only there. `<site>.<zone>` is always one of them. A host inside a zone that is
+    /// served here and has no A, AAAA or CNAME there is routed itself. Default: `<site>.<zone>` alone.
+    /// A reload takes them.
     pub hosts: Vec<HostPattern>,
-    /// Certificate and key, files under `secrets/`: `{ cert = "shop.pem", key = "shop.key" }`.
-    /// Default: clear HTTP only. A replaced file is read again.
+    /// Certificate and key, `{ cert = "shop.pem", key = "shop.key" }`. Default: clear HTTP only. A
+    /// reload opens `https` with the first site that has it.
     pub tls: Option<Tls>,
-    /// Where the content comes from.
+    /// Where the content comes from, in `[origin]`.
     pub origin: Origin,
-    /// How responses are stored.
+    /// How responses are stored, in `[cache]`. Default: that of each key.
     pub cache: Cache,
-    /// Rules by path; all that match apply, top to bottom, a later one wins key by key.
+    /// Rules by path, each a `[[rule]]`. Default: none.
     #[schemars(rename = "rule")]
     pub rules: Vec<Rule>,
 }
@@ -40,15 +44,17 @@ pub struct Site {
 /// A certificate from files.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Tls {
-    /// PEM chain, the site's certificate first; a file under `secrets/`.
+    /// PEM chain, the site's certificate first; a file under `secrets/`. A reload takes it, also when
+    /// the file is replaced.
     pub cert: SecretFile,
-    /// PEM key; a file under `secrets/`.
+    /// The certificate's private key in PEM; a file under `secrets/`, mode 0600. A reload takes it, also
+    /// when the file is replaced.
     pub key: SecretFile,
 }
 
 /// A file under `secrets/`, and where it is named.
 #[derive(Clone, Debug, JsonSchema)]
-#[schemars(with = "String")]
+#[schemars(with = "String", transform = shape::text("file name", shape::SECRET_FILE))]
 pub struct SecretFile {
     /// Its name.
     pub name: PathBuf,
@@ -59,18 +65,20 @@ pub struct SecretFile {
 /// Where the content comes from.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 pub struct Origin {
-    /// `http://` or `https://` servers, tried in order.
+    /// `http://` or `https://` servers without a path, tried in order. The certificate of an `https://`
+    /// one is always verified. A reload takes them.
+    #[schemars(transform = shape::some(None))]
     pub servers: Vec<OriginServer>,
-    /// The Host and TLS name sent. Default: the client's Host.
+    /// The Host and TLS name sent. Default: the client's Host. A reload takes it.
     pub host: Option<DomainName>,
-    /// Whether a server may resolve to private or loopback addresses. Default: false, so that a
-    /// name that suddenly points inside cannot open the operator's network.
+    /// Whether a server may be or resolve to an address that is not public. Default: `false`, so that
+    /// a name that suddenly points inside cannot open the operator's network. A reload takes it.
     pub allow_private: bool,
 }
 
 /// One origin server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
-#[schemars(with = "String")]
+#[schemars(with = "String", transform = shape::text("URL", r"^[Hh][Tt][Tt][Pp][Ss]?://[^/@?#\s]+/?$"))]
 pub struct OriginServer {
     /// Clear or TLS.
     pub scheme: Scheme,
@@ -89,18 +97,20 @@ pub enum Scheme {
     Https,
 }
 
-/// How responses are stored.
+/// How responses are stored. What is stored already keeps the terms it came in on.
 #[derive(Clone, Copy, Debug, JsonSchema)]
 pub struct Cache {
-    /// Freshness where the origin gives none. Default: `0s`, so that nothing is kept that the
-    /// origin did not say may be kept.
-    #[schemars(with = "String")]
+    /// Freshness where the origin gives none. Longer saves fetches and shows changes later. Default:
+    /// `0s`, so that nothing is kept that the origin did not say may be kept. A reload takes it.
+    #[schemars(with = "String", transform = shape::duration(&limits::SITE_TTL))]
     pub ttl: Duration,
     /// How long a stale response is served while one fetch renews it, where the origin gives no
-    /// `stale-while-revalidate`. Default: `0s`.
-    #[schemars(with = "String")]
+    /// `stale-while-revalidate`. Longer hides a slow origin and shows changes later. Default: `0s`. A
+    /// reload takes it.
+    #[schemars(with = "String", transform = shape::duration(&limits::SITE_TTL))]
     pub grace: Duration,
-    /// What to do with a response that sets a cookie. Default: `pass`.
+    /// What to do with a response that sets a cookie. Default: `"pass"`, so that no cookie reaches two
+    /// people. A reload takes it.
     pub set_cookie: SetCookie,
 }
 
@@ -116,46 +126,58 @@ pub enum SetCookie {
     Store,
 }
 
-/// One rule of a site.
+/// One rule of a site. All that match a path apply, top to bottom; a later one wins key by key.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Rule {
-    /// On the path as received: `*` within a segment, `**` across; not decoded. Default: every path.
+    /// On the path as received, not decoded: `*` within a segment, `**` across. Default: every path. A
+    /// reload takes it.
     pub path: Option<PathGlob>,
-    /// Freshness where the origin gives none; never over `no-store` or `private`.
-    #[schemars(with = "Option<String>")]
+    /// Freshness where the origin gives none; never over `no-store` or `private`. Default: `[cache]
+    /// ttl`. A reload takes it for what is fetched from then on.
+    #[schemars(with = "Option<String>", transform = shape::duration(&limits::SITE_TTL))]
     pub ttl: Option<Duration>,
-    /// `Cache-Control: max-age` sent to clients instead of the origin's.
-    #[schemars(with = "Option<String>")]
+    /// `Cache-Control: max-age` sent to clients instead of the origin's; never over `no-store` or
+    /// `private`. Too long, and what browsers keep cannot be changed any more. Default: what the
+    /// origin says. A reload takes it.
+    #[schemars(with = "Option<String>", transform = shape::duration(&limits::SITE_TTL))]
     pub browser_ttl: Option<Duration>,
-    /// Overrides what the origin says, also `no-store`; `check` warns.
+    /// Overrides what the origin says, also `no-store` and `private`; `check` warns. Default: none.
     pub force: Option<Force>,
-    /// Fields set and removed on the response.
+    /// Fields set and removed on the response. Default: none.
     pub headers: HeaderEdits,
-    /// Answers with a redirect to this URL instead of asking the origin.
+    /// Answers with a redirect to this URL or path instead of asking the origin. Default: none. A
+    /// reload takes it.
+    #[schemars(transform = shape::text("URL or path", "^(/|https?://)"))]
     pub redirect: Option<String>,
-    /// The redirect's status: 301, 302, 303, 307 or 308. Default: 302.
-    #[schemars(with = "Option<u16>")]
+    /// The redirect's status; only beside `redirect`. Default: 302. A reload takes it.
+    #[schemars(with = "u16", transform = shape::one_of(&REDIRECTS, limits::REDIRECT.default))]
     pub status: StatusCode,
 }
 
 /// Overrides of the origin's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 pub struct Force {
-    /// Freshness, whatever the origin says.
-    #[schemars(with = "String")]
+    /// Freshness, whatever the origin says. Longer than an answer holds shows the old one. A reload
+    /// takes it for what is fetched from then on.
+    #[schemars(with = "String", transform = shape::duration(&limits::SITE_TTL))]
     pub ttl: Duration,
 }
 
 /// Fields set and removed on a response.
 #[derive(Clone, Debug, Default, JsonSchema)]
 pub struct HeaderEdits {
-    /// `{ X-Name = "value" }`: replaces every line of that name.
-    #[schemars(with = "std::collections::BTreeMap<String, String>")]
+    /// `{ X-Name = "value" }`: replaces every line of that name. None that frames the message, such as
+    /// `Content-Length`. Default: none. A reload takes it.
+    #[schemars(with = "std::collections::BTreeMap<String, String>", transform = shape::fields)]
     pub set: Vec<(HeaderName, HeaderValue)>,
-    /// `["Server"]`: removes every line of that name.
-    #[schemars(with = "Vec<String>")]
+    /// `["Server"]`: removes every line of that name. None that frames the message. Default: none. A
+    /// reload takes it.
+    #[schemars(with = "Vec<String>", transform = shape::field_names)]
     pub remove: Vec<HeaderName>,
 }
+
+/// The statuses a redirect may have (RFC 9110 §15.4).
+const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
 /// Fields that frame or route a message: a rule may not touch them.
 const FRAMING: [&str; 6] = ["connection", "content-length", "transfer-encoding", "te", "upgrade", "host"];
@@ -265,7 +287,7 @@ fn read_rule(mut table: Table<'_>) -> Option<Rule> {
         table.context().add(problem.help("be sure that no answer under this path is meant for one person"));
     }
     let code = status.unwrap_or(302);
-    if ![301, 302, 303, 307, 308].contains(&code) {
+    if !REDIRECTS.contains(&code) {
         let problem = Problem::fault(table.place_of("status"), format!("{code} is not a redirect"));
         table.context().add(problem.help("301, 302, 303, 307 or 308"));
     } else if status.is_some() && redirect.is_none() {

@@ -57,6 +57,31 @@ pub(crate) fn show_size(value: u64) -> String {
     show(value, &binary)
 }
 
+/// Writes a bit rate as [`rate`] reads it, in its largest exact unit.
+pub(crate) fn show_rate(value: u64) -> String {
+    show(value, &RATE)
+}
+
+/// A regular expression of what [`duration`] reads.
+pub(crate) fn duration_pattern() -> String {
+    pattern(&TIME)
+}
+
+/// A regular expression of what [`size`] reads.
+pub(crate) fn size_pattern() -> String {
+    pattern(&SIZE)
+}
+
+/// A regular expression of what [`rate`] reads.
+pub(crate) fn rate_pattern() -> String {
+    pattern(&RATE)
+}
+
+fn pattern(units: &[Unit]) -> String {
+    let names: Vec<&str> = units.iter().map(|unit| unit.0).collect();
+    format!(r"^(\s*[0-9]+\s*({}))+\s*$", names.join("|"))
+}
+
 fn show(value: u64, units: &[Unit]) -> String {
     let fits = |unit: &&Unit| value >= unit.1 && value.is_multiple_of(unit.1);
     let Some((name, scale)) = units.iter().rev().find(fits) else {
@@ -99,6 +124,7 @@ mod tests {
         assert_eq!(size("4GiB").unwrap(), 4 << 30);
         assert_eq!(show_size(4 << 30), "4GiB");
         assert_eq!(rate("10Gbps").unwrap(), 10_000_000_000);
+        assert_eq!(show_rate(10_000_000_000), "10Gbps");
     }
 
     #[test]
