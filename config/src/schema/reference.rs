@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::complete;
 use super::said::{Change, Said};
+use crate::limits;
 use crate::network::{self, Network};
 use crate::route::Route;
 use crate::shape;
@@ -40,7 +41,7 @@ pub fn reference() -> String {
         }
         let _ = write!(out, "\n```{}\n{}\n```\n", file.fence, file.example.trim_end());
         if file.tables.is_empty() {
-            out.push_str(ZONES);
+            out.push_str(&zones());
         }
         file.tables.iter().for_each(|table| write_table(&mut out, table));
     }
@@ -248,6 +249,16 @@ fn bounds(table: &Table, schema: &Value) -> String {
 
 fn plain(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+/// What is said of zones, with their bounds.
+fn zones() -> String {
+    let bounds = [
+        ("{records}", limits::ZONE_RECORDS),
+        ("{includes}", limits::ZONE_INCLUDES),
+        ("{depth}", limits::ZONE_INCLUDE_DEPTH),
+    ];
+    bounds.iter().fold(ZONES.to_owned(), |text, (name, bound)| text.replace(name, &bound.to_string()))
 }
 
 const BEGINNING: &str = include_str!("beginning.md");
