@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use config::{Config, Loaded, Look, Problem, report};
+use config::{Config, Loaded, Look, Network, Problem, Refused, report};
 
 use crate::exit::Failure;
 
@@ -29,6 +29,22 @@ pub(crate) fn load(dir: &Path) -> Result<Config, Failure> {
         }
         Err(problems) => Err(refused(&problems.problems)),
     }
+}
+
+/// The network of a directory, to ask running nodes by. Where files are refused, nodes serve on with
+/// those before: the faults are drawn, and what `hither.toml` says is taken if it could be read.
+pub(crate) fn network(dir: &Path) -> Result<Network, Failure> {
+    let Refused { problems, network, .. } = match config::load(dir) {
+        Ok(Loaded { config, warnings }) => {
+            print(&warnings);
+            return Ok(config.network);
+        }
+        Err(refused) => refused,
+    };
+    let failure = refused(&problems);
+    let network = *network.ok_or(failure)?;
+    eprintln!("hither: these files are refused; asking the nodes that run with those before\n");
+    Ok(network)
 }
 
 /// Problems as a failure: drawn, and counted.

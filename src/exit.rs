@@ -43,8 +43,14 @@ impl Failure {
 
     /// Says it and gives the code.
     pub(crate) fn tell(self) -> Exit {
-        eprintln!("hither: {}", self.message.trim_end());
+        eprintln!("hither: {self}");
         self.exit
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.message.trim_end())
     }
 }
 

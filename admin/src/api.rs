@@ -49,7 +49,9 @@ impl Handler for Admin {
         let facts = Arc::clone(&self.facts);
         Box::pin(async move {
             if head.method != Method::GET {
-                return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is known here\n".to_owned());
+                let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is known here\n".to_owned());
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+                return response;
             }
             match head.uri.path() {
                 "/" => text(StatusCode::OK, "hither admin: /status /metrics /explain?name=NAME&from=IP\n".to_owned()),

@@ -67,6 +67,8 @@ pub struct Loaded {
 pub struct Refused {
     /// At least one fault, and the warnings.
     pub problems: Vec<Problem>,
+    /// `hither.toml` where it could be read: running nodes are asked by it. Never to be served.
+    pub network: Option<Box<Network>>,
     /// The sites that could be read, so that their certificates' faults are told with the rest.
     pub sites: Vec<Site>,
     /// The zones that could be read, for the same reason.
@@ -94,17 +96,17 @@ pub fn default_state(dir: &Path) -> PathBuf {
 pub fn load_copy(copy: &Path, dir: &Path) -> Result<Loaded, Refused> {
     let reading = Reading { copy: copy.to_owned(), dir: dir.to_owned(), ..Reading::default() };
     let (sites, zones) = (reading.sites(), reading.zones());
-    let rest = reading.network_and_routes(&sites);
+    let Rest { network, routes, fleet_key } = reading.rest(&sites);
     let version = reading.newest.get();
     let problems = reading.context.finish();
     let faulty = problems.iter().any(|problem| problem.severity == Severity::Fault);
-    match rest {
-        Some(Rest { network, routes, fleet_key }) if !faulty => {
+    match (network, routes) {
+        (Some(network), Some(routes)) if !faulty => {
             let sources = reading.sources.into_inner();
             let config = Config { dir: dir.to_owned(), network, sites, zones, routes, fleet_key, version, sources };
             Ok(Loaded { config, warnings: problems })
         }
-        _ => Err(Refused { problems, sites, zones }),
+        (network, _) => Err(Refused { problems, network: network.map(Box::new), sites, zones }),
     }
 }
 
@@ -119,24 +121,26 @@ struct Reading {
     sources: RefCell<Vec<Arc<Source>>>,
 }
 
-/// What is read beside sites and zones.
+/// What is read beside sites and zones, as far as it could be.
 struct Rest {
-    network: Network,
-    routes: Routes,
+    network: Option<Network>,
+    routes: Option<Routes>,
     fleet_key: Option<Secret>,
 }
 
 impl Reading {
-    fn network_and_routes(&self, sites: &[Site]) -> Option<Rest> {
-        let source = self.file(Path::new("hither.toml"))?;
-        let secret = |value: Value<'_>| self.secret(value);
-        let network = read_document(&self.context, &source, |table| network::read(table, &secret));
+    fn rest(&self, sites: &[Site]) -> Rest {
+        let network = self.network(sites);
         // A network that cannot be read is its own fault.
         let has_asn = network.as_ref().is_none_or(|network| network.geo.asn.is_some());
         let as_numbers = if has_asn { AsNumbers::Known } else { AsNumbers::Unknown };
-        let routes = self.routes(as_numbers);
-        let fleet_key = self.optional_secret("fleet.key");
-        let mut network = network?;
+        Rest { network, routes: self.routes(as_numbers), fleet_key: self.fleet_key() }
+    }
+
+    fn network(&self, sites: &[Site]) -> Option<Network> {
+        let source = self.file(Path::new("hither.toml"))?;
+        let secret = |value: Value<'_>| self.secret(value);
+        let mut network = read_document(&self.context, &source, |table| network::read(table, &secret))?;
         network.state = self.dir.join(&network.state);
         for path in network.geo.database.iter_mut().chain(&mut network.geo.asn) {
             *path = self.dir.join(&path);
@@ -145,7 +149,7 @@ impl Reading {
             self.context.add(Problem::general(format!("there are more than {} PoPs", limits::POPS)));
         }
         self.context.register(|register| claims::check(register, &network, sites));
-        Some(Rest { network, routes: routes?, fleet_key })
+        Some(network)
     }
 
     fn sites(&self) -> Vec<Site> {
@@ -267,23 +271,31 @@ impl Reading {
                 Wrong::new(format!("secrets/{} cannot be read: {error}", name.display()))
                     .help("create it, with mode 0600")
             })?;
-            let secret = Secret::new(&text);
-            if secret.as_bytes().len() < 16 {
-                return Err(
-                    Wrong::new(format!("secrets/{} is too short", name.display())).help("at least 16 characters")
-                );
-            }
-            Ok(secret)
+            let too_short = || Wrong::new(format!("secrets/{} is too short", name.display())).help(LONG_ENOUGH);
+            long_enough(&text).ok_or_else(too_short)
         })
     }
 
-    fn optional_secret(&self, name: &str) -> Option<Secret> {
-        match read_text(&self.dir.join("secrets").join(name), limits::SECRET_BYTES) {
-            Ok(text) => Some(Secret::new(&text)).filter(|secret| secret.as_bytes().len() >= 16),
+    fn fleet_key(&self) -> Option<Secret> {
+        let name = "secrets/fleet.key";
+        match read_text(&self.dir.join(name), limits::SECRET_BYTES) {
+            Ok(text) => {
+                let key = long_enough(&text);
+                if key.is_none() {
+                    self.context.add(Problem::general(format!("{name} is too short")).help(LONG_ENOUGH));
+                }
+                key
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => self.unreadable(&Path::new("secrets").join(name), &error.to_string()),
+            Err(error) => self.unreadable(Path::new(name), &error.to_string()),
         }
     }
+}
+
+const LONG_ENOUGH: &str = "at least 16 characters";
+
+fn long_enough(text: &str) -> Option<Secret> {
+    Some(Secret::new(text)).filter(|secret| secret.as_bytes().len() >= 16)
 }
 
 /// Whether a file's name is an editor's own, not the operator's.

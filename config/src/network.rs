@@ -199,8 +199,8 @@ pub struct NameServer {
     pub id: NodeId,
     /// The addresses in its A and AAAA records, and of the glue at the registrar. A reload takes them.
     pub addresses: Addresses,
-    /// Where it listens, UDP and TCP. Default: port 53 on its addresses. A reload opens the new and
-    /// closes the old.
+    /// Where it listens, UDP and TCP; addresses of the machine, no wildcard. Default: port 53 on its
+    /// addresses. A reload opens the new and closes the old.
     #[schemars(transform = shape::sockets)]
     pub listen: Vec<SocketAddr>,
     /// Its own admin address; needed where two nodes share a machine. Default: `[admin] listen`. Read

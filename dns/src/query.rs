@@ -33,7 +33,15 @@ pub(crate) struct Envelope {
 #[derive(Clone, Debug)]
 pub(crate) struct Edns {
     pub(crate) payload: u16,
+    pub(crate) dnssec: Dnssec,
     pub(crate) subnet: Option<Subnet>,
+}
+
+/// The DO bit: "MUST be copied in the response" (RFC 3225 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dnssec {
+    Ok,
+    Unasked,
 }
 
 /// The client subnet option of a query (RFC 7871).
@@ -50,7 +58,7 @@ pub struct Subnet {
 /// Whether a message has an OPT record: the reply has one then (RFC 6891 §7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    WithEdns,
+    WithEdns(Dnssec),
     Plainly,
 }
 
@@ -91,10 +99,14 @@ impl Query {
             None => Ok(Self { envelope, question, edns: None }),
             // RFC 6891 §6.1.3: "If a responder does not implement the VERSION level of the
             // request, then it MUST respond with RCODE=BADVERS."
-            Some(Opt { version: 1.., .. }) => Err(refuse(Some(question), Asked::WithEdns, ResponseCode::BADVERS)),
-            Some(Opt { subnet: None, .. }) => Err(refuse(Some(question), Asked::WithEdns, ResponseCode::FormErr)),
-            Some(Opt { payload, subnet: Some(subnet), .. }) => {
-                Ok(Self { envelope, question, edns: Some(Edns { payload, subnet: subnet.into_iter().next() }) })
+            Some(Opt { version: 1.., dnssec, .. }) => {
+                Err(refuse(Some(question), Asked::WithEdns(dnssec), ResponseCode::BADVERS))
+            }
+            Some(Opt { subnet: None, dnssec, .. }) => {
+                Err(refuse(Some(question), Asked::WithEdns(dnssec), ResponseCode::FormErr))
+            }
+            Some(Opt { payload, dnssec, subnet: Some(subnet), .. }) => {
+                Ok(Self { envelope, question, edns: Some(Edns { payload, dnssec, subnet: subnet.into_iter().next() }) })
             }
         }
     }
@@ -129,6 +141,7 @@ fn read_question(message: &WireMessage<[u8]>) -> Option<Question> {
 struct Opt {
     payload: u16,
     version: u8,
+    dnssec: Dnssec,
     /// `None`: malformed; else no or one option.
     subnet: Option<Vec<Subnet>>,
 }
@@ -149,7 +162,7 @@ fn read_edns(message: &WireMessage<[u8]>) -> Option<Option<Opt>> {
     let Some(record) = found else {
         return Some(None);
     };
-    let (payload, version) = (record.class().to_int(), version_of(record.ttl()));
+    let (payload, (version, dnssec)) = (record.class().to_int(), unfold(record.ttl()));
     let AllRecordData::Opt(opt) = record.into_any_record::<AllRecordData<_, _>>().ok()?.into_data() else {
         return None;
     };
@@ -165,13 +178,14 @@ fn read_edns(message: &WireMessage<[u8]>) -> Option<Option<Opt>> {
         [one] => read_subnet(one).map(|subnet| vec![subnet]),
         _ => None,
     };
-    Some(Some(Opt { payload, version, subnet }))
+    Some(Some(Opt { payload, version, dnssec, subnet }))
 }
 
-/// The version is the second byte of what other records keep their TTL in (RFC 6891 §6.1.3).
-fn version_of(ttl: Ttl) -> u8 {
-    let [_, version, ..] = ttl.as_secs().to_be_bytes();
-    version
+/// What other records keep their TTL in: extended rcode, version, flags of which DO is the first
+/// (RFC 6891 §6.1.3).
+fn unfold(ttl: Ttl) -> (u8, Dnssec) {
+    let [_, version, flags, _] = ttl.as_secs().to_be_bytes();
+    (version, if flags & 0x80 == 0 { Dnssec::Unasked } else { Dnssec::Ok })
 }
 
 /// RFC 7871 §6: in queries the scope "MUST be set to 0", the address holds no more bytes than the

@@ -6,7 +6,7 @@ use hickory_server::proto::rr::rdata::opt::EdnsOption;
 use config::limits;
 use mapping::{Cause, PopIndex};
 
-use crate::query::{Asked, Envelope, Query, SCOPE_AT, Subnet};
+use crate::query::{Asked, Dnssec, Envelope, Query, SCOPE_AT, Subnet};
 
 /// A reply, and what is counted and logged about it.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ impl Reply {
         if let Some(edns) = &query.edns {
             payload = edns.payload.clamp(LEAST_PAYLOAD, limits::DNS_UDP_BYTES);
             facts.subnet.clone_from(&edns.subnet);
-            message.edns = Some(opt());
+            message.edns = Some(opt(edns.dnssec));
         }
         Self { message, facts, payload }
     }
@@ -56,7 +56,10 @@ impl Reply {
     pub(crate) fn refusing(envelope: &Envelope, question: Option<&Question>, asked: Asked, code: ResponseCode) -> Self {
         let mut message = bare(envelope, question);
         message.metadata.response_code = code;
-        message.edns = (asked == Asked::WithEdns).then(opt);
+        message.edns = match asked {
+            Asked::WithEdns(dnssec) => Some(opt(dnssec)),
+            Asked::Plainly => None,
+        };
         Self { message, facts: Facts::default(), payload: LEAST_PAYLOAD }
     }
 
@@ -116,8 +119,9 @@ fn bare(envelope: &Envelope, question: Option<&Question>) -> Message {
     message
 }
 
-fn opt() -> OutEdns {
+fn opt(dnssec: Dnssec) -> OutEdns {
     let mut edns = OutEdns::new();
+    edns.set_dnssec_ok(dnssec == Dnssec::Ok);
     edns.set_max_payload(limits::DNS_UDP_BYTES);
     edns
 }

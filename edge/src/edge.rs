@@ -23,7 +23,7 @@ use crate::health::Health;
 use crate::intake::Intake;
 use crate::object::{Object, Storing};
 use crate::outgoing::{Load, compose, compose_for_store};
-use crate::respond::{Written, failed, from_filling, from_object, from_origin, own};
+use crate::respond::{Written, failed, from_filling, from_object, from_origin, not_allowed, own};
 use crate::shared::Shared;
 use crate::sites::{Answered, Effect, Site};
 use crate::store::Found;
@@ -103,8 +103,8 @@ impl Edge {
     /// Answers: by the site's rules, from the store, or from the origin.
     async fn serve(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, body: Incoming) -> (Written, Answered) {
         let admission = admit(&ask.method, &ask.headers);
-        if let Admission::Refuse(status) = admission {
-            return (own(status, "this method is not served here"), Answered::Own);
+        if admission == Admission::Refuse {
+            return (not_allowed(), Answered::Own);
         }
         if let Some((status, location)) = effect.redirect {
             let mut written = own(status, location);
@@ -113,7 +113,7 @@ impl Edge {
             }
             return (written, Answered::Own);
         }
-        if let Admission::Pass(_) = admission {
+        if admission == Admission::Pass {
             let body = body.map_err(|error| -> BoxError { Box::new(error) }).boxed_unsync();
             return self.pass(ask, Some(body), ForwardReason::Method).await;
         }

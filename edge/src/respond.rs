@@ -6,7 +6,7 @@ use caching::{
     not_modified, plan, remove_hop_by_hop, set_age, set_part, ttl, unsatisfiable,
 };
 use futures_util::stream::{self, StreamExt};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -134,6 +134,15 @@ pub(crate) fn own(status: StatusCode, message: &str) -> Written {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     Written { response, handled: None, ttl: None, detail: None }
+}
+
+/// The answer to a method that is not served, with those that are: "The origin server MUST generate
+/// an Allow header field in a 405 response" (RFC 9110 §15.5.6).
+pub(crate) fn not_allowed() -> Written {
+    let mut written = own(StatusCode::METHOD_NOT_ALLOWED, "this method is not served here");
+    let served = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    written.response.headers_mut().insert(ALLOW, served);
+    written
 }
 
 /// The answer where a fetch has failed, with the reason in Proxy-Status (RFC 9209).

@@ -15,9 +15,9 @@ use crate::say::say;
 
 pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(dir);
-    let config = directory::load(&dir)?;
+    let network = directory::network(&dir)?;
     let path = format!("/explain?name={}&from={}", args.name, args.from);
-    let (admin, token) = (config.network.admin.listen, config.network.admin.token.as_ref());
+    let (admin, token) = (network.admin.listen, network.admin.token.as_ref());
     let (explanation, note) = match client::get_json(admin, &path, token) {
         Ok(value) => (serde_json::from_value(value).map_err(Failure::ours)?, ""),
         Err(AskError::Refused(why)) => return Err(Failure::operator(why)),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use config::Config;
+use config::Network;
 use hickory_server::proto::op::{Edns, Message, Query, ResponseCode};
 use hickory_server::proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
 use hickory_server::proto::rr::{Name, RData, RecordType};
@@ -41,7 +41,7 @@ const SHOWN: [&str; 9] = [
 ];
 
 pub(crate) fn run(args: Get, dir: Option<PathBuf>) -> Done {
-    let config = directory::load(&directory::find(dir))?;
+    let network = directory::network(&directory::find(dir))?;
     let url: Uri =
         args.url.parse().map_err(|error| Failure::operator(format!("`{}` is not a URL: {error}", args.url)))?;
     let secure = match url.scheme_str() {
@@ -50,12 +50,12 @@ pub(crate) fn run(args: Get, dir: Option<PathBuf>) -> Done {
         _ => return Err(Failure::operator(format!("`{}` is no URL with http:// or https://", args.url))),
     };
     let host = url.host().ok_or_else(|| Failure::operator("the URL names no host"))?.to_owned();
-    let resolved = resolve(&config, &host, args.from)?;
+    let resolved = resolve(&network, &host, args.from)?;
     let address = *resolved
         .addresses
         .first()
         .ok_or_else(|| Failure::operator(format!("{host} has no address for {}", args.from)))?;
-    let port = url.port_u16().unwrap_or_else(|| edge_port(&config, address, secure));
+    let port = url.port_u16().unwrap_or_else(|| edge_port(&network, address, secure));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
     let target = SocketAddr::new(address, port);
     let fetching = fetch(&url, &host, target, secure, args.cacert.as_deref());
@@ -63,9 +63,9 @@ pub(crate) fn run(args: Get, dir: Option<PathBuf>) -> Done {
     let fetched =
         runtime.block_on(limited).map_err(|_| Failure::operator(format!("{target} did not answer in time")))??;
     if args.json {
-        print_json(&args, &config, &resolved, target, &fetched)
+        print_json(&args, &network, &resolved, target, &fetched)
     } else {
-        print_steps(&args, &config, &resolved, target, &fetched);
+        print_steps(&args, &network, &resolved, target, &fetched);
         Ok(Exit::Done)
     }
 }
@@ -93,8 +93,8 @@ struct Fetched {
 }
 
 /// Asks the first name server as a resolver that sends the client's subnet.
-fn resolve(config: &Config, host: &str, from: IpAddr) -> Result<Resolved, Failure> {
-    let server = config.network.name_servers.iter().flat_map(|node| &node.listen).next();
+fn resolve(network: &Network, host: &str, from: IpAddr) -> Result<Resolved, Failure> {
+    let server = network.name_servers.iter().flat_map(|node| &node.listen).next();
     let server = *server.ok_or_else(|| Failure::operator("the config has no name server"))?;
     let start = Instant::now();
     let reply = ask(server, host, from)
@@ -155,11 +155,11 @@ fn ask(server: SocketAddr, host: &str, from: IpAddr) -> Result<Message, String> 
 }
 
 /// The port of the edge that has the address.
-fn edge_port(config: &Config, address: IpAddr, secure: Secure) -> u16 {
-    let edge = config.network.edges().find(|(_, edge)| edge.addresses.all().contains(&address)).map(|(_, edge)| edge);
+fn edge_port(network: &Network, address: IpAddr, secure: Secure) -> u16 {
+    let edge = network.edges().find(|(_, edge)| edge.addresses.all().contains(&address)).map(|(_, edge)| edge);
     let (list, default) = match secure {
-        Secure::Yes => (edge.map(|edge| config.network.https_of(edge)), 443),
-        Secure::No => (edge.map(|edge| config.network.http_of(edge)), 80),
+        Secure::Yes => (edge.map(|edge| network.https_of(edge)), 443),
+        Secure::No => (edge.map(|edge| network.http_of(edge)), 80),
     };
     list.and_then(|list| list.first().map(SocketAddr::port)).unwrap_or(default)
 }
@@ -228,18 +228,18 @@ fn client_tls(authority: Option<&Path>) -> Result<rustls::ClientConfig, Failure>
     Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
 
-fn edge_name(config: &Config, address: IpAddr) -> String {
-    let edge = config.network.edges().find(|(_, edge)| edge.addresses.all().contains(&address));
+fn edge_name(network: &Network, address: IpAddr) -> String {
+    let edge = network.edges().find(|(_, edge)| edge.addresses.all().contains(&address));
     edge.map_or_else(|| "an address of no edge".to_owned(), |(pop, edge)| format!("{} in {}", edge.id, pop.name))
 }
 
-fn print_steps(args: &Get, config: &Config, resolved: &Resolved, target: SocketAddr, fetched: &Fetched) {
+fn print_steps(args: &Get, network: &Network, resolved: &Resolved, target: SocketAddr, fetched: &Fetched) {
     let scope = resolved.scope.map_or_else(String::new, |scope| format!(", scope /{scope}"));
     say(format!("1. asked {} as {} ({:.1} ms{scope})", resolved.server, args.from, millis(resolved.took)));
     for record in &resolved.chain {
         say(format!("     {record}"));
     }
-    say(format!("2. fetched from {target}: {}", edge_name(config, target.ip())));
+    say(format!("2. fetched from {target}: {}", edge_name(network, target.ip())));
     say(format!("     {} {} bytes in {:.1} ms", fetched.status, fetched.bytes, millis(fetched.took)));
     for name in SHOWN {
         for (_, value) in fetched.headers.iter().filter(|(header, _)| header == name) {
@@ -248,7 +248,7 @@ fn print_steps(args: &Get, config: &Config, resolved: &Resolved, target: SocketA
     }
 }
 
-fn print_json(args: &Get, config: &Config, resolved: &Resolved, target: SocketAddr, fetched: &Fetched) -> Done {
+fn print_json(args: &Get, network: &Network, resolved: &Resolved, target: SocketAddr, fetched: &Fetched) -> Done {
     let value = json!({
         "url": args.url,
         "from": args.from,
@@ -256,7 +256,7 @@ fn print_json(args: &Get, config: &Config, resolved: &Resolved, target: SocketAd
         "records": resolved.chain,
         "scope": resolved.scope,
         "dns_ms": millis(resolved.took),
-        "edge": edge_name(config, target.ip()),
+        "edge": edge_name(network, target.ip()),
         "address": target,
         "status": fetched.status,
         "headers": fetched.headers,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use admin::Facts;
 use arc_swap::ArcSwap;
-use config::Config;
+use config::Network;
 use serde_json::Value;
 
 use super::table;
@@ -20,9 +20,9 @@ use crate::say::say;
 
 pub(crate) fn run(args: Status, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(dir);
-    let config = directory::load(&dir)?;
+    let network = directory::network(&dir)?;
     loop {
-        let status = ask(&dir, &config)?;
+        let status = ask(&dir, &network)?;
         let text = if args.json { format!("{status:#}") } else { show(&status) };
         if !args.watch {
             say(text.trim_end());
@@ -35,12 +35,12 @@ pub(crate) fn run(args: Status, dir: Option<PathBuf>) -> Done {
 }
 
 /// Asks the admin address; where `up` was killed and its nodes serve on, the nodes themselves.
-fn ask(dir: &Path, config: &Config) -> Result<Value, Failure> {
-    let address = config.network.admin.listen;
-    match client::get_json(address, "/status", config.network.admin.token.as_ref()) {
+fn ask(dir: &Path, network: &Network) -> Result<Value, Failure> {
+    let address = network.admin.listen;
+    match client::get_json(address, "/status", network.admin.token.as_ref()) {
         Ok(status) => Ok(status),
-        Err(AskError::NobodyThere(_)) if !running(config).is_empty() => {
-            let facts = FleetFacts::new(dir.to_owned(), Arc::new(ArcSwap::from_pointee(config.clone())));
+        Err(AskError::NobodyThere(_)) if !running(network).is_empty() => {
+            let facts = FleetFacts::new(dir.to_owned(), Arc::new(ArcSwap::from_pointee(network.clone())));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
             Ok(runtime.block_on(async { facts.status().await }))
         }

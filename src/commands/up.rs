@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use admin::Admin;
 use arc_swap::ArcSwap;
-use config::Config;
+use config::{Config, Network, Problem};
 use listen::{Handler, Mount, Mounts, Server, Sharing, Stop, bind_tcp};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -60,7 +60,7 @@ fn refuse_if_running(config: &Config) -> Result<(), Failure> {
         )));
     }
     let origin = Marker::read(&origin_marker(config)).map(|marker| (ORIGIN.to_owned(), marker.pid));
-    let nodes = running(config).into_iter().map(|node| (node.id.to_string(), node.marker.pid));
+    let nodes = running(&config.network).into_iter().map(|node| (node.id.to_string(), node.marker.pid));
     let (names, pids): (Vec<String>, Vec<String>) =
         nodes.chain(origin).map(|(name, pid)| (name, pid.to_string())).unzip();
     if names.is_empty() {
@@ -77,11 +77,11 @@ fn refuse_if_running(config: &Config) -> Result<(), Failure> {
 async fn serve(dir: &Path, built: Built, socket: std::net::TcpListener) -> Done {
     let begun = Instant::now();
     let started = built.into_config();
-    let config = Arc::new(ArcSwap::from_pointee(started.clone()));
+    let network = Arc::new(ArcSwap::from_pointee(started.network.clone()));
     let mut ending = Ending::listen()?;
     let mut hangups = signal(SignalKind::hangup()).map_err(Failure::ours)?;
     let mut fleet = Processes::start(dir, &started)?;
-    let facts = FleetFacts::new(dir.to_owned(), Arc::clone(&config));
+    let facts = FleetFacts::new(dir.to_owned(), Arc::clone(&network));
     let stop = Stop::new();
     tokio::spawn(admin_server(facts, socket)?.serve(stop.clone()));
     let marker = Marker { pid: std::process::id().cast_signed(), admin: started.network.admin.listen };
@@ -95,7 +95,8 @@ async fn serve(dir: &Path, built: Built, socket: std::net::TcpListener) -> Done 
             begun.elapsed().as_secs_f64()
         ));
         hints::print(&started);
-        keep(dir, &started, &config, &mut fleet, &mut hangups).await
+        keep(dir, &started, &network, &mut fleet, &mut hangups).await;
+        Ok(())
     };
     let ended = tokio::select! {
         ended = lived => ended,
@@ -115,22 +116,16 @@ fn admin_server(facts: FleetFacts, socket: std::net::TcpListener) -> Result<Serv
 }
 
 /// Tells which nodes die, and takes up what changes in the directory.
-async fn keep(
-    dir: &Path,
-    started: &Config,
-    config: &ArcSwap<Config>,
-    fleet: &mut Processes,
-    hangups: &mut Signal,
-) -> Result<(), Failure> {
+async fn keep(dir: &Path, started: &Config, network: &ArcSwap<Network>, fleet: &mut Processes, hangups: &mut Signal) {
     let mut changes = watched(dir);
     let mut looks = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
             _ = looks.tick() => fleet.tell_deaths(),
-            Some(()) = changes.recv() => reload(dir, started, config, fleet).await?,
+            Some(()) = changes.recv() => reload(dir, started, network, fleet).await,
             _ = hangups.recv() => {
                 fleet.hang_up();
-                reload(dir, started, config, fleet).await?;
+                reload(dir, started, network, fleet).await;
             }
         }
     }
@@ -158,15 +153,16 @@ fn watched(dir: &Path) -> Receiver<()> {
 }
 
 /// Says what becomes of a change: the nodes load it each on its own, `up` starts and stops nodes.
-async fn reload(dir: &Path, started: &Config, config: &ArcSwap<Config>, fleet: &mut Processes) -> Result<(), Failure> {
+async fn reload(dir: &Path, started: &Config, network: &ArcSwap<Network>, fleet: &mut Processes) {
     let from = dir.to_owned();
-    let built = tokio::task::spawn_blocking(move || build(&from, Roles::BOTH, None)).await.map_err(Failure::ours)?;
+    let built = tokio::task::spawn_blocking(move || build(&from, Roles::BOTH, None)).await;
+    let built = built.unwrap_or_else(|error| Err(vec![Problem::general(format!("reading it failed: {error}"))]));
     let built = match built {
         Ok(built) => built,
         Err(problems) => {
             directory::print(&problems);
             say("config refused: every node keeps the one before");
-            return Ok(());
+            return;
         }
     };
     directory::print(&built.warnings);
@@ -175,12 +171,11 @@ async fn reload(dir: &Path, started: &Config, config: &ArcSwap<Config>, fleet: &
         say(format!("{key} has changed: it is taken at the next start"));
     }
     new.network.state.clone_from(&started.network.state);
-    let had = config.load().network.node_ids();
-    fleet.follow(&new)?;
-    config.store(Arc::new(new.clone()));
+    let had = network.load().node_ids();
+    fleet.follow(&new);
+    network.store(Arc::new(new.network.clone()));
     let verdicts = verdicts::collect(&new, &had).await;
     say(verdicts);
-    Ok(())
 }
 
 /// Ctrl-C and SIGTERM.

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use config::{Config, NodeId};
+use config::{Network, NodeId};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -48,9 +48,8 @@ impl Marker {
     }
 }
 
-/// The nodes of a config that run on this machine.
-pub(crate) fn running(config: &Config) -> Vec<Running> {
-    let found =
-        |id: NodeId| Marker::read(&Marker::path(&config.network.state, &id)).map(|marker| Running { id, marker });
-    config.network.node_ids().into_iter().filter_map(found).collect()
+/// The nodes of a network that run on this machine.
+pub(crate) fn running(network: &Network) -> Vec<Running> {
+    let found = |id: NodeId| Marker::read(&Marker::path(&network.state, &id)).map(|marker| Running { id, marker });
+    network.node_ids().into_iter().filter_map(found).collect()
 }

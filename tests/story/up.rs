@@ -126,6 +126,19 @@ fn a_changed_port_is_opened_and_the_old_one_closed() {
 }
 
 #[test]
+fn a_refused_directory_is_no_bar_to_asking_the_nodes() {
+    let up = Up::start(65);
+    up.edit(|text| text.replace("memory = \"64MiB\"", "memory = \"64MB\"\nmemroy = \"64MiB\""));
+    up.says("config refused: every node keeps the one before");
+    let status = up.cli(&["status"]);
+    assert!(status.contains("unknown key `memroy`"), "{status}");
+    assert!(status.lines().any(|line| line.starts_with("one-1  running  up")), "{status}");
+    assert!(status.contains("one-1 refused the newest config: "), "{status}");
+    let explained = up.cli(&["explain", "shop.cdn.example", "--from", "192.0.2.1"]);
+    assert!(explained.contains("site shop, PoP one"), "{explained}");
+}
+
+#[test]
 fn what_needs_a_start_is_said() {
     let up = Up::start(63);
     up.edit(|text| text.replace("memory = \"64MiB\"", "memory = \"65MiB\""));

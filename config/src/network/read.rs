@@ -135,7 +135,7 @@ fn read_log(mut table: Table<'_>) -> Option<Log> {
 fn read_name_server(mut table: Table<'_>) -> Option<NameServer> {
     let id = table.required("id", |v| define(v, Kind::NameServer, NodeId::parse));
     let addresses = table.required("addresses", |v| read_addresses(v, Kind::NameServer));
-    let listen = table.optional("listen", |v| v.list(socket));
+    let listen = table.optional("listen", |v| v.list(query_socket));
     let admin = table.optional("admin", socket);
     table.finish();
     let addresses = addresses?;
@@ -195,7 +195,13 @@ fn read_addresses(value: Value<'_>, kind: Kind) -> Option<Addresses> {
 
 fn ip(text: &str) -> Result<IpAddr, Wrong> {
     let wrong = Wrong::new(format!("`{text}` is not an address")).help("as in \"192.0.2.10\" or \"2001:db8::10\"");
-    text.parse().map_err(|_| wrong)
+    let address: IpAddr = text.parse().map_err(|_| wrong)?;
+    if address.is_unspecified() || address.is_multicast() {
+        return Err(
+            Wrong::new(format!("`{text}` is no node's address")).help("as in \"192.0.2.10\" or \"2001:db8::10\"")
+        );
+    }
+    Ok(address)
 }
 
 fn socket(value: Value<'_>) -> Option<SocketAddr> {
@@ -203,6 +209,18 @@ fn socket(value: Value<'_>) -> Option<SocketAddr> {
         let wrong = Wrong::new(format!("`{text}` is not an address with a port"));
         text.parse().map_err(|_| wrong.help("as in \"127.0.0.1:9300\" or \"[::1]:9300\""))
     })
+}
+
+/// An answer must leave from the address that was asked; from a wildcard the kernel would choose one.
+fn query_socket(value: Value<'_>) -> Option<SocketAddr> {
+    let (context, place) = (value.context(), value.place());
+    let address = socket(value)?;
+    if address.ip().is_unspecified() {
+        let problem = Problem::fault(place, format!("`{address}` is every address at once"));
+        context.add(problem.help("name each address of this machine that queries come to: an answer leaves from it"));
+        return None;
+    }
+    Some(address)
 }
 
 fn listen(value: Value<'_>) -> Option<Listen> {

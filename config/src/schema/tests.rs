@@ -29,6 +29,19 @@ fn tables(files: &[File]) -> impl Iterator<Item = (&File, &Table)> {
 }
 
 #[test]
+fn what_no_node_can_have_is_no_address() {
+    let said = |text: &str| told(&files()[0], text).concat();
+    for wildcard in ["0.0.0.0:53", "[::]:53"] {
+        let text = format!("[[nameserver]]\nid = \"ns1\"\naddresses = [\"192.0.2.1\"]\nlisten = [\"{wildcard}\"]");
+        assert!(said(&text).contains(&format!("`{wildcard}` is every address at once")), "{}", said(&text));
+    }
+    for address in ["0.0.0.0", "::", "224.0.0.1", "ff02::1"] {
+        let text = format!("[[nameserver]]\nid = \"ns1\"\naddresses = [\"{address}\"]");
+        assert!(said(&text).contains(&format!("`{address}` is no node's address")), "{}", said(&text));
+    }
+}
+
+#[test]
 fn the_examples_load_without_a_warning() {
     let dir = tempfile::tempdir().unwrap();
     for file in files() {
@@ -43,6 +56,12 @@ fn the_examples_load_without_a_warning() {
     let config = loaded.config;
     let counts = [config.network.pops.len(), config.sites.len(), config.zones.len(), config.routes.routes.len()];
     assert_eq!(counts, [2, 1, 1, 3]);
+
+    fs::write(dir.path().join("secrets/fleet.key"), "fifteen letters\n").unwrap();
+    let refused = crate::load(dir.path()).unwrap_err();
+    let said: Vec<&str> = refused.problems.iter().map(|problem| problem.message.as_str()).collect();
+    assert_eq!(said, ["secrets/fleet.key is too short"]);
+    assert_eq!(refused.network.unwrap().pops.len(), 2, "nodes are asked by it");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use config::limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::{Answer, Transport};
@@ -17,12 +18,17 @@ use super::{Answer, Transport};
 /// Answers connections until `stop` resolves; what is being answered then is finished.
 pub async fn serve_tcp(listener: TcpListener, answer: Arc<dyn Answer>, stop: impl Future<Output = ()> + Send) {
     let connections = Arc::new(Connections::default());
+    let mut serving = JoinSet::new();
     let accept = async {
         for number in 0.. {
-            match listener.accept().await {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                Some(_) = serving.join_next() => continue,
+            };
+            match accepted {
                 Ok((stream, peer)) => {
                     let place = Connections::enter(&connections, number);
-                    tokio::spawn(place.serve(stream, peer, Arc::clone(&answer)));
+                    serving.spawn(place.serve(stream, peer, Arc::clone(&answer)));
                 }
                 Err(error) if is_exhausted(&error) && connections.end_longest_idle() => {
                     tokio::task::yield_now().await;
@@ -37,6 +43,9 @@ pub async fn serve_tcp(listener: TcpListener, answer: Arc<dyn Answer>, stop: imp
         () = accept => {}
         () = stop => connections.end_all(),
     }
+    // Each is told to end when it next waits; what it writes now has a deadline of its own.
+    drop(listener);
+    while serving.join_next().await.is_some() {}
 }
 
 /// The open connections of a listener. It is one core's: the lock is never waited for.

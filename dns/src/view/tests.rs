@@ -309,6 +309,20 @@ fn a_subnet_is_copied_with_only_its_scope_changed() {
 }
 
 #[test]
+fn the_do_bit_is_copied() {
+    let view = view();
+    for (name, dnssec) in [("www.shop.example.", true), ("none.shop.example.", true), ("www.shop.example.", false)] {
+        for version in [0, 1] {
+            let mut asked = Message::from_vec(&query(name, RecordType::A, Some("83.1.2.0/24"), 1232)).unwrap();
+            asked.edns.as_mut().unwrap().set_dnssec_ok(dnssec).set_version(version);
+            let reply = view.answer(&asked.to_vec().unwrap(), [10, 0, 0, 1].into()).unwrap();
+            let told = Message::from_vec(&reply.to_udp().unwrap()).unwrap().edns.unwrap();
+            assert_eq!(told.flags().dnssec_ok, dnssec, "{name} {version}");
+        }
+    }
+}
+
+#[test]
 fn a_reply_too_long_is_cut_to_its_question_and_opt() {
     let view = view();
     let subnet = Some("83.1.2.0/24");

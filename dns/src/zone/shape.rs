@@ -87,13 +87,12 @@ const fn row(kind: RecordType, parts: &'static [Part], rest: Rest, example: &'st
     Shape { kind, parts, rest, example }
 }
 
-const SHAPES: [Shape; 21] = {
+const SHAPES: [Shape; 20] = {
     use Part::{Ipv4, Ipv6, Name, Seconds, Text, U8, U16, Value, Word};
     use Rest::{Joined, More, Nothing, Words};
     [
         row(RecordType::A, &[Ipv4], Nothing, "www A 192.0.2.1"),
         row(RecordType::AAAA, &[Ipv6], Nothing, "www AAAA 2001:db8::1"),
-        row(RecordType::ANAME, &[Name], Nothing, "@ ANAME www.shop.example."),
         row(RecordType::CAA, &[U8, Text, Value], Nothing, "@ CAA 0 issue \"ca.example\""),
         row(RecordType::CERT, &[U16, U16, U8, Word], Joined, "@ CERT 1 0 8 AQAB"),
         row(RecordType::CNAME, &[Name], Nothing, "www CNAME shop"),

@@ -114,7 +114,6 @@ cert CERT 1 0 8 AQAB
 c CSYNC 66 3 A NS
 host HINFO x86 \"a b\"
 m SMIMEA 3 1 1 00ff
-an ANAME www.other.example.
 $ORIGIN sub
 *.w CNAME @
 1 PTR www.other.example.

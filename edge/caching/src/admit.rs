@@ -1,7 +1,7 @@
 //! What a request may have of the store (RFC 9111 §3, §4).
 
 use http::header::HeaderMap;
-use http::{Method, StatusCode};
+use http::Method;
 
 use crate::control::Directives;
 
@@ -13,16 +13,9 @@ pub enum Admission {
     /// Answered from the store, else with 504 (RFC 9111 §5.2.1.7).
     OnlyIfCached,
     /// Forwarded; what comes back may still be judged, and may invalidate.
-    Pass(Bypass),
-    /// Answered with this status and forwarded nowhere.
-    Refuse(StatusCode),
-}
-
-/// Why a request does not look into the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bypass {
-    /// Its method is neither GET nor HEAD.
-    Method,
+    Pass,
+    /// Forwarded nowhere: its method is not served (405).
+    Refuse,
 }
 
 /// Decides what a request may have of the store.
@@ -37,9 +30,9 @@ pub fn admit(method: &Method, headers: &HeaderMap) -> Admission {
         Method::GET | Method::HEAD => Admission::Cache,
         // A proxy has no use for the first two here; the third is other caches' purge, which has a
         // way of its own.
-        Method::CONNECT | Method::TRACE => Admission::Refuse(StatusCode::METHOD_NOT_ALLOWED),
-        _ if method.as_str() == "PURGE" => Admission::Refuse(StatusCode::METHOD_NOT_ALLOWED),
-        _ => Admission::Pass(Bypass::Method),
+        Method::CONNECT | Method::TRACE => Admission::Refuse,
+        _ if method.as_str() == "PURGE" => Admission::Refuse,
+        _ => Admission::Pass,
     }
 }
 
@@ -51,18 +44,17 @@ mod tests {
 
     #[test]
     fn only_get_and_head_look_into_the_store() {
-        let refused = Admission::Refuse(StatusCode::METHOD_NOT_ALLOWED);
         let table = [
             ("GET", "", Admission::Cache),
             ("HEAD", "no-store, no-cache, max-age=0", Admission::Cache),
             ("GET", "foo, Only-If-Cached", Admission::OnlyIfCached),
-            ("POST", "only-if-cached", Admission::Pass(Bypass::Method)),
-            ("get", "", Admission::Pass(Bypass::Method)),
-            ("BREW", "", Admission::Pass(Bypass::Method)),
-            ("OPTIONS", "", Admission::Pass(Bypass::Method)),
-            ("TRACE", "", refused),
-            ("CONNECT", "", refused),
-            ("PURGE", "", refused),
+            ("POST", "only-if-cached", Admission::Pass),
+            ("get", "", Admission::Pass),
+            ("BREW", "", Admission::Pass),
+            ("OPTIONS", "", Admission::Pass),
+            ("TRACE", "", Admission::Refuse),
+            ("CONNECT", "", Admission::Refuse),
+            ("PURGE", "", Admission::Refuse),
         ];
         for (method, control, expected) in table {
             let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(control))]);

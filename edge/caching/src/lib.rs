@@ -41,7 +41,7 @@ mod validate;
 mod validator;
 mod vary;
 
-pub use admit::{Admission, Bypass, admit};
+pub use admit::{Admission, admit};
 pub use age::{age, set_age};
 pub use condition::{Condition, evaluate, not_modified};
 pub use content_range::ContentRange;

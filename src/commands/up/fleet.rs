@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use admin::{Facts, Told, merge_metrics};
 use arc_swap::ArcSwap;
-use config::{Config, Secret};
+use config::{Network, Secret};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
@@ -19,31 +19,31 @@ const AT_ONCE: usize = 32;
 /// The facts of every node of a directory.
 pub(crate) struct FleetFacts {
     dir: PathBuf,
-    config: Arc<ArcSwap<Config>>,
+    network: Arc<ArcSwap<Network>>,
 }
 
 impl FleetFacts {
-    /// The facts of the nodes that this config has from time to time.
-    pub(crate) fn new(dir: PathBuf, config: Arc<ArcSwap<Config>>) -> Self {
-        Self { dir, config }
+    /// The facts of the nodes that this network has from time to time.
+    pub(crate) fn new(dir: PathBuf, network: Arc<ArcSwap<Network>>) -> Self {
+        Self { dir, network }
     }
 }
 
 impl Facts for FleetFacts {
     fn status(&self) -> Told<Value> {
-        let (config, dir) = (self.config.load_full(), self.dir.clone());
+        let (network, dir) = (self.network.load_full(), self.dir.clone());
         Box::pin(async move {
-            let nodes = running(&config);
+            let nodes = running(&network);
             let asked = futures_util::stream::iter(nodes.clone()).map(|node| {
-                let token = config.network.admin.token.clone();
+                let token = network.admin.token.clone();
                 async move { client::fetch_json(node.marker.admin, "/status", token.as_ref()).await.ok() }
             });
             let told: Vec<Option<Value>> = asked.buffered(AT_ONCE).collect().await;
             let mut told: Vec<Value> = told.into_iter().flatten().collect();
-            let missing = config.network.node_ids().into_iter().filter(|id| !nodes.iter().any(|node| node.id == *id));
+            let missing = network.node_ids().into_iter().filter(|id| !nodes.iter().any(|node| node.id == *id));
             told.extend(missing.map(|id| json!({ "id": id.as_str() })));
             // The config's order: rows must not jump when a node dies.
-            let order = config.network.node_ids();
+            let order = network.node_ids();
             told.sort_by_key(|node| {
                 let id = node.get("id").and_then(Value::as_str).unwrap_or_default();
                 order.iter().position(|known| known.as_str() == id)
@@ -53,13 +53,13 @@ impl Facts for FleetFacts {
     }
 
     fn explain(&self, name: String, from: IpAddr) -> Told<Result<Value, String>> {
-        let config = self.config.load_full();
+        let network = self.network.load_full();
         Box::pin(async move {
-            let servers = running(&config).into_iter().filter(|node| is_name_server(&config, node));
+            let servers = running(&network).into_iter().filter(|node| is_name_server(&network, node));
             let mut failed = "no name server is running".to_owned();
             for node in servers {
                 let path = format!("/explain?name={name}&from={from}");
-                match client::fetch_json(node.marker.admin, &path, config.network.admin.token.as_ref()).await {
+                match client::fetch_json(node.marker.admin, &path, network.admin.token.as_ref()).await {
                     Ok(value) => return Ok(value),
                     Err(error) => failed = error.to_string(),
                 }
@@ -70,10 +70,10 @@ impl Facts for FleetFacts {
 
     /// Every node's series, told apart by a label `node`.
     fn metrics(&self) -> Told<String> {
-        let config = self.config.load_full();
+        let network = self.network.load_full();
         Box::pin(async move {
-            let asked = futures_util::stream::iter(running(&config)).map(|node| {
-                let token = config.network.admin.token.clone();
+            let asked = futures_util::stream::iter(running(&network)).map(|node| {
+                let token = network.admin.token.clone();
                 async move {
                     let text = client::fetch(node.marker.admin, "/metrics", token.as_ref()).await;
                     text.ok().map(|(_, body)| (node.id.to_string(), String::from_utf8_lossy(&body).into_owned()))
@@ -85,10 +85,10 @@ impl Facts for FleetFacts {
     }
 
     fn token(&self) -> Option<Secret> {
-        self.config.load().network.admin.token.clone()
+        self.network.load().admin.token.clone()
     }
 }
 
-fn is_name_server(config: &Config, node: &Running) -> bool {
-    config.network.node(&node.id).is_some_and(|node| node.name_server.is_some())
+fn is_name_server(network: &Network, node: &Running) -> bool {
+    network.node(&node.id).is_some_and(|node| node.name_server.is_some())
 }

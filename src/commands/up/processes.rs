@@ -121,7 +121,7 @@ impl Processes {
                     return Err(Failure::operator(format!("{} did not start:\n{}", process.name, process.said())));
                 }
             }
-            let ready = running(config).len();
+            let ready = running(&config.network).len();
             if ready == all {
                 return Ok(());
             }
@@ -148,8 +148,9 @@ impl Processes {
         self.leaving.retain_mut(|process| process.ended().is_none());
     }
 
-    /// Starts the nodes that a config adds, and stops those it no longer has.
-    pub(super) fn follow(&mut self, config: &Config) -> Result<(), Failure> {
+    /// Starts the nodes that a config adds, and stops those it no longer has. A node that cannot be
+    /// started is told: the others go on.
+    pub(super) fn follow(&mut self, config: &Config) {
         let ids = config.network.node_ids();
         let is_gone = |process: &Process| process.marker.is_some() && !ids.iter().any(|id| id.as_str() == process.name);
         let (gone, stay): (Vec<Process>, Vec<Process>) = std::mem::take(&mut self.list).into_iter().partition(is_gone);
@@ -161,11 +162,12 @@ impl Processes {
         }
         for id in ids {
             if !self.list.iter().any(|process| process.name == id.as_str()) {
-                self.start_node(&id)?;
-                say(format!("{id} is new: started"));
+                match self.start_node(&id) {
+                    Ok(()) => say(format!("{id} is new: started")),
+                    Err(failure) => say(format!("{id} is new, but cannot be started: {failure}")),
+                }
             }
         }
-        Ok(())
     }
 
     /// Tells every node to read its config again.

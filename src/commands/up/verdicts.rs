@@ -16,7 +16,7 @@ pub(super) async fn collect(config: &Config, had: &[NodeId]) -> String {
     let deadline = Instant::now() + TAKEN;
     loop {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let nodes: Vec<Running> = running(config).into_iter().filter(|node| had.contains(&node.id)).collect();
+        let nodes: Vec<Running> = running(&config.network).into_iter().filter(|node| had.contains(&node.id)).collect();
         let mut behind = Vec::new();
         for node in &nodes {
             let status = client::fetch_json(node.marker.admin, "/status", config.network.admin.token.as_ref())
