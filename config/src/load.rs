@@ -35,7 +35,7 @@ pub struct Config {
     pub routes: Routes,
     /// `secrets/fleet.key`, by which nodes know each other.
     pub fleet_key: Option<Secret>,
-    /// The newest change of any file, Unix seconds: the version that `status` and SOA show. A file
+    /// The newest change of any file, Unix milliseconds: the version that `status` shows. A file
     /// that is removed changes its directory, which counts too.
     pub version: u64,
     /// Every file it was read from, but secrets.
@@ -253,8 +253,9 @@ impl Reading {
     /// Counts a file's or directory's last change into the version.
     fn note_time(&self, path: &Path) {
         let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
-        let modified = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        self.newest.set(self.newest.get().max(modified.map_or(0, |time| time.as_secs())));
+        let since_1970 = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        let version = since_1970.and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or_default();
+        self.newest.set(self.newest.get().max(version));
     }
 
     fn unreadable<T>(&self, path: &Path, why: &str) -> Option<T> {

@@ -77,7 +77,8 @@ impl Zones {
         }
         let primary = servers.first().cloned().unwrap_or_else(|| apex.clone());
         let contact = contact(&network.contact)?;
-        let serial = u32::try_from(config.version).unwrap_or(u32::MAX);
+        // Seconds fit a serial until 2106.
+        let serial = u32::try_from(config.version / 1_000).unwrap_or(u32::MAX);
         let soa = SOA::new(primary, contact, serial, REFRESH, RETRY, EXPIRE, NEGATIVE_TTL);
         let mut zone = Zone::new(apex.clone(), soa, INFRASTRUCTURE_TTL);
         for server in servers {

@@ -1,14 +1,17 @@
-//! Whether a connection is in use: requests being answered, bodies being sent.
+//! Whether a connection is in use, and whether its client takes what it has asked for.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use config::limits;
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, sleep_until};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::body::{Body, BoxError};
 
@@ -20,31 +23,61 @@ pub(crate) struct Activity {
 
 #[derive(Debug)]
 struct State {
-    open: usize,
-    /// When the last request ended, or the connection began.
+    /// Requests being answered, by number.
+    open: HashMap<u64, Turn>,
+    begun: u64,
+    sending: Sending,
+    written: u64,
+    /// When a request last ended, or bytes went out.
     since: Instant,
+}
+
+/// Who has to do something before a request goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Ours,
+    /// The client's: it was handed a piece of its response then.
+    Client(Instant),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    Done,
+    /// Bytes wait for the client to read.
+    Waiting,
 }
 
 /// A request on its way; its end is noted when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Open(Arc<Activity>);
+pub(crate) struct Open {
+    activity: Arc<Activity>,
+    number: u64,
+}
 
 impl Activity {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { open: 0, since: Instant::now() }) })
+        let (open, sending, since) = (HashMap::new(), Sending::Done, Instant::now());
+        Arc::new(Self { state: Mutex::new(State { open, begun: 0, sending, written: 0, since }) })
     }
 
     /// A request begins.
     pub(crate) fn begin(self: &Arc<Self>) -> Open {
-        self.change(|state| state.open += 1);
-        Open(Arc::clone(self))
+        let number = self.change(|state| {
+            state.begun += 1;
+            state.open.insert(state.begun, Turn::Ours);
+            state.begun
+        });
+        Open { activity: Arc::clone(self), number }
     }
 
-    /// Resolves once no request was open for so long.
+    /// Resolves once no request was open, and nothing sent, for so long.
     pub(crate) async fn idle(&self, limit: Duration) {
         loop {
             let now = Instant::now();
-            let until = self.change(|state| if state.open > 0 { now + limit } else { state.since + limit });
+            let until = self.change(|state| {
+                let is_idle = state.open.is_empty() && state.sending == Sending::Done;
+                if is_idle { state.since + limit } else { now + limit }
+            });
             if until <= now {
                 return;
             }
@@ -52,22 +85,55 @@ impl Activity {
         }
     }
 
+    /// Resolves once a response has waited for its client for so long and hardly anything was sent
+    /// meanwhile. An HTTP/2 client that gives no window, and answers pings, is found out by nothing else.
+    pub(crate) async fn stalled(&self, limit: Duration) {
+        loop {
+            let (begun, written) = (Instant::now(), self.change(|state| state.written));
+            sleep(limit).await;
+            let is_stalled = self.change(|state| {
+                let waits = |turn: &Turn| matches!(turn, Turn::Client(since) if *since <= begun);
+                state.written - written < limits::HTTP_LEAST_WRITTEN && state.open.values().any(waits)
+            });
+            if is_stalled {
+                return;
+            }
+        }
+    }
+
+    fn sent(&self, polled: &Poll<std::io::Result<usize>>) {
+        self.change(|state| match polled {
+            Poll::Pending => state.sending = Sending::Waiting,
+            Poll::Ready(written) => {
+                let written = written.as_ref().copied().unwrap_or_default();
+                state.written += u64::try_from(written).unwrap_or_default();
+                (state.sending, state.since) = (Sending::Done, Instant::now());
+            }
+        });
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
+impl Open {
+    fn turn(&self, turn: Turn) {
+        self.activity.change(|state| state.open.insert(self.number, turn));
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.change(|state| {
-            state.open = state.open.saturating_sub(1);
+        self.activity.change(|state| {
+            state.open.remove(&self.number);
             state.since = Instant::now();
         });
     }
 }
 
 pin_project! {
-    /// A body that keeps its request open until it is sent or dropped.
+    /// A body that keeps its request open until it is handed over or dropped.
     pub(crate) struct Held {
         #[pin]
         inner: Body,
@@ -77,6 +143,8 @@ pin_project! {
 
 impl Held {
     pub(crate) fn new(inner: Body, open: Open) -> Self {
+        // The head is a piece, too.
+        open.turn(Turn::Client(Instant::now()));
         Self { inner, open }
     }
 }
@@ -86,7 +154,11 @@ impl http_body::Body for Held {
     type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.project().inner.poll_frame(cx)
+        let this = self.project();
+        this.open.turn(Turn::Ours);
+        let frame = ready!(this.inner.poll_frame(cx));
+        this.open.turn(Turn::Client(Instant::now()));
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -98,22 +170,146 @@ impl http_body::Body for Held {
     }
 }
 
+pin_project! {
+    /// A stream whose writing is noted.
+    pub(crate) struct Watched<S> {
+        #[pin]
+        inner: S,
+        activity: Arc<Activity>,
+    }
+}
+
+impl<S> Watched<S> {
+    pub(crate) fn new(inner: S, activity: Arc<Activity>) -> Self {
+        Self { inner, activity }
+    }
+}
+
+impl<S: AsyncRead> AsyncRead for Watched<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        self.project().inner.poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite> AsyncWrite for Watched<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        let this = self.project();
+        let polled = this.inner.poll_write(cx, bytes);
+        this.activity.sent(&polled);
+        polled
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let this = self.project();
+        let polled = this.inner.poll_write_vectored(cx, pieces);
+        this.activity.sent(&polled);
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.project().inner.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.project().inner.poll_shutdown(cx)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http_body_util::BodyExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    const LIMIT: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_only_without_open_requests() {
-        let limit = Duration::from_secs(30);
         let activity = Activity::new();
         let start = Instant::now();
         let request = activity.begin();
         let ends = async {
-            tokio::time::sleep(Duration::from_secs(100)).await;
+            sleep(Duration::from_secs(100)).await;
             drop(request);
         };
-        tokio::join!(ends, activity.idle(limit));
+        tokio::join!(ends, activity.idle(LIMIT));
         let idle_after = start.elapsed();
         assert!((130..160).contains(&idle_after.as_secs()), "{idle_after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_not_idle_while_a_slow_client_reads() {
+        let activity = Activity::new();
+        let start = Instant::now();
+        let (ours, mut theirs) = tokio::io::duplex(1_000);
+        let mut ours = Watched::new(ours, Arc::clone(&activity));
+        let sends = async { ours.write_all(&[0; 10_000]).await.unwrap() };
+        let reads = async {
+            // 1,000 bytes every 25 seconds: the last are read after 250.
+            let mut buffer = [0; 1_000];
+            for _ in 0..10 {
+                sleep(Duration::from_secs(25)).await;
+                theirs.read_exact(&mut buffer).await.unwrap();
+            }
+        };
+        tokio::join!(sends, reads, activity.idle(LIMIT));
+        let idle_after = start.elapsed();
+        assert!((255..290).contains(&idle_after.as_secs()), "{idle_after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_its_client_does_not_take_is_stalled() {
+        let activity = Activity::new();
+        let start = Instant::now();
+        let mut body = Held::new(crate::full(vec![0; 1_000]), activity.begin());
+        body.frame().await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(600), activity.stalled(LIMIT)).await.unwrap();
+        let stalled_after = start.elapsed();
+        assert!((30..=60).contains(&stalled_after.as_secs()), "{stalled_after:?}");
+        drop(body);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_taken_or_waits_for_us_is_not_stalled() {
+        let activity = Activity::new();
+        let mut origin = Held::new(Never.boxed_unsync(), activity.begin());
+        let waits = async { origin.frame().await };
+        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+        let mut ours = Watched::new(ours, Arc::clone(&activity));
+        let handed = Held::new(crate::full("x"), activity.begin());
+        let moves = async {
+            // Another response goes on: the client reads, only not this one yet.
+            for _ in 0..600 {
+                ours.write_all(&[0; 1_000]).await.unwrap();
+                theirs.read_exact(&mut [0; 1_000]).await.unwrap();
+                sleep(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::select! {
+            () = activity.stalled(LIMIT) => panic!("it is not stalled"),
+            _ = waits => panic!("there is no frame"),
+            () = moves => {}
+        }
+        drop(handed);
+    }
+
+    /// A body that never has a piece.
+    struct Never;
+
+    impl http_body::Body for Never {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            Poll::Pending
+        }
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::activity::{Activity, Held};
+use crate::activity::{Activity, Held, Watched};
 use crate::body::{Body, empty};
 use crate::connection::{Connection, Scheme};
 use crate::cores::Stop;
@@ -71,6 +71,8 @@ impl Server {
                 Err(_) => {}
             }
         }
+        // Who comes now is refused at once, and the address is free for others.
+        drop(self.listener);
         // Every place is free again once every connection has ended.
         let all = u32::try_from(limits::HTTP_CONNECTIONS).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(limits::HTTP_DRAIN, places.acquire_many(all)).await;
@@ -89,7 +91,8 @@ impl Server {
         };
         // Responses are written whole: waiting to coalesce only delays them.
         let _ = stream.set_nodelay(true);
-        let stream = unless_unread(stream, limits::HTTP_WRITE_TIME);
+        let activity = Activity::new();
+        let stream = Watched::new(unless_unread(stream, limits::HTTP_WRITE_TIME), Arc::clone(&activity));
         let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
         let connection = Connection { peer, local, scheme, sni: None };
         let (mounts, tls, builder) = (Arc::clone(&self.mounts), self.tls.clone(), Arc::clone(builder));
@@ -98,14 +101,14 @@ impl Server {
         tokio::spawn(async move {
             let _held = (place, open);
             match tls {
-                None => drive(&builder, stream, connection, mounts, &stop).await,
+                None => drive(&builder, stream, connection, activity, mounts, &stop).await,
                 Some(tls) => {
                     let handshake = TlsAcceptor::from(tls).accept(stream);
                     let Ok(Ok(stream)) = tokio::time::timeout(limits::TLS_HANDSHAKE_TIME, handshake).await else {
                         return;
                     };
                     let sni = stream.get_ref().1.server_name().map(Arc::from);
-                    drive(&builder, stream, Connection { sni, ..connection }, mounts, &stop).await;
+                    drive(&builder, stream, Connection { sni, ..connection }, activity, mounts, &stop).await;
                 }
             }
         });
@@ -115,11 +118,16 @@ impl Server {
 /// Serves a connection until it ends, is idle for too long, or all is to stop: then open requests are
 /// finished, and no more taken. Until the first bytes tell the HTTP version no other timer runs, and
 /// HTTP/2 has none for a client that only answers pings.
-async fn drive<S>(builder: &Builder<TokioExecutor>, stream: S, connection: Connection, mounts: Arc<Mounts>, stop: &Stop)
-where
+async fn drive<S>(
+    builder: &Builder<TokioExecutor>,
+    stream: S,
+    connection: Connection,
+    activity: Arc<Activity>,
+    mounts: Arc<Mounts>,
+    stop: &Stop,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity = Activity::new();
     let seen = Arc::clone(&activity);
     let service = service_fn(move |request| {
         let (open, mounts, connection) = (seen.begin(), Arc::clone(&mounts), connection.clone());
@@ -133,6 +141,7 @@ where
         _ = served.as_mut() => return,
         () = stop.stopped() => {}
         () = activity.idle(limits::HTTP_HEADER_TIME) => {}
+        () = activity.stalled(limits::HTTP_WRITE_TIME) => return,
     }
     served.as_mut().graceful_shutdown();
     // An error is the client's, which has gone.

@@ -104,7 +104,7 @@ async fn serve(dir: &Path, built: Built, socket: std::net::TcpListener) -> Done 
     };
     stop.stop();
     fleet.end().await;
-    let _ = std::fs::remove_file(&marker_path);
+    marker.remove(&marker_path);
     ended.map(|()| Exit::Done)
 }
 

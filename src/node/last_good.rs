@@ -56,7 +56,7 @@ impl LastGood {
     pub(crate) fn keep(&self, config: &Config) -> std::io::Result<()> {
         let new = self.home.join("last-good.new");
         let _ = fs::remove_dir_all(&new);
-        let time = UNIX_EPOCH + Duration::from_secs(config.version);
+        let time = UNIX_EPOCH + Duration::from_millis(config.version);
         for source in &config.sources {
             let path = new.join(&source.path);
             fs::create_dir_all(path.parent().unwrap_or(&new))?;

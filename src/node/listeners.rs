@@ -85,7 +85,10 @@ impl Listeners {
         let wanted = wanted(config, id);
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let new: Vec<Listener> = wanted.iter().filter(|listener| !open.contains_key(listener)).copied().collect();
-        for listener in &new {
+        // What this node itself gives up with the same config may be shared for a moment: a port that
+        // changes its use, an address that becomes all of them.
+        let leaving = |new: &Listener| open.keys().any(|old| !wanted.contains(old) && old.overlaps(new));
+        for listener in new.iter().filter(|listener| !leaving(listener)) {
             probe_free(listener.address)?;
         }
         let sockets = new.into_iter().map(|listener| Ok((listener, listener.bind(self.cores.count())?)));
@@ -162,6 +165,13 @@ async fn serve_streams(socket: std::net::TcpListener, answer: Arc<dyn Answer>, s
 }
 
 impl Listener {
+    /// Whether a connection could be meant for both.
+    fn overlaps(&self, other: &Self) -> bool {
+        let (one, two) = (self.address.ip(), other.address.ip());
+        let is_shared = one == two || one.is_unspecified() || two.is_unspecified();
+        self.address.port() == other.address.port() && one.is_ipv4() == two.is_ipv4() && is_shared
+    }
+
     /// A socket of each kind for each core.
     fn bind(self, cores: usize) -> Result<Vec<Socket>, BindError> {
         let mut sockets = Vec::new();

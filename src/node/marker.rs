@@ -34,6 +34,14 @@ impl Marker {
         fs::rename(new, path)
     }
 
+    /// Removes the file, unless another process has written its own since.
+    pub(crate) fn remove(&self, path: &Path) {
+        let written = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        if written.is_some_and(|written| written.pid == self.pid) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
     /// Reads a marker whose process lives and is a `hither`.
     pub(crate) fn read(path: &Path) -> Option<Self> {
         let marker: Self = serde_json::from_slice(&fs::read(path).ok()?).ok()?;

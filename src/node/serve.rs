@@ -103,7 +103,7 @@ async fn run(
     };
     tracing::info!(node = %id, "stopping");
     stop.stop();
-    let _ = std::fs::remove_file(&marker_path);
+    marker.remove(&marker_path);
     let _ = tokio::task::spawn_blocking(move || listeners.end()).await;
     ended
 }

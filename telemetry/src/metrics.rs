@@ -50,7 +50,7 @@ metrics! {
     dns_routed: IntCounterVec "hither_dns_routed_total" ["pop", "source"] "Routed answers, by PoP and by what ranked it: rule or geography.";
     requests: IntCounterVec "hither_requests_total" ["site", "result"] "Requests answered, by site and result: hit, stale, miss, pass, own (an answer of the edge itself), error. Sites past 1,000 count as other, requests that no site takes as -.";
     request_bytes: IntCounterVec "hither_response_bytes_total" ["site"] "Bytes of response bodies sent, by site.";
-    request_seconds: Histogram "hither_request_duration_seconds" [] "Time from a request to the last byte of its response.";
+    request_seconds: Histogram "hither_request_duration_seconds" [] "Time from a request until the last byte of its response was handed to the connection.";
     connections: IntGauge "hither_connections" [] "Open client connections.";
     fetches: IntCounterVec "hither_fetches_total" ["site", "outcome"] "Fetches from origins, by site and outcome: ok, or the RFC 9209 name of the failure.";
     store_bytes: IntGauge "hither_store_bytes" [] "Bytes of stored objects in RAM.";
@@ -60,7 +60,7 @@ metrics! {
     probes: IntCounterVec "hither_probes_total" ["outcome"] "Probes of edges, by outcome: ok, refused, timeout, status, error.";
     map_units: IntGauge "hither_map_units" [] "Distinct map units.";
     map_bytes: IntGauge "hither_map_bytes" [] "Bytes of the map's lookup tables.";
-    config_version: IntGauge "hither_config_version" [] "Version of the config in use: its newest file, Unix seconds.";
+    config_version: IntGauge "hither_config_version" [] "Version of the config in use: its newest file, Unix milliseconds.";
     reloads: IntCounterVec "hither_reloads_total" ["outcome"] "Reloads of the config, by outcome: ok or refused.";
     log_dropped: IntCounterVec "hither_log_dropped_total" ["log"] "Log lines dropped because their queue was full.";
 }

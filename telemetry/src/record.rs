@@ -26,7 +26,7 @@ pub struct RequestRecord<'a> {
     pub status: u16,
     /// Bytes of body sent.
     pub bytes: u64,
-    /// Milliseconds from the request to the last byte.
+    /// Milliseconds from the request until the last byte was handed to the connection.
     pub duration_ms: u64,
     /// What the cache did, as in Cache-Status.
     pub cache: &'a str,

@@ -1,6 +1,7 @@
 //! `hither up` on an operator's own directory: nodes come and go with the config.
 
 use std::fs;
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -123,6 +124,34 @@ fn a_changed_port_is_opened_and_the_old_one_closed() {
     up.edit(|text| text.replace("http = 8101", "http = 8102"));
     up.says("one-1 keeps the config before: cannot listen on 127.0.2.62:8102 (TCP)");
     assert!(listens(new));
+}
+
+#[test]
+fn a_port_changes_its_use_and_comes_back_while_requests_are_open() {
+    let up = Up::start(66);
+    // An origin that takes requests and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    up.network.write_site(silent.local_addr().unwrap(), "");
+    up.says("config loaded by 2 nodes");
+    let mut asking = TcpStream::connect(up.network.edge).unwrap();
+    asking.write_all(b"GET / HTTP/1.1\r\nhost: www.shop.example\r\n\r\n").unwrap();
+    let taken = silent.accept().unwrap();
+
+    for listen in ["8177", "[\"0.0.0.0:8177\"]", "8177", "8100"] {
+        let loads = |up: &Up| up.said().matches("config loaded by 2 nodes").count();
+        let before = loads(&up);
+        up.edit(|text| {
+            let changed =
+                |line: &str| if line.starts_with("http = ") { format!("http = {listen}") } else { line.into() };
+            text.lines().map(changed).collect::<Vec<String>>().join("\n")
+        });
+        wait_for(Duration::from_secs(10), listen, || if loads(&up) > before { Ok(()) } else { Err(up.said()) });
+        let stays = listen == "8100";
+        wait_for(Duration::from_secs(2), "the first port is closed", || {
+            if listens(up.network.edge) == stays { Ok(()) } else { Err(up.said()) }
+        });
+    }
+    drop((asking, taken));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a request may have of the store (RFC 9111 §3, §4).
 
-use http::header::HeaderMap;
 use http::Method;
+use http::header::HeaderMap;
 
 use crate::control::Directives;
 
