@@ -129,6 +129,11 @@ pub const ORIGIN_CONNECT: Duration = Duration::from_secs(5);
 pub const ORIGIN_FIRST_BYTE: Duration = Duration::from_secs(30);
 /// Time between two pieces of a body to or from an origin.
 pub const ORIGIN_BETWEEN_BYTES: Duration = Duration::from_secs(30);
+/// Fetches at once from one origin server, on one core; more find it full.
+pub const ORIGIN_FETCHES: usize = 1_024;
+/// Fetches at once from all origins, on one core. A fetch may outlive its client, so that clients'
+/// connections are no bound for it.
+pub const ORIGIN_FETCHES_OF_ALL: usize = 4_096;
 /// Idle connections kept to one origin server.
 pub const ORIGIN_IDLE: usize = 64;
 /// How long an idle connection to an origin is kept, as in nginx's upstreams. Many servers close theirs

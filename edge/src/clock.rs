@@ -1,25 +1,34 @@
-//! The time that freshness is reckoned in: of the day, yet never jumping.
+//! The two times of an edge: one to reckon with, one to write and compare dates by.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use caching::Moment;
+use fleet::wall_clock_ms;
 
-/// Wall-clock time read once at start, then carried on by a clock that only goes forward: a jump of
-/// the system's clock ages nothing.
+/// Time since the start, which only goes forward: a jump of the system's clock ages nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    started_ms: i64,
+    started_ms: u64,
     started: Instant,
 }
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { started_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX), started: Instant::now() }
+        Self { started_ms: wall_clock_ms(), started: Instant::now() }
     }
 
+    /// For how long something has been here: only its differences mean anything.
     pub(crate) fn now(&self) -> Moment {
-        let elapsed = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
-        Moment::from_millis(self.started_ms.saturating_add(elapsed))
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        moment(self.started_ms.saturating_add(elapsed))
     }
+}
+
+/// The time of day, to set against the dates of others; it may jump, and be mended after the start.
+pub(crate) fn today() -> Moment {
+    moment(wall_clock_ms())
+}
+
+fn moment(millis: u64) -> Moment {
+    Moment::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
 }

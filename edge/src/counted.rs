@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use caching::Moment;
+use fleet::wall_clock_ms;
 use http::StatusCode;
 use http::header::HOST;
 use http::request::Parts;
@@ -99,8 +99,9 @@ impl Drop for Tally {
             return;
         };
         let length = self.ask.expected.get().copied();
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         log.add(&RequestRecord {
-            time_ms: u64::try_from(self.ask.now.millis()).unwrap_or(0),
+            time_ms: wall_clock_ms().saturating_sub(duration_ms),
             site: self.ask.site.id.as_str(),
             client: clients.show(self.ask.peer),
             method: self.ask.method.as_str(),
@@ -109,7 +110,7 @@ impl Drop for Tally {
             version: version(self.ask.version),
             status: self.status,
             bytes: self.sent,
-            duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            duration_ms,
             cache: self.answered.name(),
             complete: self.complete || length == Some(self.sent),
         });
@@ -117,7 +118,7 @@ impl Drop for Tally {
 }
 
 /// Counts and logs a request that no site has taken, under the site `-`.
-pub(crate) fn note_refusal(shared: &Shared, head: &Parts, connection: &Connection, status: StatusCode, now: Moment) {
+pub(crate) fn note_refusal(shared: &Shared, head: &Parts, connection: &Connection, status: StatusCode) {
     shared.requests.fetch_add(1, Ordering::Relaxed);
     shared.metrics.requests.with_label_values(&["-", Answered::Own.name()]).inc();
     let Some((log, clients)) = &shared.log else {
@@ -125,7 +126,7 @@ pub(crate) fn note_refusal(shared: &Shared, head: &Parts, connection: &Connectio
     };
     let host = head.headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
     log.add(&RequestRecord {
-        time_ms: u64::try_from(now.millis()).unwrap_or(0),
+        time_ms: wall_clock_ms(),
         site: "-",
         client: clients.show(connection.peer.ip()),
         method: head.method.as_str(),

@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use listen::{Body, BoxError, Connection, Handler, Mount, Reply};
-use origin::{FetchError, Fetcher, RequestBody};
+use origin::{FetchError, Fetcher, Places, RequestBody};
 use tokio::sync::oneshot;
 
 use crate::ask::{Ask, Refusal, read};
@@ -32,7 +32,7 @@ use crate::store::Found;
 #[must_use]
 pub fn mounts(shared: &Arc<Shared>) -> Vec<Mount> {
     shared.beat();
-    let edge = Arc::new(Edge { shared: Arc::clone(shared), fetchers: Mutex::default() });
+    let edge = Arc::new(Edge { shared: Arc::clone(shared), fetchers: Mutex::default(), places: Places::of_all() });
     vec![
         Mount { path: "/", handler: Arc::new(Core(edge)) },
         Mount { path: "/.hither/", handler: Arc::new(Health(Arc::clone(shared))) },
@@ -44,6 +44,8 @@ struct Edge {
     shared: Arc<Shared>,
     /// This core's own: the lock is never waited for.
     fetchers: Mutex<HashMap<SiteId, (Origin, Arc<Fetcher>)>>,
+    /// This core's, for fetches from all origins.
+    places: Places,
 }
 
 struct Core(Arc<Edge>);
@@ -66,7 +68,7 @@ async fn answer(edge: Arc<Edge>, request: Request<Incoming>, connection: Connect
         Ok(ask) => Arc::new(ask),
         Err(refusal) => {
             let response = refuse(refusal).sign(node);
-            note_refusal(shared, &head, &connection, response.status(), now);
+            note_refusal(shared, &head, &connection, response.status());
             return response;
         }
     };
@@ -351,7 +353,8 @@ impl Edge {
         if let Some((_, fetcher)) = fetchers.get(&site.id).filter(|(origin, _)| *origin == site.origin) {
             return Some(Arc::clone(fetcher));
         }
-        let made = Fetcher::new(&site.origin).map_err(|error| tracing::error!(%error, site = %site.id, "no fetcher"));
+        let made = Fetcher::new(&site.origin, self.places.clone())
+            .map_err(|error| tracing::error!(%error, site = %site.id, "no fetcher"));
         let fetcher = Arc::new(made.ok()?);
         fetchers.insert(site.id.clone(), (site.origin.clone(), Arc::clone(&fetcher)));
         Some(fetcher)

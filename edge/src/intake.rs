@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use caching::{Asked, Judgement, Keep, Moment, Payload, Policy, Received, Selector, Verdict, displaces, judge, merge};
+use caching::{
+    Asked, Judgement, Keep, Moment, Payload, Policy, Received, Selector, Terms, Verdict, displaces, judge, merge,
+};
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::ask::Ask;
+use crate::clock::today;
 use crate::object::{Head, Object, Storing};
 use crate::shared::Shared;
 use crate::store::Generation;
@@ -25,21 +28,22 @@ impl Intake {
     /// Call it before the request goes out: what the key loses from here on is not stored again.
     pub(crate) fn begin(shared: &Arc<Shared>, ask: &Arc<Ask>, policy: Policy) -> Self {
         let generation = shared.store.generation(&ask.key);
-        Self { shared: Arc::clone(shared), ask: Arc::clone(ask), policy, asked_at: shared.clock.now(), generation }
+        Self { shared: Arc::clone(shared), ask: Arc::clone(ask), policy, asked_at: today(), generation }
     }
 
     /// Whether and how a response may be stored, as the answer to a GET without a body.
     pub(crate) fn judge(&self, status: StatusCode, headers: &HeaderMap) -> Judgement {
         let asked =
             Asked { method: &Method::GET, key: &self.ask.key, headers: &self.ask.headers, payload: Payload::Empty };
-        let received_at = self.shared.clock.now();
-        judge(&asked, &Received { status, headers, asked_at: self.asked_at, received_at }, &self.policy)
+        judge(&asked, &Received { status, headers, asked_at: self.asked_at, received_at: today() }, &self.policy)
     }
 
     /// The head under which a response is kept.
     pub(crate) fn head(&self, status: StatusCode, keep: Keep) -> Head {
         let selector = Selector::new(keep.nominated, &self.ask.headers, &keep.headers, self.shared.store.seed());
-        Head::new(status, keep.headers, keep.terms, selector)
+        // It came in by the time of day, and stays by the clock that does not jump.
+        let terms = Terms { received_at: self.shared.clock.now(), ..keep.terms };
+        Head::new(status, keep.headers, terms, selector)
     }
 
     /// Puts an object into the store, unless its key was emptied since the request went out.
@@ -50,7 +54,7 @@ impl Intake {
     /// The stored object with the fields of an answer that says it holds, in its place if it still
     /// may be stored.
     pub(crate) fn renew(&self, stored: &Object, answer: &HeaderMap) -> (Arc<Object>, Storing) {
-        let merged = merge(&stored.head.headers, answer, self.shared.clock.now());
+        let merged = merge(&stored.head.headers, answer, today());
         let judgement = self.judge(stored.head.status, &merged);
         let (head, storing) = match judgement.verdict {
             Verdict::Store(keep) => (self.head(stored.head.status, *keep), Storing::Yes),

@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::connect::Connection;
 use crate::error::FetchError;
+use crate::place::Place;
 use crate::pool::Pool;
 
 pin_project! {
@@ -29,11 +30,12 @@ pin_project! {
     }
 }
 
-/// A connection and where it belongs.
+/// A connection, where it belongs, and its place among those in use.
 #[derive(Debug)]
 pub(crate) struct Lent {
     pub(crate) connection: Connection,
     pub(crate) pool: Arc<Pool<Connection>>,
+    pub(crate) place: Place,
 }
 
 impl FetchBody {
@@ -79,9 +81,11 @@ impl Body for FetchBody {
 /// Puts a connection back. It isn't ready, and ends, where either side will close it, or where the origin
 /// has answered without waiting for the end of the request's body.
 fn give_back(lent: &mut Option<Lent>) {
-    if let Some(Lent { connection, pool }) = lent.take()
-        && connection.is_ready()
-    {
-        pool.put(connection, Instant::now());
+    if let Some(Lent { connection, pool, place }) = lent.take() {
+        if connection.is_ready() {
+            pool.put(connection, Instant::now());
+        }
+        // Only now: who takes the place finds the connection.
+        drop(place);
     }
 }

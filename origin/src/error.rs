@@ -22,6 +22,8 @@ pub enum FetchError {
     ConnectionTerminated,
     /// No connection in time.
     ConnectionTimeout,
+    /// As many fetches as may be are under way.
+    ConnectionLimitReached,
     /// The origin took nothing more of the request's body.
     ConnectionWriteTimeout,
     /// The TLS handshake failed.
@@ -58,6 +60,7 @@ impl FetchError {
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectionTerminated => "connection_terminated",
             Self::ConnectionTimeout => "connection_timeout",
+            Self::ConnectionLimitReached => "connection_limit_reached",
             Self::ConnectionWriteTimeout => "connection_write_timeout",
             Self::TlsProtocolError => "tls_protocol_error",
             Self::TlsCertificateError => "tls_certificate_error",
@@ -72,7 +75,7 @@ impl FetchError {
     }
 
     /// The status a client gets for it, as RFC 9209 §2.3 recommends: 504 for time, 4xx for the client's
-    /// own fault, 500 for ours, 502 for the rest.
+    /// own fault, 503 where there are too many, 500 for ours, 502 for the rest.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
@@ -81,6 +84,7 @@ impl FetchError {
             }
             Self::HttpRequestError => StatusCode::BAD_REQUEST,
             Self::HttpRequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::ConnectionLimitReached => StatusCode::SERVICE_UNAVAILABLE,
             Self::ProxyInternalError => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_GATEWAY,
         }

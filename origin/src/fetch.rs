@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use config::{Origin, OriginServer};
+use config::{Origin, OriginServer, limits};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
@@ -14,6 +14,7 @@ use crate::body::{FetchBody, Lent};
 use crate::connect::{Connection, Target, public_tls};
 use crate::error::FetchError;
 use crate::framing;
+use crate::place::{Place, Places};
 use crate::pool::Pool;
 use crate::times::Times;
 use crate::upload::{RequestBody, State, Upload};
@@ -27,29 +28,33 @@ pub struct Fetcher {
     servers: Vec<Server>,
     host: Option<HeaderValue>,
     times: Times,
+    /// This core's places for all sites' fetches.
+    places: Places,
 }
 
 #[derive(Debug)]
 struct Server {
     target: Target,
     pool: Arc<Pool<Connection>>,
+    places: Places,
 }
 
 impl Fetcher {
-    /// Makes a fetcher for a site's origin.
+    /// Makes a fetcher for a site's origin, with the core's places for fetches.
     ///
     /// # Errors
     /// The TLS settings cannot be used: ours to mend.
-    pub fn new(origin: &Origin) -> Result<Self, rustls::Error> {
-        Ok(Self::with(origin, Times::LIMITS, &public_tls()?))
+    pub fn new(origin: &Origin, places: Places) -> Result<Self, rustls::Error> {
+        Ok(Self::with(origin, Times::LIMITS, &public_tls()?, places))
     }
 
-    fn with(origin: &Origin, times: Times, tls: &Arc<ClientConfig>) -> Self {
+    fn with(origin: &Origin, times: Times, tls: &Arc<ClientConfig>, places: Places) -> Self {
         let server = |server: &OriginServer| {
-            Some(Server { target: Target::new(origin, server, tls)?, pool: Arc::new(Pool::new(times.idle)) })
+            let (pool, places) = (Arc::new(Pool::new(times.idle)), Places::new(limits::ORIGIN_FETCHES));
+            Some(Server { target: Target::new(origin, server, tls)?, pool, places })
         };
         let host = origin.host.as_ref().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
-        Self { servers: origin.servers.iter().filter_map(server).collect(), host, times }
+        Self { servers: origin.servers.iter().filter_map(server).collect(), host, times, places }
     }
 
     /// Sends a request whose URI holds the path and query, and whose Host is the client's. Returns
@@ -80,21 +85,29 @@ impl Fetcher {
 
     /// Asks one server: on a connection that is there, and where that has died, once on a new one.
     async fn ask(&self, server: &Server, head: &Parts, upload: &Upload) -> Result<Fetched, Failure> {
+        let mut place = self.place(server)?;
         if let Some(connection) = server.pool.take(Instant::now(), Connection::is_ready) {
-            match self.send(server, connection, head, upload).await {
+            match self.send(server, connection, place, head, upload).await {
                 Err(failure) if failure.may_repeat(&head.method, upload.state()) == Repeat::Yes => {}
                 answered => return answered,
             }
+            place = self.place(server)?;
         }
         let connected = server.target.connect(self.times.connect).await;
         let connection = connected.map_err(|error| Failure { error, seen: Seen::No })?;
-        self.send(server, connection, head, upload).await
+        self.send(server, connection, place, head, upload).await
+    }
+
+    fn place(&self, server: &Server) -> Result<Place, Failure> {
+        let full = Failure { error: FetchError::ConnectionLimitReached, seen: Seen::No };
+        server.places.take(&self.places).ok_or(full)
     }
 
     async fn send(
         &self,
         server: &Server,
         mut connection: Connection,
+        place: Place,
         head: &Parts,
         upload: &Upload,
     ) -> Result<Fetched, Failure> {
@@ -106,7 +119,7 @@ impl Fetcher {
         let status = response.status();
         framing::check(&head.method, &head.headers, status, response.headers_mut())
             .map_err(|error| Failure { error, seen: Seen::Perhaps })?;
-        let lent = Lent { connection, pool: Arc::clone(&server.pool) };
+        let lent = Lent { connection, pool: Arc::clone(&server.pool), place };
         Ok(response.map(|body| FetchBody::new(body, self.times.between_bytes, lent)))
     }
 

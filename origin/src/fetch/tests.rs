@@ -338,14 +338,39 @@ async fn a_failure_to_connect_has_its_exact_name() {
         (strange.address, Scheme::Https, FetchError::TlsCertificateError),
     ];
     for (address, scheme, expected) in table {
-        let fetcher = Fetcher::with(&origin(&[address], scheme), TIMES, &public_tls().unwrap());
+        let fetcher = Fetcher::with(&origin(&[address], scheme), TIMES, &public_tls().unwrap(), Places::of_all());
         let fetched = fetcher.fetch(head("GET"), None).await;
         assert_eq!(status(fetched).await, Err(expected), "{scheme:?}");
     }
     let mut inside = origin(&[clear.address], Scheme::Http);
     inside.allow_private = false;
-    let fetched = Fetcher::new(&inside).unwrap().fetch(head("GET"), None).await;
+    let fetched = Fetcher::new(&inside, Places::of_all()).unwrap().fetch(head("GET"), None).await;
     assert_eq!(status(fetched).await, Err(FetchError::DestinationIpProhibited));
+}
+
+#[tokio::test]
+async fn a_server_that_is_full_is_passed_over_until_a_place_is_free() {
+    let answering = || async {
+        TestOrigin::new(|mut stream, _| async move {
+            while read_until(&mut stream, "\r\n\r\n").await {
+                say(&mut stream, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").await;
+            }
+        })
+        .await
+    };
+    let (first, second) = (answering().await, answering().await);
+    let mut fetcher = fetcher(&[first.address, second.address]);
+    fetcher.servers[0].places = Places::new(1);
+    fetcher.places = Places::new(2);
+    let fetch = || async { fetcher.fetch(head("GET"), None).await };
+    let one = fetch().await.unwrap();
+    let two = fetch().await.unwrap();
+    assert_eq!((first.connections(), second.connections()), (1, 1));
+    assert_eq!(status(fetch().await).await, Err(FetchError::ConnectionLimitReached), "all places are taken");
+    drop(one);
+    let again = fetch().await.unwrap();
+    assert_eq!((first.connections(), second.connections()), (2, 1));
+    drop((two, again));
 }
 
 #[tokio::test]
@@ -356,7 +381,7 @@ async fn tls_is_agreed_on_by_the_address_or_the_origin_s_host() {
         let server = tls_origin(&key).await;
         let mut origin = origin(&[server.address], Scheme::Https);
         origin.host = host.map(|host| DomainName::parse(host).unwrap());
-        let fetcher = Fetcher::with(&origin, TIMES, &tls);
+        let fetcher = Fetcher::with(&origin, TIMES, &tls, Places::of_all());
         for _ in 0..2 {
             assert_eq!(status(fetcher.fetch(head("GET"), None).await).await, Ok(StatusCode::OK));
         }
@@ -365,7 +390,7 @@ async fn tls_is_agreed_on_by_the_address_or_the_origin_s_host() {
     let server = tls_origin(&key).await;
     let mut other = origin(&[server.address], Scheme::Https);
     other.host = Some(DomainName::parse("www.other.example").unwrap());
-    let fetched = Fetcher::with(&other, TIMES, &tls).fetch(head("GET"), None).await;
+    let fetched = Fetcher::with(&other, TIMES, &tls, Places::of_all()).fetch(head("GET"), None).await;
     assert_eq!(status(fetched).await, Err(FetchError::TlsCertificateError));
 }
 
@@ -392,7 +417,7 @@ fn only_what_changes_nothing_twice_is_sent_twice() {
 }
 
 fn fetcher(servers: &[SocketAddr]) -> Fetcher {
-    Fetcher::with(&origin(servers, Scheme::Http), TIMES, &public_tls().unwrap())
+    Fetcher::with(&origin(servers, Scheme::Http), TIMES, &public_tls().unwrap(), Places::of_all())
 }
 
 fn origin(servers: &[SocketAddr], scheme: Scheme) -> Origin {
