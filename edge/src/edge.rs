@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use caching::{
-    Admission, Fallback, ForwardReason, Handled, HeadWord, Reuse, Variant, admit, compare_head, invalidated, reuse,
+    Admission, Fallback, ForwardReason, Handled, HeadWord, Reuse, Variant, admit, compare_head, displaces,
+    has_conditions, invalidated, reuse,
 };
 use config::{Origin, SiteId};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -200,10 +201,11 @@ impl Edge {
         self.deliver(ask, Delivery::own(landed, wish)).await
     }
 
-    /// Fetches for this request alone: what is stored is validated, for nothing is as good as a 304; else
-    /// the request is forwarded as it is, with its own conditions and range.
+    /// Fetches for this request alone. What comes back is judged as ever, and stored if it may be by
+    /// now; but where nothing is stored a request with conditions or a range is forwarded as it is,
+    /// since the whole, for it alone, would be more than it asks for.
     async fn fetch_alone(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, wish: Wish) -> (Written, Answered) {
-        if wish.stored.is_none() {
+        if wish.stored.is_none() && has_conditions(&ask.headers) {
             return self.pass(ask, None, wish.reason).await;
         }
         let landed = self.lead(ask, effect, wish.stored.clone(), Pilot::unlisted()).await;
@@ -318,8 +320,10 @@ impl Edge {
             let (status, headers) = (written.response.status(), written.response.headers());
             match compare_head(&stored.head.headers, status, headers) {
                 HeadWord::Agrees => drop(intake.renew(&stored, headers)),
-                HeadWord::Differs => self.shared.store.remove_variant(&ask.key, stored.head.selector.variant),
-                HeadWord::Silent => {}
+                HeadWord::Differs if displaces(&ask.headers, status) => {
+                    self.shared.store.remove_variant(&ask.key, stored.head.selector.variant);
+                }
+                HeadWord::Differs | HeadWord::Silent => {}
             }
         }
         (written, answered)

@@ -1,7 +1,7 @@
 //! What probes of every edge come to: verdicts, what edges say of themselves, and the fitness that
 //! name servers read. Pure: outcomes and times come in.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,9 +62,21 @@ pub(crate) enum Changed {
 pub(crate) struct Known {
     health: HashMap<IpAddr, Health>,
     /// The sites each edge was last seen to have.
-    sites: HashMap<NodeId, Arc<HashSet<SiteId>>>,
+    sites: HashMap<NodeId, Arc<SiteSet>>,
+    /// The sites of the last configs, the newest first: an edge may go back to one.
+    sets: VecDeque<Arc<SiteSet>>,
     said: HashMap<NodeId, Said>,
 }
+
+/// The sites of a config, and the digest by which an edge tells that it has them.
+#[derive(Debug)]
+struct SiteSet {
+    digest: String,
+    sites: HashSet<SiteId>,
+}
+
+/// Configs whose sites are remembered.
+const SETS: usize = 8;
 
 /// What was last heard of an edge, for people.
 #[derive(Debug, Default)]
@@ -79,8 +91,7 @@ pub(crate) struct Judge {
     targets: Vec<Target>,
     edges: Vec<NodeId>,
     sites: Vec<SiteId>,
-    site_set: Arc<HashSet<SiteId>>,
-    digest: String,
+    set: Arc<SiteSet>,
     rules: Rules,
 }
 
@@ -94,6 +105,21 @@ impl Known {
     fn of(&self, target: &Target) -> Option<&Health> {
         self.health.get(&target.address.ip())
     }
+
+    /// Remembers the sites of the config in use.
+    fn remember(&mut self, set: &Arc<SiteSet>) {
+        if self.sets.front().is_none_or(|newest| newest.digest != set.digest) {
+            self.sets.retain(|known| known.digest != set.digest);
+            self.sets.push_front(Arc::clone(set));
+            self.sets.truncate(SETS);
+        }
+    }
+}
+
+impl SiteSet {
+    fn of(sites: &[SiteId]) -> Arc<Self> {
+        Arc::new(Self { digest: site_digest(sites.iter()), sites: sites.iter().cloned().collect() })
+    }
 }
 
 impl Judge {
@@ -103,8 +129,7 @@ impl Judge {
         Self {
             targets: targets(config),
             edges: config.network.edges().map(|(_, edge)| edge.id.clone()).collect(),
-            digest: site_digest(sites.iter()),
-            site_set: Arc::new(sites.iter().cloned().collect()),
+            set: SiteSet::of(&sites),
             sites,
             rules: Rules { fall: health.fall, rise: health.rise },
         }
@@ -127,14 +152,18 @@ impl Judge {
             (true, true) => Changed::Nothing,
         };
         known.health.insert(target.address.ip(), after);
+        known.remember(&self.set);
         let said = known.said.entry(target.id.clone()).or_default();
         match finding {
             Finding::Well(report) => said.report = report,
             Finding::Ill(why) => said.failure = Some(why),
         }
-        let has_all = said.report.as_ref().is_some_and(|report| report.sites == self.digest);
-        if has_all && known.sites.get(&target.id).is_none_or(|sites| *sites != self.site_set) {
-            known.sites.insert(target.id.clone(), Arc::clone(&self.site_set));
+        // A digest never seen here tells nothing: the edge may be ahead of us.
+        let reported = said.report.as_ref().and_then(|report| known.sets.iter().find(|set| set.digest == report.sites));
+        if let Some(set) = reported
+            && known.sites.get(&target.id).is_none_or(|before| before.digest != set.digest)
+        {
+            known.sites.insert(target.id.clone(), Arc::clone(set));
             changed = if changed == Changed::Nothing { Changed::Other } else { changed };
         }
         changed
@@ -154,10 +183,10 @@ impl Judge {
         }
         for (edge, id) in self.edges.iter().enumerate() {
             // Without a report nothing is known against the edge.
-            let Some(sites) = known.sites.get(id).filter(|sites| **sites != self.site_set) else {
+            let Some(set) = known.sites.get(id).filter(|set| set.digest != self.set.digest) else {
                 continue;
             };
-            let missing = self.sites.iter().enumerate().filter(|(_, site)| !sites.contains(*site));
+            let missing = self.sites.iter().enumerate().filter(|(_, site)| !set.sites.contains(*site));
             missing.for_each(|(site, _)| fitness.mark_missing(edge, site));
         }
         fitness
@@ -214,8 +243,7 @@ mod tests {
         Judge {
             targets: vec![target(0, "fra-1", 1), target(1, "fra-2", 2)],
             edges: ["fra-1", "fra-2"].map(|id| NodeId::parse(id).unwrap()).to_vec(),
-            digest: site_digest(sites.iter()),
-            site_set: Arc::new(sites.iter().cloned().collect()),
+            set: SiteSet::of(&sites),
             sites: sites.to_vec(),
             rules: Rules { fall: 2, rise: 2 },
         }
@@ -244,16 +272,24 @@ mod tests {
     fn an_edge_without_a_new_site_is_not_named_for_it() {
         let (mut judge, mut known) = (judge(), Known::default());
         let target = judge.targets()[0].clone();
-        judge.judge(&mut known, &target, report(judge.digest.clone()), Duration::ZERO);
-        let more = ["blog", "news", "shop"].map(|id| SiteId::parse(id).unwrap());
-        judge.digest = site_digest(more.iter());
-        judge.site_set = Arc::new(more.iter().cloned().collect());
-        judge.sites = more.to_vec();
+        let before = judge.set.digest.clone();
+        let says = |judge: &Judge, known: &mut Known, digest: &str| {
+            judge.judge(known, &target, report(digest.to_owned()), Duration::ZERO)
+        };
+        says(&judge, &mut known, &before);
+        judge.sites = ["blog", "news", "shop"].map(|id| SiteId::parse(id).unwrap()).to_vec();
+        judge.set = SiteSet::of(&judge.sites);
         let fitness = judge.fitness(&known);
         assert!(fitness.has_site(0, 0) && !fitness.has_site(0, 1) && fitness.has_site(0, 2));
         assert!(fitness.has_site(1, 1), "nothing is known of the other edge");
-        assert_eq!(judge.judge(&mut known, &target, report(judge.digest.clone()), Duration::ZERO), Changed::Other);
+        let after = judge.set.digest.clone();
+        assert_eq!(says(&judge, &mut known, &after), Changed::Other);
         assert!(judge.fitness(&known).has_site(0, 1));
+        assert_eq!(says(&judge, &mut known, "a config of later"), Changed::Nothing);
+        assert!(judge.fitness(&known).has_site(0, 1));
+        // It starts again, with its last good config.
+        assert_eq!(says(&judge, &mut known, &before), Changed::Other);
+        assert!(!judge.fitness(&known).has_site(0, 1));
     }
 
     #[test]

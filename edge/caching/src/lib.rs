@@ -60,6 +60,6 @@ pub use store::{ALONE_FOR, Asked, Judgement, Keep, Payload, Received, Sharing, V
 pub use targeted::{CDN_CACHE_CONTROL, HITHER_CDN_CACHE_CONTROL, Voice, directives};
 pub use terms::{Terms, Validation};
 pub use time::Moment;
-pub use validate::{Conclusion, add_validators, conclude, displaces, merge, remove_conditions};
+pub use validate::{Conclusion, add_validators, conclude, displaces, has_conditions, merge, remove_conditions};
 pub use validator::{Validators, is_same_representation};
 pub use vary::{MOST_VARIANTS, Selector, Variant, Vary, choose};

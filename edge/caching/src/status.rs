@@ -43,7 +43,7 @@ pub enum Handled {
 /// Why the next hop was asked (RFC 9211 §2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardReason {
-    /// The site is not to be cached, or the key is remembered as uncacheable.
+    /// The site is not to be cached.
     Bypass,
     /// The method is not answered from the store.
     Method,

@@ -31,10 +31,18 @@ pub enum Conclusion {
 ///
 /// If-Match and If-Unmodified-Since go too: RFC 9111 §4.3.2, they "are not applicable to a cache".
 pub fn remove_conditions(request: &mut HeaderMap) {
-    for name in [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE] {
+    for name in CONDITIONS {
         request.remove(name);
     }
 }
+
+/// Whether a request has conditions or a Range: the whole response is not what it asks for.
+#[must_use]
+pub fn has_conditions(request: &HeaderMap) -> bool {
+    CONDITIONS.into_iter().any(|name| request.contains_key(name))
+}
+
+const CONDITIONS: [HeaderName; 6] = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE];
 
 /// Makes a request into a validation of a stored response, in place of the client's own conditions.
 ///
