@@ -36,7 +36,7 @@ impl std::fmt::Display for AskError {
 }
 
 /// Asks an admin address, from a thread without a runtime.
-pub(crate) fn get_json(address: SocketAddr, path: &str, token: Option<&Secret>) -> Result<Value, AskError> {
+pub(crate) fn ask_json(address: SocketAddr, path: &str, token: Option<&Secret>) -> Result<Value, AskError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| AskError::NobodyThere(error.to_string()))?;
     runtime.block_on(fetch_json(address, path, token))

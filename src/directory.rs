@@ -15,7 +15,7 @@ pub(crate) fn find(named: Option<PathBuf>) -> PathBuf {
     if Path::new("hither.toml").exists() {
         return PathBuf::from(".");
     }
-    let running = crate::client::get_json(crate::client::DEFAULT_ADMIN, "/status", None).ok();
+    let running = crate::client::ask_json(crate::client::DEFAULT_ADMIN, "/status", None).ok();
     let running = running.and_then(|status| status.get("directory")?.as_str().map(PathBuf::from));
     running.unwrap_or_else(|| PathBuf::from("/etc/hither"))
 }

@@ -97,7 +97,7 @@ impl View {
             state: state(&choice).to_owned(),
             scope: asker.scope(choice.scope),
             ttl: if choice.basis == Basis::Settled { self.ttl } else { self.ttl_changing },
-            candidates: self.candidates(&mapped, &fitness),
+            candidates: self.candidates(&mapped, &fitness, site_index),
             further: self.pops.len().saturating_sub(mapped.list.ranked.len()),
         })
     }
@@ -125,13 +125,13 @@ impl View {
         Err(format!("`{name}` is an endless chain of aliases"))
     }
 
-    fn candidates(&self, mapped: &Mapped<'_>, fitness: &Fitness) -> Vec<Candidate> {
+    fn candidates(&self, mapped: &Mapped<'_>, fitness: &Fitness, site: usize) -> Vec<Candidate> {
         let ranked = mapped.list.ranked.iter();
         ranked
             .map(|ranked| {
                 let edges =
                     self.topology.pops.get(ranked.pop.as_usize()).map(|pop| pop.edges.clone()).unwrap_or_default();
-                let is_fit = |edge: &usize| fitness.is_up(*edge, Family::V4) && !fitness.is_drained(*edge);
+                let is_fit = |edge: &usize| mapping::is_fit(&self.topology, fitness, site, *edge);
                 Candidate {
                     pop: self.pop_name(ranked.pop),
                     cost_ms: f64::from(ranked.cost) / COST_PER_MS,

@@ -82,7 +82,7 @@ impl Shared {
         sites.label(&self.metrics);
         let before = self.sites.swap(Some(Arc::new(sites)));
         if let (Some(before), Some(now)) = (before, self.sites.load().as_ref()) {
-            before.gone_from(now).for_each(|id| self.metrics.forget("site", id.as_str()));
+            before.unlabelled_in(now).for_each(|id| self.metrics.forget("site", id.as_str()));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Sites ready for serving: found by host, their rules applied to a path.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use caching::{Directives, Policy, Reach, SetCookiePolicy};
@@ -163,10 +163,14 @@ impl Sites {
         }
     }
 
-    /// The ids of sites that `now` no longer has.
-    pub(crate) fn gone_from<'s>(&'s self, now: &'s Self) -> impl Iterator<Item = &'s SiteId> {
-        let ids = self.sites.iter().map(|site| &site.id);
-        ids.filter(|id| !now.sites.iter().any(|other| other.id == **id))
+    /// The ids of sites that had series of their own and in `now` have none.
+    pub(crate) fn unlabelled_in<'s>(&'s self, now: &'s Self) -> impl Iterator<Item = &'s SiteId> {
+        let labelled: HashSet<&SiteId> = now.labelled().collect();
+        self.labelled().filter(move |id| !labelled.contains(id))
+    }
+
+    fn labelled(&self) -> impl Iterator<Item = &SiteId> {
+        self.sites.iter().take(limits::METRIC_SITES).map(|site| &site.id)
     }
 
     /// The site of a Host: with its port, then without, then the nearest wildcard. The port is the

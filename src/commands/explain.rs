@@ -18,7 +18,7 @@ pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
     let network = directory::network(&dir)?;
     let path = format!("/explain?name={}&from={}", args.name, args.from);
     let (admin, token) = (network.admin.listen, network.admin.token.as_ref());
-    let (explanation, note) = match client::get_json(admin, &path, token) {
+    let (explanation, note) = match client::ask_json(admin, &path, token) {
         Ok(value) => (serde_json::from_value(value).map_err(Failure::ours)?, ""),
         Err(AskError::Refused(why)) => return Err(Failure::operator(why)),
         Err(AskError::NobodyThere(_)) => {

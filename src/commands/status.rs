@@ -37,7 +37,7 @@ pub(crate) fn run(args: Status, dir: Option<PathBuf>) -> Done {
 /// Asks the admin address; where `up` was killed and its nodes serve on, the nodes themselves.
 fn ask(dir: &Path, network: &Network) -> Result<Value, Failure> {
     let address = network.admin.listen;
-    match client::get_json(address, "/status", network.admin.token.as_ref()) {
+    match client::ask_json(address, "/status", network.admin.token.as_ref()) {
         Ok(status) => Ok(status),
         Err(AskError::NobodyThere(_)) if !running(network).is_empty() => {
             let facts = FleetFacts::new(dir.to_owned(), Arc::new(ArcSwap::from_pointee(network.clone())));

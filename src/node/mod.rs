@@ -163,12 +163,23 @@ impl Node {
             self.note_size(&view);
             let answers = Answers::new(view.with_fitness(fitness), &self.metrics);
             name_server.answers.store(Some(Arc::new(answers)));
+            self.forget_pops(&config);
             *lock(&name_server.world) = world;
         }
         self.metrics.config_version.set(i64::try_from(config.version).unwrap_or(i64::MAX));
         self.metrics.reloads.with_label_values(&["ok"]).inc();
         self.refused.store(None);
         self.config.store(Some(Arc::new(config)));
+    }
+
+    /// Ends the series of PoPs that a config no longer has.
+    fn forget_pops(&self, config: &Config) {
+        let Some(before) = self.config.load_full() else {
+            return;
+        };
+        let pops = &config.network.pops;
+        let gone = before.network.pops.iter().filter(|pop| !pops.iter().any(|other| other.id == pop.id));
+        gone.for_each(|pop| self.metrics.forget("pop", pop.id.as_str()));
     }
 
     /// The database files in use.

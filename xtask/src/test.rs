@@ -18,8 +18,7 @@ pub(crate) enum Reach {
 /// the doctests out, since their runner would not understand them, and says so.
 pub(crate) fn test(arguments: &[&str], reach: Reach) -> Outcome {
     let missing = setup::missing();
-    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
-    match remedy(&missing, is_ci, std::io::stdin().is_terminal()) {
+    match remedy(&missing, Caller::find()) {
         Remedy::None => {}
         Remedy::SetUp => setup::setup(Consent::Given)?,
         Remedy::Offer => {
@@ -58,15 +57,33 @@ enum Remedy {
     GoOn,
 }
 
-fn remedy(missing: &[Tool], is_ci: bool, is_terminal: bool) -> Remedy {
-    if missing.is_empty() {
-        Remedy::None
-    } else if is_ci {
-        Remedy::SetUp
-    } else if is_terminal {
-        Remedy::Offer
-    } else {
-        Remedy::GoOn
+/// Who runs the tests.
+#[derive(Clone, Copy, Debug)]
+enum Caller {
+    Ci,
+    Person,
+    /// A program that cannot answer.
+    Pipe,
+}
+
+impl Caller {
+    fn find() -> Self {
+        if std::env::var_os("CI").is_some_and(|value| !value.is_empty()) {
+            Self::Ci
+        } else if std::io::stdin().is_terminal() {
+            Self::Person
+        } else {
+            Self::Pipe
+        }
+    }
+}
+
+fn remedy(missing: &[Tool], caller: Caller) -> Remedy {
+    match caller {
+        _ if missing.is_empty() => Remedy::None,
+        Caller::Ci => Remedy::SetUp,
+        Caller::Person => Remedy::Offer,
+        Caller::Pipe => Remedy::GoOn,
     }
 }
 
@@ -100,14 +117,13 @@ mod tests {
     #[test]
     fn ci_sets_up_a_person_is_asked_a_pipe_goes_on() {
         let rows = [
-            (&[][..], true, true, Remedy::None),
-            (&[Tool::Dig], true, false, Remedy::SetUp),
-            (&[Tool::Dig], true, true, Remedy::SetUp),
-            (&[Tool::Dig], false, true, Remedy::Offer),
-            (&[Tool::Dig], false, false, Remedy::GoOn),
+            (&[][..], Caller::Ci, Remedy::None),
+            (&[Tool::Dig], Caller::Ci, Remedy::SetUp),
+            (&[Tool::Dig], Caller::Person, Remedy::Offer),
+            (&[Tool::Dig], Caller::Pipe, Remedy::GoOn),
         ];
-        for (missing, is_ci, is_terminal, expected) in rows {
-            assert_eq!(remedy(missing, is_ci, is_terminal), expected, "{missing:?} {is_ci} {is_terminal}");
+        for (missing, caller, expected) in rows {
+            assert_eq!(remedy(missing, caller), expected, "{missing:?} {caller:?}");
         }
     }
 

@@ -89,6 +89,25 @@ pub fn choose(topology: &Topology, fitness: &Fitness, mapped: Mapped<'_>, wanted
     view.other_pop(&mapped, pop, cost, basis)
 }
 
+/// Whether an edge may be named for a site: it has the site, is not drained, and one of its families
+/// answers.
+#[must_use]
+pub fn is_fit(topology: &Topology, fitness: &Fitness, site: usize, edge: EdgeIndex) -> bool {
+    let answers = |family| has_address(topology, edge, family) && fitness.is_up(edge, family);
+    may_serve(fitness, site, edge) && (answers(Family::V4) || answers(Family::V6))
+}
+
+fn may_serve(fitness: &Fitness, site: usize, edge: EdgeIndex) -> bool {
+    !fitness.is_drained(edge) && fitness.has_site(edge, site)
+}
+
+fn has_address(topology: &Topology, edge: EdgeIndex, family: Family) -> bool {
+    topology.edges.get(edge).is_some_and(|edge| match family {
+        Family::V4 => !edge.v4.is_empty(),
+        Family::V6 => !edge.v6.is_empty(),
+    })
+}
+
 struct View<'a> {
     topology: &'a Topology,
     fitness: &'a Fitness,
@@ -143,21 +162,16 @@ impl View<'_> {
         self.topology.pop(pop).is_some_and(|pop| pop.edges.clone().any(|edge| self.is_edge_fit(edge)))
     }
 
-    /// An edge is fit while one of its families answers.
     fn is_edge_fit(&self, edge: EdgeIndex) -> bool {
-        let answers = |family| self.has_address(edge, family) && self.fitness.is_up(edge, family);
-        self.may_serve(edge) && (answers(Family::V4) || answers(Family::V6))
+        is_fit(self.topology, self.fitness, self.wanted.site, edge)
     }
 
     fn may_serve(&self, edge: EdgeIndex) -> bool {
-        !self.fitness.is_drained(edge) && self.fitness.has_site(edge, self.wanted.site)
+        may_serve(self.fitness, self.wanted.site, edge)
     }
 
     fn has_address(&self, edge: EdgeIndex, family: Family) -> bool {
-        self.topology.edges.get(edge).is_some_and(|edge| match family {
-            Family::V4 => !edge.v4.is_empty(),
-            Family::V6 => !edge.v6.is_empty(),
-        })
+        has_address(self.topology, edge, family)
     }
 
     fn any_address(&self) -> bool {

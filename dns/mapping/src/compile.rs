@@ -252,9 +252,16 @@ impl<'a> Work<'a> {
         out
     }
 
+    /// Who answers while all but the last of so many are down; past a list's end its forbidden come
+    /// last, in their order.
     fn heads(&self, unit: &Unit, depth: usize) -> Vec<Option<crate::PopIndex>> {
         let lists = unit.lists.iter().filter_map(|list| self.lists.get(usize::try_from(*list).ok()?));
-        lists.flat_map(|list| (0..depth).map(|at| list.ranked.get(at).map(|ranked| ranked.pop))).collect()
+        let heads = lists.flat_map(|list| {
+            let listed = (0..depth).map(|at| list.ranked.get(at).map(|ranked| ranked.pop));
+            let beyond = if list.ranked.len() < depth { list.forbidden.as_slice() } else { &[] };
+            listed.chain(beyond.iter().copied().map(Some)).chain([None])
+        });
+        heads.collect()
     }
 }
 

@@ -53,19 +53,18 @@ impl Walk {
     }
 
     /// Notes each leaf of an import.
-    fn import(&mut self, tree: &UseTree, mut before: Vec<String>, is_public: bool) {
+    fn import(&mut self, tree: &UseTree, mut before: Vec<String>, by: fn(String) -> By) {
         let mut leaf = |segments: Vec<String>, name: String| {
-            let by = if is_public { By::Reexport(name) } else { By::Import(name) };
-            self.note(segments, by, tree.span().start().line);
+            self.note(segments, by(name), tree.span().start().line);
         };
         match tree {
             UseTree::Path(path) => {
                 before.push(path.ident.to_string());
-                self.import(&path.tree, before, is_public);
+                self.import(&path.tree, before, by);
             }
             UseTree::Group(group) => {
                 for tree in &group.items {
-                    self.import(tree, before.clone(), is_public);
+                    self.import(tree, before.clone(), by);
                 }
             }
             UseTree::Name(name) if name.ident == "self" => {
@@ -94,7 +93,8 @@ impl<'ast> Visit<'ast> for Walk {
     fn visit_item(&mut self, item: &'ast Item) {
         match item {
             Item::Use(import) => {
-                self.import(&import.tree, Vec::new(), !matches!(import.vis, Visibility::Inherited));
+                let by = if matches!(import.vis, Visibility::Inherited) { By::Import } else { By::Reexport };
+                self.import(&import.tree, Vec::new(), by);
             }
             Item::Mod(module) => {
                 self.module.push(module.ident.to_string());

@@ -163,7 +163,7 @@ fn rules(blocks: u64, shorter: u8) -> impl Strategy<Value = Vec<Drawn>> {
     let act = prop_oneof![
         (0_usize..4).prop_map(|number| Act::Pin(pop(&format!("p{number}")))),
         pops().prop_shuffle().prop_map(Act::Prefer),
-        pops().prop_map(Act::Forbid),
+        pops().prop_shuffle().prop_map(Act::Forbid),
     ];
     let sites = proptest::option::of(Just(vec![SiteId::parse("shop").unwrap()]));
     let drawn = (0..blocks, 0..=shorter, act, sites);
@@ -260,6 +260,17 @@ fn scopes_form_a_partition(family: Family, runs: &Starts, drawn: &[Drawn], drawn
         }
     }
     Ok(())
+}
+
+/// Two neighbours have one PoP left, and differ only in who comes when that is down.
+#[test]
+fn neighbours_that_fall_back_differently_have_scopes_of_their_own() {
+    let forbid =
+        |block, pops: [&str; 3]| Drawn { block, shorter: 0, act: Act::Forbid(pops.map(pop).to_vec()), sites: None };
+    let drawn = [forbid(0, ["p1", "p2", "p3"]), forbid(1, ["p3", "p2", "p1"])];
+    let runs = starts(Family::V4, &BTreeMap::new(), 256);
+    let up = vec![[false; 2], [true; 2], [true; 2], [true; 2]];
+    scopes_form_a_partition(Family::V4, &runs, &drawn, &up).unwrap();
 }
 
 /// Whether each edge answers in IPv4 and in IPv6.
