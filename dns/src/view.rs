@@ -196,7 +196,14 @@ impl View {
                 let records = edges.into_iter().filter_map(|edge| self.record(edge, family, name, ttl, turn));
                 reply.message.answers.extend(records);
             }
-            Chosen::NoAddress => reply.message.authorities.push(zone.negative()),
+            Chosen::NoAddress => {
+                let mut soa = zone.negative();
+                // Elsewhere, or soon here, there are addresses: no longer true than an answer would be.
+                if self.topology.has(family) {
+                    soa.ttl = soa.ttl.min(ttl);
+                }
+                reply.message.authorities.push(soa);
+            }
         }
     }
 

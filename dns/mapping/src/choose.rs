@@ -132,7 +132,7 @@ impl View<'_> {
     /// else. IPv6 may be missing: clients that have it reach the fit PoP by IPv4.
     fn other_pop(&self, mapped: &Mapped<'_>, pop: PopIndex, cost: u32, basis: Basis) -> Choice {
         let ranked = &mapped.list.ranked;
-        let scope = if self.any_address() { mapped.scopes.whole } else { 0 };
+        let scope = if self.topology.has(self.wanted.family) { mapped.scopes.whole } else { 0 };
         let is_down = self.wanted.family == Family::V4 && self.has_family(pop);
         let near = |ranked: &&Ranked| is_down || ranked.cost * FAMILY_COST.1 <= cost * FAMILY_COST.0;
         let listed = ranked.iter().filter(near).map(|ranked| ranked.pop);
@@ -172,13 +172,6 @@ impl View<'_> {
 
     fn has_address(&self, edge: EdgeIndex, family: Family) -> bool {
         has_address(self.topology, edge, family)
-    }
-
-    fn any_address(&self) -> bool {
-        match self.wanted.family {
-            Family::V4 => self.topology.has_v4,
-            Family::V6 => self.topology.has_v6,
-        }
     }
 
     /// The PoP's fit edges with an address that answers in the wanted family, chosen and turned.
@@ -233,7 +226,7 @@ impl View<'_> {
                 return Choice { chosen: Chosen::FailOpen { pop: ranked.pop, edges }, scope, basis: Basis::Changing };
             }
         }
-        let scope = if self.any_address() { mapped.scopes.whole } else { 0 };
+        let scope = if self.topology.has(self.wanted.family) { mapped.scopes.whole } else { 0 };
         Choice { chosen: Chosen::NoAddress, scope, basis: Basis::Changing }
     }
 

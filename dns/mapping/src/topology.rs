@@ -6,6 +6,7 @@ use std::ops::Range;
 use config::{Location, Network, SiteId};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::address::Family;
 use crate::distance::{cost, distance_km};
 
 /// A PoP's place in the config's order.
@@ -46,10 +47,8 @@ pub struct Topology {
     pub pops: Vec<PopSpec>,
     /// Edges by [`EdgeIndex`].
     pub edges: Vec<EdgeSpec>,
-    /// Whether any edge has an IPv4 address.
-    pub(crate) has_v4: bool,
-    /// Whether any edge has an IPv6 address.
-    pub(crate) has_v6: bool,
+    has_v4: bool,
+    has_v6: bool,
 }
 
 impl PopIndex {
@@ -101,6 +100,15 @@ impl Topology {
         let mut topology = Self::new(pops, edges);
         topology.order_beyond();
         topology
+    }
+
+    /// Whether any edge has an address of the family.
+    #[must_use]
+    pub fn has(&self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.has_v4,
+            Family::V6 => self.has_v6,
+        }
     }
 
     /// The PoP of an index; every index comes from this topology.
