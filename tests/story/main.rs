@@ -18,3 +18,4 @@ mod node;
 mod support;
 mod together;
 mod up;
+mod upload;

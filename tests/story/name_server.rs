@@ -152,3 +152,37 @@ fn malformed_queries_get_formerr_or_silence_and_nothing_breaks() {
     while socket.recv(&mut buffer).is_ok() {}
     assert_eq!(rcode(&whole), Some(5), "it still answers");
 }
+
+#[test]
+fn an_edge_is_named_for_a_site_once_it_has_it() {
+    let origin = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
+    // Two directories: what one has, the other gets later, as between machines.
+    let (ahead, behind) = (Network::new(92, origin, ""), Network::new(92, origin, ""));
+    for network in [&ahead, &behind] {
+        let path = network.path("hither.toml");
+        let two = "[[pop.edge]]\nid = \"one-2\"\naddresses = [\"127.0.2.192\"]\nadmin = \"127.0.2.192:9400\"\n";
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("{text}{two}")).unwrap();
+    }
+    let _running = [ahead.start("ns1"), ahead.start("one-1"), behind.start("one-2")];
+    let named = |site: &str, expected: &[&str]| {
+        let name = format!("{site}.cdn.example");
+        wait_for(Duration::from_secs(5), &format!("{name}: {expected:?}"), || {
+            let mut found: Vec<String> =
+                addresses(&dig("@127.0.2.92", 5400, &[&name])).iter().map(ToString::to_string).collect();
+            found.sort();
+            if found == expected { Ok(()) } else { Err(format!("{found:?}")) }
+        });
+    };
+    named("shop", &["127.0.2.192", "127.0.2.92"]);
+    let site = "hosts = [\"news.example\"]\n[origin]\nservers = [\"http://127.0.0.1:9\"]\nallow_private = true\n";
+    std::fs::write(ahead.path("sites/news.toml"), site).unwrap();
+    named("news", &["127.0.2.92"]);
+    std::thread::sleep(Duration::from_secs(1));
+    named("news", &["127.0.2.92"]);
+    named("shop", &["127.0.2.192", "127.0.2.92"]);
+    std::fs::write(behind.path("sites/news.toml"), site).unwrap();
+    named("news", &["127.0.2.192", "127.0.2.92"]);
+    std::fs::remove_file(behind.path("sites/news.toml")).unwrap();
+    named("news", &["127.0.2.92"]);
+}
