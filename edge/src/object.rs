@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use caching::{Moment, Selector, Terms, read_date};
 use config::limits;
 use http::header::DATE;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 /// What is known of a response before its body: all that decides how it is answered.
 #[derive(Clone, Debug)]
@@ -20,9 +20,25 @@ pub(crate) struct Head {
 impl Head {
     /// A response's head, with the terms on which it was kept.
     pub(crate) fn new(status: StatusCode, headers: HeaderMap, terms: Terms, selector: Selector) -> Self {
+        let headers = in_own_memory(&headers);
         let date = headers.get(DATE).and_then(|date| read_date(date.as_bytes(), terms.received_at));
         Self { status, headers, terms, selector, date: date.unwrap_or(terms.received_at) }
     }
+}
+
+/// The same fields in one buffer of their own: as they come, each value keeps the whole buffer alive that
+/// it was read into, up to 400 KiB.
+fn in_own_memory(fields: &HeaderMap) -> HeaderMap {
+    let mut buffer = BytesMut::with_capacity(fields.values().map(HeaderValue::len).sum());
+    let mut own = HeaderMap::with_capacity(fields.len());
+    for (name, value) in fields {
+        buffer.extend_from_slice(value.as_bytes());
+        // What was a value is one.
+        if let Ok(value) = HeaderValue::from_maybe_shared(buffer.split().freeze()) {
+            own.append(name, value);
+        }
+    }
+    own
 }
 
 /// A stored response. Immutable: a 304 makes a new one that shares the body.
@@ -48,12 +64,17 @@ pub(crate) struct Slices {
 
 /// What a head costs besides its fields: map, key, lists.
 const HEAD_BYTES: usize = 1_024;
+/// What a field costs besides its bytes: its places in the map.
+const FIELD_BYTES: usize = 128;
+/// What a nominated field costs.
+const NOMINATED_BYTES: usize = 64;
 
 impl Object {
     /// Bytes it takes in memory.
     pub(crate) fn weight(&self) -> usize {
-        let fields = self.head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64);
-        HEAD_BYTES + fields.sum::<usize>() + usize::try_from(self.slices.length).unwrap_or(usize::MAX)
+        let fields = self.head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
+        let nominated = self.head.selector.nominated.len() * NOMINATED_BYTES;
+        HEAD_BYTES + nominated + fields.sum::<usize>() + usize::try_from(self.slices.length).unwrap_or(usize::MAX)
     }
 }
 

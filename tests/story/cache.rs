@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, Empty, StreamBody};
 
 use crate::support::{Network, Origin, OriginBody, get, metrics, reply, resident, send};
 
@@ -373,6 +373,51 @@ fn a_gigabyte_passes_through_and_never_sits_in_memory() {
         let grown = most.load(Ordering::Relaxed).saturating_sub(usize::try_from(before).unwrap());
         println!("{} MiB to 4 clients: resident memory grew {} MiB", (pieces * PIECE) >> 20, grown >> 20);
         assert!(grown < 96 << 20, "{} MiB", grown >> 20);
+    });
+}
+
+#[test]
+fn what_is_stored_takes_what_is_counted() {
+    runtime().block_on(async {
+        // Heads are read into buffers that grow with large bodies, which come between.
+        let origin = Origin::start(|_, request| {
+            let fields = [("cache-control", "max-age=600"), ("x-request", "0123456789")];
+            if request.uri().path() == "/large" {
+                reply(200, &[("cache-control", "no-store")], vec![0; 2_000_000])
+            } else {
+                reply(200, &fields, "x")
+            }
+        })
+        .await;
+        let network = Network::new(24, origin.address, "");
+        let edge = network.start("one-1");
+        let before = resident(edge.0.id());
+        let clients = (0..8).map(|client| {
+            let to = network.edge;
+            tokio::spawn(async move {
+                let stream = tokio::net::TcpStream::connect(to).await.unwrap();
+                let (mut sender, connection) =
+                    hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+                tokio::spawn(connection);
+                for number in 0..2_000 {
+                    let path = if number % 20 == 0 { "/large".to_owned() } else { format!("/?{client}-{number}") };
+                    let request =
+                        http::Request::get(path).header("host", "www.shop.example").body(Empty::<Bytes>::new());
+                    let response = sender.send_request(request.unwrap()).await.unwrap();
+                    response.into_body().collect().await.unwrap();
+                }
+            })
+        });
+        for client in clients.collect::<Vec<_>>() {
+            client.await.unwrap();
+        }
+        let told = metrics(std::net::SocketAddr::from(([127, 0, 2, 24], 9400))).await;
+        let (objects, counted) = (told["hither_store_objects"], told["hither_store_bytes"]);
+        let grown = resident(edge.0.id()) - before;
+        println!("{objects} objects, {counted} bytes counted, {grown} bytes grown");
+        assert!(objects > 15_000.0, "{objects}");
+        // Half as much again, and 24 MiB for connections and the allocator.
+        assert!((grown as f64) < counted * 1.5 + f64::from(24 << 20), "{grown} for {counted}");
     });
 }
 

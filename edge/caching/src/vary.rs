@@ -12,13 +12,18 @@ use crate::time::Moment;
 /// site keep by varying a nominated field.
 pub const MOST_VARIANTS: usize = 64;
 
+/// A Vary with more names matches nothing: browsers and origins send a handful, and each costs every
+/// lookup of the key.
+const MOST_NAMES: usize = 32;
+
 /// What a response's Vary says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Vary {
     /// The request fields it nominates, sorted; none, if there is no Vary.
     Fields(Vec<HeaderName>),
     /// No request matches: RFC 9111 §4.1, "A stored response with a Vary header field value
-    /// containing a member "*" always fails to match." So does one with a member that is no name.
+    /// containing a member "*" always fails to match." So does one with a member that is no name, or
+    /// with too many.
     Never,
 }
 
@@ -30,7 +35,7 @@ impl Vary {
         for member in field::members(response, &VARY) {
             match HeaderName::from_bytes(member) {
                 // `*` is a token and would pass as a name.
-                Ok(name) if member != b"*" => names.push(name),
+                Ok(name) if member != b"*" && names.len() < MOST_NAMES => names.push(name),
                 _ => return Self::Never,
             }
         }

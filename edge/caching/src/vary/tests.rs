@@ -34,6 +34,16 @@ fn a_star_anywhere_never_matches() {
 }
 
 #[test]
+fn too_many_names_never_match() {
+    let vary = |count: usize| {
+        let names: Vec<String> = (0..count).map(|name| format!("x-{name}")).collect();
+        Vary::of(&headers(&[("vary", &names.join(","))]))
+    };
+    assert!(matches!(vary(32), Vary::Fields(names) if names.len() == 32));
+    assert_eq!(vary(33), Vary::Never);
+}
+
+#[test]
 fn requests_match_by_what_they_say_in_the_nominated_fields() {
     let table: [(Fields<'_>, Fields<'_>, bool); 14] = [
         (&[("a", "1")], &[("a", "1")], true),
