@@ -106,6 +106,8 @@ pub const DNS_UDP_BYTES: u16 = 1_232;
 pub const DNS_CHAIN: usize = 8;
 /// A request's header block, as in nginx's four buffers of 8 KiB.
 pub const HTTP_HEADER_BYTES: usize = 32 << 10;
+/// A request's target, as nginx's line of 8 KiB and Apache's; RFC 9110 §4.1 recommends at least 8,000.
+pub const HTTP_TARGET_BYTES: usize = 8 << 10;
 /// Header lines in a request.
 pub const HTTP_HEADERS: usize = 128;
 /// Time for a request's header block to arrive, also the keep-alive idle time.
@@ -129,9 +131,9 @@ pub const ORIGIN_CONNECT: Duration = Duration::from_secs(5);
 pub const ORIGIN_FIRST_BYTE: Duration = Duration::from_secs(30);
 /// Time between two pieces of a body to or from an origin.
 pub const ORIGIN_BETWEEN_BYTES: Duration = Duration::from_secs(30);
-/// Fetches at once from one origin server, on one core; more find it full.
+/// Fetches at once for one site, on one core: a quarter of all, so that one cannot take all.
 pub const ORIGIN_FETCHES: usize = 1_024;
-/// Fetches at once from all origins, on one core. A fetch may outlive its client, so that clients'
+/// Fetches at once for all sites, on one core. A fetch may outlive its client, so that clients'
 /// connections are no bound for it.
 pub const ORIGIN_FETCHES_OF_ALL: usize = 4_096;
 /// Idle connections kept to one origin server.

@@ -9,7 +9,8 @@ use crate::limits;
 use crate::shape;
 use crate::wrong::Wrong;
 
-/// A pattern on the path as received, not decoded: `*` within a segment, `**` across segments.
+/// A pattern on the path, in which nothing but letters, digits and `-._~` is decoded: `*` within a
+/// segment, `**` across segments.
 ///
 /// Matching is linear in the path's length: the glob becomes a regular expression without
 /// back-references.

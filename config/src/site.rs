@@ -129,7 +129,9 @@ pub enum SetCookie {
 /// One rule of a site. All that match a path apply, top to bottom; a later one wins key by key.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Rule {
-    /// On the path as received, not decoded: `*` within a segment, `**` across. Default: every path. A
+    /// On the path, in which nothing but letters, digits and `-._~` is decoded: `*` within a segment, `**`
+    /// across. Where the path has a dot segment (`..`), which clients remove and origins read in different
+    /// ways, the rule's `ttl` and `force` do not count. Default: every path. A
     /// reload takes it.
     pub path: Option<PathGlob>,
     /// Freshness where the origin gives none; never over `no-store` or `private`. Default: `[cache]

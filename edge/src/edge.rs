@@ -157,10 +157,10 @@ impl Edge {
             return self.ask_for_head(ask, effect, wish).await;
         }
         let is_part = ask.headers.contains_key(header::RANGE);
-        if is_part && wish.stored.is_none() && self.shared.long.contains_key(&ask.key) {
+        if is_part && wish.stored.is_none() && self.shared.long.contains_key(&ask.key.hash()) {
             return self.pass(ask, None, wish.reason).await;
         }
-        if self.shared.alone.contains_key(&ask.key) {
+        if self.shared.alone.contains_key(&ask.key.hash()) {
             return self.fetch_alone(ask, effect, wish).await;
         }
         for _ in 0..FLIGHTS {
@@ -235,21 +235,24 @@ impl Edge {
         stored: Option<Arc<Object>>,
         pilot: Pilot,
     ) -> Option<oneshot::Receiver<Landed>> {
+        let (sender, receiver) = oneshot::channel();
+        tokio::spawn(self.errand(ask, effect, stored, pilot)?.run(Some(sender)));
+        Some(receiver)
+    }
+
+    fn errand(&self, ask: &Arc<Ask>, effect: &Effect<'_>, stored: Option<Arc<Object>>, pilot: Pilot) -> Option<Errand> {
         let head = compose_for_store(ask)?;
         let fetcher = self.fetcher(&ask.site)?;
-        let (sender, receiver) = oneshot::channel();
         let intake = Intake::begin(&self.shared, ask, effect.policy);
-        let errand = Errand { intake, fetcher, head, stored, pilot };
-        tokio::spawn(errand.run(sender));
-        Some(receiver)
+        Some(Errand { intake, fetcher, head, stored, pilot })
     }
 
     fn renew_in_background(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, object: &Arc<Object>) {
         let variant = Some(object.head.selector.variant);
         let part = self.shared.flights.join(FlightKey { key: ask.key.clone(), variant });
         if let Part::Leader(pilot) = part {
-            // Nobody waits for it.
-            drop(self.begin(ask, effect, Some(Arc::clone(object)), pilot));
+            let errand = self.errand(ask, effect, Some(Arc::clone(object)), pilot);
+            errand.into_iter().for_each(|errand| drop(tokio::spawn(errand.run(None))));
         }
     }
 
@@ -263,7 +266,7 @@ impl Edge {
                 // A part of a long body is asked for as a part.
                 let usable = !(long && ask.headers.contains_key(header::RANGE));
                 if long {
-                    self.shared.long.insert(ask.key.clone(), ());
+                    self.shared.long.insert(ask.key.hash(), ());
                 }
                 match reader.filter(|_| usable) {
                     Some(reader) => {

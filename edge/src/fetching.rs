@@ -1,6 +1,7 @@
 //! Leading a flight: ask the origin, judge, fill the store, tell those who wait.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use caching::{Conclusion, Fallback, Reuse, Sharing, Validators, Verdict, add_validators, conclude, displaces, reuse};
 use http::StatusCode;
@@ -57,12 +58,26 @@ pub(crate) struct Errand {
 /// Bodies larger than this are gathered apart from the core: a copy of 64 MiB takes 10 ms.
 const LARGE_BYTES: usize = 1 << 20;
 
+/// How long a fetch without a response goes on for those who may come: a client that reloads a page.
+const ABANDONED: Duration = Duration::from_secs(1);
+
+/// Tells the leader, who may have hung up.
+fn tell(leader: Option<oneshot::Sender<Landed>>, landed: Landed) {
+    if let Some(leader) = leader {
+        let _ = leader.send(landed);
+    }
+}
+
 impl Errand {
-    /// Runs to the end of the fill, whether or not anybody still waits.
-    pub(crate) async fn run(self, leader: oneshot::Sender<Landed>) {
+    /// Runs to the end of the fill, whether or not anybody still waits; but ends where all have gone
+    /// before there is anything to fill. Nobody leads in the background.
+    pub(crate) async fn run(self, mut leader: Option<oneshot::Sender<Landed>>) {
         let validators = self.stored.as_ref().map(|object| Validators::of(&object.head.headers));
         let validators = validators.filter(|validators| !validators.is_empty());
-        let mut fetched = self.fetch(validators.as_ref()).await;
+        let mut fetched = tokio::select! {
+            fetched = self.fetch(validators.as_ref()) => fetched,
+            () = self.abandoned(&mut leader) => return,
+        };
         let mut conclusion = self.conclusion(validators.as_ref(), &fetched);
         if conclusion == Some(Conclusion::Mismatch) {
             fetched = self.fetch(None).await;
@@ -92,6 +107,20 @@ impl Errand {
         }
     }
 
+    /// Resolves once the leader has gone and nobody has followed for a while.
+    async fn abandoned(&self, leader: &mut Option<oneshot::Sender<Landed>>) {
+        let Some(leader) = leader else {
+            return std::future::pending().await;
+        };
+        leader.closed().await;
+        loop {
+            tokio::time::sleep(ABANDONED).await;
+            if !self.pilot.is_followed() {
+                return;
+            }
+        }
+    }
+
     async fn fetch(&self, validators: Option<&Validators>) -> Result<Fetched, FetchError> {
         let mut head = self.head.clone();
         if let Some(validators) = validators {
@@ -112,20 +141,19 @@ impl Errand {
         matches!(reuse, Reuse::Stale { on_error: Fallback::Serve, .. } | Reuse::Grace)
     }
 
-    fn finish(self, leader: oneshot::Sender<Landed>, landing: Landing, landed: Landed) {
+    fn finish(self, leader: Option<oneshot::Sender<Landed>>, landing: Landing, landed: Landed) {
         self.pilot.land(landing);
-        // The leader may have hung up.
-        let _ = leader.send(landed);
+        tell(leader, landed);
     }
 
     /// Takes a full response in: for the store, for those who wait, or for the leader alone.
-    async fn take(self, response: Fetched, leader: oneshot::Sender<Landed>) {
+    async fn take(self, response: Fetched, leader: Option<oneshot::Sender<Landed>>) {
         let (shared, key) = (&self.intake.shared, &self.intake.ask.key);
         let judgement = self.intake.judge(response.status(), response.headers());
         match judgement.sharing {
-            Sharing::Alone { remember } if !remember.is_zero() => shared.alone.insert(key.clone(), ()),
+            Sharing::Alone { remember } if !remember.is_zero() => shared.alone.insert(key.hash(), ()),
             Sharing::Alone { .. } => {}
-            Sharing::Shared => shared.alone.invalidate(key),
+            Sharing::Shared => shared.alone.invalidate(&key.hash()),
         }
         let (keep, storing) = match judgement.verdict {
             Verdict::Store(keep) => (keep, Storing::Yes),
@@ -150,7 +178,7 @@ impl Errand {
         self.pilot.land(landing);
         // Its place is kept before the first piece comes: a large body does not slide past it.
         let reader = filling.join();
-        let _ = leader.send(Landed::Filling(Arc::clone(&filling), reader));
+        tell(leader, Landed::Filling(Arc::clone(&filling), reader));
         self.fill(response, &filling).await;
     }
 

@@ -101,6 +101,12 @@ impl Pilot {
         Self { listed: None, sender: watch::channel(None).0 }
     }
 
+    /// Whether others wait for it.
+    pub(crate) fn is_followed(&self) -> bool {
+        // The list itself has a receiver.
+        self.sender.receiver_count() > usize::from(self.listed.is_some())
+    }
+
     /// Tells everyone what came of it. The flight stays open for joining until the pilot is dropped.
     pub(crate) fn land(&self, landing: Landing) {
         self.sender.send_replace(Some(landing));

@@ -22,6 +22,7 @@ mod intake;
 mod memory;
 mod object;
 mod outgoing;
+mod path;
 mod respond;
 mod shared;
 mod sites;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use caching::{ALONE_FOR, CacheKey};
+use caching::ALONE_FOR;
 use config::{NodeId, limits};
 use fleet::Report;
 use moka::sync::Cache;
@@ -26,10 +26,10 @@ pub struct Shared {
     pub(crate) sites: ArcSwapOption<Sites>,
     pub(crate) store: Store,
     pub(crate) flights: Arc<Flights>,
-    /// Keys whose responses may not be shared: requests for them do not wait for each other.
-    pub(crate) alone: Cache<CacheKey, ()>,
-    /// Keys whose bodies do not fit the window: parts of them are asked for as parts at once.
-    pub(crate) long: Cache<CacheKey, ()>,
+    /// Hashes of keys (a collision costs a detour) whose responses may not be shared: requests for them do not wait for each other.
+    pub(crate) alone: Cache<u128, ()>,
+    /// Hashes of keys whose bodies do not fit the window: parts of them are asked for as parts at once.
+    pub(crate) long: Cache<u128, ()>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Option<(Log, Clients)>,
     pub(crate) clock: Clock,

@@ -9,6 +9,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
 
+use crate::path::{decode_unreserved, is_ambiguous};
+
 /// Every site of a config.
 #[derive(Debug)]
 pub struct Sites {
@@ -209,8 +211,11 @@ impl Site {
         }
     }
 
-    /// Applies the rules that match a path, top to bottom.
+    /// Applies the rules that match a path, top to bottom. Where an origin could take the path for another,
+    /// no rule gives a lifetime: one for `/assets/**` would store what lies at `/assets/../account`.
     pub(crate) fn effect(&self, path: &str) -> Effect<'_> {
+        let path = decode_unreserved(path);
+        let is_ambiguous = is_ambiguous(&path);
         let set_cookie = match self.cache.set_cookie {
             SetCookie::Pass => SetCookiePolicy::Pass,
             SetCookie::Strip => SetCookiePolicy::Strip,
@@ -219,10 +224,12 @@ impl Site {
         let ttl = Some(self.cache.ttl).filter(|ttl| !ttl.is_zero());
         let policy = Policy { ttl, force_ttl: None, grace: self.cache.grace, set_cookie };
         let mut effect = Effect { policy, ..Effect::default() };
-        let matching = self.rules.iter().filter(|rule| rule.path.as_ref().is_none_or(|glob| glob.matches(path)));
+        let matching = self.rules.iter().filter(|rule| rule.path.as_ref().is_none_or(|glob| glob.matches(&path)));
         for rule in matching {
-            effect.policy.ttl = rule.ttl.or(effect.policy.ttl);
-            effect.policy.force_ttl = rule.force.map(|force| force.ttl).or(effect.policy.force_ttl);
+            if !is_ambiguous {
+                effect.policy.ttl = rule.ttl.or(effect.policy.ttl);
+                effect.policy.force_ttl = rule.force.map(|force| force.ttl).or(effect.policy.force_ttl);
+            }
             effect.browser_ttl = rule.browser_ttl.or(effect.browser_ttl);
             if let Some(location) = &rule.redirect {
                 effect.redirect = Some((rule.status, location));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::limits;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -163,6 +163,14 @@ async fn answer(
     let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_FRAME);
     let status = if fields.sum::<usize>() > limits::HTTP_HEADER_BYTES {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    } else if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > limits::HTTP_TARGET_BYTES) {
+        StatusCode::URI_TOO_LONG
+    } else if has_strange_coding(request.headers()) {
+        // What follows cannot be told from the body.
+        let mut response = Response::new(empty());
+        *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return Ok(response);
     } else if let Some(handler) = mounts.find(request.uri().path()) {
         return Ok(handler.serve(request, connection).await);
     } else if request.method() == Method::CONNECT {
@@ -174,6 +182,17 @@ async fn answer(
     let mut response = Response::new(empty());
     *response.status_mut() = status;
     Ok(response)
+}
+
+/// RFC 9112 §6.1: "A server that receives a request message with a transfer coding it does not understand
+/// SHOULD respond with 501 (Not Implemented)." Chunked alone, once, is understood.
+fn has_strange_coding(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => false,
+        (Some(coding), None) => !coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => true,
+    }
 }
 
 fn builder() -> Builder<TokioExecutor> {

@@ -28,15 +28,16 @@ pub struct Fetcher {
     servers: Vec<Server>,
     host: Option<HeaderValue>,
     times: Times,
-    /// This core's places for all sites' fetches.
+    /// This site's places.
     places: Places,
+    /// The core's, for all sites.
+    all: Places,
 }
 
 #[derive(Debug)]
 struct Server {
     target: Target,
     pool: Arc<Pool<Connection>>,
-    places: Places,
 }
 
 impl Fetcher {
@@ -44,17 +45,18 @@ impl Fetcher {
     ///
     /// # Errors
     /// The TLS settings cannot be used: ours to mend.
-    pub fn new(origin: &Origin, places: Places) -> Result<Self, rustls::Error> {
-        Ok(Self::with(origin, Times::LIMITS, &public_tls()?, places))
+    pub fn new(origin: &Origin, all: Places) -> Result<Self, rustls::Error> {
+        Ok(Self::with(origin, Times::LIMITS, &public_tls()?, all))
     }
 
-    fn with(origin: &Origin, times: Times, tls: &Arc<ClientConfig>, places: Places) -> Self {
+    fn with(origin: &Origin, times: Times, tls: &Arc<ClientConfig>, all: Places) -> Self {
         let server = |server: &OriginServer| {
-            let (pool, places) = (Arc::new(Pool::new(times.idle)), Places::new(limits::ORIGIN_FETCHES));
-            Some(Server { target: Target::new(origin, server, tls)?, pool, places })
+            Some(Server { target: Target::new(origin, server, tls)?, pool: Arc::new(Pool::new(times.idle)) })
         };
         let host = origin.host.as_ref().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
-        Self { servers: origin.servers.iter().filter_map(server).collect(), host, times, places }
+        let (servers, places) =
+            (origin.servers.iter().filter_map(server).collect(), Places::new(limits::ORIGIN_FETCHES));
+        Self { servers, host, times, places, all }
     }
 
     /// Sends a request whose URI holds the path and query, and whose Host is the client's. Returns
@@ -85,22 +87,22 @@ impl Fetcher {
 
     /// Asks one server: on a connection that is there, and where that has died, once on a new one.
     async fn ask(&self, server: &Server, head: &Parts, upload: &Upload) -> Result<Fetched, Failure> {
-        let mut place = self.place(server)?;
+        let mut place = self.place()?;
         if let Some(connection) = server.pool.take(Instant::now(), Connection::is_ready) {
             match self.send(server, connection, place, head, upload).await {
                 Err(failure) if failure.may_repeat(&head.method, upload.state()) == Repeat::Yes => {}
                 answered => return answered,
             }
-            place = self.place(server)?;
+            place = self.place()?;
         }
         let connected = server.target.connect(self.times.connect).await;
         let connection = connected.map_err(|error| Failure { error, seen: Seen::No })?;
         self.send(server, connection, place, head, upload).await
     }
 
-    fn place(&self, server: &Server) -> Result<Place, Failure> {
+    fn place(&self) -> Result<Place, Failure> {
         let full = Failure { error: FetchError::ConnectionLimitReached, seen: Seen::No };
-        server.places.take(&self.places).ok_or(full)
+        self.places.take(&self.all).ok_or(full)
     }
 
     async fn send(
@@ -192,6 +194,8 @@ impl Failure {
     fn may_repeat(self, method: &Method, upload: State) -> Repeat {
         let is_dead = self.error == FetchError::ConnectionTerminated;
         match (self.seen, upload) {
+            // No server has a place where the site has none.
+            _ if self.error == FetchError::ConnectionLimitReached => Repeat::No,
             (Seen::No, State::Whole) => Repeat::Yes,
             (Seen::Perhaps, State::Whole) if is_dead && is_idempotent(method) => Repeat::Yes,
             _ => Repeat::No,

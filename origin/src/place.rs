@@ -5,19 +5,19 @@ use std::sync::Arc;
 use config::limits;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Places for fetches: a core's for all origins, or a server's.
+/// Places for fetches: a core's for all sites, or for one.
 #[derive(Clone, Debug)]
 pub struct Places(Arc<Semaphore>);
 
 /// A fetch's place, free again when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    _server: OwnedSemaphorePermit,
+    _site: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
 }
 
 impl Places {
-    /// Places for one core's fetches from all origins.
+    /// Places for one core's fetches for all sites.
     #[must_use]
     pub fn of_all() -> Self {
         Self::new(limits::ORIGIN_FETCHES_OF_ALL)
@@ -27,9 +27,9 @@ impl Places {
         Self(Arc::new(Semaphore::new(most)))
     }
 
-    /// A place at a server, if both have one left.
+    /// A place for a site, if both have one left.
     pub(crate) fn take(&self, all: &Self) -> Option<Place> {
         let take = |places: &Self| Arc::clone(&places.0).try_acquire_owned().ok();
-        Some(Place { _server: take(self)?, _all: take(all)? })
+        Some(Place { _site: take(self)?, _all: take(all)? })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::{Config, Problem, Severity, limits};
 use notify::event::{EventKind, ModifyKind};
@@ -28,14 +29,20 @@ pub(crate) async fn follow(node: &Arc<Node>, listeners: &Listeners, started: &Co
         tokio::select! {
             _ = hangups.recv() => {}
             _ = settled(&mut changes) => {}
+            () = tokio::time::sleep(WATCH_AGAIN), if watcher.is_err() => {}
         }
         // Anew each time, since directories and databases may have come; before the one in use ends, so
         // that nothing is missed in between.
-        let next = start();
-        drop(std::mem::replace(&mut watcher, next));
+        // One that cannot be had (no descriptor is left) does not take the place of one that works.
+        if let Ok(next) = start() {
+            watcher = Ok(next);
+        }
         reload(node, listeners, started).await;
     }
 }
+
+/// How often files that could not be watched are tried again.
+const WATCH_AGAIN: Duration = Duration::from_secs(30);
 
 /// Waits for a change, then until no more come.
 pub(crate) async fn settled(changes: &mut Receiver<()>) {

@@ -89,7 +89,10 @@ async fn run(
     tokio::spawn(admin_server(&node, admin)?.serve(stop.clone()));
     let marker_path = Marker::path(&config.network.state, &id);
     let marker = Marker { pid: std::process::id().cast_signed(), admin: address };
-    marker.write(&marker_path).map_err(|error| Failure::operator(format!("{}: {error}", marker_path.display())))?;
+    if let Err(error) = marker.write(&marker_path) {
+        // A full disk is no reason not to serve.
+        tracing::error!(path = %marker_path.display(), %error, "cannot be written: `up` and `status` do not see this node");
+    }
     tracing::info!(node = %id, admin = %address, "serving");
     let last_good = LastGood::new(&home);
     tokio::spawn(last_good::follow(Arc::clone(&node), last_good.clone()));
@@ -167,7 +170,7 @@ fn open_log(config: &Config, lines: Lines, home: &Path, metrics: &Metrics) -> Re
     };
     let path = home.join(format!("{name}.jsonl"));
     let dropped = metrics.log_dropped.with_label_values(&[name]);
-    let log = Log::open(&path, limits::LOG_QUEUE, dropped);
+    let log = Log::start(&path, limits::LOG_QUEUE, dropped);
     let log = log.map_err(|error| Failure::operator(format!("cannot write {}: {error}", path.display())))?;
     let clients = match config.network.log.clients {
         config::Clients::Full => Clients::Full,

@@ -62,7 +62,7 @@ metrics! {
     map_bytes: IntGauge "hither_map_bytes" [] "Bytes of the map's lookup tables.";
     config_version: IntGauge "hither_config_version" [] "Version of the config in use: its newest file, Unix milliseconds.";
     reloads: IntCounterVec "hither_reloads_total" ["outcome"] "Reloads of the config, by outcome: ok or refused.";
-    log_dropped: IntCounterVec "hither_log_dropped_total" ["log"] "Log lines dropped because their queue was full.";
+    log_dropped: IntCounterVec "hither_log_dropped_total" ["log"] "Log lines lost, because their queue was full or their file could not be written.";
 }
 
 /// Ends series by a label; a kind without labels has none to end.

@@ -107,28 +107,95 @@ fn an_origin_that_is_not_there_or_not_allowed_is_a_502_with_its_name() {
 }
 
 #[test]
-fn ambiguous_or_broken_requests_get_400_and_a_close() {
+fn ambiguous_or_broken_requests_are_refused_and_closed() {
     let (origin, count) = raw_origin(vec![answer(WHOLE)]);
     let network = Network::new(34, origin, "");
     let _edge = network.start("one-1");
-    for (what, request) in [
-        ("not HTTP", "hello\r\n\r\n"),
-        ("no Host", "GET / HTTP/1.1\r\n\r\n"),
+    let coded = |coding: &str| {
+        format!(
+            "POST / HTTP/1.1\r\nHost: www.shop.example\r\n{coding}\r\n\r\n1\r\na\r\n0\r\n\r\nGET /next HTTP/1.1\r\n"
+        )
+    };
+    let long = format!("GET /{} HTTP/1.1\r\nHost: www.shop.example\r\nConnection: close\r\n\r\n", "a".repeat(9_000));
+    let twice = "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked";
+    for (what, request, status) in [
+        ("another coding", coded("Transfer-Encoding: gzip, chunked").as_str(), "501"),
+        ("chunked twice", &coded("Transfer-Encoding: chunked, chunked"), "501"),
+        ("two lines of codings", &coded(twice), "501"),
+        ("a long target", &long, "414"),
+        ("not HTTP", "hello\r\n\r\n", "400"),
+        ("no Host", "GET / HTTP/1.1\r\n\r\n", "400"),
         (
             "two lengths",
             "POST / HTTP/1.1\r\nHost: www.shop.example\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+            "400",
         ),
-        ("a length that is none", "POST / HTTP/1.1\r\nHost: www.shop.example\r\nContent-Length: -1\r\n\r\n"),
-        ("a space before the colon", "GET / HTTP/1.1\r\nHost : www.shop.example\r\n\r\n"),
+        ("a length that is none", "POST / HTTP/1.1\r\nHost: www.shop.example\r\nContent-Length: -1\r\n\r\n", "400"),
+        ("a space before the colon", "GET / HTTP/1.1\r\nHost : www.shop.example\r\n\r\n", "400"),
     ] {
         let mut stream = std::net::TcpStream::connect(network.edge).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut said = String::new();
         let closed = std::io::Read::read_to_string(&mut stream, &mut said);
-        assert!(said.starts_with("HTTP/1.1 400") && closed.is_ok(), "{what}: {said:?} {closed:?}");
+        assert!(said.starts_with(&format!("HTTP/1.1 {status}")) && closed.is_ok(), "{what}: {said:?} {closed:?}");
     }
     assert_eq!(count.load(Ordering::SeqCst), 0, "the origin saw none of them");
+}
+
+#[test]
+fn a_fetch_that_nobody_waits_for_ends_before_its_time() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let network = Network::new(38, silent.local_addr().unwrap(), "");
+    let _edge = network.start("one-1");
+    let ask = |path: &str| {
+        let mut client = std::net::TcpStream::connect(network.edge).unwrap();
+        client.write_all(format!("GET {path} HTTP/1.1\r\nHost: www.shop.example\r\n\r\n").as_bytes()).unwrap();
+        client
+    };
+    // How long the origin's connection lives on.
+    let ends = |mut stream: std::net::TcpStream| {
+        let start = Instant::now();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let closed = std::io::Read::read_to_end(&mut stream, &mut Vec::new());
+        closed.map(|_| start.elapsed())
+    };
+    let alone = ask("/alone");
+    let (fetch, _) = silent.accept().unwrap();
+    drop(alone);
+    let lived = ends(fetch).expect("it ends");
+    assert!(lived < Duration::from_secs(4), "{lived:?}");
+
+    let (leader, follower) = (ask("/shared"), {
+        std::thread::sleep(Duration::from_millis(300));
+        ask("/shared")
+    });
+    let (fetch, _) = silent.accept().unwrap();
+    drop(leader);
+    std::thread::sleep(Duration::from_secs(3));
+    fetch.set_nonblocking(true).unwrap();
+    let mut buffer = [0; 4096];
+    while std::io::Read::read(&mut &fetch, &mut buffer).is_ok_and(|bytes| bytes > 0) {}
+    let still = std::io::Read::read(&mut &fetch, &mut buffer).expect_err("it goes on for the follower");
+    assert_eq!(still.kind(), std::io::ErrorKind::WouldBlock);
+    drop(follower);
+}
+
+#[test]
+fn a_rule_stores_nothing_by_a_path_that_may_be_another() {
+    runtime().block_on(async {
+        let origin = Origin::start(|number, _| reply(200, &[], number.to_string())).await;
+        let rules =
+            "[[rule]]\npath = \"/assets/**\"\nttl = \"30d\"\n[[rule]]\npath = \"/admin/**\"\nredirect = \"/login\"";
+        let network = Network::new(39, origin.address, rules);
+        let _edge = network.start("one-1");
+        for path in ["/assets/../account", "/assets/%2e%2e/account", "/assets/x/..%2F..%2Faccount"] {
+            let got = get(network.edge, path, &[]).await.unwrap();
+            assert!(!got.is("stored"), "{path}: {}", got.header("cache-status"));
+        }
+        assert!(get(network.edge, "/assets/a.css", &[]).await.unwrap().is("stored"));
+        assert_eq!(get(network.edge, "/%61dmin/x", &[]).await.unwrap().status.as_u16(), 302);
+    });
 }
 
 #[test]

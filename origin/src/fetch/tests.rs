@@ -349,28 +349,28 @@ async fn a_failure_to_connect_has_its_exact_name() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_full_is_passed_over_until_a_place_is_free() {
-    let answering = || async {
-        TestOrigin::new(|mut stream, _| async move {
-            while read_until(&mut stream, "\r\n\r\n").await {
-                say(&mut stream, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").await;
-            }
-        })
-        .await
+async fn a_site_without_a_place_fails_until_one_is_free() {
+    let server = TestOrigin::new(|mut stream, _| async move {
+        while read_until(&mut stream, "\r\n\r\n").await {
+            say(&mut stream, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").await;
+        }
+    })
+    .await;
+    let all = Places::new(3);
+    let site = |most| {
+        let mut fetcher = fetcher(&[server.address]);
+        (fetcher.places, fetcher.all) = (Places::new(most), all.clone());
+        fetcher
     };
-    let (first, second) = (answering().await, answering().await);
-    let mut fetcher = fetcher(&[first.address, second.address]);
-    fetcher.servers[0].places = Places::new(1);
-    fetcher.places = Places::new(2);
-    let fetch = || async { fetcher.fetch(head("GET"), None).await };
-    let one = fetch().await.unwrap();
-    let two = fetch().await.unwrap();
-    assert_eq!((first.connections(), second.connections()), (1, 1));
-    assert_eq!(status(fetch().await).await, Err(FetchError::ConnectionLimitReached), "all places are taken");
+    let (small, large) = (site(1), site(9));
+    let full = Err(FetchError::ConnectionLimitReached);
+    let one = small.fetch(head("GET"), None).await.unwrap();
+    assert_eq!(status(small.fetch(head("GET"), None).await).await, full, "its own are taken");
+    let others = [large.fetch(head("GET"), None).await.unwrap(), large.fetch(head("GET"), None).await.unwrap()];
+    assert_eq!(status(large.fetch(head("GET"), None).await).await, full, "all are taken");
     drop(one);
-    let again = fetch().await.unwrap();
-    assert_eq!((first.connections(), second.connections()), (2, 1));
-    drop((two, again));
+    assert!(small.fetch(head("GET"), None).await.is_ok());
+    drop(others);
 }
 
 #[tokio::test]
