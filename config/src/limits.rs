@@ -114,9 +114,9 @@ pub const HTTP_HEADERS: usize = 128;
 pub const HTTP_HEADER_TIME: Duration = Duration::from_secs(30);
 /// How long a client may take to read any more of a response, as nginx's `send_timeout`.
 pub const HTTP_WRITE_TIME: Duration = Duration::from_secs(60);
-/// What a client with a response that waits for it must read in [`HTTP_WRITE_TIME`] at least, in bytes:
-/// 273 bytes a second, about half of what Apache's `RequestReadTimeout` asks of those who send.
-pub const HTTP_LEAST_WRITTEN: u64 = 16 << 10;
+/// What a client must send or read at least while it is its turn, in bytes a second: about half of what
+/// Apache's `RequestReadTimeout` asks of those who send.
+pub const HTTP_LEAST_RATE: u64 = 256;
 /// HTTP/2 streams at once on a connection.
 pub const HTTP2_STREAMS: u32 = 128;
 /// Connections at once on one listener of one core.

@@ -93,7 +93,7 @@ impl Activity {
             sleep(limit).await;
             let is_stalled = self.change(|state| {
                 let waits = |turn: &Turn| matches!(turn, Turn::Client(since) if *since <= begun);
-                state.written - written < limits::HTTP_LEAST_WRITTEN && state.open.values().any(waits)
+                state.written - written < limits::HTTP_LEAST_RATE * limit.as_secs() && state.open.values().any(waits)
             });
             if is_stalled {
                 return;

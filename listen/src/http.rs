@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use config::limits;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -54,6 +54,7 @@ impl Server {
         let builder = Arc::new(builder());
         let stopped = stop.stopped();
         tokio::pin!(stopped);
+        let mut told = None;
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 break;
@@ -65,6 +66,10 @@ impl Server {
             match accepted {
                 Ok((stream, peer)) => self.spawn(stream, peer, place, &builder, &stop),
                 Err(error) if error.raw_os_error().is_some_and(is_exhausted) => {
+                    if told.is_none_or(|told: Instant| told.elapsed() >= TOLD_EVERY) {
+                        told = Some(Instant::now());
+                        tracing::warn!(%error, "connections have to wait: raise the limit (LimitNOFILE, ulimit -n)");
+                    }
                     tokio::time::sleep(limits::ACCEPT_PAUSE).await;
                 }
                 // The client has gone before it was accepted.
@@ -176,6 +181,9 @@ async fn answer(
     } else if request.method() == Method::CONNECT {
         // We are no proxy for clients (RFC 9110 §9.3.6).
         StatusCode::METHOD_NOT_ALLOWED
+    } else if request.method() == Method::OPTIONS && request.uri().path() == "*" {
+        // A ping of the server as a whole (RFC 9110 §9.3.7).
+        StatusCode::NO_CONTENT
     } else {
         StatusCode::NOT_FOUND
     };
@@ -212,6 +220,9 @@ fn builder() -> Builder<TokioExecutor> {
         .keep_alive_timeout(Duration::from_secs(10));
     builder
 }
+
+/// How often it is said that descriptors are wanting.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// `: ` and the line's end around each field.
 const FIELD_FRAME: usize = 4;

@@ -3,8 +3,10 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
+use config::limits;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::Instant;
@@ -27,6 +29,10 @@ struct Progress {
     turn: Turn,
     /// When the turn began.
     since: Instant,
+    /// How long the client's turns before took.
+    waited: Duration,
+    /// What they brought, in bytes.
+    taken: u64,
 }
 
 /// How much of a body is gone.
@@ -53,7 +59,10 @@ enum Turn {
 
 impl Upload {
     pub(crate) fn new(body: Option<RequestBody>) -> Self {
-        let progress = |body| Progress { body, state: State::Whole, turn: Turn::Origin, since: Instant::now() };
+        let progress = |body| {
+            let (state, turn, since) = (State::Whole, Turn::Origin, Instant::now());
+            Progress { body, state, turn, since, waited: Duration::ZERO, taken: 0 }
+        };
         Self(body.filter(|body| !body.is_end_stream()).map(|body| Arc::new(Mutex::new(progress(body)))))
     }
 
@@ -76,7 +85,7 @@ impl Upload {
             return (began + times.first_byte, FetchError::HttpResponseTimeout);
         };
         match progress.turn {
-            Turn::Client => (progress.since + times.between_bytes, FetchError::HttpRequestTimeout),
+            Turn::Client => (progress.since + progress.left(times), FetchError::HttpRequestTimeout),
             Turn::Origin => (progress.since + times.between_bytes, FetchError::ConnectionWriteTimeout),
             Turn::Answer => (progress.since + times.first_byte, FetchError::HttpResponseTimeout),
         }
@@ -91,9 +100,20 @@ impl Upload {
 impl Progress {
     fn give(&mut self, turn: Turn) {
         // A client that is asked again has no more time for it.
-        if (turn, self.turn) != (Turn::Client, Turn::Client) {
-            (self.turn, self.since) = (turn, Instant::now());
+        if (turn, self.turn) == (Turn::Client, Turn::Client) {
+            return;
         }
+        let now = Instant::now();
+        if self.turn == Turn::Client {
+            self.waited += now - self.since;
+        }
+        (self.turn, self.since) = (turn, now);
+    }
+
+    /// How long this turn of the client's may take: a pause, and no longer than what it has sent is worth.
+    fn left(&self, times: &Times) -> Duration {
+        let earned = times.between_bytes + Duration::from_secs(self.taken / limits::HTTP_LEAST_RATE);
+        earned.saturating_sub(self.waited).min(times.between_bytes)
     }
 }
 
@@ -114,6 +134,10 @@ impl Body for Upload {
             Some(Err(_)) => State::Broken,
             _ => State::Begun,
         };
+        if let Some(Ok(frame)) = &frame {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            progress.taken += u64::try_from(bytes).unwrap_or_default();
+        }
         let is_last = frame.is_none() || progress.body.is_end_stream();
         progress.give(if is_last { Turn::Answer } else { Turn::Origin });
         Poll::Ready(frame)
@@ -183,6 +207,19 @@ mod tests {
         assert!(upload.frame().now_or_never().is_none());
         assert_eq!(upload.deadline(began, &TIMES).0, began + TIMES.between_bytes);
         assert_eq!(upload.state(), State::Whole, "nothing is gone while the client is only waited for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_drips_is_given_up() {
+        let began = Instant::now();
+        let mut upload = upload([None, Some("a"), None, Some("b"), None]);
+        for second in [15, 5] {
+            assert!(upload.frame().now_or_never().is_none());
+            advance(Duration::from_secs(second)).await;
+            assert!(upload.frame().now_or_never().is_some());
+        }
+        assert!(upload.frame().now_or_never().is_none());
+        assert_eq!(upload.deadline(began, &TIMES), (began + TIMES.between_bytes, FetchError::HttpRequestTimeout));
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,13 +3,13 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use config::Secret;
 use fleet::{Credential, HEADER};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-use crate::support::{HITHER, Network, Origin, Signal, get, reply, run, signal, wait_for};
+use crate::support::{HITHER, Network, Origin, Process, Signal, get, reply, run, signal, wait_for};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
@@ -17,7 +17,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// Waits until the edge's answer carries this value of `x-live`.
 async fn live(edge: SocketAddr, value: &str) {
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     loop {
         let got = get(edge, "/", &[]).await.unwrap().header("x-live");
         if got == value {
@@ -188,6 +188,37 @@ fn a_taken_port_is_told_with_who_has_it() {
     let who = format!("(pid {})", std::process::id());
     assert!(said.contains("cannot listen on 127.0.2.43:8100 (TCP)") && said.contains(&who), "{said}");
     assert!(said.contains("choose another port in hither.toml"), "{said}");
+}
+
+#[test]
+fn a_node_serves_where_its_state_cannot_be_written() {
+    let network = Network::new(46, SocketAddr::from(([127, 0, 0, 1], 9)), "");
+    // As on a full disk: neither its marker nor its log can be made.
+    for taken in ["node.new", "node.json", "requests.jsonl", "last-good.new/hither.toml"] {
+        fs::create_dir_all(network.path(".state/one-1").join(taken)).unwrap();
+    }
+    let node = Command::new(HITHER)
+        .args(["run", "--node", "one-1", "--config"])
+        .arg(network.dir.path())
+        .stderr(fs::File::create(network.path("one-1.log")).unwrap())
+        .spawn()
+        .unwrap();
+    let _node = Process(node);
+    runtime().block_on(async {
+        let start = Instant::now();
+        while get(network.edge, "/.hither/health", &[]).await.is_err() {
+            assert!(start.elapsed() < Duration::from_secs(10), "{}", network.log("one-1"));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        get(network.edge, "/", &[]).await.unwrap();
+    });
+    for said in ["cannot be written: `up` and `status` do not see this node", "a log cannot be written: lines are lost"]
+    {
+        wait_for(Duration::from_secs(5), said, || {
+            let log = network.log("one-1");
+            if log.contains(said) { Ok(()) } else { Err(log) }
+        });
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ async fn a_slow_upload_is_no_slow_origin() {
     let sending = async {
         for number in 1..=12 {
             sleep(Duration::from_millis(100)).await;
-            client.send(Ok(Bytes::from(format!("piece {number}")))).await.unwrap();
+            client.send(Ok(Bytes::from(format!("piece {number}, ").repeat(10)))).await.unwrap();
         }
         drop(client);
     };
