@@ -6,9 +6,15 @@ use std::path::{Path, PathBuf};
 use config::{Config, Loaded, Look, Network, Problem, Refused, report};
 
 use crate::exit::Failure;
+use crate::say::note;
 
-/// Where `-C`, the environment or the place say the config is.
+/// Where `-C`, the environment or the place say the config is. Absolute, as what is told of changed files.
 pub(crate) fn find(named: Option<PathBuf>) -> PathBuf {
+    let dir = look_for(named);
+    std::path::absolute(&dir).unwrap_or(dir)
+}
+
+fn look_for(named: Option<PathBuf>) -> PathBuf {
     if let Some(dir) = named.or_else(|| std::env::var_os("HITHER_DIR").map(PathBuf::from)) {
         return dir;
     }
@@ -31,20 +37,27 @@ pub(crate) fn load(dir: &Path) -> Result<Config, Failure> {
     }
 }
 
-/// The network of a directory, to ask running nodes by. Where files are refused, nodes serve on with
-/// those before: the faults are drawn, and what `hither.toml` says is taken if it could be read.
-pub(crate) fn network(dir: &Path) -> Result<Network, Failure> {
+/// What running nodes are asked by.
+pub(crate) struct Known {
+    pub(crate) network: Network,
+    /// The version of the files; none, where they are refused.
+    pub(crate) version: Option<u64>,
+}
+
+/// Reads a directory to ask running nodes. Where files are refused, nodes serve on with those before:
+/// the faults are drawn, and what `hither.toml` says is taken if it could be read.
+pub(crate) fn known(dir: &Path) -> Result<Known, Failure> {
     let Refused { problems, network, .. } = match config::load(dir) {
         Ok(Loaded { config, warnings }) => {
             print(&warnings);
-            return Ok(config.network);
+            return Ok(Known { network: config.network, version: Some(config.version) });
         }
         Err(refused) => refused,
     };
     let failure = refused(&problems);
     let network = *network.ok_or(failure)?;
-    eprintln!("hither: these files are refused; asking the nodes that run with those before\n");
-    Ok(network)
+    note("hither: these files are refused; asking the nodes that run with those before\n\n");
+    Ok(Known { network, version: None })
 }
 
 /// Problems as a failure: drawn, and counted.
@@ -59,6 +72,6 @@ pub(crate) fn refused(problems: &[Problem]) -> Failure {
 pub(crate) fn print(problems: &[Problem]) {
     if !problems.is_empty() {
         let look = if std::io::stderr().is_terminal() { Look::Coloured } else { Look::Plain };
-        eprint!("{}", report(problems, look));
+        note(report(problems, look));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::say::note;
+
 /// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -43,7 +45,7 @@ impl Failure {
 
     /// Says it and gives the code.
     pub(crate) fn tell(self) -> Exit {
-        eprintln!("hither: {self}");
+        note(format!("hither: {self}\n"));
         self.exit
     }
 }

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::cli::SampleOrigin;
 use crate::exit::{Done, Failure};
+use crate::say::say;
 
 /// How long each path may be kept; what matches nothing gets the last.
 const CACHE_CONTROL: [(&str, &str); 4] = [
@@ -54,7 +55,7 @@ async fn serve(
 ) -> Result<Response<Body>, std::io::Error> {
     let number = count.fetch_add(1, Ordering::Relaxed) + 1;
     let path = request.uri().path().to_owned();
-    println!("{number} {} {}", request.method(), request.uri());
+    say(format!("{number} {} {}", request.method(), request.uri()));
     let mut response = files.serve(request).await?;
     let rule = CACHE_CONTROL.iter().find(|(prefix, _)| path.starts_with(prefix));
     if let Some((_, value)) = rule.filter(|_| response.status().is_success() || response.status() == 304) {

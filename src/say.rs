@@ -3,6 +3,11 @@
 use std::fmt::Display;
 use std::io::Write;
 
+/// Prints on standard error.
+pub(crate) fn note(text: impl Display) {
+    let _ = write!(std::io::stderr(), "{text}");
+}
+
 /// Prints a line on standard output.
 pub(crate) fn say(text: impl Display) {
     let _ = writeln!(std::io::stdout(), "{text}");

@@ -1,16 +1,18 @@
 //! Certificates from files, chosen by the name a client asks for (SNI, RFC 6066 §3).
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use config::{Config, HostName, Problem, SecretFile, Site, Tls};
 use rustls::ServerConfig;
+use rustls::client::verify_server_name;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 /// The certificates in use; a reload swaps them whole.
@@ -113,17 +115,59 @@ fn read(dir: &Path, tls: &Tls) -> Result<CertifiedKey, Problem> {
     let fault = |file: &SecretFile, why: String| {
         Problem::fault(file.place.clone(), format!("secrets/{} cannot be used: {why}", file.name.display()))
     };
-    let no_chain = |why| fault(&tls.cert, why).help("write the site's certificate and its chain, in PEM");
+    let chain_help = "write the site's certificate and its chain, in PEM";
+    let key_help = "write the certificate's private key, in PEM, without a passphrase";
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path(&tls.cert))
         .and_then(Iterator::collect)
-        .map_err(|error| no_chain(error.to_string()))?;
+        .map_err(|error| fault(&tls.cert, error.to_string()).help(mend(&error, chain_help)))?;
     if chain.is_empty() {
-        return Err(no_chain("there is no certificate in it".to_owned()));
+        return Err(fault(&tls.cert, "there is no certificate in it".to_owned()).help(chain_help));
     }
     let private = PrivateKeyDer::from_pem_file(path(&tls.key))
-        .map_err(|error| fault(&tls.key, error.to_string()).help("write the certificate's private key, in PEM"))?;
+        .map_err(|error| fault(&tls.key, error.to_string()).help(mend(&error, key_help)))?;
     CertifiedKey::from_der(chain, private, &aws_lc_rs::default_provider()).map_err(|error| {
-        let help = format!("is it the key of secrets/{}?", tls.cert.name.display());
-        fault(&tls.key, error.to_string()).help(help)
+        let why = match error {
+            rustls::Error::InconsistentKeys(_) => "it is another certificate's key".to_owned(),
+            error => error.to_string(),
+        };
+        fault(&tls.key, why).help(format!("is it the key of secrets/{}?", tls.cert.name.display()))
     })
+}
+
+/// A file that cannot be read wants another mend than one with the wrong things in it.
+fn mend(error: &pem::Error, otherwise: &str) -> String {
+    match error {
+        pem::Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => {
+            "let the user who runs hither read it".to_owned()
+        }
+        _ => otherwise.to_owned(),
+    }
+}
+
+/// A warning for every host that its site's certificate does not cover: clients will refuse it.
+#[must_use]
+pub fn warn_of_names(config: &Config, names: &Names) -> Vec<Problem> {
+    let mut warnings = Vec::new();
+    for (site, tls) in config.sites.iter().filter_map(|site| Some((site, site.tls.as_ref()?))) {
+        for host in &site.hosts {
+            // Any one name stands for all below a wildcard.
+            let name = match &host.name {
+                HostName::Exact(name) => name.to_string(),
+                HostName::Below(name) => format!("any.{name}"),
+                HostName::Address(_) => continue,
+            };
+            if names.find(&name).is_some_and(|key| !covers(&key, &name)) {
+                let what = format!("secrets/{} is not a certificate for {}", tls.cert.name.display(), host);
+                let warning = Problem::warning(tls.cert.place.clone(), what);
+                warnings.push(warning.help("clients that ask for that name over TLS will refuse it"));
+            }
+        }
+    }
+    warnings
+}
+
+fn covers(key: &CertifiedKey, name: &str) -> bool {
+    let certificate = key.cert.first().and_then(|first| ParsedCertificate::try_from(first).ok());
+    let name = ServerName::try_from(name).ok();
+    certificate.zip(name).is_some_and(|(certificate, name)| verify_server_name(&certificate, &name).is_ok())
 }

@@ -60,6 +60,9 @@ impl DomainName {
             if label.is_empty() || label.len() > 63 {
                 return Err(wrong("every part between dots has 1 to 63 bytes"));
             }
+            if label.contains('*') {
+                return Err(wrong("a wildcard stands first and alone, as in \"*.shop.example\""));
+            }
             let lawful = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
             if !label.bytes().all(lawful) {
                 return Err(wrong("a name has letters, digits, hyphens and dots; write others in punycode (xn--…)"));
@@ -102,6 +105,10 @@ impl HostPattern {
     /// # Errors
     /// As [`DomainName::parse`].
     pub fn parse(text: &str) -> Result<Self, Wrong> {
+        if let Some((_, host)) = text.split_once("://") {
+            let host = host.split('/').next().unwrap_or_default();
+            return Err(Wrong::new(format!("`{text}` is a URL")).help(format!("write the host alone: \"{host}\"")));
+        }
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self { name: HostName::Address(address), port: None });
         }

@@ -89,7 +89,11 @@ impl CountryCode {
     /// As [`Self::parse`], for a config file.
     pub(crate) fn read(text: &str) -> Result<Self, Wrong> {
         let wrong = || Wrong::new(format!("`{text}` is not a country code")).help("two letters, as in \"DE\"");
-        Self::parse(text).ok_or_else(wrong)
+        match Self::parse(text).ok_or_else(wrong)? {
+            // ISO 3166-1 reserves it, and databases say GB.
+            Self(code) if code == *b"UK" => Err(wrong().help("the United Kingdom's is \"GB\"")),
+            code => Ok(code),
+        }
     }
 
     /// The two capitals.

@@ -156,15 +156,18 @@ impl Reading {
         let mut sites = Vec::new();
         for (name, path) in self.names_in("sites") {
             let Some(stem) = name.strip_suffix(".toml") else {
+                let problem = Problem::warning(Source::new(&path, String::new()).place(0..0), "this file is not read");
+                self.context.add(problem.help("the name of a site's file ends in .toml"));
                 continue;
             };
+            // A file that cannot be read is one fault, not one more wherever its site is named.
+            let place = Source::new(&path, String::new()).place(0..0);
+            self.context.register(|register| register.define(Kind::Site, &stem.to_ascii_lowercase(), place));
             let Some(source) = self.file(&path) else {
                 continue;
             };
             match SiteId::parse(stem) {
                 Ok(id) => {
-                    let place = source.place(0..0);
-                    self.context.register(|register| register.define(Kind::Site, stem, place));
                     sites.extend(read_document(&self.context, &source, |table| site::read(table, id)));
                 }
                 Err(wrong) => {
@@ -185,6 +188,11 @@ impl Reading {
             let Some(source) = self.file(&path) else {
                 continue;
             };
+            if let Some((zone, ending)) = name.rsplit_once('.').filter(|(_, ending)| matches!(*ending, "zone" | "db")) {
+                let problem = Problem::warning(source.place(0..0), format!("the zone is served as `{name}`"));
+                self.context
+                    .add(problem.help(format!("the file's name is the zone's: without .{ending} it is `{zone}`")));
+            }
             match DomainName::parse(&name) {
                 Ok(zone) => zones.push(ZoneFile { name: zone, source, path: self.dir.join(&path) }),
                 Err(wrong) => {
@@ -269,8 +277,11 @@ impl Reading {
             let path = self.dir.join("secrets").join(&name);
             let text = read_text(&path, limits::SECRET_BYTES);
             let text = text.map_err(|error| {
-                Wrong::new(format!("secrets/{} cannot be read: {error}", name.display()))
-                    .help("create it, with mode 0600")
+                let help = match error.kind() {
+                    ErrorKind::NotFound => "create it, with mode 0600",
+                    _ => "make it a text file that the user who runs hither may read",
+                };
+                Wrong::new(format!("secrets/{} cannot be read: {error}", name.display())).help(help)
             })?;
             let too_short = || Wrong::new(format!("secrets/{} is too short", name.display())).help(LONG_ENOUGH);
             long_enough(&text).ok_or_else(too_short)

@@ -119,7 +119,8 @@ pub struct Edge {
     pub memory: Option<u64>,
     /// Clear HTTP: a port on the edge's own addresses, or, where these are not the machine's (NAT), a
     /// list of those that are. Name servers probe an edge's `addresses` at this port, the first of a
-    /// list. Default: 80. A reload opens the new and closes the old.
+    /// list, as soon as they have read it: an edge that cannot have the port, or reads the change later,
+    /// is taken for down meanwhile. Default: 80. A reload opens the new and closes the old.
     pub http: Listen,
     /// TLS, as `http`; bound only while a site has `tls`. Default: 443. A reload opens the new and closes
     /// the old.

@@ -84,7 +84,7 @@ fn read_route(mut table: Table<'_>, as_numbers: AsNumbers) -> Option<Route> {
         table.context().add(problem);
     }
     let mut acts: Vec<Act> = [pin, prefer, forbid].into_iter().flatten().collect();
-    if acts.len() != 1 {
+    if ["pin", "prefer", "forbid"].into_iter().filter(|act| table.has(act)).count() != 1 {
         let help = "write exactly one of `pin`, `prefer` and `forbid`";
         table.context().add(table.fault("a route does one thing").help(help));
     }

@@ -100,7 +100,8 @@ pub enum Scheme {
 /// How responses are stored. What is stored already keeps the terms it came in on.
 #[derive(Clone, Copy, Debug, JsonSchema)]
 pub struct Cache {
-    /// Freshness where the origin gives none. Longer saves fetches and shows changes later. Default:
+    /// Freshness where the origin gives none, of answers with status 200, 203, 204, 300, 301, 308, 404 or
+    /// 410; never over `no-store` or `private`. Longer saves fetches and shows changes later. Default:
     /// `0s`, so that nothing is kept that the origin did not say may be kept. A reload takes it.
     #[schemars(with = "String", transform = shape::duration(&limits::SITE_TTL))]
     pub ttl: Duration,
@@ -134,8 +135,8 @@ pub struct Rule {
     /// ways, the rule's `ttl` and `force` do not count. Default: every path. A
     /// reload takes it.
     pub path: Option<PathGlob>,
-    /// Freshness where the origin gives none; never over `no-store` or `private`. Default: `[cache]
-    /// ttl`. A reload takes it for what is fetched from then on.
+    /// Freshness where the origin gives none, of the statuses that `[cache] ttl` is for; never over
+    /// `no-store` or `private`. Default: `[cache] ttl`. A reload takes it for what is fetched from then on.
     #[schemars(with = "Option<String>", transform = shape::duration(&limits::SITE_TTL))]
     pub ttl: Option<Duration>,
     /// `Cache-Control: max-age` sent to clients instead of the origin's; never over `no-store` or
@@ -188,7 +189,8 @@ const FRAMING: [&str; 6] = ["connection", "content-length", "transfer-encoding",
 pub(crate) fn read(mut table: Table<'_>, id: SiteId) -> Option<Site> {
     let hosts = table.list("hosts", host);
     let tls = table.optional("tls", |v| v.table(read_tls));
-    let origin = table.required("origin", |v| v.table(read_origin));
+    let help = "add a table [origin] with servers = [\"https://origin.shop.example\"]";
+    let origin = table.needed("origin", help, |v| v.table(read_origin));
     let cache = table.table("cache", read_cache);
     let rules = table.list("rule", |v| v.table(read_rule));
     table.finish();
@@ -216,6 +218,10 @@ fn read_tls(mut table: Table<'_>) -> Option<Tls> {
 
 /// A file's name under `secrets/`, which it may not leave.
 pub(crate) fn file(text: &str) -> Result<PathBuf, Wrong> {
+    if let Some(name) = text.strip_prefix("secrets/") {
+        let wrong = Wrong::new(format!("`{text}` is meant from secrets/ on"));
+        return Err(wrong.help(format!("write its name alone: \"{name}\"")));
+    }
     let lawful = !text.is_empty() && !text.starts_with(['/', '.']) && !text.contains("..") && !text.contains('\0');
     if !lawful {
         let wrong = Wrong::new(format!("`{text}` is not a file under secrets/"));

@@ -69,18 +69,22 @@ impl Context {
     }
 }
 
-/// Parses a document and reads its root table; syntax errors are reported, all of them.
+/// Parses a document and reads its root table. Of syntax errors the first is reported: the others mostly
+/// follow from it.
 pub(crate) fn read_document<T>(
     context: &Context,
     source: &Arc<Source>,
     read: impl FnOnce(Table<'_>) -> Option<T>,
 ) -> Option<T> {
     let (root, errors) = DeTable::parse_recoverable(&source.text);
-    if !errors.is_empty() {
-        for error in &errors {
-            let place = source.place(error.span().unwrap_or(0..0));
-            context.add(Problem::fault(place, format!("this is not TOML: {}", error.message())));
-        }
+    if let Some(error) = errors.first() {
+        let place = source.place(error.span().unwrap_or(0..0));
+        let problem = Problem::fault(place, format!("this is not TOML: {}", error.message()));
+        context.add(
+            problem.help(
+                "a quote or a bracket before it may be missing; the rest of the file is read once this is mended",
+            ),
+        );
         return None;
     }
     let span = root.span();
@@ -115,6 +119,11 @@ impl<'a> Table<'a> {
         Some(Value { context: self.context, source: self.source, name, value })
     }
 
+    /// Whether the key is written, well or badly.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// Whether nothing is written there: no key, or a list without items.
     pub(crate) fn is_empty(&self, key: &str) -> bool {
         let value = self.table.get(key).map(Spanned::get_ref);
@@ -133,6 +142,16 @@ impl<'a> Table<'a> {
 
     /// A key that must be there.
     pub(crate) fn required<T>(&mut self, key: &'static str, read: impl FnOnce(Value<'a>) -> Option<T>) -> Option<T> {
+        self.needed(key, &format!("add a line `{key} = …`"), read)
+    }
+
+    /// As [`Self::required`], with the help for where it is missing.
+    pub(crate) fn needed<T>(
+        &mut self,
+        key: &'static str,
+        help: &str,
+        read: impl FnOnce(Value<'a>) -> Option<T>,
+    ) -> Option<T> {
         if let Some(value) = self.take(key) {
             return read(value);
         }
@@ -143,7 +162,7 @@ impl<'a> Table<'a> {
             return None;
         }
         let table = if self.name.is_empty() { "the file".to_owned() } else { format!("[{}]", self.name) };
-        self.context.add(self.fault(format!("`{key}` is missing in {table}")).help(format!("add a line `{key} = …`")));
+        self.context.add(self.fault(format!("`{key}` is missing in {table}")).help(help));
         None
     }
 

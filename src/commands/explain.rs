@@ -15,7 +15,7 @@ use crate::say::say;
 
 pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(dir);
-    let network = directory::network(&dir)?;
+    let network = directory::known(&dir)?.network;
     let path = format!("/explain?name={}&from={}", args.name, args.from);
     let (admin, token) = (network.admin.listen, network.admin.token.as_ref());
     let (explanation, note) = match client::ask_json(admin, &path, token) {

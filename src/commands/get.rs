@@ -41,7 +41,7 @@ const SHOWN: [&str; 9] = [
 ];
 
 pub(crate) fn run(args: Get, dir: Option<PathBuf>) -> Done {
-    let network = directory::network(&directory::find(dir))?;
+    let network = directory::known(&directory::find(dir))?.network;
     let url: Uri =
         args.url.parse().map_err(|error| Failure::operator(format!("`{}` is not a URL: {error}", args.url)))?;
     let secure = match url.scheme_str() {
@@ -58,6 +58,9 @@ pub(crate) fn run(args: Get, dir: Option<PathBuf>) -> Done {
     let port = url.port_u16().unwrap_or_else(|| edge_port(&network, address, secure));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
     let target = SocketAddr::new(address, port);
+    if !args.json {
+        print_resolved(&args, &resolved);
+    }
     let fetching = fetch(&url, &host, target, secure, args.cacert.as_deref());
     let limited = async { tokio::time::timeout(LIMIT, fetching).await };
     let fetched =
@@ -65,7 +68,7 @@ pub(crate) fn run(args: Get, dir: Option<PathBuf>) -> Done {
     if args.json {
         print_json(&args, &network, &resolved, target, &fetched)
     } else {
-        print_steps(&args, &network, &resolved, target, &fetched);
+        print_fetched(&network, target, &fetched);
         Ok(Exit::Done)
     }
 }
@@ -78,6 +81,8 @@ enum Secure {
 }
 
 struct Resolved {
+    /// What came of the name servers asked before.
+    failed: Vec<String>,
     server: SocketAddr,
     chain: Vec<String>,
     addresses: Vec<IpAddr>,
@@ -92,13 +97,28 @@ struct Fetched {
     took: Duration,
 }
 
-/// Asks the first name server as a resolver that sends the client's subnet.
+/// Asks the first name server that answers, as a resolver that sends the client's subnet.
 fn resolve(network: &Network, host: &str, from: IpAddr) -> Result<Resolved, Failure> {
-    let server = network.name_servers.iter().flat_map(|node| &node.listen).next();
-    let server = *server.ok_or_else(|| Failure::operator("the config has no name server"))?;
-    let start = Instant::now();
-    let reply = ask(server, host, from)
-        .map_err(|error| Failure::operator(format!("name server {server}: {error}; is it running?")))?;
+    let mut failed = Vec::new();
+    for server in network.name_servers.iter().flat_map(|node| &node.listen) {
+        let start = Instant::now();
+        match ask(*server, host, from) {
+            Ok(reply) => return read(reply, Resolved { failed, ..Resolved::by(*server, start.elapsed()) }, host),
+            Err(error) => failed.push(format!("name server {server}: {error}; is it running?")),
+        }
+    }
+    Err(Failure::operator(failed.join("\n")))
+}
+
+impl Resolved {
+    fn by(server: SocketAddr, took: Duration) -> Self {
+        Self { failed: Vec::new(), server, chain: Vec::new(), addresses: Vec::new(), scope: None, took }
+    }
+}
+
+/// What a reply says.
+fn read(reply: Message, resolved: Resolved, host: &str) -> Result<Resolved, Failure> {
+    let server = resolved.server;
     match reply.metadata.response_code {
         ResponseCode::NoError => {}
         ResponseCode::Refused => {
@@ -120,7 +140,7 @@ fn resolve(network: &Network, host: &str, from: IpAddr) -> Result<Resolved, Fail
         Some(EdnsOption::Subnet(subnet)) => Some(subnet.scope_prefix()),
         _ => None,
     });
-    Ok(Resolved { server, chain: chain.collect(), addresses: addresses.collect(), scope, took: start.elapsed() })
+    Ok(Resolved { chain: chain.collect(), addresses: addresses.collect(), scope, ..resolved })
 }
 
 fn ask(server: SocketAddr, host: &str, from: IpAddr) -> Result<Message, String> {
@@ -233,12 +253,18 @@ fn edge_name(network: &Network, address: IpAddr) -> String {
     edge.map_or_else(|| "an address of no edge".to_owned(), |(pop, edge)| format!("{} in {}", edge.id, pop.name))
 }
 
-fn print_steps(args: &Get, network: &Network, resolved: &Resolved, target: SocketAddr, fetched: &Fetched) {
+fn print_resolved(args: &Get, resolved: &Resolved) {
+    for failed in &resolved.failed {
+        say(format!("1. {failed}"));
+    }
     let scope = resolved.scope.map_or_else(String::new, |scope| format!(", scope /{scope}"));
     say(format!("1. asked {} as {} ({:.1} ms{scope})", resolved.server, args.from, millis(resolved.took)));
     for record in &resolved.chain {
         say(format!("     {record}"));
     }
+}
+
+fn print_fetched(network: &Network, target: SocketAddr, fetched: &Fetched) {
     say(format!("2. fetched from {target}: {}", edge_name(network, target.ip())));
     say(format!("     {} {} bytes in {:.1} ms", fetched.status, fetched.bytes, millis(fetched.took)));
     for name in SHOWN {

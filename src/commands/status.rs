@@ -20,10 +20,10 @@ use crate::say::say;
 
 pub(crate) fn run(args: Status, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(dir);
-    let network = directory::network(&dir)?;
+    let known = directory::known(&dir)?;
     loop {
-        let status = ask(&dir, &network)?;
-        let text = if args.json { format!("{status:#}") } else { show(&status) };
+        let status = ask(&dir, &known.network)?;
+        let text = if args.json { format!("{status:#}") } else { show(&status, known.version) };
         if !args.watch {
             say(text.trim_end());
             return Ok(Exit::Done);
@@ -34,29 +34,29 @@ pub(crate) fn run(args: Status, dir: Option<PathBuf>) -> Done {
     }
 }
 
-/// Asks the admin address; where `up` was killed and its nodes serve on, the nodes themselves.
+/// Asks every node on this machine; where none runs, the admin address.
 fn ask(dir: &Path, network: &Network) -> Result<Value, Failure> {
-    let address = network.admin.listen;
-    match client::ask_json(address, "/status", network.admin.token.as_ref()) {
-        Ok(status) => Ok(status),
-        Err(AskError::NobodyThere(_)) if !running(network).is_empty() => {
-            let facts = FleetFacts::new(dir.to_owned(), Arc::new(ArcSwap::from_pointee(network.clone())));
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
-            Ok(runtime.block_on(async { facts.status().await }))
-        }
-        Err(AskError::NobodyThere(why)) => Err(Failure::operator(format!(
-            "nobody answers at the admin address {address}: {why}; is `hither up` or the node running?"
-        ))),
-        Err(AskError::Refused(why)) => Err(Failure::operator(why)),
+    if !running(network).is_empty() {
+        let facts = FleetFacts::new(dir.to_owned(), Arc::new(ArcSwap::from_pointee(network.clone())));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
+        return Ok(runtime.block_on(async { facts.status().await }));
     }
+    let address = network.admin.listen;
+    client::ask_json(address, "/status", network.admin.token.as_ref()).map_err(|error| match error {
+        AskError::NobodyThere(why) => Failure::operator(format!(
+            "nobody answers at the admin address {address}: {why}; is `hither up` or the node running?"
+        )),
+        AskError::Refused(why) => Failure::operator(why),
+    })
 }
 
-fn show(status: &Value) -> String {
+/// A table of the nodes; `files` is the version of what lies in the directory.
+fn show(status: &Value, files: Option<u64>) -> String {
     let nodes = match status.get("nodes").and_then(Value::as_array) {
         Some(nodes) => nodes.clone(),
         None => vec![status.clone()],
     };
-    let newest = nodes.iter().filter_map(version).max();
+    let newest = nodes.iter().filter_map(version).chain(files).max();
     let rows: Vec<Vec<String>> = nodes.iter().map(|node| row(node, &nodes, newest)).collect();
     let heading = ["node", "state", "health", "config", "uptime", "connections", "requests", "hit ratio", "stored"];
     let mut out = table::draw(&heading, &rows);
@@ -83,14 +83,17 @@ fn row(node: &Value, nodes: &[Value], newest: Option<u64>) -> Vec<String> {
     let number = |value: Option<&Value>| value.and_then(Value::as_u64);
     let id = text(node, "id").unwrap_or("-");
     let edge = node.get("edge");
-    let of_edge = |key: &str| number(edge.and_then(|edge| edge.get(key)));
+    // What name servers were told of an edge elsewhere.
+    let report = nodes.iter().find_map(|node| node.get("edges")?.get(id)?.get("report"));
+    let of_edge = |key: &str| number(edge.and_then(|edge| edge.get(key)).or_else(|| report?.get(key)));
     let requests = of_edge("requests");
     let ratio = requests.filter(|requests| *requests > 0).map(|requests| 100 * of_edge("hits").unwrap_or(0) / requests);
     let shown = |value: Option<u64>, unit: &str| value.map_or("-".to_owned(), |value| format!("{value}{unit}"));
-    let config = version(node).map_or("-", |version| if Some(version) == newest { "newest" } else { "behind" });
+    let known = version(node).or_else(|| report.and_then(version));
+    let config = known.map_or("-", |version| if Some(version) == newest { "newest" } else { "behind" });
     vec![
         id.to_owned(),
-        if node.get("pid").is_some() { "running".to_owned() } else { "not running".to_owned() },
+        state(node).to_owned(),
         health(id, nodes),
         config.to_owned(),
         number(node.get("uptime_s")).map_or("-".to_owned(), uptime),
@@ -100,6 +103,14 @@ fn row(node: &Value, nodes: &[Value], newest: Option<u64>) -> Vec<String> {
         shown(ratio, " %"),
         shown(of_edge("stored_bytes").map(|bytes| bytes >> 10), " KiB"),
     ]
+}
+
+fn state(node: &Value) -> &'static str {
+    match (node.get("pid"), node.get("ran_here").and_then(Value::as_bool)) {
+        (Some(_), _) => "running",
+        (None, Some(true)) => "not running",
+        (None, _) => "not here",
+    }
 }
 
 /// As people tell time: `42 s`, `7 min`, `3 h 20 min`, `12 d 4 h`.

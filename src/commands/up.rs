@@ -67,7 +67,7 @@ fn refuse_if_running(config: &Config) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::operator(format!(
-        "{} processes of an earlier `up` still run: {}\nstop them with: kill {}",
+        "{} processes of this directory run already: {}\nstop them with: kill {}",
         names.len(),
         names.join(", "),
         pids.join(" ")

@@ -27,9 +27,12 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>) -> Done {
     let started = Instant::now();
     let id = NodeId::parse(id).map_err(|wrong| Failure::operator(wrong.message))?;
     let loaded = config::load(dir);
-    // A config that cannot be read tells no state directory: where it is unless one is named.
-    let state =
-        loaded.as_ref().map_or_else(|_| config::default_state(dir), |loaded| loaded.config.network.state.clone());
+    // A network that cannot be read tells no state directory: where it is unless one is named.
+    let network = match &loaded {
+        Ok(loaded) => Some(&loaded.config.network),
+        Err(refused) => refused.network.as_deref(),
+    };
+    let state = network.map_or_else(|| config::default_state(dir), |network| network.state.clone());
     let last_good = LastGood::new(&state.join(id.as_str()));
     let is_called_for = last_good.is_called_for(SystemTime::now());
     let loaded = if is_called_for { config::load_copy(&last_good.files(), dir) } else { loaded };

@@ -84,6 +84,28 @@ fn faults_of_keys_and_zones_are_told_with_those_of_the_files() {
 }
 
 #[test]
+fn one_mistake_is_one_message() {
+    let network = crate::support::Network::new(93, ([192, 0, 2, 1], 80).into(), "");
+    let good = fs::read_to_string(network.path("sites/shop.toml")).unwrap();
+    let route = "[[route]]\ncountry = \"DE\"\nsites = [\"shop\"]\npin = \"one\"\n";
+    for (file, text, expected) in [
+        ("sites/shop.toml", good.replace("example\"]", "example\""), "this is not TOML"),
+        ("sites/shop.toml", good.replace("www.", "https://www."), "write the host alone: \"www.shop.example\""),
+        ("sites/shop.toml", good.replace("www.", "img.*."), "a wildcard stands first and alone"),
+        ("sites/shop.toml", good.split("[origin]").next().unwrap().to_owned(), "add a table [origin]"),
+        ("sites/shop.toml", format!("# \u{0}{good}"), "this is not TOML"),
+        ("routes.toml", route.replace("pin = \"one\"", "prefer = \"one\""), "`route.prefer` must be a list"),
+        ("routes.toml", route.replace("DE", "UK"), "the United Kingdom's is \"GB\""),
+    ] {
+        fs::write(network.path("sites/shop.toml"), &good).unwrap();
+        fs::write(network.path("routes.toml"), route).unwrap();
+        fs::write(network.path(file), text).unwrap();
+        let said = run(HITHER, &["check", &network.dir.path().display().to_string()]);
+        assert!(said.contains(expected) && said.contains("hither: 1 fault in the config"), "{expected}\n{said}");
+    }
+}
+
+#[test]
 fn what_is_no_config_file_is_refused_and_never_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     crate::support::copy_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/demo").as_ref(), dir.path());
@@ -118,9 +140,26 @@ fn what_is_likely_a_mistake_is_a_warning() {
     let network = crate::support::Network::new(90, ([10, 0, 0, 1], 80).into(), "");
     let site = fs::read_to_string(network.path("sites/shop.toml")).unwrap();
     fs::write(network.path("sites/shop.toml"), site.replace("allow_private = true", "")).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let other = rcgen::CertificateParams::new(vec!["*.other.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    fs::write(network.path("secrets/other.pem"), other.pem()).unwrap();
+    fs::write(network.path("secrets/other.key"), key.serialize_pem()).unwrap();
+    let other = "hosts = [\"*.other.example\", \"other.example\"]\ntls = { cert = \"other.pem\", key = \"other.key\" }\n\
+                 [origin]\nservers = [\"https://o.example\"]\n";
+    fs::write(network.path("sites/other.toml"), other).unwrap();
+    fs::write(network.path("sites/news.tml"), "").unwrap();
+    let zone = "$TTL 1h\n@ SOA ns1 hostmaster 1 2h 1h 2w 5m\n@ NS ns1\nns1 A 192.0.2.1\n";
+    fs::write(network.path("zones/news.example.zone"), zone).unwrap();
     let said = run(HITHER, &["check", &network.dir.path().display().to_string()]);
-    assert!(
-        said.contains("sites/shop.toml: the origin `10.0.0.1` is a private address") && said.contains(": good."),
-        "{said}"
-    );
+    for expected in [
+        "sites/shop.toml: the origin `10.0.0.1` is a private address",
+        "secrets/other.pem is not a certificate for other.example",
+        "this file is not read",
+        "sites/news.tml",
+        "the file's name is the zone's: without .zone it is `news.example`",
+        ": good.",
+    ] {
+        assert!(said.contains(expected), "{expected}\n{said}");
+    }
+    assert!(!said.contains("for *.other.example"), "{said}");
 }

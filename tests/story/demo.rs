@@ -183,7 +183,7 @@ fn up_that_was_killed_leaves_its_nodes_serving_and_the_next_names_them() {
     let again = Command::new(HITHER).arg("up").current_dir(demo.dir.path()).output().unwrap();
     let said = String::from_utf8_lossy(&again.stderr).into_owned();
     assert_eq!(again.status.code(), Some(1), "{said}");
-    assert!(said.contains("27 processes of an earlier `up` still run") && said.contains("kill "), "{said}");
+    assert!(said.contains("27 processes of this directory run already") && said.contains("kill "), "{said}");
     let command = said.lines().find_map(|line| line.split("stop them with: ").nth(1)).unwrap();
     run("sh", &["-c", command]);
     let pids: Vec<u32> = command.split(' ').filter_map(|word| word.parse().ok()).collect();

@@ -241,6 +241,51 @@ fn an_unknown_node_and_a_wrong_argument_exit_with_1() {
 }
 
 #[test]
+fn a_directory_may_be_named_from_where_one_is() {
+    let network =
+        Network::new(48, SocketAddr::from(([127, 0, 0, 1], 9)), "[[rule]]\nheaders = { set = { X-Live = \"0\" } }");
+    for (number, args) in
+        [&["run", "--node", "one-1"][..], &["run", "--node", "one-1", "--config", "."]].iter().enumerate()
+    {
+        let node = Command::new(HITHER).args(*args).current_dir(network.dir.path()).env_remove("HITHER_DIR").spawn();
+        let _node = Process(node.unwrap());
+        let serves =
+            || if std::net::TcpStream::connect(network.edge).is_ok() { Ok(()) } else { Err(network.log("one-1")) };
+        wait_for(Duration::from_secs(10), "it serves", serves);
+        let site = fs::read_to_string(network.path("sites/shop.toml")).unwrap();
+        let value = format!("{}", number + 1);
+        fs::write(network.path("sites/shop.toml"), site.replace(&format!("\"{number}\""), &format!("\"{value}\"")))
+            .unwrap();
+        runtime().block_on(live(network.edge, &value));
+    }
+}
+
+#[test]
+fn a_fault_anywhere_keeps_no_node_down_for_good() {
+    let network = Network::new(47, SocketAddr::from(([127, 0, 0, 1], 9)), "");
+    let text = fs::read_to_string(network.path("hither.toml")).unwrap();
+    fs::write(network.path("hither.toml"), format!("state = \"kept\"\n{text}")).unwrap();
+    let start = || {
+        let log = fs::OpenOptions::new().create(true).append(true).open(network.path("one-1.log")).unwrap();
+        let mut node = Command::new(HITHER);
+        node.args(["run", "--node", "one-1", "--config"]).arg(network.dir.path()).stderr(log);
+        Process(node.spawn().unwrap())
+    };
+    let first = start();
+    wait_for(Duration::from_secs(5), "the first config is kept", || {
+        if network.path("kept/one-1/last-good/sites/shop.toml").exists() { Ok(()) } else { Err(network.log("one-1")) }
+    });
+    drop(first);
+    fs::write(network.path("sites/shop.toml"), "hosts = [\"www.shop.example\"\n").unwrap();
+    let mut second = start();
+    assert_eq!(second.0.wait().unwrap().code(), Some(1));
+    let _third = start();
+    wait_for(Duration::from_secs(10), "the third start boots the last good config", || {
+        if network.log("one-1").contains("this is the last good config") { Ok(()) } else { Err(network.log("one-1")) }
+    });
+}
+
+#[test]
 fn a_node_that_keeps_dying_boots_the_last_good_config() {
     runtime().block_on(async {
         let origin = Origin::start(|_, _| reply(200, &[], "served")).await;

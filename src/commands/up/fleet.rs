@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use admin::{Facts, Told, merge_metrics};
 use arc_swap::ArcSwap;
-use config::{Network, Secret};
+use config::{Network, NodeId, Secret};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
@@ -41,7 +41,8 @@ impl Facts for FleetFacts {
             let told: Vec<Option<Value>> = asked.buffered(AT_ONCE).collect().await;
             let mut told: Vec<Value> = told.into_iter().flatten().collect();
             let missing = network.node_ids().into_iter().filter(|id| !nodes.iter().any(|node| node.id == *id));
-            told.extend(missing.map(|id| json!({ "id": id.as_str() })));
+            let ran_here = |id: &NodeId| network.state.join(id.as_str()).is_dir();
+            told.extend(missing.map(|id| json!({ "id": id.as_str(), "ran_here": ran_here(&id) })));
             // The config's order: rows must not jump when a node dies.
             let order = network.node_ids();
             told.sort_by_key(|node| {

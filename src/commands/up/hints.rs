@@ -23,7 +23,9 @@ pub(crate) fn print(config: &Config) {
     say("\nTry, in another terminal:\n");
     say(format!("  {dig} +subnet=193.0.6.0/24        # a client in Europe"));
     say(format!("  {dig} +subnet=202.12.29.0/24      # a client in Australia"));
-    if server.ip().is_loopback() && config.routes.routes.len() >= 2 {
+    let is_tokyo = |prefix: config::Prefix| prefix.to_string() == "127.0.66.0/24";
+    let has_tokyo = config.routes.routes.iter().any(|route| route.prefix.is_some_and(is_tokyo));
+    if server.ip().is_loopback() && has_tokyo {
         say(format!("  {dig} -b 127.0.66.1               # a resolver in Tokyo, by routes.toml"));
     }
     if let Some((_, edge)) = config.network.edges().next() {
