@@ -116,7 +116,10 @@ pub(crate) fn watch(dir: &Path, elsewhere: &[PathBuf], changes: Sender<()>) -> n
 fn is_change(event: &notify::Event) -> bool {
     matches!(
         event.kind,
-        EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Name(_))
+        EventKind::Create(_)
+            | EventKind::Remove(_)
+            // Who may read a file, and the time that makes the version, are metadata.
+            | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Name(_) | ModifyKind::Metadata(_))
     )
 }
 
