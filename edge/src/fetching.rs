@@ -170,7 +170,7 @@ impl Errand {
         };
         let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let head = self.intake.head(response.status(), *keep);
-        let filling = Arc::new(Filling::new(head, length, storing, Arc::clone(&shared.room)));
+        let filling = Arc::new(Filling::new(head, length, storing, self.intake.ask.site.room(&shared.room)));
         let landing = match judgement.sharing {
             Sharing::Shared => Landing::Filling(Arc::clone(&filling)),
             Sharing::Alone { .. } => Landing::Alone,

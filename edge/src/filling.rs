@@ -9,7 +9,6 @@
 //! A larger body slides: pieces that every reader has passed are dropped, the fill waits for its
 //! slowest reader a while, and nobody new can join.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,8 +16,10 @@ use bytes::Bytes;
 use config::limits;
 use origin::FetchError;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use crate::object::{Head, Storing};
+use crate::room::Room;
 
 /// A response on its way in.
 #[derive(Debug)]
@@ -36,16 +37,6 @@ pub(crate) struct Filling {
     room: Arc<Room>,
 }
 
-/// Memory for the bodies on their way, of all fillings together.
-#[derive(Debug)]
-pub(crate) struct Room {
-    /// The most that one filling keeps.
-    window_bytes: usize,
-    /// What all may keep; beyond it each keeps only the least.
-    total_bytes: usize,
-    used_bytes: AtomicUsize,
-}
-
 #[derive(Debug, Default)]
 struct State {
     pieces: std::collections::VecDeque<Bytes>,
@@ -56,6 +47,8 @@ struct State {
     /// Places of the readers, by their number.
     readers: std::collections::BTreeMap<u64, usize>,
     next_reader: u64,
+    /// When its pace was last looked at, and what has come since.
+    paced: Option<(Instant, u64)>,
 }
 
 /// A reader's place.
@@ -85,27 +78,9 @@ pub(crate) enum Wanted {
     No,
 }
 
-/// What a filling may always keep: enough to go on streaming.
-const LEAST_WINDOW: usize = 512 << 10;
-
-impl Room {
-    pub(crate) fn new(window_bytes: usize, total_bytes: usize) -> Self {
-        Self { window_bytes, total_bytes, used_bytes: AtomicUsize::new(0) }
-    }
-
-    /// What one filling may keep now.
-    fn limit(&self) -> usize {
-        if self.used_bytes.load(Ordering::Relaxed) > self.total_bytes { LEAST_WINDOW } else { self.window_bytes }
-    }
-
-    fn take(&self, bytes: usize) {
-        self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
+/// A fill that nobody reads, and whose origin sends less, is ended: it would hold its room for as long
+/// as the origin likes.
+const LEAST_PACE: (Duration, u64) = (Duration::from_secs(30), 30 << 10);
 
 impl Filling {
     pub(crate) fn new(head: Head, length: Option<u64>, storing: Storing, room: Arc<Room>) -> Self {
@@ -115,7 +90,7 @@ impl Filling {
 
     /// Whether it is known to be too large to be kept whole.
     pub(crate) fn is_long(&self) -> bool {
-        let window = u64::try_from(self.room.window_bytes).unwrap_or(u64::MAX);
+        let window = u64::try_from(self.room.window_bytes()).unwrap_or(u64::MAX);
         self.length.is_some_and(|length| length > window)
     }
 
@@ -146,13 +121,14 @@ impl Filling {
                 break;
             }
             let step = Duration::from_secs(1);
-            let start = tokio::time::Instant::now();
+            let start = Instant::now();
             let _ = tokio::time::timeout(step, moved).await;
             waited += start.elapsed();
         }
         let mut state = self.state();
         let slides = state.kept_from > 0 || self.is_long();
-        let wanted = if slides && state.readers.is_empty() { Wanted::No } else { Wanted::Yes };
+        let lags = state.lags(piece.len());
+        let wanted = if (slides || lags) && state.readers.is_empty() { Wanted::No } else { Wanted::Yes };
         state.kept_bytes += cost(&piece);
         self.room.take(cost(&piece));
         state.pieces.push_back(piece);
@@ -192,6 +168,19 @@ impl Filling {
         drop(state);
         self.pieces.send_modify(|count| *count += 1);
         pieces
+    }
+}
+
+impl State {
+    /// Whether hardly anything has come in a while, with the piece that has come now.
+    fn lags(&mut self, bytes: usize) -> bool {
+        let (time, least) = LEAST_PACE;
+        let now = Instant::now();
+        let (since, before) = self.paced.unwrap_or((now, 0));
+        let come = before + u64::try_from(bytes).unwrap_or_default();
+        let is_due = now - since >= time;
+        self.paced = Some(if is_due { (now, 0) } else { (since, come) });
+        is_due && come < least
     }
 }
 

@@ -24,6 +24,7 @@ mod object;
 mod outgoing;
 mod path;
 mod respond;
+mod room;
 mod shared;
 mod sites;
 mod store;

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use telemetry::{Clients, Log, Metrics};
 
 use crate::clock::Clock;
-use crate::filling::Room;
 use crate::flight::Flights;
+use crate::room::Room;
 use crate::sites::Sites;
 use crate::store::Store;
 

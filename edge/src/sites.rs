@@ -10,6 +10,7 @@ use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
 
 use crate::path::{decode_unreserved, is_ambiguous};
+use crate::room::Room;
 
 /// Every site of a config.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ pub(crate) struct Site {
     rules: Vec<Rule>,
     /// Set when the sites go into service.
     pub(crate) counters: OnceLock<SiteCounters>,
+    room: OnceLock<Arc<Room>>,
 }
 
 /// What a site's rules come to for one path.
@@ -148,6 +150,7 @@ impl Sites {
                 cache: site.cache,
                 rules: site.rules.clone(),
                 counters: OnceLock::new(),
+                room: OnceLock::new(),
             }));
         }
         let loop_id = HeaderValue::from_str(config.network.zone.as_str());
@@ -209,6 +212,11 @@ impl Site {
         if let Some(counters) = self.counters.get() {
             counters.count_fetch(fetched.as_ref().map_or_else(|error| error.name(), |_| "ok"));
         }
+    }
+
+    /// The site's part of the memory for bodies on their way.
+    pub(crate) fn room(&self, all: &Arc<Room>) -> Arc<Room> {
+        Arc::clone(self.room.get_or_init(|| Arc::new(Room::half_of(all))))
     }
 
     /// Applies the rules that match a path, top to bottom. Where an origin could take the path for another,

@@ -194,3 +194,46 @@ fn up_that_was_killed_leaves_its_nodes_serving_and_the_next_names_them() {
     });
     demo.up();
 }
+
+/// The commands of a guide's `console` blocks, each with the lines that are shown of its output.
+fn commands(guide: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
+    for block in guide.split("```console\n").skip(1) {
+        for line in block.split("```").next().unwrap().lines() {
+            match line.strip_prefix("$ ") {
+                Some(command) => commands.push((command, Vec::new())),
+                None => commands.last_mut().unwrap().1.push(line),
+            }
+        }
+    }
+    commands
+}
+
+/// Whether a line is the shown one; ages and lifetimes may be a few seconds off.
+fn is_like(line: &str, shown: &str) -> bool {
+    let number = |text: &str| text.parse::<i64>().ok();
+    let is_time = shown.starts_with("age: ") || shown.contains(";ttl=");
+    let (Some((before, time)), Some((expected, at))) = (line.rsplit_once([' ', '=']), shown.rsplit_once([' ', '=']))
+    else {
+        return line == shown;
+    };
+    match (number(time), number(at)) {
+        (Some(time), Some(at)) if is_time => before == expected && (time - at).abs() <= 3,
+        _ => line == shown,
+    }
+}
+
+#[test]
+fn the_caching_guide_is_true() {
+    let demo = Demo::start();
+    let commands = commands(include_str!("../../docs/caching.md"));
+    assert!(commands.len() > 10, "{commands:?}");
+    for (command, shown) in commands {
+        let output = Command::new("sh").args(["-c", command]).current_dir(demo.dir.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+        let mut lines = said.lines();
+        for shown in shown {
+            assert!(lines.any(|line| is_like(line, shown)), "{command}\n{shown}\n{said}");
+        }
+    }
+}

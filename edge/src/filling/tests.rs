@@ -1,4 +1,5 @@
 use super::*;
+use crate::room::LEAST_WINDOW;
 use caching::{Moment, Selector, Terms, Validation};
 use http::{HeaderMap, StatusCode};
 
@@ -51,6 +52,27 @@ fn what_fits_is_kept_whole_and_late_readers_join() {
             assert_eq!(read(&mut late).await, number);
         }
         assert!(late.read().await.is_none());
+    });
+}
+
+/// Adds a piece every 20 seconds.
+async fn drip(filling: &Filling) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    for number in 0..4 {
+        wanted.push(filling.add(piece(number)).await);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
+    wanted
+}
+
+#[test]
+fn a_fill_that_nobody_reads_and_that_drips_is_not_wanted() {
+    run(async {
+        let unread = filling(&room());
+        assert_eq!(drip(&unread).await, [Wanted::Yes, Wanted::Yes, Wanted::No, Wanted::Yes], "30 s are over");
+        let read = filling(&room());
+        let _reader = read.join().unwrap();
+        assert_eq!(drip(&read).await, [Wanted::Yes; 4]);
     });
 }
 
@@ -118,7 +140,7 @@ fn room_is_given_back_and_a_full_house_keeps_the_least() {
         }
         assert!(second.join().is_none(), "it slides, though its own window is not full");
         drop((first, second));
-        assert_eq!(room.used_bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(room.used(), 0);
     });
 }
 
