@@ -117,6 +117,8 @@ pub const HTTP_WRITE_TIME: Duration = Duration::from_secs(60);
 /// What a client must send or read at least while it is its turn, in bytes a second: about half of what
 /// Apache's `RequestReadTimeout` asks of those who send.
 pub const HTTP_LEAST_RATE: u64 = 256;
+/// Interim responses passed on for one request: origins send one or two.
+pub const HTTP_INTERIMS: usize = 16;
 /// HTTP/2 streams at once on a connection.
 pub const HTTP2_STREAMS: u32 = 128;
 /// Connections at once on one listener of one core.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use caching::{CacheKey, Moment, hops, normalise_encoding};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version, header};
-use listen::Connection;
+use listen::{Connection, Interim};
 
 use crate::fields;
 use crate::sites::{Site, Sites};
@@ -27,6 +27,8 @@ pub(crate) struct Ask {
     pub(crate) now: Moment,
     /// The body's length, where a response tells it.
     pub(crate) expected: OnceLock<u64>,
+    /// Where the origin's interim responses go.
+    pub(crate) interim: Option<Interim>,
 }
 
 /// Why a request cannot be taken.
@@ -86,6 +88,7 @@ pub(crate) fn read(
         peer,
         now,
         expected: OnceLock::new(),
+        interim: connection.interim.clone(),
     })
 }
 

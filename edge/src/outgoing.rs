@@ -1,7 +1,11 @@
 //! The request that goes to the origin: written anew, never passed through.
 
+use std::sync::Arc;
+
+use caching::remove_hop_by_hop;
 use http::request::Parts;
 use http::{Method, Request, Uri};
+use origin::OnInterim;
 
 use crate::ask::Ask;
 use crate::fields::remove_body_fields;
@@ -15,7 +19,8 @@ pub(crate) enum Load {
     Body,
 }
 
-/// Writes the request for an origin.
+/// Writes the request for an origin. What that says before its response goes to the client at once, and
+/// nowhere else.
 pub(crate) fn compose(ask: &Ask, load: Load) -> Option<Parts> {
     let mut headers = ask.headers.clone();
     if load == Load::Empty {
@@ -26,6 +31,13 @@ pub(crate) fn compose(ask: &Ask, load: Load) -> Option<Parts> {
     *request.method_mut() = ask.method.clone();
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
+    if let Some(interim) = ask.interim.clone() {
+        request.extensions_mut().insert(OnInterim(Arc::new(move |status, headers| {
+            let mut headers = headers.clone();
+            remove_hop_by_hop(&mut headers);
+            interim.send(status, &headers);
+        })));
+    }
     Some(request.into_parts().0)
 }
 

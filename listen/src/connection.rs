@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::interim::Interim;
+
 /// Clear or TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -23,4 +25,7 @@ pub struct Connection {
     pub scheme: Scheme,
     /// The name the client asked a certificate for (RFC 6066 §3).
     pub sni: Option<Arc<str>>,
+    /// Where interim responses to the request go; nowhere for HTTP/1.0, which has none, and HTTP/2, whose
+    /// server cannot send them yet.
+    pub interim: Option<Interim>,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::limits;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -24,6 +24,7 @@ use crate::activity::{Activity, Held, Watched};
 use crate::body::{Body, empty};
 use crate::connection::{Connection, Scheme};
 use crate::cores::Stop;
+use crate::interim::{Interim, Queue, WithInterim};
 use crate::mount::Mounts;
 
 /// One listening socket and what answers on it.
@@ -99,7 +100,7 @@ impl Server {
         let activity = Activity::new();
         let stream = Watched::new(unless_unread(stream, limits::HTTP_WRITE_TIME), Arc::clone(&activity));
         let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
-        let connection = Connection { peer, local, scheme, sni: None };
+        let connection = Connection { peer, local, scheme, sni: None, interim: None };
         let (mounts, tls, builder) = (Arc::clone(&self.mounts), self.tls.clone(), Arc::clone(builder));
         let open = Open::new(self.connections.clone());
         let stop = stop.clone();
@@ -133,11 +134,15 @@ async fn drive<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let seen = Arc::clone(&activity);
-    let service = service_fn(move |request| {
-        let (open, mounts, connection) = (seen.begin(), Arc::clone(&mounts), connection.clone());
+    let (seen, queue) = (Arc::clone(&activity), Arc::<Queue>::default());
+    let stream = WithInterim::new(stream, Arc::clone(&queue));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let interim = (request.version() == Version::HTTP_11).then(|| queue.begin());
+        let connection = Connection { interim: interim.clone(), ..connection.clone() };
+        let (open, mounts) = (seen.begin(), Arc::clone(&mounts));
         async move {
             let response = answer(mounts, request, connection).await?;
+            interim.iter().for_each(Interim::end);
             Ok::<_, Infallible>(response.map(|body| Held::new(body, open).boxed_unsync()))
         }
     });

@@ -14,6 +14,7 @@ mod connection;
 mod cores;
 mod holder;
 mod http;
+mod interim;
 mod mount;
 
 pub use bind::{BindError, Sharing, bind_tcp, bind_udp, probe_free};
@@ -21,4 +22,5 @@ pub use body::{Body, BoxError, empty, full};
 pub use connection::{Connection, Scheme};
 pub use cores::{Cores, Job, Stop};
 pub use http::Server;
+pub use interim::Interim;
 pub use mount::{Handler, Mount, Mounts, Reply};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use config::{Origin, OriginServer, limits};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::client::conn::TrySendError;
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
@@ -18,6 +18,13 @@ use crate::place::{Place, Places};
 use crate::pool::Pool;
 use crate::times::Times;
 use crate::upload::{RequestBody, State, Upload};
+
+/// Told of every interim response of the origin but 100 (RFC 9110 §15.2); an extension of a request's head.
+#[derive(Clone)]
+pub struct OnInterim(pub Arc<Told>);
+
+/// What is done with an interim response.
+type Told = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
 
 /// A response from the origin, its body still on its way.
 pub type Fetched = Response<FetchBody>;
@@ -149,6 +156,13 @@ impl Fetcher {
         *request.uri_mut() = Uri::from(path);
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = head.headers.clone();
+        if let Some(OnInterim(told)) = head.extensions.get().cloned() {
+            hyper::ext::on_informational(&mut request, move |interim| {
+                if interim.status() != StatusCode::CONTINUE {
+                    told(interim.status(), interim.headers());
+                }
+            });
+        }
         if let Some(host) = &self.host {
             request.headers_mut().insert(header::HOST, host.clone());
         }

@@ -21,7 +21,7 @@ mod upload;
 
 pub use body::FetchBody;
 pub use error::FetchError;
-pub use fetch::{Fetched, Fetcher};
+pub use fetch::{Fetched, Fetcher, OnInterim};
 pub use place::Places;
 pub use reach::prohibited;
 pub use upload::RequestBody;

@@ -12,6 +12,7 @@ mod cache;
 mod check;
 mod demo;
 mod fault;
+mod interim;
 mod name_server;
 mod nearest;
 mod node;
