@@ -80,6 +80,8 @@ async fn serve(dir: &Path, built: Built, socket: std::net::TcpListener) -> Done 
     let network = Arc::new(ArcSwap::from_pointee(started.network.clone()));
     let mut ending = Ending::listen()?;
     let mut hangups = signal(SignalKind::hangup()).map_err(Failure::ours)?;
+    // Before anybody is told that all runs: whoever edits then is heard.
+    let mut changes = watched(dir);
     let mut fleet = Processes::start(dir, &started)?;
     let facts = FleetFacts::new(dir.to_owned(), Arc::clone(&network));
     let stop = Stop::new();
@@ -95,7 +97,7 @@ async fn serve(dir: &Path, built: Built, socket: std::net::TcpListener) -> Done 
             begun.elapsed().as_secs_f64()
         ));
         hints::print(&started);
-        keep(dir, &started, &network, &mut fleet, &mut hangups).await;
+        keep(dir, &started, &network, &mut fleet, (&mut changes, &mut hangups)).await;
         Ok(())
     };
     let ended = tokio::select! {
@@ -116,8 +118,13 @@ fn admin_server(facts: FleetFacts, socket: std::net::TcpListener) -> Result<Serv
 }
 
 /// Tells which nodes die, and takes up what changes in the directory.
-async fn keep(dir: &Path, started: &Config, network: &ArcSwap<Network>, fleet: &mut Processes, hangups: &mut Signal) {
-    let mut changes = watched(dir);
+async fn keep(
+    dir: &Path,
+    started: &Config,
+    network: &ArcSwap<Network>,
+    fleet: &mut Processes,
+    (changes, hangups): (&mut Receiver<()>, &mut Signal),
+) {
     let mut looks = tokio::time::interval(LOOK);
     loop {
         tokio::select! {

@@ -7,36 +7,62 @@ use std::time::Duration;
 use config::{Config, Problem, Severity, limits};
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecursiveMode, Watcher};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::listeners::Listeners;
 use super::{Node, Roles, build};
 
-/// Reloads for as long as the node runs; `started` is the config it started with.
-pub(crate) async fn follow(node: &Arc<Node>, listeners: &Listeners, started: &Config) {
-    // One place: a change that comes while one waits is the same reload.
-    let (sender, mut changes) = channel(1);
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
-        return std::future::pending().await;
-    };
-    let start = || {
-        watch(&node.dir, &node.databases(), sender.clone())
-            .map_err(|error| tracing::error!(%error, "files are not watched; send SIGHUP after a change"))
-    };
-    let mut watcher = start();
-    loop {
+/// What tells a node that its files have changed. It begins before anybody is told that the node runs:
+/// whoever edits then is heard.
+pub(crate) struct Watching {
+    sender: Sender<()>,
+    changes: Receiver<()>,
+    hangups: Signal,
+    watcher: Option<Watched>,
+}
+
+/// Ends the watching when it is dropped.
+type Watched = Box<dyn Watcher + Send>;
+
+impl Watching {
+    /// Call it in the runtime that reloads.
+    ///
+    /// # Errors
+    /// SIGHUP cannot be listened for.
+    pub(crate) fn begin(node: &Node) -> std::io::Result<Self> {
+        // One place: a change that comes while one waits is the same reload.
+        let (sender, changes) = channel(1);
+        let mut this = Self { sender, changes, hangups: signal(SignalKind::hangup())?, watcher: None };
+        this.renew(node);
+        Ok(this)
+    }
+
+    /// Resolves when there is something to reload.
+    async fn changed(&mut self) {
         tokio::select! {
-            _ = hangups.recv() => {}
-            _ = settled(&mut changes) => {}
-            () = tokio::time::sleep(WATCH_AGAIN), if watcher.is_err() => {}
+            _ = self.hangups.recv() => {}
+            () = settled(&mut self.changes) => {}
+            () = tokio::time::sleep(WATCH_AGAIN), if self.watcher.is_none() => {}
         }
-        // Anew each time, since directories and databases may have come; before the one in use ends, so
-        // that nothing is missed in between.
-        // One that cannot be had (no descriptor is left) does not take the place of one that works.
-        if let Ok(next) = start() {
-            watcher = Ok(next);
+    }
+
+    /// Watches anew, since directories and databases may have come; before the watcher in use ends, so
+    /// that nothing is missed in between. One that cannot be had (no descriptor is left) does not take
+    /// the place of one that works.
+    fn renew(&mut self, node: &Node) {
+        match watch(&node.dir, &node.databases(), self.sender.clone()) {
+            Ok(watcher) => self.watcher = Some(Box::new(watcher)),
+            Err(error) => tracing::error!(%error, "files are not watched; send SIGHUP after a change"),
         }
+    }
+}
+
+/// Reloads for as long as the node runs; `started` is the config it started with.
+pub(crate) async fn follow(mut watching: Watching, node: &Arc<Node>, listeners: &Listeners, started: &Config) {
+    loop {
+        watching.changed().await;
+        watching.renew(node);
         reload(node, listeners, started).await;
     }
 }

@@ -90,6 +90,7 @@ async fn run(
     let address = admin.local_addr().map_err(Failure::ours)?;
     let stop = Stop::new();
     tokio::spawn(admin_server(&node, admin)?.serve(stop.clone()));
+    let watching = reload::Watching::begin(&node).map_err(Failure::ours)?;
     let marker_path = Marker::path(&config.network.state, &id);
     let marker = Marker { pid: std::process::id().cast_signed(), admin: address };
     if let Err(error) = marker.write(&marker_path) {
@@ -104,7 +105,7 @@ async fn run(
             last_good.forget_starts();
             ended.map(|()| Exit::Done).map_err(Failure::ours)
         }
-        () = reload::follow(&node, &listeners, &config) => Ok(Exit::Done),
+        () = reload::follow(watching, &node, &listeners, &config) => Ok(Exit::Done),
         () = listeners.failed() => Err(Failure::ours("a listener has ended by a panic")),
     };
     tracing::info!(node = %id, "stopping");
