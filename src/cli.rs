@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Get(Get),
     /// Nodes, health, load, versions
     Status(Status),
+    /// Take back what edges have stored; returns when every edge has acknowledged, and names those that have not
+    Purge(Purge),
     /// Serve a directory as a customer's origin would (used by the demo)
     #[command(hide = true)]
     SampleOrigin(SampleOrigin),
@@ -97,6 +99,29 @@ pub(crate) struct Status {
     /// Print anew every second
     #[arg(long)]
     pub(crate) watch: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "target", required = true, multiple = true, args = ["url", "prefix", "tag", "site"])]
+pub(crate) struct Purge {
+    /// A URL: every variant, over http and https, with exactly this query. May be given again
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Vec<String>,
+    /// A URL without a query: all that lies there and below, by segment. May be given again
+    #[arg(long, value_name = "URL")]
+    pub(crate) prefix: Vec<String>,
+    /// A tag of the origin's `Cache-Tag` or `Surrogate-Key`. May be given again
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Vec<String>,
+    /// A site: alone all of it, else only what of the others is its own
+    #[arg(long, value_name = "SITE")]
+    pub(crate) site: Option<String>,
+    /// Make it stale instead: it is validated, and served in its grace and when the origin fails
+    #[arg(long)]
+    pub(crate) soft: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

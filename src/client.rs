@@ -1,12 +1,14 @@
 //! A small HTTP client for the commands that ask a running node.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ::fleet::{Credential, HEADER, wall_clock_ms};
 use bytes::Bytes;
 use config::Secret;
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -18,11 +20,24 @@ pub(crate) const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V
 const MOST_BYTES: usize = 64 << 20;
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// What a request shows.
+#[derive(Clone, Debug)]
+pub(crate) enum Proof {
+    /// Nothing.
+    None,
+    /// The admin token.
+    Token(Secret),
+    /// A signature with the fleet's key.
+    Fleet(Secret),
+}
+
 /// Why an admin address told nothing.
 #[derive(Clone, Debug)]
 pub(crate) enum AskError {
-    /// It answered that it will not, or cannot.
+    /// It answered that it will not: the asker's mistake.
     Refused(String),
+    /// It answered that it cannot.
+    Failed(String),
     /// No answer.
     NobodyThere(String),
 }
@@ -30,7 +45,7 @@ pub(crate) enum AskError {
 impl std::fmt::Display for AskError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Refused(why) | Self::NobodyThere(why) => f.write_str(why),
+            Self::Refused(why) | Self::Failed(why) | Self::NobodyThere(why) => f.write_str(why),
         }
     }
 }
@@ -45,12 +60,30 @@ pub(crate) fn ask_json(address: SocketAddr, path: &str, token: Option<&Secret>) 
 /// Asks an admin address. A status other than 200 is the error that the answer names.
 pub(crate) async fn fetch_json(address: SocketAddr, path: &str, token: Option<&Secret>) -> Result<Value, AskError> {
     let (status, body) = fetch(address, path, token).await.map_err(AskError::NobodyThere)?;
-    let value: Option<Value> = serde_json::from_slice(&body).ok();
+    read_json(address, status, &body)
+}
+
+/// Tells an admin or peer address something.
+pub(crate) async fn post_json(
+    address: SocketAddr,
+    path: &str,
+    body: Vec<u8>,
+    proof: &Proof,
+) -> Result<Value, AskError> {
+    let post = Request::post(path).header("content-type", "application/json");
+    let told = exchange(address, post, path, Bytes::from(body), proof).await;
+    let (status, body) = told.map_err(AskError::NobodyThere)?;
+    read_json(address, status, &body)
+}
+
+fn read_json(address: SocketAddr, status: StatusCode, body: &Bytes) -> Result<Value, AskError> {
+    let value: Option<Value> = serde_json::from_slice(body).ok();
     let error = value.as_ref().and_then(|value| value.get("error")).and_then(Value::as_str);
     match (status, error, value.as_ref()) {
         (StatusCode::OK, _, Some(value)) => Ok(value.clone()),
+        (_, Some(error), _) if status.is_server_error() => Err(AskError::Failed(error.to_owned())),
         (_, Some(error), _) => Err(AskError::Refused(error.to_owned())),
-        _ => Err(AskError::Refused(format!("{address} answered {status}: {}", String::from_utf8_lossy(&body).trim()))),
+        _ => Err(AskError::Failed(format!("{address} answered {status}: {}", String::from_utf8_lossy(body).trim()))),
     }
 }
 
@@ -60,16 +93,36 @@ pub(crate) async fn fetch(
     path: &str,
     token: Option<&Secret>,
 ) -> Result<(StatusCode, Bytes), String> {
+    let proof = token.map_or(Proof::None, |token| Proof::Token(token.clone()));
+    exchange(address, Request::get(path), path, Bytes::new(), &proof).await
+}
+
+async fn exchange(
+    address: SocketAddr,
+    request: http::request::Builder,
+    path: &str,
+    body: Bytes,
+    proof: &Proof,
+) -> Result<(StatusCode, Bytes), String> {
     let exchange = async {
         let stream = TcpStream::connect(address).await.map_err(|error| format!("{address}: {error}"))?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
         let driven = tokio::spawn(connection);
-        let mut request = Request::get(path).header("host", address.to_string());
-        if let Some(token) = token {
-            request = request.header("authorization", [b"Bearer ", token.as_bytes()].concat());
+        let mut request = request.header("host", address.to_string());
+        match proof {
+            Proof::None => {}
+            Proof::Token(token) => {
+                request = request.header("authorization", [b"Bearer ", token.as_bytes()].concat());
+            }
+            Proof::Fleet(key) => {
+                let method = request.method_ref().cloned().unwrap_or_default();
+                let nonce = RandomState::new().hash_one(path);
+                request =
+                    request.header(HEADER, Credential::sign(key, wall_clock_ms(), nonce, method.as_str(), path, &body));
+            }
         }
-        let request = request.body(Empty::<Bytes>::new());
+        let request = request.body(Full::new(body));
         let response = sender.send_request(request.map_err(|error| error.to_string())?).await;
         let response = response.map_err(|error| error.to_string())?;
         let status = response.status();

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use config::{Config, Loaded, Look, Network, Problem, Refused, report};
+use config::{Config, Loaded, Look, Network, Problem, Refused, Secret, report};
 
 use crate::exit::Failure;
 use crate::say::note;
@@ -42,22 +42,25 @@ pub(crate) struct Known {
     pub(crate) network: Network,
     /// The version of the files; none, where they are refused.
     pub(crate) version: Option<u64>,
+    /// What nodes sign with.
+    pub(crate) fleet_key: Option<Secret>,
 }
 
 /// Reads a directory to ask running nodes. Where files are refused, nodes serve on with those before:
 /// the faults are drawn, and what `hither.toml` says is taken if it could be read.
 pub(crate) fn known(dir: &Path) -> Result<Known, Failure> {
-    let Refused { problems, network, .. } = match config::load(dir) {
+    let Refused { problems, network, fleet_key, .. } = match config::load(dir) {
         Ok(Loaded { config, warnings }) => {
             print(&warnings);
-            return Ok(Known { network: config.network, version: Some(config.version) });
+            let (version, fleet_key) = (Some(config.version), config.fleet_key);
+            return Ok(Known { network: config.network, version, fleet_key });
         }
         Err(refused) => refused,
     };
     let failure = refused(&problems);
     let network = *network.ok_or(failure)?;
     note("hither: these files are refused; asking the nodes that run with those before\n\n");
-    Ok(Known { network, version: None })
+    Ok(Known { network, version: None, fleet_key })
 }
 
 /// Problems as a failure: drawn, and counted.

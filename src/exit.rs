@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Operator,
     /// Ours.
     Ours,
+    /// Done in part: some nodes lag.
+    InPart,
 }
 
 impl From<Exit> for ExitCode {
@@ -21,6 +23,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => Self::SUCCESS,
             Exit::Operator => Self::from(1),
             Exit::Ours => Self::from(2),
+            Exit::InPart => Self::from(3),
         }
     }
 }
@@ -41,6 +44,11 @@ impl Failure {
     /// Something we must mend.
     pub(crate) fn ours(message: impl std::fmt::Display) -> Self {
         Self { exit: Exit::Ours, message: message.to_string() }
+    }
+
+    /// Something that is done in part.
+    pub(crate) fn in_part(message: impl Into<String>) -> Self {
+        Self { exit: Exit::InPart, message: message.into() }
     }
 
     /// Says it and gives the code.

@@ -7,6 +7,7 @@ mod demo;
 mod directory;
 mod exit;
 mod node;
+mod purge;
 mod sample_origin;
 mod say;
 
@@ -32,6 +33,7 @@ fn main() -> std::process::ExitCode {
         Command::Check(args) => commands::check::run(args, dir),
         Command::Explain(args) => commands::explain::run(args, dir),
         Command::Get(args) => commands::get::run(args, dir),
+        Command::Purge(args) => commands::purge::run(args, dir),
         Command::Status(args) => commands::status::run(args, dir),
         Command::SampleOrigin(args) => sample_origin::run(&args),
     };

@@ -3,14 +3,19 @@
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use config::Secret;
+use bytes::Bytes;
+use config::limits;
+use fleet::PurgeOrder;
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use listen::{Body, Connection, Handler, Reply, full};
 use serde_json::{Value, json};
 
-use crate::guard::may_read;
+use crate::guard::{Door, Keys, Reach, Refusal, may_change, may_read};
 
 /// Something that is told later.
 pub type Told<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -23,46 +28,105 @@ pub trait Facts: Send + Sync + 'static {
     fn explain(&self, name: String, from: IpAddr) -> Told<Result<Value, String>>;
     /// All series in the Prometheus text format.
     fn metrics(&self) -> Told<String>;
-    /// What a request from elsewhere has to show, as the config has it now.
-    fn token(&self) -> Option<Secret>;
+    /// Takes back what is stored, of these sites. What is told has been done and stays done.
+    fn purge(&self, order: PurgeOrder, reach: Reach) -> Told<Result<Purged, Refused>>;
+    /// What a request has to show, as the config has it now.
+    fn keys(&self) -> Keys;
 }
 
-/// Answers on the admin address.
+/// What came of a purge.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Purged {
+    /// It is done everywhere.
+    Done(Value),
+    /// Some edges have not acknowledged it.
+    InPart(Value),
+}
+
+/// Why a purge was not done at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The order is wrong.
+    Wrong(String),
+    /// The token is for another site.
+    OtherSite(String),
+    /// It cannot be done here, or not now.
+    Unable(String),
+}
+
+/// Answers on the admin address, or where nodes reach each other.
 pub struct Admin {
     facts: Arc<dyn Facts>,
+    door: Door,
 }
+
+/// Who shows a wrong token waits so long for the answer: guessing takes for ever anyway, this keeps it from
+/// being work.
+const REFUSED_AFTER: Duration = Duration::from_millis(500);
+
+const KNOWN: &str = "/status /metrics /explain?name=NAME&from=IP, and POST /purge";
 
 impl Admin {
     /// Answers from these facts.
     #[must_use]
-    pub fn new(facts: Arc<dyn Facts>) -> Self {
-        Self { facts }
+    pub fn new(facts: Arc<dyn Facts>, door: Door) -> Self {
+        Self { facts, door }
     }
 }
 
 impl Handler for Admin {
     fn serve(&self, request: Request<Incoming>, connection: Connection) -> Reply {
-        let (head, _) = request.into_parts();
-        if let Err(refusal) = may_read(&head, connection.peer, self.facts.token().as_ref()) {
-            return Box::pin(async move { text(refusal.status(), refusal.message().to_owned()) });
-        }
-        let facts = Arc::clone(&self.facts);
+        let (facts, door) = (Arc::clone(&self.facts), self.door);
+        let (head, body) = request.into_parts();
         Box::pin(async move {
-            if head.method != Method::GET {
-                let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is known here\n".to_owned());
-                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
-                return response;
-            }
-            match head.uri.path() {
-                "/" => text(StatusCode::OK, "hither admin: /status /metrics /explain?name=NAME&from=IP\n".to_owned()),
-                "/metrics" => text(StatusCode::OK, facts.metrics().await),
-                "/status" => json(StatusCode::OK, &facts.status().await),
-                "/explain" => explain(facts.as_ref(), head.uri.query().unwrap_or_default()).await,
-                _ => {
-                    text(StatusCode::NOT_FOUND, "known here: /status /metrics /explain?name=NAME&from=IP\n".to_owned())
-                }
+            match (head.uri.path(), head.method == Method::POST) {
+                ("/purge", true) => purge(facts.as_ref(), &head, body).await,
+                ("/purge", false) => not_allowed("POST"),
+                _ => read(facts.as_ref(), &head, &connection, door).await,
             }
         })
+    }
+}
+
+async fn read(facts: &dyn Facts, head: &Parts, connection: &Connection, door: Door) -> Response<Body> {
+    if let Err(refusal) = may_read(head, connection.peer, door, &facts.keys()) {
+        return refuse(refusal).await;
+    }
+    if head.method != Method::GET {
+        return not_allowed("GET");
+    }
+    match head.uri.path() {
+        "/" => text(StatusCode::OK, format!("hither admin: {KNOWN}\n")),
+        "/metrics" => text(StatusCode::OK, facts.metrics().await),
+        "/status" => json(StatusCode::OK, &facts.status().await),
+        "/explain" => explain(facts, head.uri.query().unwrap_or_default()).await,
+        _ => text(StatusCode::NOT_FOUND, format!("known here: {KNOWN}\n")),
+    }
+}
+
+async fn purge(facts: &dyn Facts, head: &Parts, body: Incoming) -> Response<Body> {
+    let Ok(body) = Limited::new(body, limits::PURGE_ORDER_BYTES).collect().await else {
+        return error(StatusCode::PAYLOAD_TOO_LARGE, "the order is too long, or did not come whole");
+    };
+    let body: Bytes = body.to_bytes();
+    let reach = match may_change(head, &body, &facts.keys()) {
+        Ok(reach) => reach,
+        Err(refusal) => return refuse(refusal).await,
+    };
+    let order = match serde_json::from_slice(&body) {
+        Ok(order) => order,
+        Err(wrong) => {
+            let why =
+                format!("the order is not understood: {wrong}; write {{\"url\": [\"https://www.shop.example/a\"]}}");
+            return error(StatusCode::BAD_REQUEST, &why);
+        }
+    };
+    match facts.purge(order, reach).await {
+        Ok(Purged::Done(value)) => json(StatusCode::OK, &value),
+        Ok(Purged::InPart(value)) => json(StatusCode::BAD_GATEWAY, &value),
+        Err(Refused::Wrong(why)) => error(StatusCode::BAD_REQUEST, &why),
+        Err(Refused::OtherSite(why)) => error(StatusCode::FORBIDDEN, &why),
+        Err(Refused::Unable(why)) => error(StatusCode::SERVICE_UNAVAILABLE, &why),
     }
 }
 
@@ -71,12 +135,27 @@ async fn explain(facts: &dyn Facts, query: &str) -> Response<Body> {
     let name = field("name").map(|pair| pair.1.to_owned());
     let from = field("from").and_then(|pair| pair.1.parse::<IpAddr>().ok());
     let (Some(name), Some(from)) = (name, from) else {
-        return json(StatusCode::BAD_REQUEST, &json!({ "error": "write /explain?name=NAME&from=IP" }));
+        return error(StatusCode::BAD_REQUEST, "write /explain?name=NAME&from=IP");
     };
     match facts.explain(name, from).await {
         Ok(value) => json(StatusCode::OK, &value),
-        Err(error) => json(StatusCode::NOT_FOUND, &json!({ "error": error })),
+        Err(why) => error(StatusCode::NOT_FOUND, &why),
     }
+}
+
+async fn refuse(refusal: Refusal) -> Response<Body> {
+    tokio::time::sleep(REFUSED_AFTER).await;
+    text(refusal.status(), refusal.message().to_owned())
+}
+
+fn not_allowed(method: &'static str) -> Response<Body> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("only {method} is known here\n"));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(method));
+    response
+}
+
+fn error(status: StatusCode, why: &str) -> Response<Body> {
+    json(status, &json!({ "error": why }))
 }
 
 fn text(status: StatusCode, text: String) -> Response<Body> {

@@ -42,6 +42,6 @@ pub use prefix::Prefix;
 pub use problem::{Look, Problem, Severity, report};
 pub use route::{Act, Route, Routes};
 pub use secret::Secret;
-pub use site::{Cache, Force, HeaderEdits, Origin, OriginServer, Rule, Scheme, SecretFile, SetCookie, Site, Tls};
+pub use site::{Cache, Force, HeaderEdits, Origin, OriginServer, Rule, Scheme, SecretFile, SetCookie, Site, Tags, Tls};
 pub use source::{Place, Source};
 pub use wrong::Wrong;

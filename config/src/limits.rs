@@ -57,6 +57,8 @@ pub const HEALTH_RISE: Bounds<u8> = Bounds { least: 1, default: 5, most: 100 };
 pub const CAPACITY: Bounds<u64> = Bounds { least: 1_000_000, default: 10_000_000_000, most: 100_000_000_000_000 };
 /// A port.
 pub const PORT: Bounds<u16> = Bounds { least: 1, default: 80, most: 65_535 };
+/// The port of `peer` unless it says another.
+pub const PEER_PORT: u16 = 8444;
 /// An AS number (RFC 6793).
 pub const ASN: Bounds<u32> = Bounds { least: 1, default: 64_500, most: u32::MAX };
 /// Freshness a site may set: `ttl`, `browser_ttl`, `force.ttl`, `grace`.
@@ -161,6 +163,8 @@ pub const HEALTH_SAVED_BYTES: u64 = 4 << 20;
 pub const PROBES_WAITING: usize = 10_000;
 /// The largest geo database read.
 pub const GEO_DATABASE_BYTES: u64 = 2 << 30;
+/// The longest order to purge: a thousand URLs of a KiB.
+pub const PURGE_ORDER_BYTES: usize = 1 << 20;
 /// Lines of logs waiting for their writer; further ones are counted and dropped.
 pub const LOG_QUEUE: usize = 8_192;
 /// Sites with label values of their own in metrics; further ones count as `other`.

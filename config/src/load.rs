@@ -69,6 +69,8 @@ pub struct Refused {
     pub problems: Vec<Problem>,
     /// `hither.toml` where it could be read: running nodes are asked by it. Never to be served.
     pub network: Option<Box<Network>>,
+    /// `secrets/fleet.key` for the same, where it could be read.
+    pub fleet_key: Option<Secret>,
     /// The sites that could be read, so that their certificates' faults are told with the rest.
     pub sites: Vec<Site>,
     /// The zones that could be read, for the same reason.
@@ -106,7 +108,7 @@ pub fn load_copy(copy: &Path, dir: &Path) -> Result<Loaded, Refused> {
             let config = Config { dir: dir.to_owned(), network, sites, zones, routes, fleet_key, version, sources };
             Ok(Loaded { config, warnings: problems })
         }
-        (network, _) => Err(Refused { problems, network: network.map(Box::new), sites, zones }),
+        (network, _) => Err(Refused { problems, network: network.map(Box::new), fleet_key, sites, zones }),
     }
 }
 
@@ -168,7 +170,8 @@ impl Reading {
             };
             match SiteId::parse(stem) {
                 Ok(id) => {
-                    sites.extend(read_document(&self.context, &source, |table| site::read(table, id)));
+                    let secret = |value: Value<'_>| self.secret(value);
+                    sites.extend(read_document(&self.context, &source, |table| site::read(table, id, &secret)));
                 }
                 Err(wrong) => {
                     let problem = Problem::fault(

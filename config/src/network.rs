@@ -55,7 +55,7 @@ pub struct Network {
     pub pops: Vec<Pop>,
 }
 
-/// Status and metrics by HTTP. Nothing can be changed there yet.
+/// Status, metrics and purging by HTTP.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Admin {
     /// Where a node's admin address listens. A client on loopback may read it without the token; on
@@ -65,7 +65,8 @@ pub struct Admin {
     #[schemars(transform = shape::socket)]
     pub listen: SocketAddr,
     /// The file under `secrets/` whose text a client that is not on loopback must show, as
-    /// `Authorization: Bearer TEXT`. Default: none, so that only loopback reads. A reload takes it.
+    /// `Authorization: Bearer TEXT`; also one that is, to change anything, such as to purge. Default: none, so
+    /// that only loopback reads and nobody changes anything by HTTP. A reload takes it.
     #[schemars(
         with = "Option<std::collections::BTreeMap<String, String>>",
         transform = shape::secret_file_table
@@ -230,6 +231,11 @@ pub struct EdgeNode {
     /// at start only.
     #[schemars(transform = shape::socket)]
     pub admin: Option<SocketAddr>,
+    /// Where other nodes reach it, with the credential that `secrets/fleet.key` gives them; without that file it
+    /// is not bound. An address of the machine that no client can reach is best: it speaks clear HTTP.
+    /// Default: port 8444 on the first of its addresses. Read at start only.
+    #[schemars(transform = shape::socket)]
+    pub peer: Option<SocketAddr>,
 }
 
 /// Public addresses of a node, at least one.
@@ -297,6 +303,13 @@ impl Network {
     pub fn admin_of(&self, node: &Node<'_>) -> SocketAddr {
         let edge = node.edge.and_then(|(_, edge)| edge.admin);
         edge.or_else(|| node.name_server.and_then(|node| node.admin)).unwrap_or(self.admin.listen)
+    }
+
+    /// Where other nodes reach an edge.
+    #[must_use]
+    pub fn peer_of(&self, edge: &EdgeNode) -> Option<SocketAddr> {
+        let own = edge.addresses.all().first().map(|address| SocketAddr::new(*address, limits::PEER_PORT));
+        edge.peer.or(own)
     }
 
     /// The keys in which this network differs from the one a node started with, and which the node

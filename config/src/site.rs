@@ -12,6 +12,7 @@ use crate::limits;
 use crate::path::PathGlob;
 use crate::problem::Problem;
 use crate::register::Kind;
+use crate::secret::Secret;
 use crate::shape;
 use crate::source::Place;
 use crate::table::{Table, Value};
@@ -36,6 +37,13 @@ pub struct Site {
     pub origin: Origin,
     /// How responses are stored, in `[cache]`. Default: that of each key.
     pub cache: Cache,
+    /// The file under `secrets/` whose text purges this site alone, by HTTP at the admin address, as
+    /// `Authorization: Bearer TEXT`: for the customer's own tools. Default: none. A reload takes it.
+    #[schemars(
+        with = "Option<std::collections::BTreeMap<String, String>>",
+        transform = shape::secret_file_table
+    )]
+    pub purge_token: Option<Secret>,
     /// Rules by path, each a `[[rule]]`. Default: none.
     #[schemars(rename = "rule")]
     pub rules: Vec<Rule>,
@@ -113,6 +121,19 @@ pub struct Cache {
     /// What to do with a response that sets a cookie. Default: `"pass"`, so that no cookie reaches two
     /// people. A reload takes it.
     pub set_cookie: SetCookie,
+    /// Whether clients see the tags that an origin gives to purge by, `Cache-Tag` and `Surrogate-Key`:
+    /// `"pass"` or `"strip"`. Default: `"pass"`, since another cache may follow. A reload takes it.
+    pub tags: Tags,
+}
+
+/// Whether clients see the tags of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum Tags {
+    /// As the origin sent them.
+    Pass,
+    /// Not at all.
+    Strip,
 }
 
 /// What to do with a response that sets a cookie.
@@ -186,15 +207,16 @@ const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 const FRAMING: [&str; 6] = ["connection", "content-length", "transfer-encoding", "te", "upgrade", "host"];
 
 /// Reads one site file.
-pub(crate) fn read(mut table: Table<'_>, id: SiteId) -> Option<Site> {
+pub(crate) fn read(mut table: Table<'_>, id: SiteId, secret: &dyn Fn(Value<'_>) -> Option<Secret>) -> Option<Site> {
     let hosts = table.list("hosts", host);
     let tls = table.optional("tls", |v| v.table(read_tls));
     let help = "add a table [origin] with servers = [\"https://origin.shop.example\"]";
     let origin = table.needed("origin", help, |v| v.table(read_origin));
     let cache = table.table("cache", read_cache);
+    let purge_token = table.optional("purge_token", |v| v.secret_file(secret));
     let rules = table.list("rule", |v| v.table(read_rule));
     table.finish();
-    Some(Site { id, hosts, tls, origin: origin?, cache: cache?, rules })
+    Some(Site { id, purge_token, hosts, tls, origin: origin?, cache: cache?, rules })
 }
 
 fn host(value: Value<'_>) -> Option<HostPattern> {
@@ -275,8 +297,15 @@ fn read_cache(mut table: Table<'_>) -> Option<Cache> {
             _ => Err(Wrong::new(format!("`{text}` is not known here")).help("one of \"pass\", \"strip\", \"store\"")),
         })
     });
+    let tags = table.or("tags", Tags::Pass, |v| {
+        v.parse(|text| match text {
+            "pass" => Ok(Tags::Pass),
+            "strip" => Ok(Tags::Strip),
+            _ => Err(Wrong::new(format!("`{text}` is not known here")).help("\"pass\" or \"strip\"")),
+        })
+    });
     table.finish();
-    Some(Cache { ttl, grace, set_cookie })
+    Some(Cache { ttl, grace, set_cookie, tags })
 }
 
 fn read_rule(mut table: Table<'_>) -> Option<Rule> {

@@ -357,6 +357,15 @@ impl<'a> Value<'a> {
         read(Table { context, source, span, name: self.name, table, asked: Vec::new() })
     }
 
+    /// `{ file = "name" }`: the text of a file under `secrets/`.
+    pub(crate) fn secret_file<T>(self, secret: impl FnOnce(Self) -> Option<T>) -> Option<T> {
+        self.table(|mut table| {
+            let text = table.required("file", secret);
+            table.finish();
+            text
+        })
+    }
+
     /// Every entry of a table whose keys the operator chooses, such as header names.
     pub(crate) fn entries<T>(self, mut read: impl FnMut(&str, Value<'a>) -> Option<T>) -> Option<Vec<T>> {
         let Some(table) = self.value.get_ref().as_table() else {

@@ -164,11 +164,17 @@ impl Edge {
             return self.fetch_alone(ask, effect, wish).await;
         }
         for _ in 0..FLIGHTS {
-            let part = self.shared.flights.join(FlightKey { key: ask.key.clone(), variant: wish.variant });
-            let landing = match part {
+            let key = FlightKey { key: ask.key.clone(), variant: wish.variant };
+            let receiver = match self.shared.flights.join(key.clone()) {
                 Part::Leader(pilot) => return self.fetch_for_all(ask, effect, wish, pilot).await,
-                Part::Follower(receiver) => landed(receiver).await,
+                Part::Follower(receiver) => receiver,
             };
+            let landing = landed(receiver.clone()).await;
+            // It may have begun before a purge that came before this request.
+            if landing.head().is_some_and(|head| self.shared.is_purged(&ask.key, head)) {
+                self.shared.flights.retire(&key, &receiver);
+                continue;
+            }
             let Some(nominated) = landing.of_another_variant(&ask.headers, self.shared.store.seed()) else {
                 return match Landed::of(landing) {
                     Some(landed) => self.deliver(ask, Delivery::collapsed(landed, wish)).await,
@@ -285,7 +291,7 @@ impl Edge {
                 let handled = forwarded(Some(fetched.status()), false);
                 (from_origin(*fetched, handled), Answered::Miss)
             }
-            Landed::Hidden(status) => match stored {
+            Landed::Hidden(status) => match stored.filter(|object| !self.shared.is_purged(&ask.key, &object.head)) {
                 Some(object) => (from_object(ask, &object, forwarded(Some(status), false)), Answered::Stale),
                 None => self.pass(ask, None, reason).await,
             },
@@ -303,6 +309,7 @@ impl Edge {
     ) -> (Written, Answered) {
         let usable = stored.filter(|object| {
             matches!(reuse(&object.head.terms, ask.now), Reuse::Stale { on_unreachable: Fallback::Serve, .. })
+                && !self.shared.is_purged(&ask.key, &object.head)
         });
         match usable {
             Some(object) => {
@@ -317,7 +324,11 @@ impl Edge {
     /// Answers a HEAD by the origin's own word, which also tells whether what is stored still holds
     /// (RFC 9111 §4.3.5).
     async fn ask_for_head(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, wish: Wish) -> (Written, Answered) {
-        let intake = Intake::begin(&self.shared, ask, effect.policy);
+        let mut intake = Intake::begin(&self.shared, ask, effect.policy);
+        if let Some(stored) = &wish.stored {
+            // The body is the one of then.
+            intake.position = stored.head.position;
+        }
         let (written, answered) = self.pass(ask, None, wish.reason).await;
         if let Some(stored) = wish.stored.filter(|_| answered == Answered::Pass) {
             let (status, headers) = (written.response.status(), written.response.headers());

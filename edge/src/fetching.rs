@@ -208,7 +208,7 @@ impl Errand {
             };
             let whole = slices.filter(|slices| filling.length.is_none_or(|length| length == slices.length()));
             if let Some(slices) = whole {
-                self.intake.put(Arc::new(Object { head: filling.head.clone(), slices }));
+                self.intake.put(Arc::new(Object::new(filling.head.clone(), slices)));
             }
         }
         drop(self.pilot);

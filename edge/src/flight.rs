@@ -9,7 +9,7 @@ use origin::FetchError;
 use tokio::sync::watch;
 
 use crate::filling::Filling;
-use crate::object::Object;
+use crate::object::{Head, Object};
 
 /// What a flight is for: a key, and the variant where the store knows what the key varies by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,13 +34,18 @@ pub(crate) enum Landing {
 }
 
 impl Landing {
+    /// The head of what landed, where it is a stored response or one to be.
+    pub(crate) fn head(&self) -> Option<&Head> {
+        match self {
+            Self::Filling(filling) => Some(&filling.head),
+            Self::Holds(object) => Some(&object.head),
+            Self::Alone | Self::Hidden(_) | Self::Failed(_) => None,
+        }
+    }
+
     /// The fields that decide, where what landed is not for a request with these.
     pub(crate) fn of_another_variant(&self, request: &HeaderMap, seed: u64) -> Option<Vec<HeaderName>> {
-        let selector = match self {
-            Self::Filling(filling) => &filling.head.selector,
-            Self::Holds(object) => &object.head.selector,
-            Self::Alone | Self::Hidden(_) | Self::Failed(_) => return None,
-        };
+        let selector = &self.head()?.selector;
         (!selector.matches(request, seed)).then(|| selector.nominated.clone())
     }
 }
@@ -87,6 +92,14 @@ impl Flights {
         Part::Leader(Pilot { listed: Some((Arc::clone(self), key)), sender })
     }
 
+    /// Keeps others from joining a flight that is no longer good for them: the next begins another.
+    pub(crate) fn retire(&self, key: &FlightKey, flight: &watch::Receiver<Option<Landing>>) {
+        let mut shard = self.shard(key);
+        if shard.get(key).is_some_and(|listed| listed.same_channel(flight)) {
+            shard.remove(key);
+        }
+    }
+
     fn shard(&self, key: &FlightKey) -> MutexGuard<'_, HashMap<FlightKey, watch::Receiver<Option<Landing>>>> {
         let index = usize::try_from(key.key.hash() % 64).unwrap_or(0);
         #[expect(clippy::indexing_slicing, reason = "there are 64 shards")]
@@ -116,7 +129,7 @@ impl Pilot {
 impl Drop for Pilot {
     fn drop(&mut self) {
         if let Some((flights, key)) = &self.listed {
-            flights.shard(key).remove(key);
+            flights.retire(key, &self.sender.subscribe());
         }
         // A leader that ended without a word, by a panic, leaves its followers to go alone.
         self.sender.send_if_modified(|landing| {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use caching::{
-    Asked, Judgement, Keep, Moment, Payload, Policy, Received, Selector, Terms, Verdict, displaces, judge, merge,
+    Asked, Judgement, Keep, Moment, Payload, Policy, Position, Received, Selector, Terms, Verdict, displaces, judge,
+    merge,
 };
 use http::{HeaderMap, Method, StatusCode};
 
@@ -22,13 +23,16 @@ pub(crate) struct Intake {
     pub(crate) asked_at: Moment,
     /// The key's generation then.
     generation: Generation,
+    /// Where the log of purges stood then.
+    pub(crate) position: Position,
 }
 
 impl Intake {
     /// Call it before the request goes out: what the key loses from here on is not stored again.
     pub(crate) fn begin(shared: &Arc<Shared>, ask: &Arc<Ask>, policy: Policy) -> Self {
         let generation = shared.store.generation(&ask.key);
-        Self { shared: Arc::clone(shared), ask: Arc::clone(ask), policy, asked_at: today(), generation }
+        let position = shared.purging.position();
+        Self { shared: Arc::clone(shared), ask: Arc::clone(ask), policy, asked_at: today(), generation, position }
     }
 
     /// Whether and how a response may be stored, as the answer to a GET without a body.
@@ -40,14 +44,19 @@ impl Intake {
 
     /// The head under which a response is kept.
     pub(crate) fn head(&self, status: StatusCode, keep: Keep) -> Head {
-        let selector = Selector::new(keep.nominated, &self.ask.headers, &keep.headers, self.shared.store.seed());
+        let selector =
+            Selector::new(keep.nominated.clone(), &self.ask.headers, &keep.headers, self.shared.store.seed());
         // It came in by the time of day, and stays by the clock that does not jump.
         let terms = Terms { received_at: self.shared.clock.now(), ..keep.terms };
-        Head::new(status, keep.headers, terms, selector)
+        Head::new(status, Keep { terms, ..keep }, selector, self.position)
     }
 
-    /// Puts an object into the store, unless its key was emptied since the request went out.
+    /// Puts an object into the store, unless it was purged or its key emptied since the request went out: what
+    /// was fetched after that may be there already.
     pub(crate) fn put(&self, object: Arc<Object>) {
+        if self.shared.is_purged(&self.ask.key, &object.head) {
+            return;
+        }
         self.shared.store.put(&self.ask.key, object, self.generation);
     }
 
@@ -64,7 +73,7 @@ impl Intake {
 
         let before = stored.head.selector.variant;
         let moved = head.selector.variant != before;
-        let object = Arc::new(Object { head, slices: stored.slices.clone() });
+        let object = Arc::new(Object::new(head, stored.slices.clone()));
         if storing == Storing::Yes {
             self.put(Arc::clone(&object));
         }

@@ -21,8 +21,10 @@ mod health;
 mod intake;
 mod memory;
 mod object;
+mod order;
 mod outgoing;
 mod path;
+mod purging;
 mod respond;
 mod room;
 mod shared;
@@ -31,5 +33,6 @@ mod store;
 
 pub use edge::mounts;
 pub use memory::default_memory;
+pub use order::PurgeError;
 pub use shared::Shared;
 pub use sites::{Sites, warn_of_origins};

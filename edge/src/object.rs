@@ -1,7 +1,10 @@
 //! A stored response: head and body.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::{Bytes, BytesMut};
-use caching::{Moment, Selector, Terms, read_date};
+use caching::{Keep, Moment, Position, Selector, Tag, Terms, read_date};
 use config::limits;
 use http::header::DATE;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -15,14 +18,19 @@ pub(crate) struct Head {
     pub(crate) selector: Selector,
     /// Its Date, by which the newest of several is chosen (RFC 9111 §4).
     pub(crate) date: Moment,
+    /// What it can be purged by, besides its key.
+    pub(crate) tags: Arc<[Tag]>,
+    /// Where the log of purges stood when its fetch began: what is purged after that reaches it.
+    pub(crate) position: Position,
 }
 
 impl Head {
     /// A response's head, with the terms on which it was kept.
-    pub(crate) fn new(status: StatusCode, headers: HeaderMap, terms: Terms, selector: Selector) -> Self {
+    pub(crate) fn new(status: StatusCode, keep: Keep, selector: Selector, position: Position) -> Self {
+        let Keep { headers, terms, tags, .. } = keep;
         let headers = in_own_memory(&headers);
         let date = headers.get(DATE).and_then(|date| read_date(date.as_bytes(), terms.received_at));
-        Self { status, headers, terms, selector, date: date.unwrap_or(terms.received_at) }
+        Self { status, headers, terms, selector, date: date.unwrap_or(terms.received_at), tags: tags.into(), position }
     }
 }
 
@@ -42,10 +50,12 @@ fn in_own_memory(fields: &HeaderMap) -> HeaderMap {
 }
 
 /// A stored response. Immutable: a 304 makes a new one that shares the body.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) head: Head,
     pub(crate) slices: Slices,
+    /// Up to where in the log of purges it was found to hold.
+    judged: AtomicU64,
 }
 
 /// Whether a response is kept in the store.
@@ -68,13 +78,42 @@ const HEAD_BYTES: usize = 1_024;
 const FIELD_BYTES: usize = 128;
 /// What a nominated field costs.
 const NOMINATED_BYTES: usize = 64;
+/// What a tag costs.
+const TAG_BYTES: usize = 16;
 
 impl Object {
+    pub(crate) fn new(head: Head, slices: Slices) -> Self {
+        let judged = AtomicU64::new(head.position);
+        Self { head, slices, judged }
+    }
+
+    /// Whether no purge up to this position reaches it, as was found before.
+    pub(crate) fn holds_at(&self, position: Position) -> bool {
+        self.judged.load(Ordering::Relaxed) == position
+    }
+
+    /// Notes that no purge up to this position reaches it.
+    pub(crate) fn held_at(&self, position: Position) {
+        self.judged.store(position, Ordering::Relaxed);
+    }
+
+    /// The same, stale since then; no purge up to this position makes it any staler.
+    pub(crate) fn stale_since(&self, at: Moment, position: Position) -> Self {
+        let mut head = self.head.clone();
+        head.terms.expire(at);
+        Self { judged: AtomicU64::new(position), head, slices: self.slices.clone() }
+    }
+
     /// Bytes it takes in memory.
     pub(crate) fn weight(&self) -> usize {
         let fields = self.head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
         let nominated = self.head.selector.nominated.len() * NOMINATED_BYTES;
-        HEAD_BYTES + nominated + fields.sum::<usize>() + usize::try_from(self.slices.length).unwrap_or(usize::MAX)
+        let tags = self.head.tags.len() * TAG_BYTES;
+        HEAD_BYTES
+            + nominated
+            + tags
+            + fields.sum::<usize>()
+            + usize::try_from(self.slices.length).unwrap_or(usize::MAX)
     }
 }
 

@@ -1,12 +1,13 @@
 //! What all cores of an edge share.
 
 use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use caching::ALONE_FOR;
+use caching::{ALONE_FOR, CacheKey, Word};
 use config::{NodeId, limits};
 use fleet::Report;
 use moka::sync::Cache;
@@ -15,6 +16,8 @@ use telemetry::{Clients, Log, Metrics};
 
 use crate::clock::Clock;
 use crate::flight::Flights;
+use crate::object::Head;
+use crate::purging::Purging;
 use crate::room::Room;
 use crate::sites::Sites;
 use crate::store::Store;
@@ -25,6 +28,7 @@ pub struct Shared {
     pub(crate) id: NodeId,
     pub(crate) sites: ArcSwapOption<Sites>,
     pub(crate) store: Store,
+    pub(crate) purging: Arc<Purging>,
     pub(crate) flights: Arc<Flights>,
     /// Hashes of keys (a collision costs a detour) whose responses may not be shared: requests for them do not wait for each other.
     pub(crate) alone: Cache<u128, ()>,
@@ -52,23 +56,27 @@ const WINDOW_SHARE: u64 = 8;
 
 impl Shared {
     /// An edge of so many bytes of memory, without sites yet: three quarters store, the rest is for
-    /// bodies on their way.
+    /// bodies on their way. What was purged is remembered in `home`.
     #[must_use]
-    pub fn new(id: NodeId, memory: u64, metrics: Arc<Metrics>, log: Option<(Log, Clients)>) -> Arc<Self> {
+    pub fn new(id: NodeId, memory: u64, home: &Path, metrics: Arc<Metrics>, log: Option<(Log, Clients)>) -> Arc<Self> {
         // Each process has random keys of its own.
         let seed = RandomState::new().hash_one(id.as_str());
         let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let clock = Clock::start();
+        let identity = RandomState::new().hash_one("purges");
+        let purging = Arc::new(Purging::open(&home.join("purges.redb"), memory, clock, identity));
         let room = Room::new(bytes((memory / WINDOW_SHARE).min(limits::FILL_WINDOW)), bytes(memory / 4));
         Arc::new(Self {
             id,
             sites: ArcSwapOption::empty(),
-            store: Store::new(memory / 4 * 3, seed),
+            store: Store::new(memory / 4 * 3, seed, Arc::clone(&purging)),
+            purging,
             flights: Arc::new(Flights::new()),
             alone: Cache::builder().max_capacity(limits::UNSHARED_KEYS).time_to_live(ALONE_FOR).build(),
             long: Cache::builder().max_capacity(limits::UNSHARED_KEYS).time_to_live(LONG_FOR).build(),
             metrics,
             log,
-            clock: Clock::start(),
+            clock,
             room: Arc::new(room),
             requests: AtomicU64::new(0),
             hits: AtomicU64::new(0),
@@ -84,6 +92,11 @@ impl Shared {
         if let (Some(before), Some(now)) = (before, self.sites.load().as_ref()) {
             before.unlabelled_in(now).for_each(|id| self.metrics.forget("site", id.as_str()));
         }
+    }
+
+    /// Whether a purge forbids a response whose head this is.
+    pub(crate) fn is_purged(&self, key: &CacheKey, head: &Head) -> bool {
+        self.purging.word(key, &head.tags, head.position) == Word::Gone
     }
 
     /// Counts what is stored, for whoever reads the metrics next.

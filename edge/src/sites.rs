@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use caching::{Directives, Policy, Reach, SetCookiePolicy};
+use caching::{CACHE_TAG, Directives, Policy, Reach, SURROGATE_KEY, SetCookiePolicy};
 use config::{Config, HostName, HostPattern, OriginServer, Problem, Rule, Secret, SetCookie, Severity, SiteId, limits};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
 
@@ -45,6 +45,8 @@ pub(crate) struct Effect<'s> {
     pub(crate) redirect: Option<(StatusCode, &'s str)>,
     browser_ttl: Option<std::time::Duration>,
     edits: Vec<&'s config::HeaderEdits>,
+    /// Fields that are for edges.
+    hidden: &'static [HeaderName],
 }
 
 /// Counters of one site, looked up once.
@@ -160,6 +162,11 @@ impl Sites {
         Self { sites, exact, below, digest, version: config.version, loop_id, fleet_key }
     }
 
+    /// Whether a site of this id is served.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.sites.iter().any(|site| site.id.as_str() == id)
+    }
+
     /// Names every site in the metrics; those past the bound on labels share one.
     pub(crate) fn label(&self, metrics: &Metrics) {
         for (number, site) in self.sites.iter().enumerate() {
@@ -231,7 +238,8 @@ impl Site {
         };
         let ttl = Some(self.cache.ttl).filter(|ttl| !ttl.is_zero());
         let policy = Policy { ttl, force_ttl: None, grace: self.cache.grace, set_cookie };
-        let mut effect = Effect { policy, ..Effect::default() };
+        let hidden: &'static [HeaderName] = if self.cache.tags == config::Tags::Strip { &TAGS } else { &[] };
+        let mut effect = Effect { policy, hidden, ..Effect::default() };
         let matching = self.rules.iter().filter(|rule| rule.path.as_ref().is_none_or(|glob| glob.matches(&path)));
         for rule in matching {
             if !is_ambiguous {
@@ -247,6 +255,9 @@ impl Site {
         effect
     }
 }
+
+/// Fields that say what a response can be purged by.
+static TAGS: [HeaderName; 2] = [CACHE_TAG, SURROGATE_KEY];
 
 /// Whether the response forbids nobody to keep it.
 fn is_public(headers: &HeaderMap) -> bool {
@@ -265,6 +276,9 @@ impl Effect<'_> {
         {
             headers.insert(header::CACHE_CONTROL, value);
             headers.remove(header::EXPIRES);
+        }
+        for name in self.hidden {
+            headers.remove(name);
         }
         for edits in &self.edits {
             for name in &edits.remove {

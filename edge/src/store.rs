@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use caching::{CacheKey, MOST_VARIANTS, Variant, choose};
+use caching::{CacheKey, MOST_VARIANTS, Variant, Word, choose};
 use http::{HeaderMap, HeaderName};
 use moka::ops::compute::Op;
 use moka::sync::Cache;
 
 use crate::object::Object;
+use crate::purging::Purging;
 
 /// Objects under one key, the newest first.
 type Variants = Arc<Vec<Arc<Object>>>;
@@ -20,6 +21,7 @@ pub(crate) struct Store {
     /// How often keys were emptied; keys share counters by their hash, which at worst keeps a fill
     /// out that could have been stored.
     generations: Vec<AtomicU64>,
+    purging: Arc<Purging>,
     seed: u64,
 }
 
@@ -48,17 +50,39 @@ const GENERATIONS: usize = 4_096;
 
 impl Store {
     /// An empty store of so many bytes. `seed` is this node's secret for hashing variants.
-    pub(crate) fn new(bytes: u64, seed: u64) -> Self {
+    pub(crate) fn new(bytes: u64, seed: u64, purging: Arc<Purging>) -> Self {
         let weigh = |key: &CacheKey, variants: &Variants| {
             let weight: usize = variants.iter().map(|object| object.weight()).sum();
             u32::try_from(weight + key.as_str().len()).unwrap_or(u32::MAX)
         };
         let generations = (0..GENERATIONS).map(|_| AtomicU64::new(0)).collect();
-        Self { objects: Cache::builder().max_capacity(bytes).weigher(weigh).build(), generations, seed }
+        Self { objects: Cache::builder().max_capacity(bytes).weigher(weigh).build(), generations, purging, seed }
     }
 
-    /// The newest object that may answer the request.
+    /// The newest object that may answer the request and was not purged.
     pub(crate) fn find(&self, key: &CacheKey, request: &HeaderMap) -> Found {
+        loop {
+            let found = self.look(key, request);
+            let Found::Object(object) = &found else {
+                return found;
+            };
+            // Read before the purges are: one that comes in between is looked at next time.
+            let position = self.purging.position();
+            if object.holds_at(position) {
+                return found;
+            }
+            match self.purging.word(key, &object.head.tags, object.head.position) {
+                Word::Holds => {
+                    object.held_at(position);
+                    return found;
+                }
+                Word::Stale(at) => self.exchange(key, object, Some(Arc::new(object.stale_since(at, position)))),
+                Word::Gone => self.exchange(key, object, None),
+            }
+        }
+    }
+
+    fn look(&self, key: &CacheKey, request: &HeaderMap) -> Found {
         let Some(variants) = self.objects.get(key) else {
             return Found::Nothing;
         };
@@ -100,6 +124,21 @@ impl Store {
         }
     }
 
+    /// Puts another in place of an object, or nothing, if that is still there.
+    fn exchange(&self, key: &CacheKey, old: &Arc<Object>, new: Option<Arc<Object>>) {
+        self.objects.entry_by_ref(key).and_compute_with(|before| {
+            let Some(before) = before else {
+                return Op::Nop;
+            };
+            let exchanged = before
+                .value()
+                .iter()
+                .filter_map(|object| if Arc::ptr_eq(object, old) { new.clone() } else { Some(Arc::clone(object)) });
+            let exchanged: Vec<Arc<Object>> = exchanged.collect();
+            if exchanged.is_empty() { Op::Remove } else { Op::Put(Arc::new(exchanged)) }
+        });
+    }
+
     /// Removes one variant.
     pub(crate) fn remove_variant(&self, key: &CacheKey, variant: Variant) {
         self.objects.entry_by_ref(key).and_compute_with(|before| {
@@ -135,11 +174,11 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use caching::{Moment, Scheme, Selector, Terms, Validation};
+    use caching::{Keep, Manner, Moment, Position, Purge, Scheme, Selector, Tag, Terms, Validation, reuse};
     use http::StatusCode;
     use std::time::Duration;
 
-    fn object() -> Arc<Object> {
+    fn object(position: Position) -> Arc<Object> {
         let selector = Selector::new(Vec::new(), &HeaderMap::new(), &HeaderMap::new(), 1);
         let terms = Terms {
             lifetime: Duration::from_secs(60),
@@ -150,21 +189,50 @@ mod tests {
             on_unreachable: Duration::ZERO,
             on_error: Duration::ZERO,
         };
-        let head = crate::object::Head::new(StatusCode::OK, HeaderMap::new(), terms, selector);
-        Arc::new(Object { head, slices: crate::object::Slices::gather(&[]) })
+        let keep = Keep { headers: HeaderMap::new(), terms, nominated: Vec::new(), tags: vec![Tag::of(b"news")] };
+        let head = crate::object::Head::new(StatusCode::OK, keep, selector, position);
+        Arc::new(Object::new(head, crate::object::Slices::gather(&[])))
+    }
+
+    fn store(dir: &std::path::Path) -> Store {
+        let purging = Purging::open(&dir.join("purges.redb"), 1 << 20, crate::clock::Clock::start(), 1);
+        Store::new(1 << 20, 1, Arc::new(purging))
+    }
+
+    #[test]
+    fn what_was_purged_is_never_found_and_what_was_fetched_after_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let key = CacheKey::new("shop", Scheme::Http, "h", "/a");
+        let find = || store.find(&key, &HeaderMap::new());
+        let tag = |tag: &str| Purge::Tag { tag: tag.to_owned(), site: None };
+        store.put(&key, object(0), store.generation(&key));
+        assert_eq!(store.purging.purge(&[tag("sport")], Manner::Hard), Ok(1));
+        assert!(matches!(find(), Found::Object(_)), "another tag");
+        assert_eq!(store.purging.purge(&[tag("news")], Manner::Soft), Ok(2));
+        let Found::Object(stale) = find() else { panic!("a soft purge leaves it") };
+        assert_ne!(reuse(&stale.head.terms, store.purging.now()), caching::Reuse::Fresh);
+        assert_eq!(store.purging.purge(&[tag("news")], Manner::Hard), Ok(3));
+        assert!(matches!(find(), Found::Nothing));
+        assert_eq!(store.objects.iter().count(), 0, "what was found purged is gone");
+        store.put(&key, object(2), store.generation(&key));
+        assert!(matches!(find(), Found::Nothing), "it was on its way in");
+        store.put(&key, object(3), store.generation(&key));
+        assert!(matches!(find(), Found::Object(_)));
     }
 
     #[test]
     fn what_was_fetched_before_a_key_was_emptied_is_not_stored() {
-        let store = Store::new(1 << 20, 1);
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
         let key = CacheKey::new("shop", Scheme::Http, "h", "/a");
         let before = store.generation(&key);
-        store.put(&key, object(), before);
+        store.put(&key, object(0), before);
         assert!(matches!(store.find(&key, &HeaderMap::new()), Found::Object(_)));
         store.empty(&key);
-        store.put(&key, object(), before);
+        store.put(&key, object(0), before);
         assert!(matches!(store.find(&key, &HeaderMap::new()), Found::Nothing));
-        store.put(&key, object(), store.generation(&key));
+        store.put(&key, object(0), store.generation(&key));
         assert!(matches!(store.find(&key, &HeaderMap::new()), Found::Object(_)));
     }
 }

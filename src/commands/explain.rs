@@ -20,7 +20,7 @@ pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
     let (admin, token) = (network.admin.listen, network.admin.token.as_ref());
     let (explanation, note) = match client::ask_json(admin, &path, token) {
         Ok(value) => (serde_json::from_value(value).map_err(Failure::ours)?, ""),
-        Err(AskError::Refused(why)) => return Err(Failure::operator(why)),
+        Err(AskError::Refused(why) | AskError::Failed(why)) => return Err(Failure::operator(why)),
         Err(AskError::NobodyThere(_)) => {
             (alone(&dir, &args.name, args.from)?, "(nobody answers at the admin address: every edge is taken as up)\n")
         }

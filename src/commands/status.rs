@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::Facts;
+use admin::{Facts, Keys};
 use arc_swap::ArcSwap;
 use config::Network;
 use serde_json::Value;
 
 use super::table;
-use super::up::FleetFacts;
+use super::up::{FleetFacts, Known};
 use crate::cli::Status;
 use crate::client::{self, AskError};
 use crate::directory;
@@ -37,7 +37,8 @@ pub(crate) fn run(args: Status, dir: Option<PathBuf>) -> Done {
 /// Asks every node on this machine; where none runs, the admin address.
 fn ask(dir: &Path, network: &Network) -> Result<Value, Failure> {
     if !running(network).is_empty() {
-        let facts = FleetFacts::new(dir.to_owned(), Arc::new(ArcSwap::from_pointee(network.clone())));
+        let asked = Known { network: network.clone(), keys: Keys::default() };
+        let facts = FleetFacts::new(dir.to_owned(), Arc::new(ArcSwap::from_pointee(asked)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
         return Ok(runtime.block_on(async { facts.status().await }));
     }
@@ -46,7 +47,7 @@ fn ask(dir: &Path, network: &Network) -> Result<Value, Failure> {
         AskError::NobodyThere(why) => Failure::operator(format!(
             "nobody answers at the admin address {address}: {why}; is `hither up` or the node running?"
         )),
-        AskError::Refused(why) => Failure::operator(why),
+        AskError::Refused(why) | AskError::Failed(why) => Failure::operator(why),
     })
 }
 

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use admin::Admin;
+use admin::{Admin, Door};
 use arc_swap::ArcSwap;
-use config::{Config, Network, Problem};
+use config::{Config, Problem};
 use listen::{Handler, Mount, Mounts, Server, Sharing, Stop, bind_tcp};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -22,7 +22,7 @@ mod hints;
 mod processes;
 mod verdicts;
 
-pub(crate) use fleet::FleetFacts;
+pub(crate) use fleet::{FleetFacts, Known};
 use processes::{ORIGIN, Processes, origin_marker};
 
 /// How often the processes are looked at.
@@ -77,13 +77,13 @@ fn refuse_if_running(config: &Config) -> Result<(), Failure> {
 async fn serve(dir: &Path, built: Built, socket: std::net::TcpListener) -> Done {
     let begun = Instant::now();
     let started = built.into_config();
-    let network = Arc::new(ArcSwap::from_pointee(started.network.clone()));
+    let known = Arc::new(ArcSwap::from_pointee(Known::of(&started)));
     let mut ending = Ending::listen()?;
     let mut hangups = signal(SignalKind::hangup()).map_err(Failure::ours)?;
     // Before anybody is told that all runs: whoever edits then is heard.
     let mut changes = watched(dir);
     let mut fleet = Processes::start(dir, &started)?;
-    let facts = FleetFacts::new(dir.to_owned(), Arc::clone(&network));
+    let facts = FleetFacts::new(dir.to_owned(), Arc::clone(&known));
     let stop = Stop::new();
     tokio::spawn(admin_server(facts, socket)?.serve(stop.clone()));
     let marker = Marker { pid: std::process::id().cast_signed(), admin: started.network.admin.listen };
@@ -97,7 +97,7 @@ async fn serve(dir: &Path, built: Built, socket: std::net::TcpListener) -> Done 
             begun.elapsed().as_secs_f64()
         ));
         hints::print(&started);
-        keep(dir, &started, &network, &mut fleet, (&mut changes, &mut hangups)).await;
+        keep(dir, &started, &known, &mut fleet, (&mut changes, &mut hangups)).await;
         Ok(())
     };
     let ended = tokio::select! {
@@ -111,7 +111,7 @@ async fn serve(dir: &Path, built: Built, socket: std::net::TcpListener) -> Done 
 }
 
 fn admin_server(facts: FleetFacts, socket: std::net::TcpListener) -> Result<Server, Failure> {
-    let api: Arc<dyn Handler> = Arc::new(Admin::new(Arc::new(facts)));
+    let api: Arc<dyn Handler> = Arc::new(Admin::new(Arc::new(facts), Door::Admin));
     let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: api }]));
     let connections = prometheus::IntGauge::new("connections", "Open connections.").map_err(Failure::ours)?;
     Server::new(socket, mounts, None, connections).map_err(Failure::ours)
@@ -121,7 +121,7 @@ fn admin_server(facts: FleetFacts, socket: std::net::TcpListener) -> Result<Serv
 async fn keep(
     dir: &Path,
     started: &Config,
-    network: &ArcSwap<Network>,
+    known: &ArcSwap<Known>,
     fleet: &mut Processes,
     (changes, hangups): (&mut Receiver<()>, &mut Signal),
 ) {
@@ -129,10 +129,10 @@ async fn keep(
     loop {
         tokio::select! {
             _ = looks.tick() => fleet.tell_deaths(),
-            Some(()) = changes.recv() => reload(dir, started, network, fleet).await,
+            Some(()) = changes.recv() => reload(dir, started, known, fleet).await,
             _ = hangups.recv() => {
                 fleet.hang_up();
-                reload(dir, started, network, fleet).await;
+                reload(dir, started, known, fleet).await;
             }
         }
     }
@@ -160,7 +160,7 @@ fn watched(dir: &Path) -> Receiver<()> {
 }
 
 /// Says what becomes of a change: the nodes load it each on its own, `up` starts and stops nodes.
-async fn reload(dir: &Path, started: &Config, network: &ArcSwap<Network>, fleet: &mut Processes) {
+async fn reload(dir: &Path, started: &Config, known: &ArcSwap<Known>, fleet: &mut Processes) {
     let from = dir.to_owned();
     let built = tokio::task::spawn_blocking(move || build(&from, Roles::BOTH, None)).await;
     let built = built.unwrap_or_else(|error| Err(vec![Problem::general(format!("reading it failed: {error}"))]));
@@ -178,9 +178,9 @@ async fn reload(dir: &Path, started: &Config, network: &ArcSwap<Network>, fleet:
         say(format!("{key} has changed: it is taken at the next start"));
     }
     new.network.state.clone_from(&started.network.state);
-    let had = network.load().node_ids();
+    let had = known.load().network.node_ids();
     fleet.follow(&new);
-    network.store(Arc::new(new.network.clone()));
+    known.store(Arc::new(Known::of(&new)));
     let verdicts = verdicts::collect(&new, &had).await;
     say(verdicts);
 }

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use admin::{Facts, Told};
-use config::Secret;
+use ::edge::PurgeError;
+use ::fleet::PurgeOrder;
+use admin::{Facts, Keys, Purged, Reach, Refused, Told};
+use config::Config;
 use mapping::Family;
 use serde_json::{Value, json};
 
@@ -30,8 +32,26 @@ impl Facts for NodeFacts {
         Box::pin(async move { value })
     }
 
-    fn token(&self) -> Option<Secret> {
-        self.0.config.load().as_ref().and_then(|config| config.network.admin.token.clone())
+    fn purge(&self, order: PurgeOrder, reach: Reach) -> Told<Result<Purged, Refused>> {
+        let (edge, id) = (self.0.edge.clone(), self.0.id.clone());
+        Box::pin(async move {
+            let edge = edge.ok_or_else(|| Refused::Unable("this node is no edge".to_owned()))?;
+            let within = match reach {
+                Reach::All => None,
+                Reach::Site(site) => Some(site),
+            };
+            let purged = tokio::task::spawn_blocking(move || edge.purge(&order, within.as_ref())).await;
+            match purged.map_err(|error| Refused::Unable(error.to_string()))? {
+                Ok(position) => Ok(Purged::Done(json!({ "node": id.as_str(), "position": position }))),
+                Err(PurgeError::Wrong(why)) => Err(Refused::Wrong(why)),
+                Err(PurgeError::OtherSite(why)) => Err(Refused::OtherSite(why)),
+                Err(PurgeError::Log(error)) => Err(Refused::Unable(format!("cannot be written down: {error}"))),
+            }
+        })
+    }
+
+    fn keys(&self) -> Keys {
+        self.0.config.load().as_ref().map(|config| keys(config)).unwrap_or_default()
     }
 
     fn metrics(&self) -> Told<String> {
@@ -40,6 +60,16 @@ impl Facts for NodeFacts {
         }
         let text = self.0.metrics.text();
         Box::pin(async move { text })
+    }
+}
+
+/// What a config lets requests show.
+pub(crate) fn keys(config: &Config) -> Keys {
+    let of_site = |site: &config::Site| Some((site.id.clone(), site.purge_token.clone()?));
+    Keys {
+        admin: config.network.admin.token.clone(),
+        fleet: config.fleet_key.clone(),
+        sites: config.sites.iter().filter_map(of_site).collect(),
     }
 }
 

@@ -23,6 +23,7 @@ use telemetry::Metrics;
 
 use answer::Answers;
 
+pub(crate) use facts::keys;
 pub(crate) use logging::start_logging;
 pub(crate) use marker::{Marker, Running, running};
 pub(crate) use reload::{settled, watch};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
-use admin::Admin;
+use admin::{Admin, Door};
 use arc_swap::ArcSwapOption;
 use certs::Certificates;
 use config::{Config, NodeId, limits};
@@ -53,7 +53,22 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>) -> Done {
     let admin = bind_tcp(admin, Sharing::Alone).map_err(|error| Failure::operator(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
     let booted = if is_called_for { Booted::LastGood } else { Booted::Config };
-    runtime.block_on(run(dir, id, built, admin, started, booted))
+    let peer = bind_peer(built.config(), &id)?;
+    runtime.block_on(run(dir, id, built, Doors { admin, peer }, started, booted))
+}
+
+/// Where a node is asked and told.
+struct Doors {
+    admin: std::net::TcpListener,
+    peer: Option<std::net::TcpListener>,
+}
+
+/// Where other nodes reach this one: only edges are reached, and only by who can sign.
+fn bind_peer(config: &Config, id: &NodeId) -> Result<Option<std::net::TcpListener>, Failure> {
+    let edge = config.network.node(id).and_then(|node| node.edge).filter(|_| config.fleet_key.is_some());
+    let address = edge.and_then(|(_, edge)| config.network.peer_of(edge));
+    let bound = address.map(|address| bind_tcp(address, Sharing::Alone)).transpose();
+    bound.map_err(|error| Failure::operator(format!("`peer` of {id}: {error}")))
 }
 
 /// What a node was started with.
@@ -63,14 +78,8 @@ enum Booted {
     LastGood,
 }
 
-async fn run(
-    dir: &Path,
-    id: NodeId,
-    built: Built,
-    admin: std::net::TcpListener,
-    started: Instant,
-    booted: Booted,
-) -> Done {
+async fn run(dir: &Path, id: NodeId, built: Built, doors: Doors, started: Instant, booted: Booted) -> Done {
+    let Doors { admin, peer } = doors;
     let config = built.config().clone();
     let home = config.network.state.join(id.as_str());
     std::fs::create_dir_all(&home)
@@ -89,7 +98,10 @@ async fn run(
     listeners.put(bound);
     let address = admin.local_addr().map_err(Failure::ours)?;
     let stop = Stop::new();
-    tokio::spawn(admin_server(&node, admin)?.serve(stop.clone()));
+    tokio::spawn(admin_server(&node, admin, Door::Admin)?.serve(stop.clone()));
+    if let Some(peer) = peer {
+        tokio::spawn(admin_server(&node, peer, Door::Peer)?.serve(stop.clone()));
+    }
     let watching = reload::Watching::begin(&node).map_err(Failure::ours)?;
     let marker_path = Marker::path(&config.network.state, &id);
     let marker = Marker { pid: std::process::id().cast_signed(), admin: address };
@@ -140,7 +152,7 @@ fn make(
         Some(_) => {
             let log = open_log(config, Lines::Requests, home, metrics)?;
             let memory = config.network.edge.memory.unwrap_or_else(edge::default_memory);
-            Some(edge::Shared::new(id.clone(), memory, Arc::clone(metrics), log))
+            Some(edge::Shared::new(id.clone(), memory, home, Arc::clone(metrics), log))
         }
         None => None,
     };
@@ -184,8 +196,8 @@ fn open_log(config: &Config, lines: Lines, home: &Path, metrics: &Metrics) -> Re
     Ok(Some((log, clients)))
 }
 
-fn admin_server(node: &Arc<Node>, socket: std::net::TcpListener) -> Result<Server, Failure> {
-    let api: Arc<dyn Handler> = Arc::new(Admin::new(Arc::new(NodeFacts(Arc::clone(node)))));
+fn admin_server(node: &Arc<Node>, socket: std::net::TcpListener, door: Door) -> Result<Server, Failure> {
+    let api: Arc<dyn Handler> = Arc::new(Admin::new(Arc::new(NodeFacts(Arc::clone(node))), door));
     let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: api }]));
     // No series shows who reads the series.
     let connections = prometheus::IntGauge::new("admin_connections", "Open connections.").map_err(Failure::ours)?;

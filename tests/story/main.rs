@@ -16,6 +16,7 @@ mod interim;
 mod name_server;
 mod nearest;
 mod node;
+mod purge;
 mod support;
 mod together;
 mod up;

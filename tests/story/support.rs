@@ -129,6 +129,9 @@ impl Network {
 
     /// Starts a node and waits until it serves.
     pub(crate) fn start(&self, node: &str) -> Process {
+        let marker = self.dir.path().join(".state").join(node).join("node.json");
+        // One that was killed leaves its own.
+        let _ = fs::remove_file(&marker);
         let log = fs::File::create(self.dir.path().join(format!("{node}.log"))).unwrap();
         let child = Command::new(HITHER)
             .args(["run", "--config"])
@@ -140,7 +143,6 @@ impl Network {
             .spawn()
             .unwrap();
         let process = Process(child);
-        let marker = self.dir.path().join(".state").join(node).join("node.json");
         wait_for(Duration::from_secs(20), "the node serves", || {
             if marker.exists() { Ok(()) } else { Err(self.log(node)) }
         });

@@ -68,13 +68,7 @@ fn contact(text: &str) -> Result<String, Wrong> {
 fn read_admin(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Secret>) -> Option<Admin> {
     let default = SocketAddr::from(([127, 0, 0, 1], 9300));
     let listen = table.or("listen", default, socket);
-    let token = table.optional("token", |v| {
-        v.table(|mut table| {
-            let token = table.required("file", secret);
-            table.finish();
-            token
-        })
-    });
+    let token = table.optional("token", |v| v.secret_file(secret));
     table.finish();
     Some(Admin { listen, token })
 }
@@ -164,9 +158,10 @@ fn read_edge_node(mut table: Table<'_>) -> Option<EdgeNode> {
     let http = table.optional("http", listen);
     let https = table.optional("https", listen);
     let admin = table.optional("admin", socket);
+    let peer = table.optional("peer", socket);
     table.finish();
     let addresses = addresses?;
-    Some(EdgeNode { id: id?, addresses, capacity, http, https, admin })
+    Some(EdgeNode { id: id?, peer, addresses, capacity, http, https, admin })
 }
 
 /// Reads a new thing's id and notes that it is taken.

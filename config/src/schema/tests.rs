@@ -18,7 +18,7 @@ fn told(file: &File, text: &str) -> Vec<String> {
     read_document(&context, &source, |table| match file.path {
         "hither.toml" => network::read(table, &no_secret).map(drop),
         "routes.toml" => route::read(table, AsNumbers::Known).map(drop),
-        _ => site::read(table, crate::SiteId::parse("shop").ok()?).map(drop),
+        _ => site::read(table, crate::SiteId::parse("shop").ok()?, &no_secret).map(drop),
     });
     let problems = context.finish();
     problems.iter().map(|problem| format!("{} {}", problem.message, problem.help.clone().unwrap_or_default())).collect()

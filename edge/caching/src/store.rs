@@ -17,6 +17,7 @@ use crate::key::CacheKey;
 use crate::policy::{Policy, SetCookiePolicy};
 use crate::reference::pointed;
 use crate::reuse::{Reuse, reuse};
+use crate::tags::{Tag, tags};
 use crate::targeted::directives;
 use crate::terms::{Terms, Validation};
 use crate::time::Moment;
@@ -93,6 +94,8 @@ pub struct Keep {
     pub terms: Terms,
     /// The request fields its `Selector` compares.
     pub nominated: Vec<HeaderName>,
+    /// What it can be purged by, besides its URL and site.
+    pub tags: Vec<Tag>,
 }
 
 /// Whether requests that waited for a response may have it too.
@@ -119,6 +122,8 @@ pub enum Why {
     Part,
     /// Vary names everything, or no field (RFC 9111 §4.1).
     Vary,
+    /// It has more tags than can be kept: purging by them would miss it.
+    Tags,
     /// `must-understand`, and the status is unknown here (RFC 9111 §5.2.2.3).
     NotUnderstood,
     /// `no-store` in the response (RFC 9111 §5.2.2.5).
@@ -176,7 +181,14 @@ pub fn judge(asked: &Asked<'_>, received: &Received<'_>, policy: &Policy) -> Jud
 fn alone(status: StatusCode, why: Why) -> Sharing {
     let by_response = matches!(
         why,
-        Why::Vary | Why::NotUnderstood | Why::NoStore | Why::Private | Why::SetCookie | Why::Unmarked | Why::Useless
+        Why::Vary
+            | Why::Tags
+            | Why::NotUnderstood
+            | Why::NoStore
+            | Why::Private
+            | Why::SetCookie
+            | Why::Unmarked
+            | Why::Useless
     );
     let is_error = status.is_client_error() || status.is_server_error();
     Sharing::Alone { remember: if by_response && !is_error { ALONE_FOR } else { Duration::ZERO } }
@@ -190,6 +202,7 @@ fn weigh(asked: &Asked<'_>, received: &Received<'_>, policy: &Policy) -> Result<
     let Vary::Fields(nominated) = Vary::of(headers) else {
         return Err(Why::Vary);
     };
+    let tags = tags(headers).ok_or(Why::Tags)?;
     let (directives, voice) = directives(headers);
     let forced = forced(asked, status, policy);
     if forced.is_none() {
@@ -213,7 +226,7 @@ fn weigh(asked: &Asked<'_>, received: &Received<'_>, policy: &Policy) -> Result<
     if is_useless(&terms, &headers) {
         return Err(Why::Useless);
     }
-    Ok((Keep { headers, terms, nominated }, part))
+    Ok((Keep { headers, terms, nominated, tags }, part))
 }
 
 /// RFC 9110 §9.3.3: a POST's 200 is stored only with "explicit freshness information … and a

@@ -1,6 +1,6 @@
 use super::*;
 use crate::room::LEAST_WINDOW;
-use caching::{Moment, Selector, Terms, Validation};
+use caching::{Keep, Moment, Selector, Terms, Validation};
 use http::{HeaderMap, StatusCode};
 
 const PIECE: usize = 1_000;
@@ -18,7 +18,8 @@ fn filling(room: &Arc<Room>) -> Arc<Filling> {
     };
     let none = HeaderMap::new();
     let selector = Selector::new(Vec::new(), &none, &none, 0);
-    Arc::new(Filling::new(Head::new(StatusCode::OK, none, terms, selector), None, Storing::Yes, Arc::clone(room)))
+    let keep = Keep { headers: none, terms, nominated: Vec::new(), tags: Vec::new() };
+    Arc::new(Filling::new(Head::new(StatusCode::OK, keep, selector, 0), None, Storing::Yes, Arc::clone(room)))
 }
 
 fn room() -> Arc<Room> {

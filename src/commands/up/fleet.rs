@@ -4,14 +4,16 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use admin::{Facts, Told, merge_metrics};
+use ::fleet::PurgeOrder;
+use admin::{Facts, Keys, Purged, Reach, Refused, Told, merge_metrics};
 use arc_swap::ArcSwap;
-use config::{Network, NodeId, Secret};
+use config::{Config, Network, NodeId};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use crate::client;
-use crate::node::{Running, running};
+use crate::node::{Running, keys, running};
+use crate::purge::{Receipt, purge_everywhere, receipts, refusal};
 
 /// Nodes asked at the same time.
 const AT_ONCE: usize = 32;
@@ -19,21 +21,35 @@ const AT_ONCE: usize = 32;
 /// The facts of every node of a directory.
 pub(crate) struct FleetFacts {
     dir: PathBuf,
-    network: Arc<ArcSwap<Network>>,
+    known: Arc<ArcSwap<Known>>,
+}
+
+/// What of a config its nodes are asked by.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) network: Network,
+    pub(crate) keys: Keys,
+}
+
+impl Known {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self { network: config.network.clone(), keys: keys(config) }
+    }
 }
 
 impl FleetFacts {
-    /// The facts of the nodes that this network has from time to time.
-    pub(crate) fn new(dir: PathBuf, network: Arc<ArcSwap<Network>>) -> Self {
-        Self { dir, network }
+    /// The facts of the nodes that a config has from time to time.
+    pub(crate) fn new(dir: PathBuf, known: Arc<ArcSwap<Known>>) -> Self {
+        Self { dir, known }
     }
 }
 
 impl Facts for FleetFacts {
     fn status(&self) -> Told<Value> {
-        let (network, dir) = (self.network.load_full(), self.dir.clone());
+        let (known, dir) = (self.known.load_full(), self.dir.clone());
         Box::pin(async move {
-            let nodes = running(&network);
+            let network = &known.network;
+            let nodes = running(network);
             let asked = futures_util::stream::iter(nodes.clone()).map(|node| {
                 let token = network.admin.token.clone();
                 async move { client::fetch_json(node.marker.admin, "/status", token.as_ref()).await.ok() }
@@ -54,9 +70,10 @@ impl Facts for FleetFacts {
     }
 
     fn explain(&self, name: String, from: IpAddr) -> Told<Result<Value, String>> {
-        let network = self.network.load_full();
+        let known = self.known.load_full();
         Box::pin(async move {
-            let servers = running(&network).into_iter().filter(|node| is_name_server(&network, node));
+            let network = &known.network;
+            let servers = running(network).into_iter().filter(|node| is_name_server(network, node));
             let mut failed = "no name server is running".to_owned();
             for node in servers {
                 let path = format!("/explain?name={name}&from={from}");
@@ -71,9 +88,10 @@ impl Facts for FleetFacts {
 
     /// Every node's series, told apart by a label `node`.
     fn metrics(&self) -> Told<String> {
-        let network = self.network.load_full();
+        let known = self.known.load_full();
         Box::pin(async move {
-            let asked = futures_util::stream::iter(running(&network)).map(|node| {
+            let network = &known.network;
+            let asked = futures_util::stream::iter(running(network)).map(|node| {
                 let token = network.admin.token.clone();
                 async move {
                     let text = client::fetch(node.marker.admin, "/metrics", token.as_ref()).await;
@@ -85,8 +103,27 @@ impl Facts for FleetFacts {
         })
     }
 
-    fn token(&self) -> Option<Secret> {
-        self.network.load().admin.token.clone()
+    fn purge(&self, mut order: PurgeOrder, reach: Reach) -> Told<Result<Purged, Refused>> {
+        let known = self.known.load_full();
+        Box::pin(async move {
+            order.purges().map_err(Refused::Wrong)?;
+            if let Reach::Site(site) = reach {
+                let named = order.site.get_or_insert_with(|| site.to_string());
+                if named.as_str() != site.as_str() {
+                    return Err(Refused::OtherSite(format!("this token may purge only the site `{site}`")));
+                }
+            }
+            let told = purge_everywhere(&known.network, known.keys.fleet.as_ref(), &order).await;
+            match refusal(&told) {
+                Some(why) => Err(Refused::Wrong(why.to_owned())),
+                None if told.iter().all(Receipt::is_acknowledged) => Ok(Purged::Done(receipts(&told))),
+                None => Ok(Purged::InPart(receipts(&told))),
+            }
+        })
+    }
+
+    fn keys(&self) -> Keys {
+        self.known.load().keys.clone()
     }
 }
 

@@ -1,0 +1,352 @@
+//! Purging: what the operator takes back, whatever its lifetime says.
+//!
+//! A purge is a mark with a position in a log that only grows. Nothing is searched for: an object
+//! remembers the log's position at which its fetch began, and is judged by the marks that reach it when it
+//! is next looked at. So a purge costs the same however many objects it reaches, and one that is still on
+//! its way in is reached too.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::key::CacheKey;
+use crate::tags::Tag;
+use crate::time::Moment;
+
+/// What a purge reaches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purge {
+    /// Every variant under a URL, over both schemes; the query counts byte by byte.
+    Url {
+        /// With its port, unless that is the scheme's own; lower case.
+        host: String,
+        /// As requested.
+        path_and_query: String,
+    },
+    /// Everything at a path and below it, by segment: `/a` reaches `/a`, `/a?b` and `/a/c`, not `/ab`.
+    Prefix {
+        /// With its port, unless that is the scheme's own; lower case.
+        host: String,
+        /// Without a slash at its end; empty for the whole host.
+        path: String,
+    },
+    /// Everything with a tag.
+    Tag {
+        /// As the origin wrote it.
+        tag: String,
+        /// Of this site alone.
+        site: Option<String>,
+    },
+    /// Everything of a site.
+    Site {
+        /// Its id.
+        site: String,
+    },
+}
+
+/// Whether what a purge reaches may be used any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Manner {
+    /// Not at all.
+    Hard,
+    /// As a stale response: validated first, or served in its grace or when its origin fails.
+    Soft,
+}
+
+/// Why a text names nothing that can be purged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoTarget {
+    /// It is no `http://` or `https://` URL with a host.
+    NotAUrl,
+    /// A prefix ends before the query.
+    PrefixWithQuery,
+    /// It has more segments than [`MOST_SEGMENTS`].
+    TooDeep,
+}
+
+/// Paths are looked at so deep; none of a real site is deeper.
+pub const MOST_SEGMENTS: usize = 64;
+
+impl Purge {
+    /// The purge of a URL.
+    ///
+    /// # Errors
+    /// The text is no URL.
+    pub fn of_url(url: &str) -> Result<Self, NoTarget> {
+        let (host, path_and_query) = target(url)?;
+        Ok(Self::Url { host, path_and_query })
+    }
+
+    /// The purge of all below a URL.
+    ///
+    /// # Errors
+    /// The text is no URL, has a query, or is deeper than objects are looked at.
+    pub fn of_prefix(url: &str) -> Result<Self, NoTarget> {
+        let (host, path) = target(url)?;
+        if path.contains('?') {
+            return Err(NoTarget::PrefixWithQuery);
+        }
+        let path = path.trim_end_matches('/').to_owned();
+        if path.matches('/').count() > MOST_SEGMENTS {
+            return Err(NoTarget::TooDeep);
+        }
+        Ok(Self::Prefix { host, path })
+    }
+
+    /// The host it is about, if it is about one.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Url { host, .. } | Self::Prefix { host, .. } => Some(host),
+            Self::Tag { .. } | Self::Site { .. } => None,
+        }
+    }
+
+    fn mark(&self) -> Mark {
+        match self {
+            Self::Url { host, path_and_query } => Mark::of("url", host, path_and_query),
+            Self::Prefix { host, path } => Mark::of("prefix", host, path),
+            Self::Tag { tag, site } => Mark::of_tag(Tag::of(tag.as_bytes()), site.as_deref().unwrap_or_default()),
+            Self::Site { site } => Mark::of("site", site, ""),
+        }
+    }
+}
+
+/// Host and path of a URL, as a key has them.
+fn target(url: &str) -> Result<(String, String), NoTarget> {
+    let url = url.split('#').next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").ok_or(NoTarget::NotAUrl)?;
+    let scheme = if scheme.eq_ignore_ascii_case("https") {
+        crate::key::Scheme::Https
+    } else if scheme.eq_ignore_ascii_case("http") {
+        crate::key::Scheme::Http
+    } else {
+        return Err(NoTarget::NotAUrl);
+    };
+    let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if host.is_empty() || host.contains('@') || path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        return Err(NoTarget::NotAUrl);
+    }
+    let key = CacheKey::new("", scheme, host, path);
+    Ok((key.host().to_owned(), key.path_and_query().to_owned()))
+}
+
+/// What objects and purges are compared by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Mark(u128);
+
+impl Mark {
+    fn of(kind: &str, first: &str, second: &str) -> Self {
+        // No part can hold a NUL: neither a host nor a path as HTTP takes them.
+        Self(xxh3_128(format!("{kind}\0{first}\0{second}").as_bytes()))
+    }
+
+    fn of_tag(tag: Tag, site: &str) -> Self {
+        Self::of("tag", site, &format!("{:032x}", tag.hash()))
+    }
+}
+
+/// Every mark that reaches an object.
+fn marks(key: &CacheKey, tags: &[Tag]) -> impl Iterator<Item = Mark> {
+    let (site, host, target) = (key.site(), key.host(), key.path_and_query());
+    let path = target.split('?').next().unwrap_or_default();
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]).take(MOST_SEGMENTS + 1);
+    let prefixes = ends.filter_map(move |end| path.get(..end)).map(move |path| Mark::of("prefix", host, path));
+    let tags = tags.iter().flat_map(move |tag| [Mark::of_tag(*tag, ""), Mark::of_tag(*tag, site)]);
+    [Mark::of("site", site, ""), Mark::of("url", host, target)].into_iter().chain(prefixes).chain(tags)
+}
+
+/// A place in the log of purges: 0 before the first.
+pub type Position = u64;
+
+/// What purges say of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Nothing: it may be used.
+    Holds,
+    /// It is stale since then.
+    Stale(Moment),
+    /// It must not be used.
+    Gone,
+}
+
+/// The purges that objects are judged by, the latest for each mark.
+#[derive(Clone, Debug, Default)]
+pub struct Purges {
+    latest: HashMap<Mark, Latest>,
+    /// Purges before are forgotten: what is older counts as purged.
+    floor: Position,
+    position: Position,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Latest {
+    hard: Position,
+    soft: Position,
+    soft_at: Moment,
+}
+
+impl Purges {
+    /// Takes a purge in, the next of the log.
+    pub fn add(&mut self, position: Position, purge: &Purge, manner: Manner, at: Moment) {
+        let latest = self.latest.entry(purge.mark()).or_default();
+        match manner {
+            Manner::Hard => latest.hard = position,
+            Manner::Soft => (latest.soft, latest.soft_at) = (position, at),
+        }
+        self.position = self.position.max(position);
+    }
+
+    /// Where the log stands.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// How many marks are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.latest.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.latest.is_empty()
+    }
+
+    /// Forgets the purges up to a position, and takes all objects fetched before it for purged.
+    pub fn forget(&mut self, up_to: Position) {
+        self.floor = self.floor.max(up_to);
+        self.position = self.position.max(up_to);
+        self.latest.retain(|_, latest| latest.hard.max(latest.soft) > up_to);
+    }
+
+    /// What purges after `since` say of an object.
+    #[must_use]
+    pub fn word(&self, key: &CacheKey, tags: &[Tag], since: Position) -> Word {
+        if since < self.floor {
+            return Word::Gone;
+        }
+        if since >= self.position {
+            return Word::Holds;
+        }
+        let mut word = Word::Holds;
+        for latest in marks(key, tags).filter_map(|mark| self.latest.get(&mark)) {
+            if latest.hard > since {
+                return Word::Gone;
+            }
+            if latest.soft > since {
+                let before = if let Word::Stale(at) = word { at.min(latest.soft_at) } else { latest.soft_at };
+                word = Word::Stale(before);
+            }
+        }
+        word
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Scheme;
+    use proptest::prelude::*;
+
+    fn key(site: &str, scheme: Scheme, target: &str) -> CacheKey {
+        CacheKey::new(site, scheme, "www.shop.example", target)
+    }
+
+    fn word(purge: &Purge, key: &CacheKey, tags: &[Tag]) -> Word {
+        let mut purges = Purges::default();
+        purges.add(1, purge, Manner::Hard, Moment::default());
+        purges.word(key, tags, 0)
+    }
+
+    #[test]
+    fn a_purge_reaches_what_it_names_and_nothing_else() {
+        let url = |url| Purge::of_url(url).unwrap();
+        let prefix = |url| Purge::of_prefix(url).unwrap();
+        let tag = |tag: &str, site: Option<&str>| Purge::Tag { tag: tag.to_owned(), site: site.map(str::to_owned) };
+        let table = [
+            (url("https://www.shop.example/a?b"), "/a?b", true),
+            (url("http://WWW.shop.example:80/a?b#c"), "/a?b", true),
+            (url("https://www.shop.example:443/a?b"), "/a?b", true),
+            (url("https://www.shop.example/a?b"), "/a", false),
+            (url("https://www.shop.example/a?b"), "/a?b&c", false),
+            (url("https://www.shop.example:8080/a?b"), "/a?b", false),
+            (url("https://shop.example/a?b"), "/a?b", false),
+            (url("http://www.shop.example"), "/", true),
+            (prefix("http://www.shop.example/"), "/", true),
+            (prefix("http://www.shop.example"), "/any/thing?x", true),
+            (prefix("http://www.shop.example/a"), "/a", true),
+            (prefix("http://www.shop.example/a"), "/a?b=/c", true),
+            (prefix("http://www.shop.example/a/"), "/a/b/c", true),
+            (prefix("http://www.shop.example/a/b"), "/a/b/", true),
+            (prefix("http://www.shop.example/a"), "/ab", false),
+            (prefix("http://www.shop.example/a/b"), "/a/bc", false),
+            (prefix("http://www.shop.example/a/b"), "/a", false),
+            (prefix("http://www.shop.example/b"), "/a?/b", false),
+            (tag("news", None), "/a", true),
+            (tag("news", Some("shop")), "/a", true),
+            (tag("news", Some("other")), "/a", false),
+            (tag("New", None), "/a", false),
+            (Purge::Site { site: "shop".to_owned() }, "/a", true),
+            (Purge::Site { site: "sho".to_owned() }, "/a", false),
+        ];
+        let tags = [Tag::of(b"sport"), Tag::of(b"news")];
+        for (purge, target, reaches) in table {
+            for scheme in [Scheme::Http, Scheme::Https] {
+                let found = word(&purge, &key("shop", scheme, target), &tags);
+                assert_eq!(found == Word::Gone, reaches, "{purge:?} {target}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_was_fetched_before_is_reached() {
+        let mut purges = Purges::default();
+        let (key, other) = (key("shop", Scheme::Http, "/a"), key("shop", Scheme::Http, "/b"));
+        let at = Moment::from_seconds;
+        purges.add(5, &Purge::of_url("http://www.shop.example/a").unwrap(), Manner::Soft, at(50));
+        purges.add(6, &Purge::of_prefix("http://www.shop.example/").unwrap(), Manner::Soft, at(60));
+        assert_eq!(purges.word(&key, &[], 4), Word::Stale(at(50)));
+        assert_eq!(purges.word(&key, &[], 5), Word::Stale(at(60)));
+        assert_eq!(purges.word(&other, &[], 4), Word::Stale(at(60)));
+        assert_eq!(purges.word(&key, &[], 6), Word::Holds);
+        purges.add(7, &Purge::of_url("http://www.shop.example/a").unwrap(), Manner::Hard, at(70));
+        assert_eq!(purges.word(&key, &[], 6), Word::Gone);
+        assert_eq!(purges.word(&key, &[], 7), Word::Holds);
+        purges.forget(6);
+        assert_eq!(
+            (purges.len(), purges.word(&other, &[], 5), purges.word(&other, &[], 6)),
+            (1, Word::Gone, Word::Holds)
+        );
+    }
+
+    #[test]
+    fn what_names_nothing_is_refused() {
+        for text in ["", "/a", "www.shop.example/a", "ftp://h/a", "http://", "http:///a", "http://u@h/", "http://h/a b"]
+        {
+            assert_eq!(Purge::of_url(text), Err(NoTarget::NotAUrl), "{text}");
+        }
+        assert_eq!(Purge::of_prefix("http://h/a?b"), Err(NoTarget::PrefixWithQuery));
+        let deep = |depth: usize| format!("http://h{}", "/a".repeat(depth));
+        assert!(Purge::of_prefix(&deep(MOST_SEGMENTS)).is_ok());
+        assert_eq!(Purge::of_prefix(&deep(MOST_SEGMENTS + 1)), Err(NoTarget::TooDeep));
+    }
+
+    proptest! {
+        #[test]
+        fn a_prefix_reaches_exactly_what_lies_at_or_below_it(
+            prefix in "(/[ab]{0,2}){0,4}", target in "(/[ab]{0,2}){1,5}(\\?[ab/]{0,3})?",
+        ) {
+            let purge = Purge::of_prefix(&format!("http://www.shop.example{prefix}")).unwrap();
+            let path = target.split('?').next().unwrap();
+            let prefix = prefix.trim_end_matches('/');
+            let below = path == prefix || path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
+            prop_assert_eq!(word(&purge, &key("shop", Scheme::Http, &target), &[]) == Word::Gone, below);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Purging on every edge of a network, and who has acknowledged it.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use ::fleet::PurgeOrder;
+use config::{Network, NodeId, Secret};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+
+use crate::client::{self, AskError, Proof};
+use crate::node::{Running, running};
+
+/// What an edge said to a purge.
+pub(crate) struct Receipt {
+    pub(crate) edge: NodeId,
+    pub(crate) outcome: Outcome,
+    pub(crate) took: Duration,
+}
+
+/// Whether an edge has acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It has, at this position of its log.
+    Acknowledged(u64),
+    /// It will not: the order is wrong.
+    Refused(String),
+    /// It has not.
+    Silent(String),
+}
+
+/// Edges told at the same time.
+const AT_ONCE: usize = 64;
+
+/// Purges on every edge: where nodes reach each other, signed with the fleet's key; without a key at the
+/// admin addresses of those that run on this machine.
+pub(crate) async fn purge_everywhere(network: &Network, key: Option<&Secret>, order: &PurgeOrder) -> Vec<Receipt> {
+    let body = serde_json::to_vec(order).unwrap_or_default();
+    let here = if key.is_some() { Vec::new() } else { running(network) };
+    let told = network.edges().map(|(_, edge)| {
+        let reached = reach(network, edge, key, &here);
+        let (edge, body) = (edge.id.clone(), body.clone());
+        async move {
+            let began = Instant::now();
+            let outcome = match reached {
+                Ok((address, proof)) => tell(address, body, &proof).await,
+                Err(why) => Outcome::Silent(why),
+            };
+            Receipt { edge, outcome, took: began.elapsed() }
+        }
+    });
+    futures_util::stream::iter(told.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await
+}
+
+fn reach(
+    network: &Network,
+    edge: &config::EdgeNode,
+    key: Option<&Secret>,
+    here: &[Running],
+) -> Result<(SocketAddr, Proof), String> {
+    if let Some(key) = key {
+        let address = network.peer_of(edge).ok_or_else(|| "it has no address".to_owned())?;
+        return Ok((address, Proof::Fleet(key.clone())));
+    }
+    let node = here.iter().find(|node| node.id == edge.id);
+    let node = node.ok_or_else(|| "there is no secrets/fleet.key, and it does not run here".to_owned())?;
+    let token = network.admin.token.clone();
+    let token = token.ok_or_else(|| "there is neither secrets/fleet.key nor an `[admin] token`".to_owned())?;
+    Ok((node.marker.admin, Proof::Token(token)))
+}
+
+async fn tell(address: SocketAddr, body: Vec<u8>, proof: &Proof) -> Outcome {
+    match client::post_json(address, "/purge", body, proof).await {
+        Ok(receipt) => match receipt.get("position").and_then(Value::as_u64) {
+            Some(position) => Outcome::Acknowledged(position),
+            None => Outcome::Silent(format!("{address} did not answer as an edge does")),
+        },
+        Err(AskError::Refused(why)) => Outcome::Refused(why),
+        Err(AskError::Failed(why) | AskError::NobodyThere(why)) => Outcome::Silent(why),
+    }
+}
+
+/// Receipts as JSON.
+pub(crate) fn receipts(receipts: &[Receipt]) -> Value {
+    let one = |receipt: &Receipt| {
+        let (position, error) = match &receipt.outcome {
+            Outcome::Acknowledged(position) => (Some(*position), None),
+            Outcome::Refused(why) | Outcome::Silent(why) => (None, Some(why.clone())),
+        };
+        json!({ "edge": receipt.edge.as_str(), "position": position, "error": error, "ms": receipt.took.as_millis() })
+    };
+    let is_complete = receipts.iter().all(Receipt::is_acknowledged);
+    json!({ "complete": is_complete, "edges": receipts.iter().map(one).collect::<Vec<_>>() })
+}
+
+impl Receipt {
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        matches!(self.outcome, Outcome::Acknowledged(_))
+    }
+}
+
+/// Why nothing was purged at all, where the order itself is to blame.
+pub(crate) fn refusal(receipts: &[Receipt]) -> Option<&str> {
+    if receipts.iter().any(Receipt::is_acknowledged) {
+        return None;
+    }
+    receipts.iter().find_map(|receipt| match &receipt.outcome {
+        Outcome::Refused(why) => Some(why.as_str()),
+        Outcome::Acknowledged(_) | Outcome::Silent(_) => None,
+    })
+}
