@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use caching::{
     Admission, Fallback, ForwardReason, Handled, HeadWord, Reuse, Variant, admit, compare_head, displaces,
-    has_conditions, invalidated, reuse,
+    has_conditions, invalidated, reuse, widen,
 };
 use config::{Origin, SiteId};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -20,13 +20,16 @@ use crate::ask::{Ask, Refusal, read};
 use crate::counted::{Counted, Tally, note_refusal};
 use crate::fetching::{Errand, Landed};
 use crate::flight::{FlightKey, Landing, Part, Pilot, landed};
+use crate::head::Storing;
 use crate::health::Health;
 use crate::intake::Intake;
-use crate::object::{Object, Storing};
+use crate::object::Object;
 use crate::outgoing::{Load, compose, compose_for_store};
-use crate::respond::{Written, failed, from_filling, from_object, from_origin, not_allowed, own};
+use crate::reading::MOST_AT_ONCE;
+use crate::respond::{Written, failed, from_filling, from_origin, not_allowed, own};
 use crate::shared::Shared;
 use crate::sites::{Answered, Effect, Site};
+use crate::sliced::SLICE;
 use crate::store::Found;
 
 /// What answers on one core: every site, and the health of the edge. Call it on the core.
@@ -41,8 +44,8 @@ pub fn mounts(shared: &Arc<Shared>) -> Vec<Mount> {
 }
 
 /// The edge on one core.
-struct Edge {
-    shared: Arc<Shared>,
+pub(crate) struct Edge {
+    pub(crate) shared: Arc<Shared>,
     /// This core's own: the lock is never waited for.
     fetchers: Mutex<HashMap<SiteId, (Origin, Arc<Fetcher>)>>,
     /// This core's, for fetches from all origins.
@@ -132,10 +135,10 @@ impl Edge {
             return self.fetch(ask, effect, Wish { stored: None, reason, variant }).await;
         };
         match reuse(&object.head.terms, ask.now) {
-            Reuse::Fresh => (from_object(ask, &object, Handled::Hit), Answered::Hit),
+            Reuse::Fresh => self.hit(ask, effect, object, Answered::Hit).await,
             Reuse::Grace => {
                 self.renew_in_background(ask, effect, &object);
-                (from_object(ask, &object, Handled::Hit), Answered::Stale)
+                self.hit(ask, effect, object, Answered::Stale).await
             }
             Reuse::Stale { .. } | Reuse::Validate if admission == Admission::OnlyIfCached => {
                 (own(StatusCode::GATEWAY_TIMEOUT, "what is stored may not be used"), Answered::Own)
@@ -152,7 +155,12 @@ impl Edge {
     }
 
     /// Fetches for the store, together with all who ask for the same now.
-    async fn fetch(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, mut wish: Wish) -> (Written, Answered) {
+    pub(crate) async fn fetch(
+        self: &Arc<Self>,
+        ask: &Arc<Ask>,
+        effect: &Effect<'_>,
+        mut wish: Wish,
+    ) -> (Written, Answered) {
         if ask.method == Method::HEAD {
             return self.ask_for_head(ask, effect, wish).await;
         }
@@ -170,6 +178,9 @@ impl Edge {
                 Part::Follower(receiver) => receiver,
             };
             let landing = landed(receiver.clone()).await;
+            if matches!(landing, Landing::Again) {
+                continue;
+            }
             // It may have begun before a purge that came before this request.
             if landing.head().is_some_and(|head| self.shared.is_purged(&ask.key, head)) {
                 self.shared.flights.retire(&key, &receiver);
@@ -177,7 +188,7 @@ impl Edge {
             }
             let Some(nominated) = landing.of_another_variant(&ask.headers, self.shared.store.seed()) else {
                 return match Landed::of(landing) {
-                    Some(landed) => self.deliver(ask, Delivery::collapsed(landed, wish)).await,
+                    Some(landed) => self.deliver(ask, effect, Delivery::collapsed(landed, wish)).await,
                     None => self.fetch_alone(ask, effect, wish).await,
                 };
             };
@@ -185,7 +196,7 @@ impl Edge {
             wish = Wish { reason: ForwardReason::VaryMiss, variant: Some(self.variant(&nominated, ask)), ..wish };
         }
         let landed = self.lead(ask, effect, wish.stored.clone(), Pilot::unlisted()).await;
-        self.deliver(ask, Delivery::own(landed, wish)).await
+        self.deliver(ask, effect, Delivery::own(landed, wish)).await
     }
 
     /// Leads a flight that others may have joined.
@@ -199,12 +210,13 @@ impl Edge {
         // The flight before may have landed since the store was looked at.
         if let Found::Object(object) = self.shared.store.find(&ask.key, &ask.headers)
             && reuse(&object.head.terms, ask.now) == Reuse::Fresh
+            && let Ok(written) = self.from_stored(ask, effect, &object, None, Handled::Hit).await
         {
-            pilot.land(Landing::Holds(Arc::clone(&object)));
-            return (from_object(ask, &object, Handled::Hit), Answered::Hit);
+            pilot.land(Landing::Holds(object));
+            return (written, Answered::Hit);
         }
         let landed = self.lead(ask, effect, wish.stored.clone(), pilot).await;
-        self.deliver(ask, Delivery::own(landed, wish)).await
+        self.deliver(ask, effect, Delivery::own(landed, wish)).await
     }
 
     /// Fetches for this request alone. What comes back is judged as ever, and stored if it may be by
@@ -215,7 +227,7 @@ impl Edge {
             return self.pass(ask, None, wish.reason).await;
         }
         let landed = self.lead(ask, effect, wish.stored.clone(), Pilot::unlisted()).await;
-        self.deliver(ask, Delivery::own(landed, wish)).await
+        self.deliver(ask, effect, Delivery::own(landed, wish)).await
     }
 
     /// Leads a flight, and waits for it to land.
@@ -248,9 +260,10 @@ impl Edge {
 
     fn errand(&self, ask: &Arc<Ask>, effect: &Effect<'_>, stored: Option<Arc<Object>>, pilot: Pilot) -> Option<Errand> {
         let head = compose_for_store(ask)?;
+        let range = if stored.is_some() { None } else { widen(&ask.method, &ask.headers, SLICE, MOST_AT_ONCE) };
         let fetcher = self.fetcher(&ask.site)?;
         let intake = Intake::begin(&self.shared, ask, effect.policy);
-        Some(Errand { intake, fetcher, head, stored, pilot })
+        Some(Errand { intake, fetcher, head, stored, range, pilot })
     }
 
     fn renew_in_background(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, object: &Arc<Object>) {
@@ -263,7 +276,7 @@ impl Edge {
     }
 
     /// Answers with what a fetch brought.
-    async fn deliver(self: &Arc<Self>, ask: &Arc<Ask>, delivery: Delivery) -> (Written, Answered) {
+    async fn deliver(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, delivery: Delivery) -> (Written, Answered) {
         let Delivery { landed, stored, reason, collapsed } = delivery;
         let forwarded = |status, stored| Handled::Forwarded { reason, status, stored, collapsed };
         match landed {
@@ -285,40 +298,46 @@ impl Edge {
             }
             Landed::Holds(object, storing) => {
                 let handled = forwarded(Some(StatusCode::NOT_MODIFIED), storing == Storing::Yes);
-                (from_object(ask, &object, handled), Answered::Miss)
+                self.delivered(ask, effect, &object, None, (handled, Answered::Miss)).await
             }
+            Landed::Brought(object, status, place) => {
+                let answered = (forwarded(Some(status), true), Answered::Miss);
+                self.delivered(ask, effect, &object, place, answered).await
+            }
+            Landed::Unfit => self.pass(ask, None, reason).await,
             Landed::Own(fetched) => {
                 let handled = forwarded(Some(fetched.status()), false);
                 (from_origin(*fetched, handled), Answered::Miss)
             }
             Landed::Hidden(status) => match stored.filter(|object| !self.shared.is_purged(&ask.key, &object.head)) {
-                Some(object) => (from_object(ask, &object, forwarded(Some(status), false)), Answered::Stale),
+                Some(object) => {
+                    let answered = (forwarded(Some(status), false), Answered::Stale);
+                    self.delivered(ask, effect, &object, None, answered).await
+                }
                 None => self.pass(ask, None, reason).await,
             },
-            Landed::Failed(error) => self.without_origin(ask, stored, error, forwarded(None, false)),
+            Landed::Failed(error) => {
+                let usable = stored.filter(|object| self.is_good_without_origin(ask, object));
+                let Some(object) = usable else {
+                    return self.without_answer(error, forwarded(None, false));
+                };
+                let answered = (forwarded(None, false), Answered::Stale);
+                let (mut written, answered) = self.delivered(ask, effect, &object, None, answered).await;
+                written.detail = Some(error.name());
+                (written, answered)
+            }
         }
     }
 
-    /// The one place where a failed fetch becomes an answer: stale where allowed, else an error.
-    fn without_origin(
-        &self,
-        ask: &Arc<Ask>,
-        stored: Option<Arc<Object>>,
-        error: FetchError,
-        handled: Handled,
-    ) -> (Written, Answered) {
-        let usable = stored.filter(|object| {
-            matches!(reuse(&object.head.terms, ask.now), Reuse::Stale { on_unreachable: Fallback::Serve, .. })
-                && !self.shared.is_purged(&ask.key, &object.head)
-        });
-        match usable {
-            Some(object) => {
-                let mut written = from_object(ask, &object, handled);
-                written.detail = Some(error.name());
-                (written, Answered::Stale)
-            }
-            None => (failed(error, self.shared.id.as_str(), handled), Answered::Error),
-        }
+    /// Whether a stored object may stand in for an origin that does not answer (RFC 9111 §4.2.4).
+    fn is_good_without_origin(&self, ask: &Ask, object: &Object) -> bool {
+        matches!(reuse(&object.head.terms, ask.now), Reuse::Stale { on_unreachable: Fallback::Serve, .. })
+            && !self.shared.is_purged(&ask.key, &object.head)
+    }
+
+    /// The answer where there is none.
+    pub(crate) fn without_answer(&self, error: FetchError, handled: Handled) -> (Written, Answered) {
+        (failed(error, self.shared.id.as_str(), handled), Answered::Error)
     }
 
     /// Answers a HEAD by the origin's own word, which also tells whether what is stored still holds
@@ -366,7 +385,7 @@ impl Edge {
     }
 
     /// This core's fetcher for a site, made when first needed and when the origin has changed.
-    fn fetcher(&self, site: &Site) -> Option<Arc<Fetcher>> {
+    pub(crate) fn fetcher(&self, site: &Site) -> Option<Arc<Fetcher>> {
         let mut fetchers = self.fetchers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, fetcher)) = fetchers.get(&site.id).filter(|(origin, _)| *origin == site.origin) {
             return Some(Arc::clone(fetcher));
@@ -383,10 +402,10 @@ impl Edge {
 const FLIGHTS: usize = 3;
 
 /// What a request wants of the origin.
-struct Wish {
-    stored: Option<Arc<Object>>,
-    reason: ForwardReason,
-    variant: Option<Variant>,
+pub(crate) struct Wish {
+    pub(crate) stored: Option<Arc<Object>>,
+    pub(crate) reason: ForwardReason,
+    pub(crate) variant: Option<Variant>,
 }
 
 /// What a fetch brought, on its way to a client.

@@ -3,18 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use caching::{Conclusion, Fallback, Reuse, Sharing, Validators, Verdict, add_validators, conclude, displaces, reuse};
-use http::StatusCode;
-use http::header::CONTENT_LENGTH;
+use caching::{
+    Conclusion, ContentRange, Fallback, Keep, Part, Reuse, Sharing, Validators, Verdict, add_validators, conclude,
+    displaces, has_strong_tag, reuse, set_whole,
+};
+use http::header::{CONTENT_LENGTH, RANGE};
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use origin::{FetchError, Fetched, Fetcher};
 use tokio::sync::oneshot;
 
-use crate::filling::{Filling, Reader, Wanted};
+use crate::filling::{Filling, Place, Reader, Wanted};
 use crate::flight::{Landing, Pilot};
+use crate::head::Storing;
 use crate::intake::Intake;
-use crate::object::{Object, Slices, Storing};
+use crate::object::{Body, Object};
+use crate::part::fill_slices;
+use crate::slices::Slices;
 
 /// What came of a fetch, for the request that began it.
 pub(crate) enum Landed {
@@ -22,6 +28,10 @@ pub(crate) enum Landed {
     Filling(Arc<Filling>, Option<Reader>),
     /// The stored response holds.
     Holds(Arc<Object>, Storing),
+    /// A response whose body is stored apart, as it comes; its status, and a place at the first byte.
+    Brought(Arc<Object>, StatusCode, Option<Place>),
+    /// A part that cannot be stored, and is another than the client asks for.
+    Unfit,
     /// A response for this request alone.
     Own(Box<Fetched>),
     /// The origin answered with an error that the stored response may hide.
@@ -39,9 +49,10 @@ impl Landed {
                 Self::Filling(filling, reader)
             }
             Landing::Holds(object) => Self::Holds(object, Storing::Yes),
+            Landing::Brought(object, status) => Self::Brought(object, status, None),
             Landing::Failed(error) => Self::Failed(error),
             Landing::Hidden(status) => Self::Hidden(status),
-            Landing::Alone => return None,
+            Landing::Again | Landing::Alone => return None,
         })
     }
 }
@@ -52,6 +63,8 @@ pub(crate) struct Errand {
     pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) head: Parts,
     pub(crate) stored: Option<Arc<Object>>,
+    /// The part to ask for, where the client wants one and nothing is stored.
+    pub(crate) range: Option<HeaderValue>,
     pub(crate) pilot: Pilot,
 }
 
@@ -60,6 +73,19 @@ const LARGE_BYTES: usize = 1 << 20;
 
 /// How long a fetch without a response goes on for those who may come: a client that reloads a page.
 const ABANDONED: Duration = Duration::from_secs(1);
+
+/// Bodies larger than this are stored in slices apart from their heads, if parts of them can be fetched again.
+const SLICED_FROM: u64 = 1 << 20;
+
+/// The length of a whole body that is to be stored in slices.
+fn sliced_whole(status: StatusCode, keep: &Keep, response: &Fetched) -> Option<u64> {
+    let length = length_of(response).filter(|length| *length > SLICED_FROM)?;
+    (status == StatusCode::OK && has_strong_tag(&keep.headers)).then_some(length)
+}
+
+fn length_of(response: &Fetched) -> Option<u64> {
+    response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok())
+}
 
 /// Tells the leader, who may have hung up.
 fn tell(leader: Option<oneshot::Sender<Landed>>, landed: Landed) {
@@ -126,6 +152,9 @@ impl Errand {
         if let Some(validators) = validators {
             add_validators(&mut head.headers, validators);
         }
+        if let Some(range) = &self.range {
+            head.headers.insert(RANGE, range.clone());
+        }
         self.fetcher.fetch(head, None).await
     }
 
@@ -155,20 +184,34 @@ impl Errand {
             Sharing::Alone { .. } => {}
             Sharing::Shared => shared.alone.invalidate(&key.hash()),
         }
+        let status = response.status();
         let (keep, storing) = match judgement.verdict {
-            Verdict::Store(keep) => (keep, Storing::Yes),
+            Verdict::Store(keep) => match sliced_whole(status, &keep, &response) {
+                Some(length) => return self.take_slices(response, *keep, length, leader).await,
+                None => (keep, Storing::Yes),
+            },
+            Verdict::StorePart(keep, ContentRange { part, complete: Some(length) })
+                if self.range.is_some() && has_strong_tag(&keep.headers) =>
+            {
+                return self.take_part(response, *keep, part, length, leader).await;
+            }
             Verdict::Share(keep) => (keep, Storing::No),
+            Verdict::StorePart(..) | Verdict::Not(_)
+                if self.range.is_some() && status == StatusCode::PARTIAL_CONTENT =>
+            {
+                // Parts of it are asked for as the client asks from now on.
+                shared.long.insert(key.hash(), ());
+                return self.finish(leader, Landing::Again, Landed::Unfit);
+            }
             Verdict::StorePart(..) | Verdict::Not(_) => {
                 // What was validated and is answered anew no longer holds (RFC 9111 §4.3.3).
-                if let Some(stored) =
-                    self.stored.as_ref().filter(|_| displaces(&self.intake.ask.headers, response.status()))
-                {
+                if let Some(stored) = self.stored.as_ref().filter(|_| displaces(&self.intake.ask.headers, status)) {
                     shared.store.remove_variant(key, stored.head.selector.variant);
                 }
                 return self.finish(leader, Landing::Alone, Landed::Own(Box::new(response)));
             }
         };
-        let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let length = length_of(&response);
         let head = self.intake.head(response.status(), *keep);
         let filling = Arc::new(Filling::new(head, length, storing, self.intake.ask.site.room(&shared.room)));
         let landing = match judgement.sharing {
@@ -180,6 +223,51 @@ impl Errand {
         let reader = filling.join();
         tell(leader, Landed::Filling(Arc::clone(&filling), reader));
         self.fill(response, &filling).await;
+    }
+
+    /// Takes a part in, the first that is known of its object.
+    async fn take_part(
+        self,
+        response: Fetched,
+        mut keep: Keep,
+        part: Part,
+        length: u64,
+        leader: Option<oneshot::Sender<Landed>>,
+    ) {
+        set_whole(&mut keep.headers, length);
+        self.take_slices_of(response, keep, part, length, leader).await;
+    }
+
+    /// Takes a whole body in whose slices are stored apart.
+    async fn take_slices(self, response: Fetched, keep: Keep, length: u64, leader: Option<oneshot::Sender<Landed>>) {
+        let part = Part { first: 0, last: length.saturating_sub(1) };
+        self.take_slices_of(response, keep, part, length, leader).await;
+    }
+
+    /// The object is stored before its slices are there: whoever asks from here on finds it, and reads
+    /// what has come, what comes, or has what is missing fetched.
+    async fn take_slices_of(
+        self,
+        response: Fetched,
+        keep: Keep,
+        part: Part,
+        length: u64,
+        leader: Option<oneshot::Sender<Landed>>,
+    ) {
+        let Self { intake, pilot, .. } = self;
+        let (shared, status) = (Arc::clone(&intake.shared), response.status());
+        let head = intake.head(StatusCode::OK, keep);
+        let sliced = shared.sliced(&intake.ask.key, &intake.ask.headers, &head, length);
+        let filling = Filling::sliced(head.clone(), part.first, part.length(), intake.ask.site.room(&shared.room));
+        let (filling, place) = sliced.begin(filling);
+        let object = Arc::new(Object::new(head, Body::Sliced(Arc::clone(&sliced))));
+        intake.put(Arc::clone(&object));
+        pilot.land(Landing::Brought(Arc::clone(&object), status));
+        tell(leader, Landed::Brought(object, status, place));
+        // Others find it in the store.
+        drop(pilot);
+        let end = fill_slices(&shared.store, &sliced, &filling, response, part).await;
+        filling.end(end);
     }
 
     /// Reads the body to its end. The flight lasts until the object is in the store, so that no
@@ -208,7 +296,7 @@ impl Errand {
             };
             let whole = slices.filter(|slices| filling.length.is_none_or(|length| length == slices.length()));
             if let Some(slices) = whole {
-                self.intake.put(Arc::new(Object::new(filling.head.clone(), slices)));
+                self.intake.put(Arc::new(Object::new(filling.head.clone(), Body::Whole(slices))));
             }
         }
         drop(self.pilot);

@@ -18,7 +18,7 @@ use origin::FetchError;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::object::{Head, Storing};
+use crate::head::{Head, Storing};
 use crate::room::Room;
 
 /// A response on its way in.
@@ -35,6 +35,49 @@ pub(crate) struct Filling {
     /// Told when a reader has moved or gone.
     moved: Notify,
     room: Arc<Room>,
+    kind: Kind,
+}
+
+/// What becomes of the pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// They are gathered for the store, or slide past its readers.
+    Whole,
+    /// They are cut into slices on their way, and slide: this many bytes are kept for readers. Where the
+    /// first of them is in the body.
+    Sliced { first: u64, window_bytes: usize },
+}
+
+/// A place to read from: a reader, and how many bytes to leave out first.
+#[derive(Debug)]
+pub(crate) struct Place {
+    reader: Reader,
+    skip: u64,
+    /// The byte of the body that it begins at.
+    pub(crate) at: u64,
+}
+
+impl Place {
+    /// The next bytes, when they are there; `None` at the end of the fetch.
+    pub(crate) async fn read(&mut self) -> Option<Result<Bytes, FetchError>> {
+        loop {
+            let piece = match self.reader.read().await? {
+                Ok(piece) => piece,
+                Err(error) => return Some(Err(error)),
+            };
+            let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            if self.skip < length {
+                let skip = usize::try_from(std::mem::take(&mut self.skip)).unwrap_or(0);
+                return Some(Ok(piece.slice(skip..)));
+            }
+            self.skip -= length;
+        }
+    }
+
+    /// Whether what it would read next has been dropped: it was too slow.
+    pub(crate) fn is_left_behind(&self) -> bool {
+        self.reader.next < self.reader.filling.state().kept_from
+    }
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +85,9 @@ struct State {
     pieces: std::collections::VecDeque<Bytes>,
     /// The number of the first piece kept.
     kept_from: usize,
+    /// Bytes before the first piece kept, and of all that came.
+    passed_bytes: u64,
+    come_bytes: u64,
     kept_bytes: usize,
     end: Option<Result<(), FetchError>>,
     /// Places of the readers, by their number.
@@ -78,14 +124,31 @@ pub(crate) enum Wanted {
     No,
 }
 
+/// What a fill that is cut into slices keeps for its readers: who falls behind reads slices from the store.
+const SLICED_WINDOW: usize = 4 << 20;
+/// How long it waits for its slowest reader.
+const SLICED_PATIENCE: Duration = Duration::from_secs(1);
+/// Who is so far ahead of a fill waits for it; who is further fetches.
+const SOON: u64 = 1 << 20;
+
 /// A fill that nobody reads, and whose origin sends less, is ended: it would hold its room for as long
 /// as the origin likes.
 const LEAST_PACE: (Duration, u64) = (Duration::from_secs(30), 30 << 10);
 
 impl Filling {
     pub(crate) fn new(head: Head, length: Option<u64>, storing: Storing, room: Arc<Room>) -> Self {
+        Self::of_kind(Kind::Whole, head, length, storing, room)
+    }
+
+    /// A part of a body, from its byte `first` on and for so many, that is cut into slices on its way.
+    pub(crate) fn sliced(head: Head, first: u64, length: u64, room: Arc<Room>) -> Self {
+        let window_bytes = room.window_bytes().min(SLICED_WINDOW);
+        Self::of_kind(Kind::Sliced { first, window_bytes }, head, Some(length), Storing::Yes, room)
+    }
+
+    fn of_kind(kind: Kind, head: Head, length: Option<u64>, storing: Storing, room: Arc<Room>) -> Self {
         let (state, pieces) = (Mutex::default(), watch::Sender::new(0));
-        Self { head, length, storing, state, pieces, moved: Notify::new(), room }
+        Self { head, length, storing, state, pieces, moved: Notify::new(), room, kind }
     }
 
     /// Whether it is known to be too large to be kept whole.
@@ -112,6 +175,41 @@ impl Filling {
         Some(Reader { filling: Arc::clone(self), number, next: 0, pieces })
     }
 
+    /// Where its first byte is in the body.
+    pub(crate) fn first_byte(&self) -> u64 {
+        match self.kind {
+            Kind::Whole => 0,
+            Kind::Sliced { first, .. } => first,
+        }
+    }
+
+    /// A place at a byte of the body; `None` where that has been dropped, will not come, or not soon.
+    pub(crate) fn join_at(self: &Arc<Self>, at: u64) -> Option<Place> {
+        let Kind::Sliced { first, .. } = self.kind else {
+            return None;
+        };
+        let offset = at.checked_sub(first).filter(|offset| self.length.is_none_or(|length| *offset < length))?;
+        let mut state = self.state();
+        let has_ended = state.end.is_some() && offset >= state.come_bytes;
+        if has_ended || offset < state.passed_bytes || offset > state.come_bytes.saturating_add(SOON) {
+            return None;
+        }
+        let (mut next, mut skip) = (state.kept_from, offset - state.passed_bytes);
+        for piece in &state.pieces {
+            let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            if skip < length {
+                break;
+            }
+            (next, skip) = (next + 1, skip - length);
+        }
+        let number = state.next_reader;
+        state.next_reader += 1;
+        state.readers.insert(number, next);
+        drop(state);
+        let pieces = self.pieces.subscribe();
+        Some(Place { reader: Reader { filling: Arc::clone(self), number, next, pieces }, skip, at })
+    }
+
     /// Adds a piece; waits while a sliding window is full.
     pub(crate) async fn add(&self, piece: Bytes) -> Wanted {
         let mut waited = Duration::ZERO;
@@ -126,10 +224,12 @@ impl Filling {
             waited += start.elapsed();
         }
         let mut state = self.state();
-        let slides = state.kept_from > 0 || self.is_long();
+        // What is cut into slices on its way is kept without readers too, unless it is long.
+        let slides = (state.kept_from > 0 && self.kind == Kind::Whole) || self.is_long();
         let lags = state.lags(piece.len());
         let wanted = if (slides || lags) && state.readers.is_empty() { Wanted::No } else { Wanted::Yes };
         state.kept_bytes += cost(&piece);
+        state.come_bytes += u64::try_from(piece.len()).unwrap_or(0);
         self.room.take(cost(&piece));
         state.pieces.push_back(piece);
         drop(state);
@@ -140,16 +240,20 @@ impl Filling {
     /// Makes room by dropping what every reader has passed; after too long a wait, more.
     fn has_room(&self, bytes: usize, waited: Duration) -> bool {
         let mut state = self.state();
-        let limit = self.room.limit();
+        let (limit, patience) = match self.kind {
+            Kind::Whole => (self.room.limit(), limits::FILL_SLOWEST_READER),
+            Kind::Sliced { window_bytes, .. } => (self.room.limit().min(window_bytes), SLICED_PATIENCE),
+        };
         while state.kept_bytes + bytes > limit {
             let slowest = state.readers.values().min().copied().unwrap_or(usize::MAX);
-            if state.kept_from >= slowest && waited < limits::FILL_SLOWEST_READER {
+            if state.kept_from >= slowest && waited < patience {
                 return false;
             }
             let Some(dropped) = state.pieces.pop_front() else {
                 break;
             };
             state.kept_bytes -= cost(&dropped);
+            state.passed_bytes += u64::try_from(dropped.len()).unwrap_or(0);
             self.room.give_back(cost(&dropped));
             state.kept_from += 1;
             // Whoever has not passed it is cut, and holds nobody up any more.

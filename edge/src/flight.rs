@@ -9,7 +9,8 @@ use origin::FetchError;
 use tokio::sync::watch;
 
 use crate::filling::Filling;
-use crate::object::{Head, Object};
+use crate::head::Head;
+use crate::object::Object;
 
 /// What a flight is for: a key, and the variant where the store knows what the key varies by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +26,10 @@ pub(crate) enum Landing {
     Filling(Arc<Filling>),
     /// The stored response holds.
     Holds(Arc<Object>),
+    /// A response whose body is stored apart, as it comes; its status.
+    Brought(Arc<Object>, StatusCode),
+    /// A part that only its leader may have: the others ask again, together.
+    Again,
     /// A response that only its leader may have: the others go alone.
     Alone,
     /// The origin answered with this error, which the stored response may hide.
@@ -38,8 +43,8 @@ impl Landing {
     pub(crate) fn head(&self) -> Option<&Head> {
         match self {
             Self::Filling(filling) => Some(&filling.head),
-            Self::Holds(object) => Some(&object.head),
-            Self::Alone | Self::Hidden(_) | Self::Failed(_) => None,
+            Self::Holds(object) | Self::Brought(object, _) => Some(&object.head),
+            Self::Again | Self::Alone | Self::Hidden(_) | Self::Failed(_) => None,
         }
     }
 

@@ -10,7 +10,8 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::ask::Ask;
 use crate::clock::today;
-use crate::object::{Head, Object, Storing};
+use crate::head::{Head, Storing};
+use crate::object::Object;
 use crate::shared::Shared;
 use crate::store::Generation;
 
@@ -73,7 +74,7 @@ impl Intake {
 
         let before = stored.head.selector.variant;
         let moved = head.selector.variant != before;
-        let object = Arc::new(Object::new(head, stored.slices.clone()));
+        let object = Arc::new(Object::new(head, stored.body.clone()));
         if storing == Storing::Yes {
             self.put(Arc::clone(&object));
         }

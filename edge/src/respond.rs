@@ -15,7 +15,9 @@ use origin::{FetchError, Fetched};
 
 use crate::ask::Ask;
 use crate::filling::Reader;
-use crate::object::{Head, Object};
+use crate::head::Head;
+use crate::object::Object;
+use crate::slices::Slices;
 
 /// Where each intermediary tells what went wrong (RFC 9209).
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -51,18 +53,22 @@ impl Written {
     }
 }
 
-/// Answers from a stored object: as it is, a part of it, or that it has not changed.
-pub(crate) fn from_object(ask: &Ask, object: &Object, handled: Handled) -> Written {
-    let length = object.slices.length();
+/// What is to be answered from a stored object: it as it is, a part of it, or that it has not changed.
+pub(crate) fn answer_of(ask: &Ask, object: &Object) -> Answer {
     let mut headers = object.head.headers.clone();
     set_age(&mut headers, &object.head.terms, ask.now);
+    shape(ask, &object.head, headers, Some(object.body.length()))
+}
+
+/// Writes what is to be answered from a stored object, with this body.
+pub(crate) fn from_object(ask: &Ask, object: &Object, answer: Answer, body: Body, handled: Handled) -> Written {
     let left = Some(ttl(&object.head.terms, ask.now));
-    let answer = shape(ask, &object.head, headers, Some(length));
-    let body = match answer.part {
-        None => empty(),
-        Some(part) => pieces(object.slices.part(part.first, part.length())),
-    };
     Written::new(answer.status, answer.headers, body, handled, left)
+}
+
+/// The bytes of a part that are all in memory.
+pub(crate) fn from_slices(slices: &Slices, part: Part) -> Body {
+    pieces(slices.part(part.first, part.length()))
 }
 
 /// Answers from a response that is still coming.
@@ -79,11 +85,11 @@ pub(crate) fn from_filling(ask: &Ask, head: &Head, length: Option<u64>, reader: 
 }
 
 /// What of a response goes out.
-struct Answer {
-    status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     headers: HeaderMap,
     /// The bytes to send; none where there are none, or their number isn't known.
-    part: Option<Part>,
+    pub(crate) part: Option<Part>,
 }
 
 /// Applies the client's conditions and range (RFC 9110 §13, §14) to a whole response.

@@ -7,20 +7,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use caching::{ALONE_FOR, CacheKey, Word};
+use caching::{ALONE_FOR, CacheKey, Word, is_same_representation};
 use config::{NodeId, limits};
 use fleet::Report;
+use http::HeaderMap;
 use moka::sync::Cache;
 use serde_json::{Value, json};
 use telemetry::{Clients, Log, Metrics};
 
 use crate::clock::Clock;
 use crate::flight::Flights;
-use crate::object::Head;
+use crate::head::Head;
+use crate::object::Body;
 use crate::purging::Purging;
 use crate::room::Room;
 use crate::sites::Sites;
-use crate::store::Store;
+use crate::sliced::Sliced;
+use crate::store::{Found, Store};
 
 /// What all cores of an edge share.
 #[derive(Debug)]
@@ -97,6 +100,19 @@ impl Shared {
     /// Whether a purge forbids a response whose head this is.
     pub(crate) fn is_purged(&self, key: &CacheKey, head: &Head) -> bool {
         self.purging.word(key, &head.tags, head.position) == Word::Gone
+    }
+
+    /// The body of an object that comes in: the one that is stored, where it is of the same version, so that
+    /// parts add up.
+    pub(crate) fn sliced(&self, key: &CacheKey, request: &HeaderMap, head: &Head, length: u64) -> Arc<Sliced> {
+        if let Found::Object(object) = self.store.find(key, request)
+            && let Body::Sliced(sliced) = &object.body
+            && sliced.length == length
+            && is_same_representation(&object.head.headers, &head.headers)
+        {
+            return Arc::clone(sliced);
+        }
+        Arc::new(Sliced::new(RandomState::new().hash_one(length), length))
     }
 
     /// Counts what is stored, for whoever reads the metrics next.

@@ -1,8 +1,9 @@
-//! Stored objects in RAM, by key and variant.
+//! What is stored in RAM: objects by key and variant, and slices of bodies that are kept apart.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use caching::{CacheKey, MOST_VARIANTS, Variant, Word, choose};
 use http::{HeaderMap, HeaderName};
 use moka::ops::compute::Op;
@@ -10,14 +11,40 @@ use moka::sync::Cache;
 
 use crate::object::Object;
 use crate::purging::Purging;
+use crate::sliced::{Span, slice_of};
 
 /// Objects under one key, the newest first.
 type Variants = Arc<Vec<Arc<Object>>>;
 
+/// By which an entry is found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Name {
+    /// The objects of a key.
+    Key(CacheKey),
+    /// A slice of a body: the body's id, the slice's number.
+    Slice(u64, u32),
+}
+
+/// What is stored under a name. One budget holds both kinds, so that what is asked for most stays.
+#[derive(Clone, Debug)]
+enum Entry {
+    Objects(Variants),
+    Slice(Span),
+}
+
+impl Entry {
+    fn objects(&self) -> &[Arc<Object>] {
+        match self {
+            Self::Objects(variants) => variants,
+            Self::Slice(_) => &[],
+        }
+    }
+}
+
 /// The store of one edge, shared by its cores.
 #[derive(Debug)]
 pub(crate) struct Store {
-    objects: Cache<CacheKey, Variants>,
+    entries: Cache<Name, Entry>,
     /// How often keys were emptied; keys share counters by their hash, which at worst keeps a fill
     /// out that could have been stored.
     generations: Vec<AtomicU64>,
@@ -43,6 +70,8 @@ pub(crate) enum Found {
 /// From this weight on an insertion waits for the cache to make room: its write queue would let
 /// hundreds of large objects past the limit.
 const HEAVY_BYTES: usize = 16 << 10;
+/// What a slice costs besides its bytes.
+const SPAN_BYTES: usize = 256;
 
 /// Counters of generations: with 1,000 fills under way and an emptying a second, one fill in four
 /// thousand seconds is kept out for another's sake.
@@ -51,12 +80,16 @@ const GENERATIONS: usize = 4_096;
 impl Store {
     /// An empty store of so many bytes. `seed` is this node's secret for hashing variants.
     pub(crate) fn new(bytes: u64, seed: u64, purging: Arc<Purging>) -> Self {
-        let weigh = |key: &CacheKey, variants: &Variants| {
-            let weight: usize = variants.iter().map(|object| object.weight()).sum();
-            u32::try_from(weight + key.as_str().len()).unwrap_or(u32::MAX)
+        let weigh = |name: &Name, entry: &Entry| {
+            let name = if let Name::Key(key) = name { key.as_str().len() } else { 0 };
+            let entry = match entry {
+                Entry::Objects(variants) => variants.iter().map(|object| object.weight()).sum(),
+                Entry::Slice(span) => span.bytes.len() + SPAN_BYTES,
+            };
+            u32::try_from(name + entry).unwrap_or(u32::MAX)
         };
         let generations = (0..GENERATIONS).map(|_| AtomicU64::new(0)).collect();
-        Self { objects: Cache::builder().max_capacity(bytes).weigher(weigh).build(), generations, purging, seed }
+        Self { entries: Cache::builder().max_capacity(bytes).weigher(weigh).build(), generations, purging, seed }
     }
 
     /// The newest object that may answer the request and was not purged.
@@ -83,7 +116,7 @@ impl Store {
     }
 
     fn look(&self, key: &CacheKey, request: &HeaderMap) -> Found {
-        let Some(variants) = self.objects.get(key) else {
+        let Some(Entry::Objects(variants)) = self.entries.get(&Name::Key(key.clone())) else {
             return Found::Nothing;
         };
         let stored = variants.iter().map(|object| (&object.head.selector, object.head.date));
@@ -110,44 +143,85 @@ impl Store {
     /// generation.
     pub(crate) fn put(&self, key: &CacheKey, object: Arc<Object>, generation: Generation) {
         let heavy = object.weight() >= HEAVY_BYTES;
-        self.objects.entry_by_ref(key).and_compute_with(|before| {
+        self.entries.entry(Name::Key(key.clone())).and_compute_with(|before| {
             if self.generation(key) != generation {
                 return Op::Nop;
             }
             let variant = object.head.selector.variant;
-            let others = before.iter().flat_map(|entry| entry.value().iter());
+            let others = before.iter().flat_map(|entry| entry.value().objects());
             let others = others.filter(|other| other.head.selector.variant != variant).cloned();
-            Op::Put(Arc::new(std::iter::once(Arc::clone(&object)).chain(others).take(MOST_VARIANTS).collect()))
+            put(std::iter::once(Arc::clone(&object)).chain(others).take(MOST_VARIANTS))
         });
         if heavy {
-            self.objects.run_pending_tasks();
+            self.entries.run_pending_tasks();
         }
     }
 
     /// Puts another in place of an object, or nothing, if that is still there.
-    fn exchange(&self, key: &CacheKey, old: &Arc<Object>, new: Option<Arc<Object>>) {
-        self.objects.entry_by_ref(key).and_compute_with(|before| {
+    pub(crate) fn exchange(&self, key: &CacheKey, old: &Arc<Object>, new: Option<Arc<Object>>) {
+        self.entries.entry(Name::Key(key.clone())).and_compute_with(|before| {
             let Some(before) = before else {
                 return Op::Nop;
             };
-            let exchanged = before
+            put(before
                 .value()
+                .objects()
                 .iter()
-                .filter_map(|object| if Arc::ptr_eq(object, old) { new.clone() } else { Some(Arc::clone(object)) });
-            let exchanged: Vec<Arc<Object>> = exchanged.collect();
-            if exchanged.is_empty() { Op::Remove } else { Op::Put(Arc::new(exchanged)) }
+                .filter_map(|object| if Arc::ptr_eq(object, old) { new.clone() } else { Some(Arc::clone(object)) }))
         });
+    }
+
+    /// What is there of a slice.
+    pub(crate) fn span(&self, body: u64, number: u32) -> Option<Span> {
+        match self.entries.get(&Name::Slice(body, number))? {
+            Entry::Slice(span) => Some(span),
+            Entry::Objects(_) => None,
+        }
+    }
+
+    /// The bytes of a body from a place on, up to the end of the slice or of what is there of it.
+    pub(crate) fn bytes_at(&self, body: u64, offset: u64) -> Option<Bytes> {
+        let (number, within) = slice_of(offset);
+        self.span(body, number)?.from(within)
+    }
+
+    /// Adds bytes of a slice to what is there of it.
+    pub(crate) fn put_span(&self, body: u64, number: u32, span: &Span) {
+        self.entries.entry(Name::Slice(body, number)).and_compute_with(|before| {
+            let both = match before.as_ref().map(moka::Entry::value) {
+                Some(Entry::Slice(before)) => before.with(span),
+                Some(Entry::Objects(_)) | None => span.clone(),
+            };
+            Op::Put(Entry::Slice(both))
+        });
+        if span.bytes.len() >= HEAVY_BYTES {
+            self.entries.run_pending_tasks();
+        }
     }
 
     /// Removes one variant.
     pub(crate) fn remove_variant(&self, key: &CacheKey, variant: Variant) {
-        self.objects.entry_by_ref(key).and_compute_with(|before| {
+        self.entries.entry(Name::Key(key.clone())).and_compute_with(|before| {
             let Some(before) = before else {
                 return Op::Nop;
             };
-            let others: Vec<Arc<Object>> =
-                before.value().iter().filter(|object| object.head.selector.variant != variant).cloned().collect();
-            if others.is_empty() { Op::Remove } else { Op::Put(Arc::new(others)) }
+            put(before.value().objects().iter().filter(|object| object.head.selector.variant != variant).cloned())
+        });
+    }
+
+    /// Whether an object with this body is stored under a key.
+    pub(crate) fn has_body(&self, key: &CacheKey, body: u64) -> bool {
+        let entry = self.entries.get(&Name::Key(key.clone()));
+        entry.is_some_and(|entry| entry.objects().iter().any(|object| object.has_body(body)))
+    }
+
+    /// Removes the objects with a body whose slices are stored apart: it is no longer what the origin has.
+    pub(crate) fn remove_body(&self, key: &CacheKey, body: u64) {
+        self.entries.entry(Name::Key(key.clone())).and_compute_with(|before| {
+            let Some(before) = before else {
+                return Op::Nop;
+            };
+            put(before.value().objects().iter().filter(|object| !object.has_body(body)).cloned())
         });
     }
 
@@ -157,18 +231,25 @@ impl Store {
             counter.fetch_add(1, Ordering::AcqRel);
         }
         // In turn with the puts of this key, unlike an invalidation.
-        self.objects.entry_by_ref(key).and_compute_with(|before| if before.is_some() { Op::Remove } else { Op::Nop });
+        let entry = self.entries.entry(Name::Key(key.clone()));
+        entry.and_compute_with(|before| if before.is_some() { Op::Remove } else { Op::Nop });
     }
 
-    /// Bytes and keys, as of now.
+    /// Bytes and entries, as of now.
     pub(crate) fn size(&self) -> (u64, u64) {
-        self.objects.run_pending_tasks();
-        (self.objects.weighted_size(), self.objects.entry_count())
+        self.entries.run_pending_tasks();
+        (self.entries.weighted_size(), self.entries.entry_count())
     }
 
     pub(crate) fn seed(&self) -> u64 {
         self.seed
     }
+}
+
+/// Puts objects under their key, or nothing where there are none.
+fn put(objects: impl Iterator<Item = Arc<Object>>) -> Op<Entry> {
+    let objects: Vec<Arc<Object>> = objects.collect();
+    if objects.is_empty() { Op::Remove } else { Op::Put(Entry::Objects(Arc::new(objects))) }
 }
 
 #[cfg(test)]
@@ -190,8 +271,8 @@ mod tests {
             on_error: Duration::ZERO,
         };
         let keep = Keep { headers: HeaderMap::new(), terms, nominated: Vec::new(), tags: vec![Tag::of(b"news")] };
-        let head = crate::object::Head::new(StatusCode::OK, keep, selector, position);
-        Arc::new(Object::new(head, crate::object::Slices::gather(&[])))
+        let head = crate::head::Head::new(StatusCode::OK, keep, selector, position);
+        Arc::new(Object::new(head, crate::object::Body::Whole(crate::slices::Slices::gather(&[]))))
     }
 
     fn store(dir: &std::path::Path) -> Store {
@@ -214,7 +295,7 @@ mod tests {
         assert_ne!(reuse(&stale.head.terms, store.purging.now()), caching::Reuse::Fresh);
         assert_eq!(store.purging.purge(&[tag("news")], Manner::Hard), Ok(3));
         assert!(matches!(find(), Found::Nothing));
-        assert_eq!(store.objects.iter().count(), 0, "what was found purged is gone");
+        assert_eq!(store.entries.iter().count(), 0, "what was found purged is gone");
         store.put(&key, object(2), store.generation(&key));
         assert!(matches!(find(), Found::Nothing), "it was on its way in");
         store.put(&key, object(3), store.generation(&key));

@@ -17,6 +17,7 @@ mod name_server;
 mod nearest;
 mod node;
 mod purge;
+mod slices;
 mod support;
 mod together;
 mod up;

@@ -124,6 +124,7 @@ fn few_keys_wait_for_a_start() {
     let expected = [
         "[[nameserver]] admin",
         "[[pop.edge]] admin",
+        "[[pop.edge]] peer",
         "[admin] listen",
         "[edge] memory",
         "[log] clients",

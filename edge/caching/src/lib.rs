@@ -56,7 +56,7 @@ pub use invalidate::invalidated;
 pub use key::{CacheKey, Scheme};
 pub use policy::{Policy, SetCookiePolicy};
 pub use purge::{MOST_SEGMENTS, Manner, NoTarget, Position, Purge, Purges, Word};
-pub use range::{Part, Plan, plan, set_part, unsatisfiable};
+pub use range::{Part, Plan, ask_for_part, plan, set_part, set_whole, unsatisfiable, widen};
 pub use reuse::{Fallback, Reuse, may_hide, reuse, ttl};
 pub use status::{CACHE_STATUS, CacheStatus, ForwardReason, Handled, append_status};
 pub use store::{ALONE_FOR, Asked, Judgement, Keep, Payload, Received, Sharing, Verdict, Why, judge};
@@ -65,5 +65,5 @@ pub use targeted::{CDN_CACHE_CONTROL, HITHER_CDN_CACHE_CONTROL, Voice, directive
 pub use terms::{Terms, Validation};
 pub use time::Moment;
 pub use validate::{Conclusion, add_validators, conclude, displaces, has_conditions, merge, remove_conditions};
-pub use validator::{Validators, is_same_representation};
+pub use validator::{Validators, has_strong_tag, is_same_representation};
 pub use vary::{MOST_VARIANTS, Selector, Variant, Vary, choose};

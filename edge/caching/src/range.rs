@@ -8,7 +8,7 @@ use http::header::{
 use crate::date::read_date;
 use crate::field;
 use crate::time::Moment;
-use crate::validator::equal_strongly;
+use crate::validator::{equal_strongly, is_strong};
 
 /// What a Range request gets of a stored 200.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,52 @@ pub fn set_part(headers: &mut HeaderMap, part: Part, length: u64) {
     if let Ok(value) = HeaderValue::try_from(text) {
         headers.insert(CONTENT_RANGE, value);
     }
+}
+
+/// Turns the fields of a 206 into those of the 200 that it is a part of (RFC 9110 §15.3.7.3: "the union of
+/// the parts").
+pub fn set_whole(headers: &mut HeaderMap, length: u64) {
+    headers.remove(CONTENT_RANGE);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+}
+
+/// The Range to ask the next hop for, where nothing is stored: what the client asks for, widened to whole
+/// slices and cut to so many bytes. `None`: the client's does not count, the whole is to be asked for.
+///
+/// RFC 9111 §3.3 leaves it to a cache how much it asks for; what is widened is there for the next.
+#[must_use]
+pub fn widen(method: &Method, request: &HeaderMap, slice: u64, most: u64) -> Option<HeaderValue> {
+    let wanted = if *method == Method::GET { field::single(request, &RANGE).and_then(read_range) } else { None };
+    let text = match wanted? {
+        Wanted::Last(count) => format!("bytes=-{count}"),
+        wanted => {
+            let (first, last) = match wanted {
+                Wanted::Between(first, last) => (first, last),
+                Wanted::From(first) | Wanted::Last(first) => (first, u64::MAX),
+            };
+            let first = first - first % slice;
+            let end = last.checked_div(slice)?.saturating_add(1).saturating_mul(slice).min(first.saturating_add(most));
+            format!("bytes={first}-{}", end.saturating_sub(1))
+        }
+    };
+    HeaderValue::try_from(text).ok()
+}
+
+/// Makes a request into one for a part of a stored response, and of no other version of it: RFC 9110
+/// §13.1.5, If-Range means "if the representation is unchanged, send me the part(s) that I am requesting in
+/// Range; otherwise, send me the entire representation". False where what is stored has no strong entity
+/// tag: its parts cannot be told from another's.
+#[must_use]
+pub fn ask_for_part(request: &mut HeaderMap, stored: &HeaderMap, part: Part) -> bool {
+    let Some(etag) = stored.get(ETAG).filter(|etag| is_strong(etag.as_bytes())) else {
+        return false;
+    };
+    let Ok(range) = HeaderValue::try_from(format!("bytes={}-{}", part.first, part.last)) else {
+        return false;
+    };
+    request.insert(RANGE, range);
+    request.insert(IF_RANGE, etag.clone());
+    true
 }
 
 /// The fields of a 416 (RFC 9110 §15.5.17).

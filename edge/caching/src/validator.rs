@@ -25,6 +25,12 @@ impl Validators {
     }
 }
 
+/// Whether a response has a strong entity tag: only then can it be kept in parts.
+#[must_use]
+pub fn has_strong_tag(response: &HeaderMap) -> bool {
+    response.get(ETAG).is_some_and(|etag| is_strong(etag.as_bytes()))
+}
+
 /// Whether two responses carry the same strong entity tag, so that parts of one fit the other:
 /// RFC 9111 §3.4, parts may be combined if they "share the same strong validator".
 #[must_use]

@@ -100,3 +100,37 @@ proptest! {
         let _ = plan(&Method::GET, &request(&range), &HeaderMap::new(), length);
     }
 }
+
+#[test]
+fn a_range_is_widened_to_slices_and_cut() {
+    let table = [
+        ("bytes=0-4", Some("bytes=0-99")),
+        ("bytes=99-100", Some("bytes=0-199")),
+        ("bytes=250-260", Some("bytes=200-299")),
+        ("bytes=250-", Some("bytes=200-599")),
+        ("bytes=250-99999", Some("bytes=200-599")),
+        ("bytes=-5", Some("bytes=-5")),
+        ("bytes=18446744073709551614-", Some("bytes=18446744073709551600-18446744073709551614")),
+        ("bytes=0-1,3-4", None),
+        ("lines=0-1", None),
+    ];
+    for (range, expected) in table {
+        let widened = widen(&Method::GET, &request(range), 100, 400);
+        assert_eq!(widened.as_ref().map(|value| value.to_str().unwrap()), expected, "{range}");
+    }
+    assert_eq!(widen(&Method::POST, &request("bytes=0-4"), 100, 400), None);
+    assert_eq!(widen(&Method::GET, &HeaderMap::new(), 100, 400), None);
+}
+
+#[test]
+fn a_part_is_asked_for_only_under_a_strong_tag() {
+    let part = Part { first: 5, last: 9 };
+    for (etag, is_asked) in [("\"a\"", true), ("W/\"a\"", false), ("a", false), ("", false)] {
+        let stored = HeaderMap::from_iter([(ETAG, HeaderValue::from_static(etag))]);
+        let mut asked = request("bytes=0-1");
+        assert_eq!(ask_for_part(&mut asked, &stored, part), is_asked, "{etag}");
+        if is_asked {
+            assert_eq!((&asked[RANGE], &asked[IF_RANGE]), (&HeaderValue::from_static("bytes=5-9"), &stored[ETAG]));
+        }
+    }
+}

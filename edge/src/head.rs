@@ -1,0 +1,55 @@
+//! What is known of a response before its body.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use caching::{Keep, Moment, Position, Selector, Tag, Terms, read_date};
+use http::header::DATE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+/// What is known of a response before its body: all that decides how it is answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) terms: Terms,
+    pub(crate) selector: Selector,
+    /// Its Date, by which the newest of several is chosen (RFC 9111 §4).
+    pub(crate) date: Moment,
+    /// What it can be purged by, besides its key.
+    pub(crate) tags: Arc<[Tag]>,
+    /// Where the log of purges stood when its fetch began: what is purged after that reaches it.
+    pub(crate) position: Position,
+}
+
+impl Head {
+    /// A response's head, with the terms on which it was kept.
+    pub(crate) fn new(status: StatusCode, keep: Keep, selector: Selector, position: Position) -> Self {
+        let Keep { headers, terms, tags, .. } = keep;
+        let headers = in_own_memory(&headers);
+        let date = headers.get(DATE).and_then(|date| read_date(date.as_bytes(), terms.received_at));
+        Self { status, headers, terms, selector, date: date.unwrap_or(terms.received_at), tags: tags.into(), position }
+    }
+}
+
+/// The same fields in one buffer of their own: as they come, each value keeps the whole buffer alive that
+/// it was read into, up to 400 KiB.
+fn in_own_memory(fields: &HeaderMap) -> HeaderMap {
+    let mut buffer = BytesMut::with_capacity(fields.values().map(HeaderValue::len).sum());
+    let mut own = HeaderMap::with_capacity(fields.len());
+    for (name, value) in fields {
+        buffer.extend_from_slice(value.as_bytes());
+        // What was a value is one.
+        if let Ok(value) = HeaderValue::from_maybe_shared(buffer.split().freeze()) {
+            own.append(name, value);
+        }
+    }
+    own
+}
+
+/// Whether a response is kept in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Storing {
+    Yes,
+    No,
+}
