@@ -45,6 +45,10 @@ pub const DNS_TTL_CHANGING: Bounds<Duration> = seconds(1, 5, 3_600);
 pub const DNS_ANSWERS: Bounds<u8> = Bounds { least: 1, default: 2, most: 8 };
 /// `[edge] memory`, bytes. The default is a quarter of RAM or of the cgroup's limit, at most this default.
 pub const EDGE_MEMORY: Bounds<u64> = Bounds { least: 8 << 20, default: 4 << 30, most: 1 << 42 };
+/// `[edge] disk` size, bytes. It has no default: the operator knows the disk.
+pub const DISK_SIZE: Bounds<u64> = Bounds { least: 64 << 20, default: 64 << 20, most: 1 << 50 };
+/// `[edge] disk` requests.
+pub const DISK_REQUESTS: Bounds<u8> = Bounds { least: 1, default: 2, most: 2 };
 /// `[health] interval`.
 pub const HEALTH_INTERVAL: Bounds<Duration> = millis(100, 1_000, 60_000);
 /// `[health] timeout`.

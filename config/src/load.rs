@@ -147,6 +147,9 @@ impl Reading {
         for path in network.geo.database.iter_mut().chain(&mut network.geo.asn) {
             *path = self.dir.join(&path);
         }
+        if let Some(disk) = &mut network.edge.disk {
+            disk.path = self.dir.join(&disk.path);
+        }
         if network.pops.len() > limits::POPS {
             self.context.add(Problem::general(format!("there are more than {} PoPs", limits::POPS)));
         }

@@ -113,11 +113,15 @@ pub struct Dns {
 /// What every edge has.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Edge {
-    /// RAM for stored objects (three quarters) and for bodies on their way (one). Too little lowers
+    /// RAM for stored objects (three quarters) and for bodies on their way (one). What a disk
+    /// needs in RAM, three sixteenths at most, is part of the three quarters. Too little lowers
     /// the hit ratio, too much makes the system swap. Default: a quarter of RAM or of the cgroup's
     /// limit, `4GiB` at most. Read at start only.
     #[schemars(with = "Option<String>", transform = shape::size(&limits::EDGE_MEMORY))]
     pub memory: Option<u64>,
+    /// Disk for what was asked for again, as in `{ path = "/var/cache/hither", size = "500GiB" }`: it outlives a restart and what RAM
+    /// has no room for. Default: none, RAM only. Read at start only.
+    pub disk: Option<Disk>,
     /// Clear HTTP: a port on the edge's own addresses, or, where these are not the machine's (NAT), a
     /// list of those that are. Name servers probe an edge's `addresses` at this port, the first of a
     /// list, as soon as they have read it: an edge that cannot have the port, or reads the change later,
@@ -126,6 +130,23 @@ pub struct Edge {
     /// TLS, as `http`; bound only while a site has `tls`. Default: 443. A reload opens the new and closes
     /// the old.
     pub https: Listen,
+}
+
+/// The disk tier of every edge.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+pub struct Disk {
+    /// A directory on a file system of the machine's own, made if it is not there; each edge has a directory of
+    /// its id in it. Relative to the config directory. Read at start only.
+    #[schemars(transform = shape::path)]
+    pub path: PathBuf,
+    /// What an edge's files may take, without the tenth or so that a file system wants free. When it is full, what was not
+    /// asked for longest goes. Read at start only.
+    #[schemars(with = "String", transform = shape::size(&limits::DISK_SIZE))]
+    pub size: u64,
+    /// With which request within 12 to 24 hours an object goes to disk. 1 writes everything, also what is asked
+    /// for once; 2 spares the disk that. Default: 2. Read at start only.
+    #[schemars(transform = shape::integer(&limits::DISK_REQUESTS))]
+    pub requests: u8,
 }
 
 /// How edges are judged.
@@ -320,6 +341,7 @@ impl Network {
             ("state", self.state != started.state),
             ("[admin] listen", self.admin.listen != started.admin.listen),
             ("[edge] memory", self.edge.memory != started.edge.memory),
+            ("[edge] disk", self.edge.disk != started.edge.disk),
             ("[log]", self.log != started.log),
         ];
         differing.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()

@@ -123,7 +123,7 @@ impl Edge {
             let body = body.map_err(|error| -> BoxError { Box::new(error) }).boxed_unsync();
             return self.pass(ask, Some(body), ForwardReason::Method).await;
         }
-        let found = self.shared.store.find(&ask.key, &ask.headers);
+        let found = self.shared.find(ask).await;
         let Found::Object(object) = found else {
             if admission == Admission::OnlyIfCached {
                 return (own(StatusCode::GATEWAY_TIMEOUT, "nothing is stored for this request"), Answered::Own);
@@ -134,6 +134,7 @@ impl Edge {
             };
             return self.fetch(ask, effect, Wish { stored: None, reason, variant }).await;
         };
+        self.shared.store.keep(&ask.key, &object, ask.now);
         match reuse(&object.head.terms, ask.now) {
             Reuse::Fresh => self.hit(ask, effect, object, Answered::Hit).await,
             Reuse::Grace => {

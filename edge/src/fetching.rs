@@ -20,6 +20,7 @@ use crate::head::Storing;
 use crate::intake::Intake;
 use crate::object::{Body, Object};
 use crate::part::fill_slices;
+use crate::shared::SLICED_FROM;
 use crate::slices::Slices;
 
 /// What came of a fetch, for the request that began it.
@@ -73,9 +74,6 @@ const LARGE_BYTES: usize = 1 << 20;
 
 /// How long a fetch without a response goes on for those who may come: a client that reloads a page.
 const ABANDONED: Duration = Duration::from_secs(1);
-
-/// Bodies larger than this are stored in slices apart from their heads, if parts of them can be fetched again.
-const SLICED_FROM: u64 = 1 << 20;
 
 /// The length of a whole body that is to be stored in slices.
 fn sliced_whole(status: StatusCode, keep: &Keep, response: &Fetched) -> Option<u64> {
@@ -266,7 +264,7 @@ impl Errand {
         tell(leader, Landed::Brought(object, status, place));
         // Others find it in the store.
         drop(pilot);
-        let end = fill_slices(&shared.store, &sliced, &filling, response, part).await;
+        let end = fill_slices(&shared.store, (&intake.ask.key, &sliced), &filling, response, part).await;
         filling.end(end);
     }
 
@@ -296,7 +294,7 @@ impl Errand {
             };
             let whole = slices.filter(|slices| filling.length.is_none_or(|length| length == slices.length()));
             if let Some(slices) = whole {
-                self.intake.put(Arc::new(Object::new(filling.head.clone(), Body::Whole(slices))));
+                self.intake.put(Arc::new(Object::new(filling.head.clone(), Body::Whole(Arc::new(slices)))));
             }
         }
         drop(self.pilot);

@@ -183,6 +183,21 @@ impl Filling {
         }
     }
 
+    /// What of a piece, which begins at a byte of the body, it is for: an origin that ignores ranges sends more.
+    pub(crate) fn wanted_of(&self, mut piece: Bytes, at: u64) -> Bytes {
+        let first = self.first_byte();
+        let end = first.saturating_add(self.length.unwrap_or(u64::MAX));
+        let within = |place: u64| usize::try_from(place.saturating_sub(at)).unwrap_or(usize::MAX).min(piece.len());
+        let (from, to) = (within(first), within(end));
+        piece.truncate(to);
+        piece.split_off(from.min(to))
+    }
+
+    /// Whether all that it is for lies before a byte of the body.
+    pub(crate) fn is_all_before(&self, at: u64) -> bool {
+        self.length.is_some_and(|length| self.first_byte().saturating_add(length) <= at)
+    }
+
     /// A place at a byte of the body; `None` where that has been dropped, will not come, or not soon.
     pub(crate) fn join_at(self: &Arc<Self>, at: u64) -> Option<Place> {
         let Kind::Sliced { first, .. } = self.kind else {

@@ -58,7 +58,8 @@ impl Intake {
         if self.shared.is_purged(&self.ask.key, &object.head) {
             return;
         }
-        self.shared.store.put(&self.ask.key, object, self.generation);
+        self.shared.store.put(&self.ask.key, Arc::clone(&object), self.generation);
+        self.shared.store.keep(&self.ask.key, &object, self.ask.now);
     }
 
     /// The stored object with the fields of an answer that says it holds, in its place if it still

@@ -12,6 +12,7 @@
 mod ask;
 mod clock;
 mod counted;
+mod disk;
 mod edge;
 mod fetching;
 mod fields;
@@ -20,6 +21,7 @@ mod flight;
 mod head;
 mod health;
 mod intake;
+mod kept;
 mod memory;
 mod object;
 mod order;

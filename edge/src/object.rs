@@ -1,11 +1,12 @@
 //! A stored response: head and body.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use caching::{Moment, Position};
 
 use crate::head::Head;
+use crate::kept::Kept;
 use crate::sliced::Sliced;
 use crate::slices::Slices;
 
@@ -16,16 +17,21 @@ pub(crate) struct Object {
     pub(crate) body: Body,
     /// Up to where in the log of purges it was found to hold.
     judged: AtomicU64,
+    /// When the disk was last told that it is asked for, milliseconds.
+    touched: AtomicI64,
 }
 
 /// The body of a stored response.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
     /// All of it, with the head.
-    Whole(Slices),
+    Whole(Arc<Slices>),
     /// Its slices are stored apart from the head, and any of them may be missing.
     Sliced(Arc<Sliced>),
 }
+
+/// Hits do not tell the disk's index each time: it only has to know what was not asked for in a long while.
+const TOUCHED_EVERY_MS: i64 = 60_000;
 
 /// What a head costs besides its fields: map, key, lists.
 const HEAD_BYTES: usize = 1_024;
@@ -39,7 +45,8 @@ const TAG_BYTES: usize = 16;
 impl Object {
     pub(crate) fn new(head: Head, body: Body) -> Self {
         let judged = AtomicU64::new(head.position);
-        Self { head, body, judged }
+        let touched = AtomicI64::new(head.terms.received_at.millis());
+        Self { head, body, judged, touched }
     }
 
     /// Whether no purge up to this position reaches it, as was found before.
@@ -52,16 +59,27 @@ impl Object {
         self.judged.store(position, Ordering::Relaxed);
     }
 
+    /// Whether the disk is to be told, a minute after the last time, that it is asked for.
+    pub(crate) fn is_touched_after_a_while(&self, now: Moment) -> bool {
+        let before = self.touched.load(Ordering::Relaxed);
+        let is_due = now.millis().saturating_sub(before) >= TOUCHED_EVERY_MS;
+        if is_due {
+            self.touched.store(now.millis(), Ordering::Relaxed);
+        }
+        is_due
+    }
+
     /// The same, stale since then; no purge up to this position makes it any staler.
     pub(crate) fn stale_since(&self, at: Moment, position: Position) -> Self {
         let mut head = self.head.clone();
         head.terms.expire(at);
-        Self { judged: AtomicU64::new(position), head, body: self.body.clone() }
+        let touched = AtomicI64::new(self.touched.load(Ordering::Relaxed));
+        Self { judged: AtomicU64::new(position), touched, head, body: self.body.clone() }
     }
 
-    /// Whether this is its body, stored apart.
+    /// Whether this is its body.
     pub(crate) fn has_body(&self, id: u64) -> bool {
-        matches!(&self.body, Body::Sliced(sliced) if sliced.id == id)
+        self.body.kept().id == id
     }
 
     /// Bytes it takes in memory.
@@ -78,6 +96,14 @@ impl Object {
 }
 
 impl Body {
+    /// Its name, and whether it is on disk.
+    pub(crate) fn kept(&self) -> &Arc<Kept> {
+        match self {
+            Self::Whole(slices) => &slices.kept,
+            Self::Sliced(sliced) => &sliced.kept,
+        }
+    }
+
     /// Its bytes, whether they are there or not.
     pub(crate) fn length(&self) -> u64 {
         match self {

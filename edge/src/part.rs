@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use caching::{ContentRange, Part, Policy, ask_for_part, is_same_representation};
+use caching::{CacheKey, ContentRange, Part, Policy, ask_for_part, is_same_representation};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use origin::{FetchError, Fetched, Fetcher};
@@ -48,7 +48,7 @@ impl Source {
         let mut intake = Intake::begin(&self.shared, &self.ask, self.policy);
         let mut head = compose_for_store(&self.ask).ok_or(FetchError::ProxyInternalError)?;
         if !ask_for_part(&mut head.headers, &object.head.headers, part) {
-            store.remove_body(&self.ask.key, sliced.id);
+            store.remove_body(&self.ask.key, sliced.id());
             return Err(FetchError::HttpResponseIncomplete);
         }
         let fetched = self.fetcher.fetch(head, None).await;
@@ -59,10 +59,17 @@ impl Source {
                 // The other slices came in when the object did: so far back it can be purged.
                 intake.position = object.head.position;
                 let _ = intake.renew(object, response.headers());
-                fill_slices(store, sliced, filling, response, part).await
+                fill_slices(store, (&self.ask.key, sliced), filling, response, part).await
+            }
+            Fit::Whole => {
+                sliced.note_ranges_ignored();
+                intake.position = object.head.position;
+                let _ = intake.renew(object, response.headers());
+                let whole = Part { first: 0, last: sliced.length.saturating_sub(1) };
+                fill_slices(store, (&self.ask.key, sliced), filling, response, whole).await
             }
             Fit::Other => {
-                store.remove_body(&self.ask.key, sliced.id);
+                store.remove_body(&self.ask.key, sliced.id());
                 Err(FetchError::HttpResponseIncomplete)
             }
             Fit::Failed => Err(FetchError::HttpProtocolError),
@@ -75,6 +82,8 @@ impl Source {
 enum Fit {
     /// It is, or its beginning.
     Part(Part),
+    /// It is all of the same version: "A server MAY ignore the Range header field" (RFC 9110 §14.2).
+    Whole,
     /// It is about another version: what is stored is no longer what the origin has.
     Other,
     /// The origin failed.
@@ -87,6 +96,9 @@ enum Fit {
 fn fit(stored: &HeaderMap, length: u64, asked: Part, status: StatusCode, answer: &HeaderMap) -> Fit {
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         return Fit::Failed;
+    }
+    if status == StatusCode::OK && is_same_representation(stored, answer) {
+        return Fit::Whole;
     }
     if status != StatusCode::PARTIAL_CONTENT || !is_same_representation(stored, answer) {
         return Fit::Other;
@@ -101,10 +113,10 @@ fn fit(stored: &HeaderMap, length: u64, asked: Part, status: StatusCode, answer:
     }
 }
 
-/// Reads a body into slices and to those who wait for it, up to its end.
+/// Reads a body into slices, and to those who wait for a part of it, up to the end of that.
 pub(crate) async fn fill_slices(
     store: &Store,
-    sliced: &Sliced,
+    (key, sliced): (&CacheKey, &Sliced),
     filling: &Filling,
     response: Fetched,
     part: Part,
@@ -122,20 +134,25 @@ pub(crate) async fn fill_slices(
         let Some(piece) = frame.into_data().ok().filter(|piece| !piece.is_empty()) else {
             continue;
         };
+        let at = part.first + come;
         come += u64::try_from(piece.len()).unwrap_or(u64::MAX);
         if come > part.length() {
             break Err(FetchError::HttpProtocolError);
         }
         // Stored before it is told of: whoever falls behind finds it there.
         for (number, span) in slicer.push(&piece) {
-            store.put_span(sliced.id, number, &span);
+            store.put_span(key, sliced, number, &span);
         }
-        if filling.add(piece).await == Wanted::No {
+        let wanted = filling.wanted_of(piece, at);
+        if !wanted.is_empty() && filling.add(wanted).await == Wanted::No {
             break Err(FetchError::HttpResponseIncomplete);
+        }
+        if filling.is_all_before(part.first + come) {
+            break Ok(());
         }
     };
     if let Some((number, span)) = slicer.take() {
-        store.put_span(sliced.id, number, &span);
+        store.put_span(key, sliced, number, &span);
     }
     end
 }
@@ -159,7 +176,9 @@ mod tests {
             (206, "\"a\"", "bytes 0-9/20", Fit::Other),
             (206, "\"a\"", "bytes 5-10/20", Fit::Other),
             (206, "\"a\"", "nonsense", Fit::Other),
-            (200, "\"a\"", "", Fit::Other),
+            (200, "\"a\"", "", Fit::Whole),
+            (200, "\"b\"", "", Fit::Other),
+            (200, "W/\"a\"", "", Fit::Other),
             (416, "\"a\"", "bytes */20", Fit::Other),
             (404, "\"a\"", "", Fit::Other),
             (503, "\"a\"", "", Fit::Failed),

@@ -76,6 +76,11 @@ impl Purging {
         self.clock.now()
     }
 
+    /// By which what was stored under this log is known.
+    pub(crate) fn identity(&self) -> u64 {
+        self.identity
+    }
+
     /// What purges since a position say of an object.
     pub(crate) fn word(&self, key: &CacheKey, tags: &[Tag], since: Position) -> Word {
         if since == self.position() {

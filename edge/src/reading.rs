@@ -55,8 +55,12 @@ impl Reading {
 
     /// Whether the next byte is stored or on its way.
     pub(crate) fn is_there(&self) -> bool {
-        let stored = self.source.shared.store.bytes_at(self.sliced.id, self.next);
-        self.following.is_some() || stored.is_some() || self.sliced.join(self.next).is_some()
+        let stored = self.source.shared.store.bytes_at(self.sliced.id(), self.next);
+        let number = slice_of(self.next).0;
+        self.following.is_some()
+            || stored.is_some()
+            || self.sliced.is_on_disk(number)
+            || self.sliced.join(self.next).is_some()
     }
 
     /// The next bytes; `None` at the end.
@@ -71,16 +75,22 @@ impl Reading {
                 }
                 continue;
             }
-            if let Some(bytes) = self.source.shared.store.bytes_at(self.sliced.id, self.next) {
+            let store = &self.source.shared.store;
+            if let Some(bytes) = store.bytes_at(self.sliced.id(), self.next) {
+                // What the disk had no time for when it came.
+                store.keep_slice(&self.source.ask.key, &self.sliced, slice_of(self.next), &bytes);
                 return Some(Ok(self.take(bytes)));
             }
-            self.following = match self.sliced.join(self.next) {
-                Some(place) => Some(place),
-                None => {
-                    self.has_fetched = true;
-                    self.source.fetch(&self.object, &self.sliced, self.missing(), self.next)
-                }
-            };
+            self.following = self.sliced.join(self.next);
+            if self.following.is_some() {
+                continue;
+            }
+            let (number, within) = slice_of(self.next);
+            if let Some(bytes) = self.source.shared.store.read_slice(&self.sliced, number).await {
+                return Some(Ok(self.take(bytes.slice(within..))));
+            }
+            self.has_fetched = true;
+            self.following = self.source.fetch(&self.object, &self.sliced, self.missing(), self.next);
             if self.following.is_none() {
                 return Some(Err(FetchError::ProxyInternalError));
             }
@@ -101,11 +111,15 @@ impl Reading {
     fn missing(&self) -> Part {
         let store = &self.source.shared.store;
         let (number, within) = slice_of(self.next);
-        let begun = store.span(self.sliced.id, number).is_some_and(|span| span.first + span.bytes.len() == within);
+        let begun = store.span(self.sliced.id(), number).is_some_and(|span| span.first + span.bytes.len() == within);
         let first = if begun { self.next } else { start_of(number) };
+        if self.sliced.are_ranges_ignored() {
+            return Part { first, last: self.end.saturating_sub(1) };
+        }
         let most = start_of(number).saturating_add(MOST_AT_ONCE);
         let mut end = start_of(number) + SLICE;
-        while end < self.end.min(most) && store.span(self.sliced.id, slice_of(end).0).is_none() {
+        let is_missing = |number| !self.sliced.is_on_disk(number) && store.span(self.sliced.id(), number).is_none();
+        while end < self.end.min(most) && is_missing(slice_of(end).0) {
             end += SLICE;
         }
         Part { first, last: end.min(self.sliced.length).saturating_sub(1) }

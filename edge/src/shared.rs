@@ -15,14 +15,18 @@ use moka::sync::Cache;
 use serde_json::{Value, json};
 use telemetry::{Clients, Log, Metrics};
 
+use crate::ask::Ask;
 use crate::clock::Clock;
+use crate::disk::{self, Disk, Loaded, Setting};
 use crate::flight::Flights;
 use crate::head::Head;
-use crate::object::Body;
+use crate::kept::Kept;
+use crate::object::{Body, Object};
 use crate::purging::Purging;
 use crate::room::Room;
 use crate::sites::Sites;
 use crate::sliced::Sliced;
+use crate::slices::Slices;
 use crate::store::{Found, Store};
 
 /// What all cores of an edge share.
@@ -45,7 +49,26 @@ pub struct Shared {
     pub(crate) requests: AtomicU64,
     pub(crate) hits: AtomicU64,
     pub(crate) bytes: AtomicU64,
+    loads: Vec<tokio::sync::Mutex<()>>,
     beats: Mutex<Vec<Arc<AtomicU64>>>,
+}
+
+/// Locks under which objects are read from disk.
+const LOADS: usize = 256;
+/// Bodies larger than this are stored in slices apart from their heads, if parts of them can be fetched again.
+pub(crate) const SLICED_FROM: u64 = 1 << 20;
+
+fn object_of(loaded: Loaded) -> Object {
+    let kept = Kept::on_disk(loaded.body);
+    let body = match loaded.slices {
+        disk::Found::Whole(list) => Body::Whole(Arc::new(Slices::new(list, kept))),
+        disk::Found::Apart(numbers) => {
+            let sliced = Sliced::new(kept, loaded.length);
+            numbers.into_iter().for_each(|number| _ = sliced.note_on_disk(number, true));
+            Body::Sliced(Arc::new(sliced))
+        }
+    };
+    Object::new(loaded.head, body)
 }
 
 /// How long a key is remembered as too long: short enough to notice a smaller version.
@@ -58,21 +81,36 @@ const STALLED_MS: u64 = 3_000;
 const WINDOW_SHARE: u64 = 8;
 
 impl Shared {
-    /// An edge of so many bytes of memory, without sites yet: three quarters store, the rest is for
-    /// bodies on their way. What was purged is remembered in `home`.
+    /// An edge of so many bytes of memory, without sites yet: three quarters are for what is stored, with what a
+    /// disk tier takes of them, the rest is for bodies on their way. What was purged is remembered in `home`.
     #[must_use]
-    pub fn new(id: NodeId, memory: u64, home: &Path, metrics: Arc<Metrics>, log: Option<(Log, Clients)>) -> Arc<Self> {
+    pub fn new(
+        id: NodeId,
+        (memory, disk): (u64, Option<&config::Disk>),
+        home: &Path,
+        metrics: Arc<Metrics>,
+        log: Option<(Log, Clients)>,
+    ) -> Arc<Self> {
         // Each process has random keys of its own.
         let seed = RandomState::new().hash_one(id.as_str());
         let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let clock = Clock::start();
         let identity = RandomState::new().hash_one("purges");
         let purging = Arc::new(Purging::open(&home.join("purges.redb"), memory, clock, identity));
+        let disk = disk.and_then(|disk| {
+            let path = disk.path.join(id.as_str());
+            let (size, requests, identity, metrics) =
+                (disk.size, disk.requests, purging.identity(), Arc::clone(&metrics));
+            let setting = Setting { path: &path, size, requests, memory, identity, seed, clock, metrics };
+            Disk::open(setting).map_err(|error| tracing::error!(%error, "there is no disk tier: RAM only")).ok()
+        });
+        let seed = disk.as_ref().map_or(seed, |disk| disk.seed);
+        let stored = memory / 4 * 3 - disk.as_ref().map_or(0, |_| disk::share_of(memory));
         let room = Room::new(bytes((memory / WINDOW_SHARE).min(limits::FILL_WINDOW)), bytes(memory / 4));
         Arc::new(Self {
             id,
             sites: ArcSwapOption::empty(),
-            store: Store::new(memory / 4 * 3, seed, Arc::clone(&purging)),
+            store: Store::new(stored, seed, Arc::clone(&purging), disk.map(Arc::new)),
             purging,
             flights: Arc::new(Flights::new()),
             alone: Cache::builder().max_capacity(limits::UNSHARED_KEYS).time_to_live(ALONE_FOR).build(),
@@ -84,8 +122,14 @@ impl Shared {
             requests: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            loads: (0..LOADS).map(|_| tokio::sync::Mutex::default()).collect(),
             beats: Mutex::default(),
         })
+    }
+
+    /// Writes what waits for the disk; call it when nothing is served any more.
+    pub fn close(&self) {
+        self.store.disk.iter().for_each(|disk| disk.close());
     }
 
     /// Puts the sites of a new config in place of the old.
@@ -102,6 +146,34 @@ impl Shared {
         self.purging.word(key, &head.tags, head.position) == Word::Gone
     }
 
+    /// What is stored for a request, on disk too.
+    pub(crate) async fn find(&self, ask: &Ask) -> Found {
+        let found = self.store.find(&ask.key, &ask.headers);
+        match (&found, &self.store.disk) {
+            (Found::Nothing | Found::OtherVariants(_), Some(disk)) if disk.has(&ask.key) => {
+                self.find_on_disk(ask, disk).await.unwrap_or(found)
+            }
+            _ => found,
+        }
+    }
+
+    /// Reads the objects of a key from disk, one request at a time: the others find them in RAM.
+    async fn find_on_disk(&self, ask: &Ask, disk: &Disk) -> Option<Found> {
+        let shard = usize::try_from(ask.key.hash() % LOADS as u128).ok()?;
+        let _turn = self.loads.get(shard)?.lock().await;
+        let generation = self.store.generation(&ask.key);
+        if let found @ Found::Object(_) = self.store.find(&ask.key, &ask.headers) {
+            return Some(found);
+        }
+        let loaded = disk.load(&ask.key, SLICED_FROM).await;
+        let objects: Vec<Arc<Object>> = loaded.into_iter().map(|loaded| Arc::new(object_of(loaded))).collect();
+        for object in &objects {
+            self.store.put_back(&ask.key, object, generation);
+        }
+        // What RAM has no room for answers this request all the same.
+        Some(self.store.choose_of(&ask.key, &objects, &ask.headers))
+    }
+
     /// The body of an object that comes in: the one that is stored, where it is of the same version, so that
     /// parts add up.
     pub(crate) fn sliced(&self, key: &CacheKey, request: &HeaderMap, head: &Head, length: u64) -> Arc<Sliced> {
@@ -112,7 +184,7 @@ impl Shared {
         {
             return Arc::clone(sliced);
         }
-        Arc::new(Sliced::new(RandomState::new().hash_one(length), length))
+        Arc::new(Sliced::new(Kept::new(), length))
     }
 
     /// Counts what is stored, for whoever reads the metrics next.
@@ -120,12 +192,22 @@ impl Shared {
         let (bytes, objects) = self.store.size();
         self.metrics.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.metrics.store_objects.set(i64::try_from(objects).unwrap_or(i64::MAX));
+        if let Some(disk) = &self.store.disk {
+            let (bytes, objects, is_failing) = disk.size();
+            self.metrics.disk_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+            self.metrics.disk_objects.set(i64::try_from(objects).unwrap_or(i64::MAX));
+            self.metrics.disk_failing.set(i64::from(is_failing));
+        }
     }
 
     /// The edge's part of `hither status`.
     #[must_use]
     pub fn status(&self) -> Value {
         let (stored_bytes, stored_objects) = self.store.size();
+        let disk = self.store.disk.as_ref().map(|disk| {
+            let (bytes, objects, is_failing) = disk.size();
+            json!({ "bytes": bytes, "objects": objects, "failing": is_failing })
+        });
         json!({
             "requests": self.requests.load(Ordering::Relaxed),
             "hits": self.hits.load(Ordering::Relaxed),
@@ -133,6 +215,8 @@ impl Shared {
             "connections": self.metrics.connections.get(),
             "stored_bytes": stored_bytes,
             "stored_objects": stored_objects,
+            "disk": disk,
+            "purge_position": self.purging.position(),
         })
     }
 

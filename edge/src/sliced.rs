@@ -4,22 +4,29 @@
 //! offset ── slice in the store? ── a fill under way that has it, or will soon? ── fetch it from here on
 //! ```
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::{Bytes, BytesMut};
 use config::limits;
+use fixedbitset::FixedBitSet;
 
 use crate::filling::{Filling, Place};
+use crate::kept::Kept;
 
 /// A body whose slices are stored apart.
 #[derive(Debug)]
 pub(crate) struct Sliced {
     /// By which its slices are found; another body of the same key has another.
-    pub(crate) id: u64,
+    pub(crate) kept: Arc<Kept>,
     /// Its bytes, whether they are there or not.
     pub(crate) length: u64,
     /// Fetches under way of parts of it.
     fills: Mutex<Vec<Weak<Filling>>>,
+    /// Slices that are on disk, or on their way there.
+    on_disk: Mutex<FixedBitSet>,
+    /// Whether the origin sent all of it where a part was asked for.
+    ranges_ignored: AtomicBool,
 }
 
 /// What is stored of one slice: a run of its bytes.
@@ -45,8 +52,56 @@ pub(crate) fn start_of(number: u32) -> u64 {
 pub(crate) const SLICE: u64 = limits::SLICE_BYTES as u64;
 
 impl Sliced {
-    pub(crate) fn new(id: u64, length: u64) -> Self {
-        Self { id, length, fills: Mutex::default() }
+    pub(crate) fn new(kept: Kept, length: u64) -> Self {
+        Self {
+            kept: Arc::new(kept),
+            length,
+            fills: Mutex::default(),
+            on_disk: Mutex::default(),
+            ranges_ignored: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes that the origin sends all of it where a part is asked for.
+    pub(crate) fn note_ranges_ignored(&self) {
+        self.ranges_ignored.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is better asked for at once than in parts.
+    pub(crate) fn are_ranges_ignored(&self) -> bool {
+        self.ranges_ignored.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.kept.id
+    }
+
+    /// The number that its slices end before.
+    pub(crate) fn count(&self) -> u32 {
+        u32::try_from(self.length.div_ceil(SLICE)).unwrap_or(u32::MAX)
+    }
+
+    /// Bytes of one slice: the last may be shorter.
+    pub(crate) fn length_of(&self, number: u32) -> usize {
+        usize::try_from(self.length.saturating_sub(start_of(number)).min(SLICE)).unwrap_or(0)
+    }
+
+    /// Whether a slice is on disk, as far as is known.
+    pub(crate) fn is_on_disk(&self, number: u32) -> bool {
+        self.on_disk().contains(index(number))
+    }
+
+    /// Notes that a slice is on disk, or is not; whether that is news.
+    pub(crate) fn note_on_disk(&self, number: u32, is_there: bool) -> bool {
+        let mut on_disk = self.on_disk();
+        on_disk.grow(index(number) + 1);
+        let before = on_disk.contains(index(number));
+        on_disk.set(index(number), is_there);
+        before != is_there
+    }
+
+    fn on_disk(&self) -> MutexGuard<'_, FixedBitSet> {
+        self.on_disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place at a byte in a fetch under way that has it or will have it soon.
@@ -81,6 +136,10 @@ impl Sliced {
     fn fills(&self) -> MutexGuard<'_, Vec<Weak<Filling>>> {
         self.fills.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn index(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 fn join(fills: &mut Vec<Weak<Filling>>, offset: u64) -> Option<Place> {

@@ -1,13 +1,18 @@
 //! A whole body in memory.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use config::limits;
 
+use crate::kept::Kept;
+
 /// A whole body in slices of one size, the last may be shorter.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Slices {
     list: Vec<Bytes>,
     length: u64,
+    pub(crate) kept: Arc<Kept>,
 }
 
 impl Slices {
@@ -35,7 +40,18 @@ impl Slices {
         if !slice.is_empty() {
             list.push(slice.freeze());
         }
-        Self { list, length: u64::try_from(length).unwrap_or(u64::MAX) }
+        Self::new(list, Kept::new())
+    }
+
+    /// A body of these slices.
+    pub(crate) fn new(list: Vec<Bytes>, kept: Kept) -> Self {
+        let length = list.iter().map(|slice| u64::try_from(slice.len()).unwrap_or(u64::MAX)).sum();
+        Self { list, length, kept: Arc::new(kept) }
+    }
+
+    /// Its slices in order.
+    pub(crate) fn list(&self) -> &[Bytes] {
+        &self.list
     }
 
     pub(crate) fn length(&self) -> u64 {

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use caching::{CacheKey, MOST_VARIANTS, Variant, Word, choose};
+use caching::{CacheKey, MOST_VARIANTS, Moment, Variant, Word, choose};
 use http::{HeaderMap, HeaderName};
 use moka::ops::compute::Op;
 use moka::sync::Cache;
 
-use crate::object::Object;
+use crate::disk::Disk;
+use crate::object::{Body, Object};
 use crate::purging::Purging;
-use crate::sliced::{Span, slice_of};
+use crate::sliced::{Sliced, Span, slice_of};
 
 /// Objects under one key, the newest first.
 type Variants = Arc<Vec<Arc<Object>>>;
@@ -49,6 +50,7 @@ pub(crate) struct Store {
     /// out that could have been stored.
     generations: Vec<AtomicU64>,
     purging: Arc<Purging>,
+    pub(crate) disk: Option<Arc<Disk>>,
     seed: u64,
 }
 
@@ -79,7 +81,7 @@ const GENERATIONS: usize = 4_096;
 
 impl Store {
     /// An empty store of so many bytes. `seed` is this node's secret for hashing variants.
-    pub(crate) fn new(bytes: u64, seed: u64, purging: Arc<Purging>) -> Self {
+    pub(crate) fn new(bytes: u64, seed: u64, purging: Arc<Purging>, disk: Option<Arc<Disk>>) -> Self {
         let weigh = |name: &Name, entry: &Entry| {
             let name = if let Name::Key(key) = name { key.as_str().len() } else { 0 };
             let entry = match entry {
@@ -89,7 +91,7 @@ impl Store {
             u32::try_from(name + entry).unwrap_or(u32::MAX)
         };
         let generations = (0..GENERATIONS).map(|_| AtomicU64::new(0)).collect();
-        Self { entries: Cache::builder().max_capacity(bytes).weigher(weigh).build(), generations, purging, seed }
+        Self { entries: Cache::builder().max_capacity(bytes).weigher(weigh).build(), generations, purging, disk, seed }
     }
 
     /// The newest object that may answer the request and was not purged.
@@ -109,16 +111,38 @@ impl Store {
                     object.held_at(position);
                     return found;
                 }
-                Word::Stale(at) => self.exchange(key, object, Some(Arc::new(object.stale_since(at, position)))),
+                Word::Stale(at) => self.exchange(key, object, Some(&Arc::new(object.stale_since(at, position)))),
                 Word::Gone => self.exchange(key, object, None),
             }
         }
     }
 
+    /// As [`Self::find`], of these objects.
+    pub(crate) fn choose_of(&self, key: &CacheKey, objects: &[Arc<Object>], request: &HeaderMap) -> Found {
+        let position = self.purging.position();
+        let judged = objects.iter().filter_map(|object| {
+            // A position that this log has never reached is another log's.
+            let is_known = object.head.position <= position;
+            match self.purging.word(key, &object.head.tags, object.head.position) {
+                Word::Holds if is_known => Some(Arc::clone(object)),
+                Word::Stale(at) if is_known => Some(Arc::new(object.stale_since(at, position))),
+                _ => {
+                    self.remove_body(key, object.body.kept().id);
+                    None
+                }
+            }
+        });
+        self.found(&judged.collect::<Vec<_>>(), request)
+    }
+
     fn look(&self, key: &CacheKey, request: &HeaderMap) -> Found {
-        let Some(Entry::Objects(variants)) = self.entries.get(&Name::Key(key.clone())) else {
-            return Found::Nothing;
-        };
+        match self.entries.get(&Name::Key(key.clone())) {
+            Some(Entry::Objects(variants)) => self.found(&variants, request),
+            Some(Entry::Slice(_)) | None => Found::Nothing,
+        }
+    }
+
+    fn found(&self, variants: &[Arc<Object>], request: &HeaderMap) -> Found {
         let stored = variants.iter().map(|object| (&object.head.selector, object.head.date));
         match choose(stored, request, self.seed).and_then(|at| variants.get(at)) {
             Some(object) => Found::Object(Arc::clone(object)),
@@ -143,22 +167,46 @@ impl Store {
     /// generation.
     pub(crate) fn put(&self, key: &CacheKey, object: Arc<Object>, generation: Generation) {
         let heavy = object.weight() >= HEAVY_BYTES;
+        let mut is_put = false;
         self.entries.entry(Name::Key(key.clone())).and_compute_with(|before| {
             if self.generation(key) != generation {
                 return Op::Nop;
             }
+            is_put = true;
+            let before = before.as_ref().map_or(&[][..], |before| before.value().objects());
             let variant = object.head.selector.variant;
-            let others = before.iter().flat_map(|entry| entry.value().objects());
-            let others = others.filter(|other| other.head.selector.variant != variant).cloned();
-            put(std::iter::once(Arc::clone(&object)).chain(others).take(MOST_VARIANTS))
+            let (replaced, others): (Vec<_>, Vec<_>) =
+                before.iter().partition(|other| other.head.selector.variant == variant);
+            let body = object.body.kept().id;
+            replaced.iter().filter(|other| !other.has_body(body)).for_each(|other| other.body.kept().drop_it());
+            put(std::iter::once(&object).chain(others).take(MOST_VARIANTS).cloned())
         });
+        if let Some(disk) = self.disk.as_ref().filter(|_| is_put) {
+            disk.replace(key, &object.head, object.body.kept().id, object.body.length());
+        }
         if heavy {
             self.entries.run_pending_tasks();
         }
     }
 
+    /// Puts an object that was read from disk beside those that are here, unless they have its variant.
+    pub(crate) fn put_back(&self, key: &CacheKey, object: &Arc<Object>, generation: Generation) {
+        self.entries.entry(Name::Key(key.clone())).and_compute_with(|before| {
+            let before = before.as_ref().map_or(&[][..], |before| before.value().objects());
+            let variant = object.head.selector.variant;
+            let is_there = before.iter().any(|other| other.head.selector.variant == variant);
+            if is_there || self.generation(key) != generation {
+                return Op::Nop;
+            }
+            put(before.iter().chain([object]).take(MOST_VARIANTS).cloned())
+        });
+        if object.weight() >= HEAVY_BYTES {
+            self.entries.run_pending_tasks();
+        }
+    }
+
     /// Puts another in place of an object, or nothing, if that is still there.
-    pub(crate) fn exchange(&self, key: &CacheKey, old: &Arc<Object>, new: Option<Arc<Object>>) {
+    pub(crate) fn exchange(&self, key: &CacheKey, old: &Arc<Object>, new: Option<&Arc<Object>>) {
         self.entries.entry(Name::Key(key.clone())).and_compute_with(|before| {
             let Some(before) = before else {
                 return Op::Nop;
@@ -167,8 +215,37 @@ impl Store {
                 .value()
                 .objects()
                 .iter()
-                .filter_map(|object| if Arc::ptr_eq(object, old) { new.clone() } else { Some(Arc::clone(object)) }))
+                .filter_map(|object| if Arc::ptr_eq(object, old) { new.cloned() } else { Some(Arc::clone(object)) }))
         });
+        if new.is_none() {
+            let body = old.body.kept();
+            body.drop_it();
+            self.forget_on_disk(key, |_, id| id == body.id);
+        }
+    }
+
+    /// Removes the objects of a key that are meant, on disk too: by variant, and by the body's id.
+    fn remove(&self, key: &CacheKey, is_meant: impl Fn(&Variant, u64) -> bool) {
+        self.entries.entry(Name::Key(key.clone())).and_compute_with(|before| {
+            let Some(before) = before else {
+                return Op::Nop;
+            };
+            put(before.value().objects().iter().filter_map(|object| {
+                let body = object.body.kept();
+                if is_meant(&object.head.selector.variant, body.id) {
+                    body.drop_it();
+                    return None;
+                }
+                Some(Arc::clone(object))
+            }))
+        });
+        self.forget_on_disk(key, is_meant);
+    }
+
+    fn forget_on_disk(&self, key: &CacheKey, is_meant: impl Fn(&Variant, u64) -> bool) {
+        if let Some(disk) = &self.disk {
+            disk.forget(key, is_meant);
+        }
     }
 
     /// What is there of a slice.
@@ -185,28 +262,87 @@ impl Store {
         self.span(body, number)?.from(within)
     }
 
-    /// Adds bytes of a slice to what is there of it.
-    pub(crate) fn put_span(&self, body: u64, number: u32, span: &Span) {
-        self.entries.entry(Name::Slice(body, number)).and_compute_with(|before| {
+    /// Adds bytes of a slice to what is there of it; a slice that is whole by now goes to disk, if its object
+    /// does.
+    pub(crate) fn put_span(&self, key: &CacheKey, sliced: &Sliced, number: u32, span: &Span) {
+        let mut all = Span { first: 0, bytes: Bytes::new() };
+        self.entries.entry(Name::Slice(sliced.id(), number)).and_compute_with(|before| {
             let both = match before.as_ref().map(moka::Entry::value) {
                 Some(Entry::Slice(before)) => before.with(span),
                 Some(Entry::Objects(_)) | None => span.clone(),
             };
+            all = both.clone();
             Op::Put(Entry::Slice(both))
         });
+        self.keep_slice(key, sliced, (number, all.first), &all.bytes);
         if span.bytes.len() >= HEAVY_BYTES {
             self.entries.run_pending_tasks();
         }
     }
 
+    /// Keeps a slice on disk if these bytes, which lie so far within it, are all of it and its object is there.
+    pub(crate) fn keep_slice(&self, key: &CacheKey, sliced: &Sliced, (number, within): (u32, usize), bytes: &Bytes) {
+        if let Some(disk) = self.disk.as_ref().filter(|_| sliced.kept.is_on_disk())
+            && within == 0
+            && bytes.len() == sliced.length_of(number)
+            && sliced.note_on_disk(number, true)
+            && !disk.keep_slice(key, &sliced.kept, number, bytes)
+        {
+            sliced.note_on_disk(number, false);
+        }
+    }
+
+    /// Keeps an object on disk if it was asked for before; call it whenever it is asked for.
+    pub(crate) fn keep(&self, key: &CacheKey, object: &Object, now: Moment) {
+        let Some(disk) = &self.disk else {
+            return;
+        };
+        let kept = object.body.kept();
+        if kept.is_on_disk() {
+            // It may have been evicted there.
+            if object.is_touched_after_a_while(now) && !disk.touch(key, kept.id) {
+                kept.give_up();
+            }
+            return;
+        }
+        if kept.is_dropped() || !disk.admits(key) {
+            return;
+        }
+        match &object.body {
+            Body::Whole(slices) => {
+                disk.keep(key, &object.head, kept, slices.length(), (0..).zip(slices.list().iter().cloned()));
+            }
+            Body::Sliced(sliced) => {
+                disk.keep(key, &object.head, kept, sliced.length, std::iter::empty());
+                for number in 0..sliced.count() {
+                    let span = self.span(kept.id, number);
+                    span.iter().for_each(|span| self.keep_slice(key, sliced, (number, span.first), &span.bytes));
+                }
+            }
+        }
+    }
+
+    /// Reads a slice from disk, if it is there.
+    pub(crate) async fn read_slice(&self, sliced: &Sliced, number: u32) -> Option<Bytes> {
+        let disk = self.disk.as_ref().filter(|_| sliced.is_on_disk(number))?;
+        let bytes = disk.read(sliced.id(), number).await.filter(|bytes| bytes.len() == sliced.length_of(number));
+        match bytes {
+            Some(bytes) => {
+                let span = Span { first: 0, bytes: bytes.clone() };
+                self.entries.insert(Name::Slice(sliced.id(), number), Entry::Slice(span));
+                self.entries.run_pending_tasks();
+                Some(bytes)
+            }
+            None => {
+                sliced.note_on_disk(number, false);
+                None
+            }
+        }
+    }
+
     /// Removes one variant.
     pub(crate) fn remove_variant(&self, key: &CacheKey, variant: Variant) {
-        self.entries.entry(Name::Key(key.clone())).and_compute_with(|before| {
-            let Some(before) = before else {
-                return Op::Nop;
-            };
-            put(before.value().objects().iter().filter(|object| object.head.selector.variant != variant).cloned())
-        });
+        self.remove(key, |other, _| *other == variant);
     }
 
     /// Whether an object with this body is stored under a key.
@@ -217,12 +353,7 @@ impl Store {
 
     /// Removes the objects with a body whose slices are stored apart: it is no longer what the origin has.
     pub(crate) fn remove_body(&self, key: &CacheKey, body: u64) {
-        self.entries.entry(Name::Key(key.clone())).and_compute_with(|before| {
-            let Some(before) = before else {
-                return Op::Nop;
-            };
-            put(before.value().objects().iter().filter(|object| !object.has_body(body)).cloned())
-        });
+        self.remove(key, |_, id| id == body);
     }
 
     /// Empties a key: every variant goes, and what is on its way is not stored.
@@ -231,8 +362,7 @@ impl Store {
             counter.fetch_add(1, Ordering::AcqRel);
         }
         // In turn with the puts of this key, unlike an invalidation.
-        let entry = self.entries.entry(Name::Key(key.clone()));
-        entry.and_compute_with(|before| if before.is_some() { Op::Remove } else { Op::Nop });
+        self.remove(key, |_, _| true);
     }
 
     /// Bytes and entries, as of now.
@@ -272,12 +402,12 @@ mod tests {
         };
         let keep = Keep { headers: HeaderMap::new(), terms, nominated: Vec::new(), tags: vec![Tag::of(b"news")] };
         let head = crate::head::Head::new(StatusCode::OK, keep, selector, position);
-        Arc::new(Object::new(head, crate::object::Body::Whole(crate::slices::Slices::gather(&[]))))
+        Arc::new(Object::new(head, Body::Whole(Arc::new(crate::slices::Slices::gather(&[])))))
     }
 
     fn store(dir: &std::path::Path) -> Store {
         let purging = Purging::open(&dir.join("purges.redb"), 1 << 20, crate::clock::Clock::start(), 1);
-        Store::new(1 << 20, 1, Arc::new(purging))
+        Store::new(1 << 20, 1, Arc::new(purging), None)
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Edge {
         }
         let first = match reading.read().await {
             Some(Ok(first)) => first,
-            Some(Err(_)) if handled == Handled::Hit && !self.shared.store.has_body(&ask.key, sliced.id) => {
+            Some(Err(_)) if handled == Handled::Hit && !self.shared.store.has_body(&ask.key, sliced.id()) => {
                 return Err(Unread::Missing);
             }
             Some(Err(error)) => return Err(Unread::Failed(error)),

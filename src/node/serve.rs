@@ -124,6 +124,9 @@ async fn run(dir: &Path, id: NodeId, built: Built, doors: Doors, started: Instan
     stop.stop();
     marker.remove(&marker_path);
     let _ = tokio::task::spawn_blocking(move || listeners.end()).await;
+    if let Some(edge) = &node.edge {
+        edge.close();
+    }
     ended
 }
 
@@ -152,7 +155,13 @@ fn make(
         Some(_) => {
             let log = open_log(config, Lines::Requests, home, metrics)?;
             let memory = config.network.edge.memory.unwrap_or_else(edge::default_memory);
-            Some(edge::Shared::new(id.clone(), memory, home, Arc::clone(metrics), log))
+            Some(edge::Shared::new(
+                id.clone(),
+                (memory, config.network.edge.disk.as_ref()),
+                home,
+                Arc::clone(metrics),
+                log,
+            ))
         }
         None => None,
     };

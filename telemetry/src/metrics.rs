@@ -55,6 +55,11 @@ metrics! {
     fetches: IntCounterVec "hither_fetches_total" ["site", "outcome"] "Fetches from origins, by site and outcome: ok, or the RFC 9209 name of the failure.";
     store_bytes: IntGauge "hither_store_bytes" [] "Bytes of stored objects in RAM.";
     store_objects: IntGauge "hither_store_objects" [] "Stored objects in RAM.";
+    disk_bytes: IntGauge "hither_disk_bytes" [] "Bytes that stored objects take on disk.";
+    disk_objects: IntGauge "hither_disk_objects" [] "Keys with objects on disk.";
+    disk_failing: IntGauge "hither_disk_failing" [] "Whether the disk tier fails and is left alone: 1 or 0.";
+    disk_errors: IntCounterVec "hither_disk_errors_total" ["what"] "Failures of the disk tier: open, write, commit, read, or lost (an object that could not be read back whole).";
+    disk_dropped: IntCounter "hither_disk_dropped_total" [] "Slices and heads not written, because the disk was slower than what came.";
     edge_up: IntGaugeVec "hither_edge_up" ["edge"] "Whether a name server takes the edge for up: 1 or 0.";
     edge_changes: IntCounterVec "hither_edge_changes_total" ["edge", "to"] "Verdicts that changed, by edge and new verdict.";
     probes: IntCounterVec "hither_probes_total" ["outcome"] "Probes of edges, by outcome: ok, refused, timeout, status, error.";

@@ -11,6 +11,7 @@
 mod cache;
 mod check;
 mod demo;
+mod disk;
 mod fault;
 mod interim;
 mod name_server;

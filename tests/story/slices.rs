@@ -175,6 +175,28 @@ fn an_object_that_changes_between_two_slices_is_never_mixed() {
 }
 
 #[test]
+fn an_origin_that_ignores_ranges_fills_the_gaps_all_the_same() {
+    runtime().block_on(async {
+        // More than the store has room for: some slices are gone by the time all of it is asked for again.
+        let length = 70 * MIB;
+        let origin = Origin::start(move |_, _| {
+            let builder = http::Response::builder().header("etag", "\"1\"").header("cache-control", "max-age=600");
+            builder.header("content-length", length).body(stream(0, length, 1)).unwrap()
+        })
+        .await;
+        let network = Network::new(116, origin.address, "");
+        let _edge = network.start("one-1");
+        for _ in 0..3 {
+            let whole = get(network.edge, "/film", &[]).await.unwrap();
+            assert!(whole.status == 200 && whole.body == bytes(0, length - 1, 1));
+            let part = range(&network, "bytes=40000000-40000099").await;
+            assert_eq!((part.status.as_u16(), &part.body[..]), (206, &bytes(40_000_000, 40_000_099, 1)[..]));
+        }
+        assert!((2..=8).contains(&origin.requests()), "{} fetches", origin.requests());
+    });
+}
+
+#[test]
 fn without_a_strong_tag_parts_are_passed_on_and_not_stored() {
     runtime().block_on(async {
         let (server, network, _edge) = story(114, 5 * MIB, "W/\"N\"").await;

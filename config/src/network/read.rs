@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::{
-    Addresses, Admin, Clients, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, Log, NameServer, Network, Pop,
+    Addresses, Admin, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, Log, NameServer, Network, Pop,
 };
 use crate::host::DomainName;
 use crate::id::{CountryCode, NodeId, PopId};
@@ -96,10 +96,19 @@ fn read_dns(mut table: Table<'_>) -> Option<Dns> {
 
 fn read_edge_settings(mut table: Table<'_>) -> Option<Edge> {
     let memory = table.optional("memory", |v| v.size(&limits::EDGE_MEMORY));
+    let disk = table.optional("disk", |v| v.table(read_disk));
     let http = table.or("http", Listen::Port(80), listen);
     let https = table.or("https", Listen::Port(443), listen);
     table.finish();
-    Some(Edge { memory, http, https })
+    Some(Edge { memory, disk, http, https })
+}
+
+fn read_disk(mut table: Table<'_>) -> Option<Disk> {
+    let path = table.required("path", |v| v.parse(|text| Ok(PathBuf::from(text))));
+    let size = table.required("size", |v| v.size(&limits::DISK_SIZE));
+    let requests = table.or("requests", limits::DISK_REQUESTS.default, |v| v.integer(&limits::DISK_REQUESTS));
+    table.finish();
+    Some(Disk { path: path?, size: size?, requests })
 }
 
 fn read_health(mut table: Table<'_>) -> Option<Health> {

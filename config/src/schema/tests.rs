@@ -126,6 +126,7 @@ fn few_keys_wait_for_a_start() {
         "[[pop.edge]] admin",
         "[[pop.edge]] peer",
         "[admin] listen",
+        "[edge] disk",
         "[edge] memory",
         "[log] clients",
         "[log] queries",

@@ -1,0 +1,238 @@
+//! A disk that breaks in every way it can.
+
+use std::io;
+use std::sync::atomic::AtomicU8;
+
+use caching::{Keep, Scheme, Selector, Terms, Validation};
+use http::{HeaderMap, StatusCode};
+
+use super::*;
+
+/// Files that fail on demand.
+struct Faulty {
+    files: Files,
+    fault: Arc<AtomicU8>,
+}
+
+const SOUND: u8 = 0;
+const WRITES_FAIL: u8 = 1;
+const READS_FAIL: u8 = 2;
+const READS_HANG: u8 = 3;
+
+impl Faulty {
+    fn has(&self, fault: u8) -> io::Result<()> {
+        if self.fault.load(Ordering::SeqCst) == fault { Err(io::Error::other("input/output error")) } else { Ok(()) }
+    }
+}
+
+impl DiskStore for Faulty {
+    fn write(&self, body: u64, number: u32, bytes: &[u8]) -> io::Result<()> {
+        self.has(WRITES_FAIL)?;
+        self.files.write(body, number, bytes)
+    }
+
+    fn read(&self, body: u64, number: u32) -> io::Result<Option<Bytes>> {
+        self.has(READS_FAIL)?;
+        if self.has(READS_HANG).is_err() {
+            std::thread::sleep(READ_TIME * 3);
+        }
+        self.files.read(body, number)
+    }
+
+    fn has(&self, body: u64, number: u32) -> bool {
+        self.files.has(body, number)
+    }
+
+    fn remove(&self, body: u64, count: u32) {
+        self.files.remove(body, count);
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        self.files.prepare()
+    }
+
+    fn sweep(&self, is_known: &dyn Fn(u64) -> bool) {
+        self.files.sweep(is_known);
+    }
+}
+
+struct Stage {
+    dir: tempfile::TempDir,
+    fault: Arc<AtomicU8>,
+    metrics: Arc<Metrics>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        Self { dir: tempfile::tempdir().unwrap(), fault: Arc::new(AtomicU8::new(SOUND)), metrics }
+    }
+
+    fn open(&self) -> Disk {
+        let setting = Setting {
+            path: self.dir.path(),
+            size: 64 << 20,
+            requests: 1,
+            memory: 16 << 20,
+            identity: 1,
+            seed: 7,
+            clock: Clock::start(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        let files = Files::new(&self.dir.path().join("slices"));
+        Disk::with_store(setting, Box::new(Faulty { files, fault: Arc::clone(&self.fault) })).unwrap()
+    }
+
+    fn set(&self, fault: u8) {
+        self.fault.store(fault, Ordering::SeqCst);
+    }
+
+    fn errors(&self, what: &str) -> u64 {
+        self.metrics.disk_errors.with_label_values(&[what]).get()
+    }
+}
+
+fn key(number: u32) -> CacheKey {
+    CacheKey::new("shop", Scheme::Http, "h", &format!("/{number}"))
+}
+
+/// Keeps an object of two slices under a key.
+fn keep(disk: &Disk, number: u32) -> Arc<Kept> {
+    let terms = Terms {
+        lifetime: Duration::from_secs(60),
+        initial_age: Duration::ZERO,
+        received_at: disk.clocks().now,
+        validation: Validation::WhenStale,
+        grace: Duration::ZERO,
+        on_unreachable: Duration::ZERO,
+        on_error: Duration::ZERO,
+    };
+    let selector = Selector::new(Vec::new(), &HeaderMap::new(), &HeaderMap::new(), disk.seed);
+    let kept = Keep { headers: HeaderMap::new(), terms, nominated: Vec::new(), tags: Vec::new() };
+    let head = Head::new(StatusCode::OK, kept, selector, 0);
+    let kept = Arc::new(Kept::new());
+    let slices = slices(number).into_iter().enumerate().map(|(at, bytes)| (u32::try_from(at).unwrap(), bytes));
+    disk.keep(&key(number), &head, &kept, LENGTH, slices);
+    kept
+}
+
+const LENGTH: u64 = config::limits::SLICE_BYTES as u64 + 10;
+
+fn slices(number: u32) -> Vec<Bytes> {
+    let byte = u8::try_from(number % 251).unwrap();
+    vec![Bytes::from(vec![byte; config::limits::SLICE_BYTES]), Bytes::from(vec![byte; 10])]
+}
+
+/// Waits until the worker has written an object, and the committer its head.
+async fn written(disk: &Disk, number: u32) {
+    for _ in 0..500 {
+        let rows = disk.shared.index.rows(key(number).hash());
+        if rows.is_some_and(|rows| rows.iter().all(|row| disk.shared.index.head(row.body).is_some())) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("object {number} is not written");
+}
+
+async fn load(disk: &Disk, number: u32) -> Option<Vec<Bytes>> {
+    let loaded = disk.load(&key(number), 1 << 20).await;
+    loaded.into_iter().find_map(|loaded| match loaded.slices {
+        Found::Whole(slices) => Some(slices),
+        Found::Apart(_) => None,
+    })
+}
+
+#[tokio::test]
+async fn what_is_kept_is_read_back_also_by_the_next_start() {
+    let stage = Stage::new();
+    let disk = stage.open();
+    keep(&disk, 1);
+    written(&disk, 1).await;
+    assert_eq!(load(&disk, 1).await, Some(slices(1)));
+    assert_eq!(load(&disk, 2).await, None);
+    drop(disk);
+    assert_eq!(load(&stage.open(), 1).await, Some(slices(1)));
+}
+
+#[tokio::test]
+async fn a_write_that_fails_is_an_alarm_and_the_object_may_try_again() {
+    let stage = Stage::new();
+    let disk = stage.open();
+    stage.set(WRITES_FAIL);
+    let kept = keep(&disk, 1);
+    for _ in 0..500 {
+        if stage.errors("write") > 0 && !kept.is_on_disk() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((stage.errors("write"), kept.is_on_disk()), (1, false));
+    assert!(disk.size().2, "it is left alone");
+    assert!(!disk.admits(&key(1)) && !disk.has(&key(1)));
+    assert_eq!(load(&disk, 1).await, None);
+}
+
+#[tokio::test]
+async fn a_read_that_fails_is_a_miss_and_forgets_the_object() {
+    let stage = Stage::new();
+    let disk = stage.open();
+    keep(&disk, 1);
+    written(&disk, 1).await;
+    stage.set(READS_FAIL);
+    assert_eq!(load(&disk, 1).await, None);
+    assert_eq!((stage.errors("read"), stage.errors("lost")), (1, 1));
+    stage.set(SOUND);
+    assert!(!disk.has(&key(1)), "the next request does not try it again");
+    keep(&disk, 1);
+    written(&disk, 1).await;
+    assert_eq!(load(&disk, 1).await, Some(slices(1)));
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_holds_nobody_for_long_and_few_threads() {
+    let stage = Stage::new();
+    let disk = Arc::new(stage.open());
+    keep(&disk, 1);
+    written(&disk, 1).await;
+    stage.set(READS_HANG);
+    let began = std::time::Instant::now();
+    let readers = (0..200).map(|_| {
+        let disk = Arc::clone(&disk);
+        tokio::spawn(async move { load(&disk, 1).await })
+    });
+    for reader in readers.collect::<Vec<_>>() {
+        assert_eq!(reader.await.unwrap(), None);
+    }
+    assert!(began.elapsed() < READ_TIME * 2, "{:?}", began.elapsed());
+    assert_eq!(disk.reads.available_permits(), 0, "what hangs counts on");
+    assert!(disk.size().2, "it is left alone");
+    let began = std::time::Instant::now();
+    assert_eq!(load(&disk, 1).await, None);
+    assert!(began.elapsed() < READ_TIME / 2, "nobody waits for it any more");
+    assert!(stage.errors("read") > 0);
+}
+
+#[tokio::test]
+async fn another_log_of_purges_empties_the_disk() {
+    let stage = Stage::new();
+    let disk = stage.open();
+    keep(&disk, 1);
+    written(&disk, 1).await;
+    drop(disk);
+    let setting = |identity| Setting {
+        path: stage.dir.path(),
+        size: 64 << 20,
+        requests: 1,
+        memory: 16 << 20,
+        identity,
+        seed: 9,
+        clock: Clock::start(),
+        metrics: Arc::clone(&stage.metrics),
+    };
+    let disk = Disk::open(setting(1)).unwrap();
+    assert_eq!((load(&disk, 1).await, disk.seed), (Some(slices(1)), 7), "the seed stays with what it hashed");
+    drop(disk);
+    let disk = Disk::open(setting(2)).unwrap();
+    assert_eq!((load(&disk, 1).await, disk.seed), (None, 9));
+}
