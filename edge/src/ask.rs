@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, OnceLock};
 
-use caching::{CacheKey, Moment, hops, normalise_encoding};
+use caching::{CacheKey, Moment, Payload, hops, normalise_encoding};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version, header};
 use listen::{Connection, Interim};
@@ -20,6 +20,8 @@ pub(crate) struct Ask {
     /// The fields as an origin gets them, and the client's conditions and range: what is stored is
     /// chosen by what its origin saw.
     pub(crate) headers: HeaderMap,
+    /// Whether the client sent content.
+    pub(crate) payload: Payload,
     /// As the client wrote it.
     pub(crate) host: String,
     pub(crate) version: Version,
@@ -52,7 +54,7 @@ pub(crate) fn read(
     now: Moment,
     sites: &Sites,
     node: &str,
-    head: &mut Parts,
+    (head, payload): (&mut Parts, Payload),
     connection: &Connection,
 ) -> Result<Ask, Refusal> {
     let host = host_of(head)?.to_owned();
@@ -83,6 +85,7 @@ pub(crate) fn read(
         key,
         method: head.method.clone(),
         headers,
+        payload,
         host,
         version: head.version,
         peer,

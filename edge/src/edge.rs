@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use caching::{
-    Admission, Fallback, ForwardReason, Handled, HeadWord, Reuse, Variant, admit, compare_head, displaces,
-    has_conditions, invalidated, reuse, widen,
+    Admission, Fallback, ForwardReason, Handled, Payload, Reuse, Variant, admit, has_conditions, reuse, widen,
 };
 use config::{Origin, SiteId};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use listen::{Body, BoxError, Connection, Handler, Mount, Reply};
-use origin::{FetchError, Fetcher, Places, RequestBody};
+use origin::{FetchError, Fetcher, Places};
 use tokio::sync::oneshot;
 
 use crate::ask::{Ask, Refusal, read};
@@ -24,9 +24,9 @@ use crate::head::Storing;
 use crate::health::Health;
 use crate::intake::Intake;
 use crate::object::Object;
-use crate::outgoing::{Load, compose, compose_for_store};
+use crate::outgoing::compose_for_store;
 use crate::reading::MOST_AT_ONCE;
-use crate::respond::{Written, failed, from_filling, from_origin, not_allowed, own};
+use crate::respond::{Written, failed, from_filling, from_origin, not_allowed, not_cached, options, own};
 use crate::shared::Shared;
 use crate::sites::{Answered, Effect, Site};
 use crate::sliced::SLICE;
@@ -68,7 +68,8 @@ async fn answer(edge: Arc<Edge>, request: Request<Incoming>, connection: Connect
     };
     let now = shared.clock.now();
     let (mut head, body) = request.into_parts();
-    let ask = match read(now, &sites, node, &mut head, &connection) {
+    let payload = if body.is_end_stream() { Payload::Empty } else { Payload::Present };
+    let ask = match read(now, &sites, node, (&mut head, payload), &connection) {
         Ok(ask) => Arc::new(ask),
         Err(refusal) => {
             let response = refuse(refusal).sign(node);
@@ -109,8 +110,10 @@ impl Edge {
     /// Answers: by the site's rules, from the store, or from the origin.
     async fn serve(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, body: Incoming) -> (Written, Answered) {
         let admission = admit(&ask.method, &ask.headers);
-        if admission == Admission::Refuse {
-            return (not_allowed(), Answered::Own);
+        match admission {
+            Admission::Refuse => return (not_allowed(), Answered::Own),
+            Admission::Last => return (options(), Answered::Own),
+            Admission::Cache | Admission::OnlyIfCached | Admission::Pass => {}
         }
         if let Some((status, location)) = effect.redirect {
             let mut written = own(status, location);
@@ -121,12 +124,12 @@ impl Edge {
         }
         if admission == Admission::Pass {
             let body = body.map_err(|error| -> BoxError { Box::new(error) }).boxed_unsync();
-            return self.pass(ask, Some(body), ForwardReason::Method).await;
+            return self.send(ask, effect, body).await;
         }
         let found = self.shared.find(ask).await;
         let Found::Object(object) = found else {
             if admission == Admission::OnlyIfCached {
-                return (own(StatusCode::GATEWAY_TIMEOUT, "nothing is stored for this request"), Answered::Own);
+                return (not_cached("nothing is stored for this request"), Answered::Own);
             }
             let (reason, variant) = match found {
                 Found::OtherVariants(names) => (ForwardReason::VaryMiss, Some(self.variant(&names, ask))),
@@ -142,7 +145,7 @@ impl Edge {
                 self.hit(ask, effect, object, Answered::Stale).await
             }
             Reuse::Stale { .. } | Reuse::Validate if admission == Admission::OnlyIfCached => {
-                (own(StatusCode::GATEWAY_TIMEOUT, "what is stored may not be used"), Answered::Own)
+                (not_cached("what is stored may not be used"), Answered::Own)
             }
             Reuse::Stale { .. } | Reuse::Validate => {
                 let variant = Some(object.head.selector.variant);
@@ -167,7 +170,7 @@ impl Edge {
         }
         let is_part = ask.headers.contains_key(header::RANGE);
         if is_part && wish.stored.is_none() && self.shared.long.contains_key(&ask.key.hash()) {
-            return self.pass(ask, None, wish.reason).await;
+            return self.pass(ask, wish.reason).await;
         }
         if self.shared.alone.contains_key(&ask.key.hash()) {
             return self.fetch_alone(ask, effect, wish).await;
@@ -225,7 +228,7 @@ impl Edge {
     /// since the whole, for it alone, would be more than it asks for.
     async fn fetch_alone(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, wish: Wish) -> (Written, Answered) {
         if wish.stored.is_none() && has_conditions(&ask.headers) {
-            return self.pass(ask, None, wish.reason).await;
+            return self.pass(ask, wish.reason).await;
         }
         let landed = self.lead(ask, effect, wish.stored.clone(), Pilot::unlisted()).await;
         self.deliver(ask, effect, Delivery::own(landed, wish)).await
@@ -259,7 +262,13 @@ impl Edge {
         Some(receiver)
     }
 
-    fn errand(&self, ask: &Arc<Ask>, effect: &Effect<'_>, stored: Option<Arc<Object>>, pilot: Pilot) -> Option<Errand> {
+    pub(crate) fn errand(
+        &self,
+        ask: &Arc<Ask>,
+        effect: &Effect<'_>,
+        stored: Option<Arc<Object>>,
+        pilot: Pilot,
+    ) -> Option<Errand> {
         let head = compose_for_store(ask)?;
         let range = if stored.is_some() { None } else { widen(&ask.method, &ask.headers, SLICE, MOST_AT_ONCE) };
         let fetcher = self.fetcher(&ask.site)?;
@@ -277,11 +286,16 @@ impl Edge {
     }
 
     /// Answers with what a fetch brought.
-    async fn deliver(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, delivery: Delivery) -> (Written, Answered) {
+    pub(crate) async fn deliver(
+        self: &Arc<Self>,
+        ask: &Arc<Ask>,
+        effect: &Effect<'_>,
+        delivery: Delivery,
+    ) -> (Written, Answered) {
         let Delivery { landed, stored, reason, collapsed } = delivery;
         let forwarded = |status, stored| Handled::Forwarded { reason, status, stored, collapsed };
         match landed {
-            Landed::Filling(filling, reader) => {
+            Landed::Filling(filling, reader, for_asker) => {
                 let long = filling.is_long();
                 // A part of a long body is asked for as a part.
                 let usable = !(long && ask.headers.contains_key(header::RANGE));
@@ -292,9 +306,11 @@ impl Edge {
                     Some(reader) => {
                         let stored = filling.storing == Storing::Yes && !long;
                         let handled = forwarded(Some(filling.head.status), stored);
-                        (from_filling(ask, &filling.head, filling.length, reader, handled), Answered::Miss)
+                        let mut written = from_filling(ask, &filling.head, filling.length, reader, handled);
+                        written.add(&for_asker);
+                        (written, Answered::Miss)
                     }
-                    None => self.pass(ask, None, reason).await,
+                    None => self.pass(ask, reason).await,
                 }
             }
             Landed::Holds(object, storing) => {
@@ -305,7 +321,7 @@ impl Edge {
                 let answered = (forwarded(Some(status), true), Answered::Miss);
                 self.delivered(ask, effect, &object, place, answered).await
             }
-            Landed::Unfit => self.pass(ask, None, reason).await,
+            Landed::Unfit => self.pass(ask, reason).await,
             Landed::Own(fetched) => {
                 let handled = forwarded(Some(fetched.status()), false);
                 (from_origin(*fetched, handled), Answered::Miss)
@@ -315,15 +331,18 @@ impl Edge {
                     let answered = (forwarded(Some(status), false), Answered::Stale);
                     self.delivered(ask, effect, &object, None, answered).await
                 }
-                None => self.pass(ask, None, reason).await,
+                None => self.pass(ask, reason).await,
             },
             Landed::Failed(error) => {
-                let usable = stored.filter(|object| self.is_good_without_origin(ask, object));
+                let usable = stored.as_ref().filter(|object| self.is_good_without_origin(ask, object));
                 let Some(object) = usable else {
-                    return self.without_answer(error, forwarded(None, false));
+                    // RFC 9111 §5.2.2.2: where what is stored may not be served stale, "the cache MUST generate an
+                    // error response" to a failed validation, "a 504 (Gateway Timeout) status code SHOULD".
+                    let status = if stored.is_some() { StatusCode::GATEWAY_TIMEOUT } else { error.status() };
+                    return self.without_answer((error, status), forwarded(None, false));
                 };
                 let answered = (forwarded(None, false), Answered::Stale);
-                let (mut written, answered) = self.delivered(ask, effect, &object, None, answered).await;
+                let (mut written, answered) = self.delivered(ask, effect, object, None, answered).await;
                 written.detail = Some(error.name());
                 (written, answered)
             }
@@ -337,52 +356,8 @@ impl Edge {
     }
 
     /// The answer where there is none.
-    pub(crate) fn without_answer(&self, error: FetchError, handled: Handled) -> (Written, Answered) {
+    pub(crate) fn without_answer(&self, error: (FetchError, StatusCode), handled: Handled) -> (Written, Answered) {
         (failed(error, self.shared.id.as_str(), handled), Answered::Error)
-    }
-
-    /// Answers a HEAD by the origin's own word, which also tells whether what is stored still holds
-    /// (RFC 9111 §4.3.5).
-    async fn ask_for_head(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, wish: Wish) -> (Written, Answered) {
-        let mut intake = Intake::begin(&self.shared, ask, effect.policy);
-        if let Some(stored) = &wish.stored {
-            // The body is the one of then.
-            intake.position = stored.head.position;
-        }
-        let (written, answered) = self.pass(ask, None, wish.reason).await;
-        if let Some(stored) = wish.stored.filter(|_| answered == Answered::Pass) {
-            let (status, headers) = (written.response.status(), written.response.headers());
-            match compare_head(&stored.head.headers, status, headers) {
-                HeadWord::Agrees => drop(intake.renew(&stored, headers)),
-                HeadWord::Differs if displaces(&ask.headers, status) => {
-                    self.shared.store.remove_variant(&ask.key, stored.head.selector.variant);
-                }
-                HeadWord::Differs | HeadWord::Silent => {}
-            }
-        }
-        (written, answered)
-    }
-
-    /// Forwards the request as it is, past the store; a change at the origin empties its keys.
-    async fn pass(&self, ask: &Arc<Ask>, body: Option<RequestBody>, reason: ForwardReason) -> (Written, Answered) {
-        let forwarded = |status| Handled::Forwarded { reason, status, stored: false, collapsed: false };
-        let load = if body.is_some() { Load::Body } else { Load::Empty };
-        let head = compose(ask, load);
-        let (Some(head), Some(fetcher)) = (head, self.fetcher(&ask.site)) else {
-            return (failed(FetchError::ProxyInternalError, self.shared.id.as_str(), forwarded(None)), Answered::Error);
-        };
-        let fetched = fetcher.fetch(head, body).await;
-        ask.site.count_fetch(&fetched);
-        match fetched {
-            Ok(fetched) => {
-                for key in invalidated(&ask.method, &ask.key, fetched.status(), fetched.headers()) {
-                    self.shared.store.empty(&key);
-                }
-                let handled = forwarded(Some(fetched.status()));
-                (from_origin(fetched, handled), Answered::Pass)
-            }
-            Err(error) => (failed(error, self.shared.id.as_str(), forwarded(None)), Answered::Error),
-        }
     }
 
     /// This core's fetcher for a site, made when first needed and when the origin has changed.
@@ -410,7 +385,7 @@ pub(crate) struct Wish {
 }
 
 /// What a fetch brought, on its way to a client.
-struct Delivery {
+pub(crate) struct Delivery {
     landed: Landed,
     stored: Option<Arc<Object>>,
     reason: ForwardReason,
@@ -419,8 +394,13 @@ struct Delivery {
 
 impl Delivery {
     /// What this request fetched.
-    fn own(landed: Landed, wish: Wish) -> Self {
+    pub(crate) fn own(landed: Landed, wish: Wish) -> Self {
         Self { landed, stored: wish.stored, reason: wish.reason, collapsed: false }
+    }
+
+    /// What came of a request that asks for nothing stored.
+    pub(crate) fn alone(landed: Landed, reason: ForwardReason) -> Self {
+        Self { landed, stored: None, reason, collapsed: false }
     }
 
     /// What another's fetch brought.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caching::{
-    Conclusion, ContentRange, Fallback, Keep, Part, Reuse, Sharing, Validators, Verdict, add_validators, conclude,
-    displaces, has_strong_tag, reuse, set_whole,
+    Conclusion, ContentRange, Fallback, Keep, Moment, Part, Reuse, Sharing, Validators, Verdict, add_validators,
+    conclude, displaces, has_strong_tag, may_hide, reuse, set_whole,
 };
 use http::header::{CONTENT_LENGTH, RANGE};
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use origin::{FetchError, Fetched, Fetcher};
 use tokio::sync::oneshot;
@@ -25,8 +25,8 @@ use crate::slices::Slices;
 
 /// What came of a fetch, for the request that began it.
 pub(crate) enum Landed {
-    /// A response still coming, with a place at its first byte.
-    Filling(Arc<Filling>, Option<Reader>),
+    /// A response still coming, with a place at its first byte, and fields for who asked alone.
+    Filling(Arc<Filling>, Option<Reader>, HeaderMap),
     /// The stored response holds.
     Holds(Arc<Object>, Storing),
     /// A response whose body is stored apart, as it comes; its status, and a place at the first byte.
@@ -47,7 +47,7 @@ impl Landed {
         Some(match landing {
             Landing::Filling(filling) => {
                 let reader = filling.join();
-                Self::Filling(filling, reader)
+                Self::Filling(filling, reader, HeaderMap::new())
             }
             Landing::Holds(object) => Self::Holds(object, Storing::Yes),
             Landing::Brought(object, status) => Self::Brought(object, status, None),
@@ -92,6 +92,12 @@ fn tell(leader: Option<oneshot::Sender<Landed>>, landed: Landed) {
     }
 }
 
+/// Whether a stored object may stand in for an origin that answers with this status (RFC 5861 §4).
+pub(crate) fn hides(stored: &Object, status: StatusCode, now: Moment) -> bool {
+    may_hide(status)
+        && matches!(reuse(&stored.head.terms, now), Reuse::Stale { on_error: Fallback::Serve, .. } | Reuse::Grace)
+}
+
 impl Errand {
     /// Runs to the end of the fill, whether or not anybody still waits; but ends where all have gone
     /// before there is anything to fill. Nobody leads in the background.
@@ -122,7 +128,7 @@ impl Errand {
                 };
                 self.finish(leader, landing, Landed::Holds(object, storing));
             }
-            (Some(Conclusion::Failed), Some(stored)) if self.may_hide_error(&stored) => {
+            (Some(Conclusion::Failed), Some(stored)) if hides(&stored, response.status(), self.now()) => {
                 // The others have the same object and hide the error too.
                 let status = response.status();
                 self.finish(leader, Landing::Hidden(status), Landed::Hidden(status));
@@ -163,9 +169,8 @@ impl Errand {
         Some(conclude(validators.unwrap_or(&none), response.status(), response.headers()))
     }
 
-    fn may_hide_error(&self, stored: &Object) -> bool {
-        let reuse = reuse(&stored.head.terms, self.intake.shared.clock.now());
-        matches!(reuse, Reuse::Stale { on_error: Fallback::Serve, .. } | Reuse::Grace)
+    fn now(&self) -> Moment {
+        self.intake.shared.clock.now()
     }
 
     fn finish(self, leader: Option<oneshot::Sender<Landed>>, landing: Landing, landed: Landed) {
@@ -174,7 +179,7 @@ impl Errand {
     }
 
     /// Takes a full response in: for the store, for those who wait, or for the leader alone.
-    async fn take(self, response: Fetched, leader: Option<oneshot::Sender<Landed>>) {
+    pub(crate) async fn take(self, response: Fetched, leader: Option<oneshot::Sender<Landed>>) {
         let (shared, key) = (&self.intake.shared, &self.intake.ask.key);
         let judgement = self.intake.judge(response.status(), response.headers());
         match judgement.sharing {
@@ -183,7 +188,7 @@ impl Errand {
             Sharing::Shared => shared.alone.invalidate(&key.hash()),
         }
         let status = response.status();
-        let (keep, storing) = match judgement.verdict {
+        let (mut keep, storing) = match judgement.verdict {
             Verdict::Store(keep) => match sliced_whole(status, &keep, &response) {
                 Some(length) => return self.take_slices(response, *keep, length, leader).await,
                 None => (keep, Storing::Yes),
@@ -210,7 +215,8 @@ impl Errand {
             }
         };
         let length = length_of(&response);
-        let head = self.intake.head(response.status(), *keep);
+        let for_asker = std::mem::take(&mut keep.for_asker);
+        let head = self.intake.head((status, response.version()), *keep);
         let filling = Arc::new(Filling::new(head, length, storing, self.intake.ask.site.room(&shared.room)));
         let landing = match judgement.sharing {
             Sharing::Shared => Landing::Filling(Arc::clone(&filling)),
@@ -219,7 +225,7 @@ impl Errand {
         self.pilot.land(landing);
         // Its place is kept before the first piece comes: a large body does not slide past it.
         let reader = filling.join();
-        tell(leader, Landed::Filling(Arc::clone(&filling), reader));
+        tell(leader, Landed::Filling(Arc::clone(&filling), reader, for_asker));
         self.fill(response, &filling).await;
     }
 
@@ -254,7 +260,7 @@ impl Errand {
     ) {
         let Self { intake, pilot, .. } = self;
         let (shared, status) = (Arc::clone(&intake.shared), response.status());
-        let head = intake.head(StatusCode::OK, keep);
+        let head = intake.head((StatusCode::OK, response.version()), keep);
         let sliced = shared.sliced(&intake.ask.key, &intake.ask.headers, &head, length);
         let filling = Filling::sliced(head.clone(), part.first, part.length(), intake.ask.site.room(&shared.room));
         let (filling, place) = sliced.begin(filling);

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use caching::{Keep, Moment, Position, Selector, Tag, Terms, read_date};
 use http::header::DATE;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 /// What is known of a response before its body: all that decides how it is answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
+    /// By which it came from the origin, for Via.
+    pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) terms: Terms,
     pub(crate) selector: Selector,
@@ -24,11 +26,17 @@ pub(crate) struct Head {
 
 impl Head {
     /// A response's head, with the terms on which it was kept.
-    pub(crate) fn new(status: StatusCode, keep: Keep, selector: Selector, position: Position) -> Self {
+    pub(crate) fn new(
+        (status, version): (StatusCode, Version),
+        keep: Keep,
+        selector: Selector,
+        position: Position,
+    ) -> Self {
         let Keep { headers, terms, tags, .. } = keep;
         let headers = in_own_memory(&headers);
         let date = headers.get(DATE).and_then(|date| read_date(date.as_bytes(), terms.received_at));
-        Self { status, headers, terms, selector, date: date.unwrap_or(terms.received_at), tags: tags.into(), position }
+        let date = date.unwrap_or(terms.received_at);
+        Self { status, version, headers, terms, selector, date, tags: tags.into(), position }
     }
 }
 

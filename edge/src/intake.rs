@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use caching::{
-    Asked, Judgement, Keep, Moment, Payload, Policy, Position, Received, Selector, Terms, Verdict, displaces, judge,
-    merge,
+    Asked, Judgement, Keep, Moment, Policy, Position, Received, Selector, Terms, Verdict, displaces, judge, merge,
 };
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Version};
 
 use crate::ask::Ask;
 use crate::clock::today;
@@ -15,10 +14,12 @@ use crate::object::Object;
 use crate::shared::Shared;
 use crate::store::Generation;
 
-/// What a response to a GET has to be judged by.
+/// What a response has to be judged by.
 pub(crate) struct Intake {
     pub(crate) shared: Arc<Shared>,
     pub(crate) ask: Arc<Ask>,
+    /// What the origin was asked with: GET, also for a HEAD, or POST.
+    method: Method,
     pub(crate) policy: Policy,
     /// When the request went out.
     pub(crate) asked_at: Moment,
@@ -33,23 +34,31 @@ impl Intake {
     pub(crate) fn begin(shared: &Arc<Shared>, ask: &Arc<Ask>, policy: Policy) -> Self {
         let generation = shared.store.generation(&ask.key);
         let position = shared.purging.position();
-        Self { shared: Arc::clone(shared), ask: Arc::clone(ask), policy, asked_at: today(), generation, position }
+        let (shared, ask, asked_at, method) = (Arc::clone(shared), Arc::clone(ask), today(), Method::GET);
+        Self { shared, ask, method, policy, asked_at, generation, position }
     }
 
-    /// Whether and how a response may be stored, as the answer to a GET without a body.
+    /// Judges what a POST has drawn, from here on: what it has itself emptied its key of is gone, and what it
+    /// brings may come in its place (RFC 9110 §9.3.3).
+    pub(crate) fn after_post(self) -> Self {
+        let generation = self.shared.store.generation(&self.ask.key);
+        Self { method: Method::POST, generation, ..self }
+    }
+
+    /// Whether and how a response may be stored.
     pub(crate) fn judge(&self, status: StatusCode, headers: &HeaderMap) -> Judgement {
-        let asked =
-            Asked { method: &Method::GET, key: &self.ask.key, headers: &self.ask.headers, payload: Payload::Empty };
+        let Self { method, ask, .. } = self;
+        let asked = Asked { method, key: &ask.key, headers: &ask.headers, payload: ask.payload };
         judge(&asked, &Received { status, headers, asked_at: self.asked_at, received_at: today() }, &self.policy)
     }
 
     /// The head under which a response is kept.
-    pub(crate) fn head(&self, status: StatusCode, keep: Keep) -> Head {
+    pub(crate) fn head(&self, start: (StatusCode, Version), keep: Keep) -> Head {
         let selector =
             Selector::new(keep.nominated.clone(), &self.ask.headers, &keep.headers, self.shared.store.seed());
         // It came in by the time of day, and stays by the clock that does not jump.
         let terms = Terms { received_at: self.shared.clock.now(), ..keep.terms };
-        Head::new(status, Keep { terms, ..keep }, selector, self.position)
+        Head::new(start, Keep { terms, ..keep }, selector, self.position)
     }
 
     /// Puts an object into the store, unless it was purged or its key emptied since the request went out: what
@@ -67,9 +76,10 @@ impl Intake {
     pub(crate) fn renew(&self, stored: &Object, answer: &HeaderMap) -> (Arc<Object>, Storing) {
         let merged = merge(&stored.head.headers, answer, today());
         let judgement = self.judge(stored.head.status, &merged);
+        let start = (stored.head.status, stored.head.version);
         let (head, storing) = match judgement.verdict {
-            Verdict::Store(keep) => (self.head(stored.head.status, *keep), Storing::Yes),
-            Verdict::Share(keep) => (self.head(stored.head.status, *keep), Storing::No),
+            Verdict::Store(keep) => (self.head(start, *keep), Storing::Yes),
+            Verdict::Share(keep) => (self.head(start, *keep), Storing::No),
             Verdict::StorePart(..) | Verdict::Not(_) => (Head { headers: merged, ..stored.head.clone() }, Storing::No),
         };
 

@@ -27,6 +27,7 @@ mod object;
 mod order;
 mod outgoing;
 mod part;
+mod passing;
 mod path;
 mod purging;
 mod reading;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use caching::remove_hop_by_hop;
+use caching::{HITHER_CDN_CACHE_CONTROL, count_forward, remove_hop_by_hop};
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{Method, Request, Uri};
 use origin::OnInterim;
@@ -23,6 +24,7 @@ pub(crate) enum Load {
 /// nowhere else.
 pub(crate) fn compose(ask: &Ask, load: Load) -> Option<Parts> {
     let mut headers = ask.headers.clone();
+    count_forward(&ask.method, &mut headers);
     if load == Load::Empty {
         remove_body_fields(&mut headers);
     }
@@ -35,6 +37,10 @@ pub(crate) fn compose(ask: &Ask, load: Load) -> Option<Parts> {
         request.extensions_mut().insert(OnInterim(Arc::new(move |status, headers| {
             let mut headers = headers.clone();
             remove_hop_by_hop(&mut headers);
+            headers.remove(HITHER_CDN_CACHE_CONTROL);
+            // RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a status
+            // code of 1xx".
+            headers.remove(CONTENT_LENGTH);
             interim.send(status, &headers);
         })));
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use caching::{
-    CacheStatus, Condition, HITHER_CDN_CACHE_CONTROL, Handled, Part, Plan, add_via, append_status, evaluate,
+    CacheStatus, Condition, HITHER_CDN_CACHE_CONTROL, Handled, Moment, Part, Plan, add_via, append_status, evaluate,
     not_modified, plan, remove_hop_by_hop, set_age, set_part, ttl, unsatisfiable,
 };
 use futures_util::stream::{self, StreamExt};
@@ -25,30 +25,42 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// A response, and how it came about.
 pub(crate) struct Written {
     pub(crate) response: Response<Body>,
-    pub(crate) handled: Option<Handled>,
+    pub(crate) handled: Handled,
     pub(crate) ttl: Option<i64>,
     pub(crate) detail: Option<&'static str>,
+    /// The version by which it came from the origin.
+    version: Version,
 }
 
 impl Written {
-    fn new(status: StatusCode, headers: HeaderMap, body: Body, handled: Handled, ttl: Option<i64>) -> Self {
+    fn new(status: StatusCode, headers: HeaderMap, body: Body, handled: Handled) -> Self {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
-        Self { response, handled: Some(handled), ttl, detail: None }
+        Self { response, handled, ttl: None, detail: None, version: Version::HTTP_11 }
     }
 
-    /// Adds what every response carries: Via, and Cache-Status where the store had a part in it.
+    /// One that came with this head.
+    fn of(head: &Head, now: Moment, answer: Answer, body: Body, handled: Handled) -> Self {
+        let ttl = Some(ttl(&head.terms, now));
+        Self { ttl, version: head.version, ..Self::new(answer.status, answer.headers, body, handled) }
+    }
+
+    /// Adds fields that nobody else may have, where the whole response goes out.
+    pub(crate) fn add(&mut self, for_asker: &HeaderMap) {
+        if self.response.status() != StatusCode::NOT_MODIFIED {
+            let headers = self.response.headers_mut();
+            for_asker.iter().for_each(|(name, value)| _ = headers.append(name, value.clone()));
+        }
+    }
+
+    /// Adds what every response carries: Via and Cache-Status.
     pub(crate) fn sign(mut self, node: &str) -> Response<Body> {
         let headers = self.response.headers_mut();
         headers.remove(HITHER_CDN_CACHE_CONTROL);
-        add_via(headers, Version::HTTP_11, node);
-        if let Some(handled) = self.handled {
-            append_status(
-                headers,
-                &CacheStatus { cache: node, handled, ttl: self.ttl, key: None, detail: self.detail },
-            );
-        }
+        add_via(headers, self.version, node);
+        let Self { handled, ttl, detail, .. } = self;
+        append_status(headers, &CacheStatus { cache: node, handled, ttl, key: None, detail });
         self.response
     }
 }
@@ -62,8 +74,7 @@ pub(crate) fn answer_of(ask: &Ask, object: &Object) -> Answer {
 
 /// Writes what is to be answered from a stored object, with this body.
 pub(crate) fn from_object(ask: &Ask, object: &Object, answer: Answer, body: Body, handled: Handled) -> Written {
-    let left = Some(ttl(&object.head.terms, ask.now));
-    Written::new(answer.status, answer.headers, body, handled, left)
+    Written::of(&object.head, ask.now, answer, body, handled)
 }
 
 /// The bytes of a part that are all in memory.
@@ -73,7 +84,6 @@ pub(crate) fn from_slices(slices: &Slices, part: Part) -> Body {
 
 /// Answers from a response that is still coming.
 pub(crate) fn from_filling(ask: &Ask, head: &Head, length: Option<u64>, reader: Reader, handled: Handled) -> Written {
-    let left = Some(ttl(&head.terms, ask.now));
     let answer = shape(ask, head, head.headers.clone(), length);
     let body = match (answer.part, length) {
         (None, Some(_)) => empty(),
@@ -81,7 +91,7 @@ pub(crate) fn from_filling(ask: &Ask, head: &Head, length: Option<u64>, reader: 
         (None, None) => follow(reader, 0, u64::MAX),
         (Some(part), _) => follow(reader, part.first, part.length()),
     };
-    Written::new(answer.status, answer.headers, body, handled, left)
+    Written::of(head, ask.now, answer, body, handled)
 }
 
 /// What of a response goes out.
@@ -131,38 +141,49 @@ pub(crate) fn from_origin(fetched: Fetched, handled: Handled) -> Written {
     let (mut head, body) = fetched.into_parts();
     remove_hop_by_hop(&mut head.headers);
     let body = body.map_err(|error| -> BoxError { Box::new(error) }).boxed_unsync();
-    Written::new(head.status, head.headers, body, handled, None)
+    Written { version: head.version, ..Written::new(head.status, head.headers, body, handled) }
 }
 
 /// An answer of our own, with a line for people.
 pub(crate) fn own(status: StatusCode, message: &str) -> Written {
-    let mut response = Response::new(full(format!("{} {message}\n", status.as_u16())));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    Written { response, handled: None, ttl: None, detail: None }
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))]);
+    Written::new(status, headers, full(format!("{} {message}\n", status.as_u16())), Handled::Own)
 }
 
 /// The answer to a method that is not served, with those that are: "The origin server MUST generate
 /// an Allow header field in a 405 response" (RFC 9110 §15.5.6).
 pub(crate) fn not_allowed() -> Written {
     let mut written = own(StatusCode::METHOD_NOT_ALLOWED, "this method is not served here");
-    let served = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-    written.response.headers_mut().insert(ALLOW, served);
+    written.response.headers_mut().insert(ALLOW, SERVED);
     written
 }
 
+/// The answer to an OPTIONS that may go no further (RFC 9110 §7.6.2: "respond as the final recipient").
+pub(crate) fn options() -> Written {
+    let headers = HeaderMap::from_iter([(ALLOW, SERVED)]);
+    Written::new(StatusCode::NO_CONTENT, headers, empty(), Handled::Own)
+}
+
+/// The methods that edges let through; others too, but these have a name.
+const SERVED: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// The answer to `only-if-cached` where the store has none (RFC 9111 §5.2.1.7).
+pub(crate) fn not_cached(message: &'static str) -> Written {
+    Written { detail: Some("only-if-cached"), ..own(StatusCode::GATEWAY_TIMEOUT, message) }
+}
+
 /// The answer where a fetch has failed, with the reason in Proxy-Status (RFC 9209).
-pub(crate) fn failed(error: FetchError, node: &str, handled: Handled) -> Written {
+pub(crate) fn failed((error, status): (FetchError, StatusCode), node: &str, handled: Handled) -> Written {
     let message = match error {
         FetchError::HttpRequestError | FetchError::HttpRequestTimeout => "the request's body did not come whole",
         FetchError::ProxyInternalError => "the edge could not ask the origin",
         _ => "the origin could not be reached or did not answer as it must",
     };
-    let mut written = own(error.status(), message);
+    let mut written = own(status, message);
     if let Ok(value) = HeaderValue::try_from(format!("{node}; error={}", error.name())) {
         written.response.headers_mut().insert(PROXY_STATUS, value);
     }
-    written.handled = Some(handled);
+    written.handled = handled;
     written
 }
 

@@ -400,8 +400,9 @@ mod tests {
             on_unreachable: Duration::ZERO,
             on_error: Duration::ZERO,
         };
-        let keep = Keep { headers: HeaderMap::new(), terms, nominated: Vec::new(), tags: vec![Tag::of(b"news")] };
-        let head = crate::head::Head::new(StatusCode::OK, keep, selector, position);
+        let (headers, for_asker) = Default::default();
+        let keep = Keep { headers, terms, nominated: Vec::new(), tags: vec![Tag::of(b"news")], for_asker };
+        let head = crate::head::Head::new((StatusCode::OK, http::Version::HTTP_11), keep, selector, position);
         Arc::new(Object::new(head, Body::Whole(Arc::new(crate::slices::Slices::gather(&[])))))
     }
 

@@ -36,7 +36,7 @@ impl Edge {
         answered: Answered,
     ) -> (Written, Answered) {
         match self.from_stored(ask, effect, &object, None, Handled::Hit).await {
-            Ok(written) if written.handled == Some(Handled::Hit) => (written, answered),
+            Ok(written) if written.handled == Handled::Hit => (written, answered),
             Ok(written) => (written, Answered::Miss),
             Err(Unread::Missing) => {
                 let variant = Some(object.head.selector.variant);
@@ -49,7 +49,7 @@ impl Edge {
                     stored: false,
                     collapsed: false,
                 };
-                self.without_answer(error, handled)
+                self.without_answer((error, error.status()), handled)
             }
         }
     }
@@ -113,8 +113,11 @@ impl Edge {
     ) -> (Written, Answered) {
         match self.from_stored(ask, effect, object, place, handled).await {
             Ok(written) => (written, answered),
-            Err(Unread::Missing) => self.without_answer(FetchError::HttpResponseIncomplete, handled),
-            Err(Unread::Failed(error)) => self.without_answer(error, handled),
+            Err(Unread::Missing) => {
+                let error = FetchError::HttpResponseIncomplete;
+                self.without_answer((error, error.status()), handled)
+            }
+            Err(Unread::Failed(error)) => self.without_answer((error, error.status()), handled),
         }
     }
 }

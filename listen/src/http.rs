@@ -184,8 +184,12 @@ async fn answer(
     } else if let Some(handler) = mounts.find(request.uri().path()) {
         return Ok(handler.serve(request, connection).await);
     } else if request.method() == Method::CONNECT {
-        // We are no proxy for clients (RFC 9110 §9.3.6).
-        StatusCode::METHOD_NOT_ALLOWED
+        // We are no proxy for clients (RFC 9110 §9.3.6): "An empty Allow field value indicates that the resource
+        // allows no methods" (§10.2.1).
+        let mut response = Response::new(empty());
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(""));
+        return Ok(response);
     } else if request.method() == Method::OPTIONS && request.uri().path() == "*" {
         // A ping of the server as a whole (RFC 9110 §9.3.7).
         StatusCode::NO_CONTENT

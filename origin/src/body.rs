@@ -36,6 +36,8 @@ pub(crate) struct Lent {
     pub(crate) connection: Connection,
     pub(crate) pool: Arc<Pool<Connection>>,
     pub(crate) place: Place,
+    /// How long the connection may be kept for the next request.
+    pub(crate) idle: Duration,
 }
 
 impl FetchBody {
@@ -81,9 +83,9 @@ impl Body for FetchBody {
 /// Puts a connection back. It isn't ready, and ends, where either side will close it, or where the origin
 /// has answered without waiting for the end of the request's body.
 fn give_back(lent: &mut Option<Lent>) {
-    if let Some(Lent { connection, pool, place }) = lent.take() {
-        if connection.is_ready() {
-            pool.put(connection, Instant::now());
+    if let Some(Lent { connection, pool, place, idle }) = lent.take() {
+        if connection.is_ready() && !idle.is_zero() {
+            pool.put(connection, Instant::now() + idle);
         }
         // Only now: who takes the place finds the connection.
         drop(place);

@@ -2,7 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use config::{Origin, OriginServer, Scheme};
@@ -10,10 +13,11 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
@@ -30,6 +34,8 @@ use crate::upload::Upload;
 pub(crate) struct Connection {
     sender: SendRequest<Upload>,
     driver: AbortHandle,
+    /// Whether anything has come since the last request was sent.
+    heard: Arc<AtomicBool>,
 }
 
 impl Connection {
@@ -44,7 +50,13 @@ impl Connection {
         &mut self,
         request: Request<Upload>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<> {
+        self.heard.store(false, Ordering::Relaxed);
         self.sender.try_send_request(request)
+    }
+
+    /// Whether a byte has come since the last request was sent, be it of no whole response.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
     }
 }
 
@@ -99,10 +111,10 @@ impl Target {
         let connect = async {
             let stream = reach_one(&addresses, until).await?;
             match &self.tls {
-                None => begin(TokioIo::new(stream)).await,
+                None => begin(stream).await,
                 Some((tls, name)) => {
                     let agreed = TlsConnector::from(Arc::clone(tls)).connect(name.clone(), stream).await;
-                    begin(TokioIo::new(agreed.map_err(|error| FetchError::of_handshake(&error))?)).await
+                    begin(agreed.map_err(|error| FetchError::of_handshake(&error))?).await
                 }
             }
         };
@@ -143,11 +155,64 @@ fn share(left: Duration, addresses: usize) -> Duration {
     left / u32::try_from(addresses).unwrap_or(u32::MAX).max(1)
 }
 
-async fn begin<T: Read + Write + Send + Unpin + 'static>(stream: T) -> Result<Connection, FetchError> {
-    let (sender, connection) = http1::handshake(stream).await.map_err(|error| FetchError::of_head(&error))?;
+async fn begin<T>(stream: T) -> Result<Connection, FetchError>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let heard = Arc::new(AtomicBool::new(false));
+    let stream = Listening { inner: stream, heard: Arc::clone(&heard) };
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| FetchError::of_head(&error))?;
     // What ends it is told to the request that is on it.
     let driver = tokio::spawn(connection).abort_handle();
-    Ok(Connection { sender, driver })
+    Ok(Connection { sender, driver, heard })
+}
+
+pin_project! {
+    /// A stream that tells whether anything has come.
+    struct Listening<T> {
+        #[pin]
+        inner: T,
+        heard: Arc<AtomicBool>,
+    }
+}
+
+impl<T: AsyncRead> AsyncRead for Listening<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.project();
+        let before = buffer.filled().len();
+        let read = this.inner.poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            this.heard.store(true, Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+impl<T: AsyncWrite> AsyncWrite for Listening<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.project().inner.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().inner.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().inner.poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().inner.poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! One fetch: the servers in order, each within its times.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::{Origin, OriginServer, limits};
 use http::request::Parts;
@@ -58,7 +59,7 @@ impl Fetcher {
 
     fn with(origin: &Origin, times: Times, tls: &Arc<ClientConfig>, all: Places) -> Self {
         let server = |server: &OriginServer| {
-            Some(Server { target: Target::new(origin, server, tls)?, pool: Arc::new(Pool::new(times.idle)) })
+            Some(Server { target: Target::new(origin, server, tls)?, pool: Arc::new(Pool::new()) })
         };
         let host = origin.host.as_ref().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
         let (servers, places) =
@@ -71,7 +72,7 @@ impl Fetcher {
     ///
     /// The next server is tried when one cannot have seen the request; a request of an idempotent
     /// method (RFC 9110 §9.2.2), nothing of whose body is gone, also when the connection died before
-    /// any response.
+    /// a byte of any response.
     ///
     /// # Errors
     /// The last server's failure.
@@ -124,11 +125,12 @@ impl Fetcher {
         upload.begin(began);
         let answer = connection.send(self.request(head, upload));
         let answered = self.in_time(answer, upload, began).await?;
-        let mut response = answered.map_err(|error| Failure::of(&error, upload))?;
+        let mut response = answered.map_err(|error| Failure::of(&error, upload, connection.has_heard()))?;
         let status = response.status();
         framing::check(&head.method, &head.headers, status, response.headers_mut())
             .map_err(|error| Failure { error, seen: Seen::Perhaps })?;
-        let lent = Lent { connection, pool: Arc::clone(&server.pool), place };
+        let idle = idle_time(response.headers(), self.times.idle);
+        let lent = Lent { connection, pool: Arc::clone(&server.pool), place, idle };
         Ok(response.map(|body| FetchBody::new(body, self.times.between_bytes, lent)))
     }
 
@@ -184,6 +186,8 @@ enum Seen {
     No,
     /// Something of it was sent.
     Perhaps,
+    /// Something of a response has come.
+    Surely,
 }
 
 /// Whether a request may be sent once more.
@@ -194,8 +198,12 @@ enum Repeat {
 }
 
 impl Failure {
-    fn of(error: &TrySendError<Request<Upload>>, upload: &Upload) -> Self {
-        let seen = if error.message().is_some() { Seen::No } else { Seen::Perhaps };
+    fn of(error: &TrySendError<Request<Upload>>, upload: &Upload, has_heard: bool) -> Self {
+        let seen = match error.message() {
+            _ if has_heard => Seen::Surely,
+            Some(_) => Seen::No,
+            None => Seen::Perhaps,
+        };
         let error = match upload.state() {
             State::Broken => FetchError::HttpRequestError,
             State::Whole | State::Begun => FetchError::of_head(error.error()),
@@ -216,6 +224,22 @@ impl Failure {
         }
     }
 }
+
+/// How long a connection may wait for its next request: as the server says, less what a request takes to get
+/// there, so that the two do not meet (RFC 9112 §9.3.1 leaves the field to those who use it: RFC 2068 §19.7.1.1).
+fn idle_time(response: &HeaderMap, most: Duration) -> Duration {
+    let lines = response.get_all("keep-alive").into_iter().filter_map(|line| line.to_str().ok());
+    let timeouts = lines.flat_map(|line| line.split(',')).filter_map(|member| {
+        let (name, value) = member.split_once('=')?;
+        let seconds = value.trim().trim_matches('"').parse().ok()?;
+        name.trim().eq_ignore_ascii_case("timeout").then_some(Duration::from_secs(seconds))
+    });
+    let told = timeouts.map(|told| told.saturating_sub(ON_THE_WAY.min(told / 2)));
+    told.min().map_or(most, |told| told.min(most))
+}
+
+/// Before a server's own time is over its connection is left alone for so long.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
 
 fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE)

@@ -15,7 +15,7 @@ pub(crate) fn check(
     status: StatusCode,
     response: &mut HeaderMap,
 ) -> Result<(), FetchError> {
-    if !is_asked_for(request, status) {
+    if !is_asked_for(method, request, status) {
         return Err(FetchError::HttpProtocolError);
     }
     let codings: Vec<&[u8]> = response.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes).collect();
@@ -38,10 +38,12 @@ pub(crate) fn check(
     plain_length(response)
 }
 
-/// A 101 without an Upgrade, a 304 without a condition and a 206 without a Range answer nobody.
-fn is_asked_for(request: &HeaderMap, status: StatusCode) -> bool {
+/// A 101 without an Upgrade answers nobody, nor do a 304 without a condition and a 206 without a Range, of what is read:
+/// what other methods make of these is between the client and the origin.
+fn is_asked_for(method: &Method, request: &HeaderMap, status: StatusCode) -> bool {
     match status {
         StatusCode::SWITCHING_PROTOCOLS => false,
+        _ if !matches!(*method, Method::GET | Method::HEAD) => true,
         StatusCode::NOT_MODIFIED => request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE),
         StatusCode::PARTIAL_CONTENT => request.contains_key(RANGE),
         _ => true,
@@ -130,7 +132,9 @@ mod tests {
             (&[], 200, true),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(is_asked_for(&fields(request), status), expected, "{request:?} {status}");
+            assert_eq!(is_asked_for(&Method::GET, &fields(request), status), expected, "{request:?} {status}");
+            let others = status != StatusCode::SWITCHING_PROTOCOLS;
+            assert_eq!(is_asked_for(&Method::POST, &fields(request), status), others, "{request:?} {status}");
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The idle connections to one server.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
 use config::limits;
 use tokio::time::{Instant, sleep_until};
@@ -12,20 +11,18 @@ use tokio::time::{Instant, sleep_until};
 #[derive(Debug)]
 pub(crate) struct Pool<C> {
     idle: Mutex<Idle<C>>,
-    /// How long a connection is kept.
-    time: Duration,
 }
 
 impl<C: Send + 'static> Pool<C> {
-    /// Makes an empty pool that keeps a connection so long.
-    pub(crate) fn new(time: Duration) -> Self {
-        Self { idle: Mutex::new(Idle { stack: Vec::new(), is_swept: false }), time }
+    /// Makes an empty pool.
+    pub(crate) fn new() -> Self {
+        Self { idle: Mutex::new(Idle { stack: Vec::new(), is_swept: false }) }
     }
 
     /// Takes the connection used last that is still usable; those above it that aren't are dropped.
     pub(crate) fn take(&self, now: Instant, is_usable: impl Fn(&C) -> bool) -> Option<C> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.expire(now, self.time);
+        idle.expire(now);
         while let Some((connection, _)) = idle.stack.pop() {
             if is_usable(&connection) {
                 return Some(connection);
@@ -34,13 +31,14 @@ impl<C: Send + 'static> Pool<C> {
         None
     }
 
-    /// Puts a connection back; the one idle longest goes where there are too many. Call it in a runtime.
-    pub(crate) fn put(self: &Arc<Self>, connection: C, now: Instant) {
+    /// Puts a connection back, to be kept until then; the one idle longest goes where there are too many. Call it
+    /// in a runtime.
+    pub(crate) fn put(self: &Arc<Self>, connection: C, until: Instant) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push(connection, now);
+        idle.push(connection, until);
         if !idle.is_swept {
             idle.is_swept = true;
-            tokio::spawn(sweep(Arc::downgrade(self), now + self.time));
+            tokio::spawn(sweep(Arc::downgrade(self), until));
         }
     }
 }
@@ -53,9 +51,9 @@ async fn sweep<C: Send + 'static>(pool: Weak<Pool<C>>, mut next: Instant) {
             return;
         };
         let mut idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.expire(Instant::now(), pool.time);
-        match idle.stack.first() {
-            Some((_, since)) => next = *since + pool.time,
+        idle.expire(Instant::now());
+        match idle.stack.iter().map(|(_, until)| *until).min() {
+            Some(until) => next = until,
             None => {
                 idle.is_swept = false;
                 return;
@@ -66,28 +64,29 @@ async fn sweep<C: Send + 'static>(pool: Weak<Pool<C>>, mut next: Instant) {
 
 #[derive(Debug)]
 struct Idle<C> {
-    /// Each with the time since when it has been idle, so that the first is the one idle longest.
+    /// Each with the time until which it is kept; the first is the one idle longest.
     stack: Vec<(C, Instant)>,
     /// Whether a sweep runs.
     is_swept: bool,
 }
 
 impl<C> Idle<C> {
-    fn push(&mut self, connection: C, now: Instant) {
+    fn push(&mut self, connection: C, until: Instant) {
         if self.stack.len() >= limits::ORIGIN_IDLE {
             self.stack.remove(0);
         }
-        self.stack.push((connection, now));
+        self.stack.push((connection, until));
     }
 
-    fn expire(&mut self, now: Instant, time: Duration) {
-        let old = self.stack.partition_point(|(_, since)| now.saturating_duration_since(*since) >= time);
-        self.stack.drain(..old);
+    fn expire(&mut self, now: Instant) {
+        self.stack.retain(|(_, until)| now < *until);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::time::advance;
 
     use super::*;
@@ -115,8 +114,17 @@ mod tests {
         let now = Instant::now();
         let almost = now + TIME - Duration::from_millis(1);
         assert_eq!(pool.take(almost, any), Some(1));
-        pool.put(2, now);
+        pool.put(2, now + TIME);
         assert_eq!(pool.take(now + TIME, any), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_connection_has_its_own_time() {
+        let pool = filled(&[1]);
+        let now = Instant::now();
+        pool.put(2, now + TIME / 10);
+        assert_eq!(pool.take(now + TIME / 2, any), Some(1), "the newer one's is over");
+        assert_eq!(pool.take(now, any), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -129,25 +137,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn connections_that_nobody_takes_are_dropped_in_time() {
-        let pool = Arc::new(Pool::new(TIME));
+        let pool = Arc::new(Pool::new());
         let (one, other) = (Arc::new(()), Arc::new(()));
-        pool.put(Arc::clone(&one), Instant::now());
+        pool.put(Arc::clone(&one), Instant::now() + TIME);
         advance(TIME / 2).await;
-        pool.put(Arc::clone(&other), Instant::now());
+        pool.put(Arc::clone(&other), Instant::now() + TIME);
         tokio::time::sleep(TIME / 2 + Duration::from_millis(2)).await;
         assert_eq!((Arc::strong_count(&one), Arc::strong_count(&other)), (1, 2));
         tokio::time::sleep(TIME / 2).await;
         assert_eq!(Arc::strong_count(&other), 1);
         // The next one is swept anew.
-        pool.put(Arc::clone(&one), Instant::now());
+        pool.put(Arc::clone(&one), Instant::now() + TIME);
         tokio::time::sleep(TIME + Duration::from_millis(2)).await;
         assert_eq!(Arc::strong_count(&one), 1);
     }
 
     fn filled(numbers: &[usize]) -> Arc<Pool<usize>> {
-        let pool = Arc::new(Pool::new(TIME));
+        let pool = Arc::new(Pool::new());
         for number in numbers {
-            pool.put(*number, Instant::now());
+            pool.put(*number, Instant::now() + TIME);
         }
         pool
     }

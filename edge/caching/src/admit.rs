@@ -4,6 +4,7 @@ use http::Method;
 use http::header::HeaderMap;
 
 use crate::control::Directives;
+use crate::forward::forwards_left;
 
 /// What a request may have of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub enum Admission {
     OnlyIfCached,
     /// Forwarded; what comes back may still be judged, and may invalidate.
     Pass,
+    /// Answered here, with what methods there are: it may go no further (RFC 9110 §7.6.2).
+    Last,
     /// Forwarded nowhere: its method is not served (405).
     Refuse,
 }
@@ -32,6 +35,7 @@ pub fn admit(method: &Method, headers: &HeaderMap) -> Admission {
         // way of its own.
         Method::CONNECT | Method::TRACE => Admission::Refuse,
         _ if method.as_str() == "PURGE" => Admission::Refuse,
+        Method::OPTIONS if forwards_left(headers) == Some(0) => Admission::Last,
         _ => Admission::Pass,
     }
 }
@@ -40,7 +44,7 @@ pub fn admit(method: &Method, headers: &HeaderMap) -> Admission {
 mod tests {
     use super::*;
     use http::HeaderValue;
-    use http::header::CACHE_CONTROL;
+    use http::header::{CACHE_CONTROL, MAX_FORWARDS};
 
     #[test]
     fn only_get_and_head_look_into_the_store() {
@@ -63,6 +67,23 @@ mod tests {
                 expected,
                 "{method} {control}"
             );
+        }
+    }
+
+    #[test]
+    fn options_go_as_far_as_they_may() {
+        let table = [
+            ("OPTIONS", "0", Admission::Last),
+            ("OPTIONS", "00", Admission::Last),
+            ("OPTIONS", "1", Admission::Pass),
+            ("OPTIONS", "-1", Admission::Pass),
+            ("OPTIONS", "zero", Admission::Pass),
+            ("GET", "0", Admission::Cache),
+            ("POST", "0", Admission::Pass),
+        ];
+        for (method, left, expected) in table {
+            let headers = HeaderMap::from_iter([(MAX_FORWARDS, HeaderValue::from_static(left))]);
+            assert_eq!(admit(&method.parse().unwrap(), &headers), expected, "{method} {left}");
         }
     }
 }

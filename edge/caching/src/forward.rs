@@ -1,10 +1,10 @@
 //! What an intermediary removes from a message and adds to it (RFC 9110 §7.6, RFC 8586).
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
-use http::{Version, header};
+use http::{Method, Version, header};
 
 use crate::field;
 
@@ -59,6 +59,27 @@ pub fn forward(headers: &mut HeaderMap, passage: Passage) {
                 headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             }
         }
+    }
+}
+
+/// How often an OPTIONS may be forwarded, if it says so in digits.
+#[must_use]
+pub(crate) fn forwards_left(request: &HeaderMap) -> Option<u64> {
+    let value = request.get(MAX_FORWARDS)?.to_str().ok()?;
+    if !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    value.parse().ok()
+}
+
+/// RFC 9110 §7.6.2: "Each intermediary that receives a TRACE or OPTIONS request containing a Max-Forwards header field
+/// MUST check and update its value prior to forwarding the request". One with none left is not forwarded.
+pub fn count_forward(method: &Method, request: &mut HeaderMap) {
+    if *method != Method::OPTIONS {
+        return;
+    }
+    if let Some(left) = forwards_left(request) {
+        request.insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
     }
 }
 
@@ -126,6 +147,22 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         headers
+    }
+
+    #[test]
+    fn what_is_forwarded_may_go_one_step_less() {
+        let table = [
+            ("OPTIONS", "5", "4"),
+            ("OPTIONS", "1", "0"),
+            ("OPTIONS", "x", "x"),
+            ("OPTIONS", "99999999999999999999", "99999999999999999999"),
+            ("GET", "5", "5"),
+        ];
+        for (method, before, after) in table {
+            let mut request = headers(&[("max-forwards", before)]);
+            count_forward(&method.parse().unwrap(), &mut request);
+            assert_eq!(request["max-forwards"], after, "{method} {before}");
+        }
     }
 
     const MESSAGE: [(&str, &str); 17] = [

@@ -27,6 +27,8 @@ pub struct CacheStatus<'a> {
 pub enum Handled {
     /// Answered from the store alone (§2.1).
     Hit,
+    /// Answered here, neither from the store nor by the next hop: a refusal or a redirect.
+    Own,
     /// The next hop was asked.
     Forwarded {
         /// Why (§2.2).
@@ -94,6 +96,7 @@ fn compose(status: &CacheStatus<'_>) -> Option<String> {
     let mut member = list.bare_item(name);
     match status.handled {
         Handled::Hit => member = member.parameter(key_ref("hit"), true),
+        Handled::Own => {}
         Handled::Forwarded { reason, status, stored, collapsed } => {
             if let Some(reason) = token(reason.as_str()) {
                 member = member.parameter(key_ref("fwd"), reason);

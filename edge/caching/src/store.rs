@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::header::{
     AUTHORIZATION, CONTENT_LOCATION, EXPECT, HeaderMap, HeaderName, IF_MATCH, IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE,
 };
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, header};
 
 use crate::age::initial_age;
 use crate::content_range::ContentRange;
@@ -96,6 +96,9 @@ pub struct Keep {
     pub nominated: Vec<HeaderName>,
     /// What it can be purged by, besides its URL and site.
     pub tags: Vec<Tag>,
+    /// Fields that a qualified `private` or `no-cache` names: for who asked, not for those who waited, and not
+    /// stored (RFC 9111 §5.2.2.4, §5.2.2.7).
+    pub for_asker: HeaderMap,
 }
 
 /// Whether requests that waited for a response may have it too.
@@ -220,13 +223,13 @@ fn weigh(asked: &Asked<'_>, received: &Received<'_>, policy: &Policy) -> Result<
     if *asked.method == Method::POST && !lifetime.is_explicit() {
         return Err(Why::Method);
     }
-    let headers = stored_fields(received, &directives, lifetime, policy.set_cookie)?;
+    let (headers, for_asker) = stored_fields(received, &directives, lifetime, policy.set_cookie)?;
     let age = initial_age(&headers, asked_at, received_at);
     let terms = Terms::new(&directives, lifetime, age, received_at, policy);
     if is_useless(&terms, &headers) {
         return Err(Why::Useless);
     }
-    Ok((Keep { headers, terms, nominated, tags }, part))
+    Ok((Keep { headers, terms, nominated, tags, for_asker }, part))
 }
 
 /// RFC 9110 §9.3.3: a POST's 200 is stored only with "explicit freshness information … and a
@@ -302,13 +305,14 @@ const ODD: [HeaderName; 4] = [RANGE, IF_MATCH, IF_UNMODIFIED_SINCE, EXPECT];
 /// Colon, space and line end of a header line.
 const LINE_BYTES: usize = 4;
 
-/// The fields to store.
+/// The fields to store, and those for who asked alone.
 fn stored_fields(
     received: &Received<'_>,
     directives: &Directives,
     lifetime: Lifetime,
     set_cookie: SetCookiePolicy,
-) -> Result<HeaderMap, Why> {
+) -> Result<(HeaderMap, HeaderMap), Why> {
+    let mut for_asker = HeaderMap::new();
     let mut headers = received.headers.clone();
     // RFC 9111 §3.1: "Caches MUST include all received response header fields … when storing a
     // response", with exceptions: those of the connection,
@@ -316,7 +320,12 @@ fn stored_fields(
     // and those that a qualified `private` or `no-cache` names (§5.2.2.7, §5.2.2.4).
     for reach in [&directives.private, &directives.no_cache] {
         if let Reach::Fields(names) = reach {
-            names.iter().for_each(|name| _ = headers.remove(name));
+            for name in names {
+                if let header::Entry::Occupied(lines) = headers.entry(name) {
+                    let (name, lines) = lines.remove_entry_mult();
+                    lines.for_each(|line| _ = for_asker.append(name.clone(), line));
+                }
+            }
         }
     }
     if headers.contains_key(SET_COOKIE) {
@@ -327,7 +336,7 @@ fn stored_fields(
         }
     }
     ensure_date(&mut headers, received.received_at);
-    Ok(headers)
+    Ok((headers, for_asker))
 }
 
 fn is_useless(terms: &Terms, headers: &HeaderMap) -> bool {

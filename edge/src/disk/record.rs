@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use caching::{CacheKey, Keep, Moment, Position, Selector, Tag, Terms, Validation, Variant};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -14,6 +14,7 @@ use crate::head::Head;
 pub(crate) struct Record {
     key: String,
     status: u16,
+    is_http_10: bool,
     fields: Vec<(String, Vec<u8>)>,
     lifetime_ms: u64,
     initial_age_ms: u64,
@@ -50,6 +51,7 @@ impl Record {
         Self {
             key: key.as_str().to_owned(),
             status: head.status.as_u16(),
+            is_http_10: head.version == Version::HTTP_10,
             fields: fields.collect(),
             lifetime_ms: millis(terms.lifetime),
             initial_age_ms: millis(terms.initial_age),
@@ -109,8 +111,9 @@ impl Record {
         let variant = Variant { others, language };
         let selector = Selector { nominated: nominated.clone(), variant, spoken: self.spoken };
         let tags = self.tags.into_iter().map(Tag::from_hash).collect();
-        let keep = Keep { headers, terms, nominated, tags };
-        Some(Head::new(StatusCode::from_u16(self.status).ok()?, keep, selector, self.position))
+        let keep = Keep { headers, terms, nominated, tags, for_asker: HeaderMap::new() };
+        let version = if self.is_http_10 { Version::HTTP_10 } else { Version::HTTP_11 };
+        Some(Head::new((StatusCode::from_u16(self.status).ok()?, version), keep, selector, self.position))
     }
 }
 
@@ -142,8 +145,8 @@ mod tests {
         };
         let nominated = vec![HeaderName::from_static("x-lang")];
         let selector = Selector::new(nominated.clone(), &HeaderMap::new(), &headers, 7);
-        let keep = Keep { headers, terms, nominated, tags: vec![Tag::of(b"news")] };
-        let head = Head::new(StatusCode::OK, keep, selector, 9);
+        let keep = Keep { headers, terms, nominated, tags: vec![Tag::of(b"news")], for_asker: HeaderMap::new() };
+        let head = Head::new((StatusCode::OK, Version::HTTP_10), keep, selector, 9);
         // It came 10 s ago; the node starts anew 100 s later, with a clock of its own.
         let bytes = Record::of(&key, &head, 1_000, clocks(100, 5_000)).write().unwrap();
         let record = Record::read(&bytes).unwrap();
@@ -151,7 +154,7 @@ mod tests {
         let found = record.clone().head(&key, clocks(20, 5_100)).unwrap();
         assert_eq!(found.terms, Terms { received_at: Moment::from_seconds(20 - 110), ..terms });
         assert_eq!((found.status, &found.headers, &found.selector), (head.status, &head.headers, &head.selector));
-        assert_eq!((found.tags, found.position), (head.tags.clone(), 9));
+        assert_eq!((found.tags, found.position, found.version), (head.tags.clone(), 9, Version::HTTP_10));
         let other = CacheKey::new("shop", Scheme::Http, "h", "/b");
         assert!(record.head(&other, clocks(20, 5_100)).is_none());
         for at in 0..bytes.len() {

@@ -108,8 +108,9 @@ fn keep(disk: &Disk, number: u32) -> Arc<Kept> {
         on_error: Duration::ZERO,
     };
     let selector = Selector::new(Vec::new(), &HeaderMap::new(), &HeaderMap::new(), disk.seed);
-    let kept = Keep { headers: HeaderMap::new(), terms, nominated: Vec::new(), tags: Vec::new() };
-    let head = Head::new(StatusCode::OK, kept, selector, 0);
+    let kept =
+        Keep { headers: HeaderMap::new(), terms, nominated: Vec::new(), tags: Vec::new(), for_asker: HeaderMap::new() };
+    let head = Head::new((StatusCode::OK, http::Version::HTTP_11), kept, selector, 0);
     let kept = Arc::new(Kept::new());
     let slices = slices(number).into_iter().enumerate().map(|(at, bytes)| (u32::try_from(at).unwrap(), bytes));
     disk.keep(&key(number), &head, &kept, LENGTH, slices);

@@ -18,8 +18,13 @@ fn filling(room: &Arc<Room>) -> Arc<Filling> {
     };
     let none = HeaderMap::new();
     let selector = Selector::new(Vec::new(), &none, &none, 0);
-    let keep = Keep { headers: none, terms, nominated: Vec::new(), tags: Vec::new() };
-    Arc::new(Filling::new(Head::new(StatusCode::OK, keep, selector, 0), None, Storing::Yes, Arc::clone(room)))
+    let keep = Keep { headers: none, terms, nominated: Vec::new(), tags: Vec::new(), for_asker: HeaderMap::new() };
+    Arc::new(Filling::new(
+        Head::new((StatusCode::OK, http::Version::HTTP_11), keep, selector, 0),
+        None,
+        Storing::Yes,
+        Arc::clone(room),
+    ))
 }
 
 fn room() -> Arc<Room> {

@@ -92,6 +92,61 @@ async fn a_kept_connection_that_dies_costs_an_idempotent_request_nothing() {
 }
 
 #[tokio::test]
+async fn a_request_that_has_drawn_a_byte_is_sent_to_nobody_again() {
+    for drawn in ["HTTP/1.1 2", "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n", "HTTP/1.1 200 OK\r\nx-half"] {
+        let origin = TestOrigin::new(move |mut stream, _| async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            say(&mut stream, OK).await;
+            read_until(&mut stream, "\r\n\r\n").await;
+            say(&mut stream, drawn).await;
+        })
+        .await;
+        let other = hasty().await;
+        let fetcher = fetcher(&[origin.address, other.address]);
+        assert_eq!(status(fetcher.fetch(head("GET"), None).await).await, Ok(StatusCode::OK));
+        let fetched = fetcher.fetch(head("GET"), None).await;
+        assert_eq!(status(fetched).await, Err(FetchError::ConnectionTerminated), "{drawn}");
+        assert_eq!((origin.connections(), other.connections()), (1, 0), "{drawn}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_no_longer_than_its_server_says() {
+    let origin = TestOrigin::new(|mut stream, _| async move {
+        while read_until(&mut stream, "\r\n\r\n").await {
+            say(&mut stream, "HTTP/1.1 200 OK\r\nkeep-alive: timeout=1, max=9\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    })
+    .await;
+    let fetcher = fetcher(&[origin.address]);
+    for (wait, connections) in [(0, 1), (100, 1), (600, 2)] {
+        sleep(Duration::from_millis(wait)).await;
+        assert_eq!(status(fetcher.fetch(head("POST"), None).await).await, Ok(StatusCode::OK));
+        assert_eq!(origin.connections(), connections, "after {wait} ms");
+    }
+}
+
+#[test]
+fn keep_alive_is_read_as_servers_write_it() {
+    let most = Duration::from_secs(60);
+    let table = [
+        ("timeout=5", 4_000),
+        ("timeout=5, max=100", 4_000),
+        ("max=100, Timeout = \"30\"", 29_000),
+        ("timeout=1", 500),
+        ("timeout=0", 0),
+        ("timeout=900", 60_000),
+        ("timeout=-1", 60_000),
+        ("timeout", 60_000),
+        ("", 60_000),
+    ];
+    for (line, expected) in table {
+        let headers = http::HeaderMap::from_iter([("keep-alive".parse().unwrap(), line.parse().unwrap())]);
+        assert_eq!(idle_time(&headers, most), Duration::from_millis(expected), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_post_that_an_origin_may_have_seen_is_not_sent_again() {
     let origin = hasty().await;
     let fetcher = fetcher(&[origin.address]);
@@ -409,6 +464,8 @@ fn only_what_changes_nothing_twice_is_sent_twice() {
         (Seen::Perhaps, ConnectionTerminated, "POST", State::Whole, Repeat::No),
         (Seen::Perhaps, ConnectionTerminated, "PATCH", State::Whole, Repeat::No),
         (Seen::Perhaps, HttpResponseTimeout, "GET", State::Whole, Repeat::No),
+        (Seen::Surely, ConnectionTerminated, "GET", State::Whole, Repeat::No),
+        (Seen::Surely, ConnectionTerminated, "DELETE", State::Whole, Repeat::No),
     ];
     for (seen, error, method, upload, repeat) in table {
         let method = method.parse().unwrap();
