@@ -10,6 +10,7 @@
 
 mod cache;
 mod check;
+mod conformance;
 mod demo;
 mod disk;
 mod fault;

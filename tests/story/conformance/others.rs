@@ -1,0 +1,96 @@
+//! RFC 5861 (stale content), RFC 9211 (Cache-Status), RFC 9213 (targeted fields).
+
+use super::Stage;
+
+#[test]
+fn rfc5861_stale_content() {
+    let stage = Stage::new(140, "");
+    let case = stage.case("grace answers at once and renews behind it");
+    case.serves(200, "cache-control: max-age=10, stale-while-revalidate=60\nage: 20\netag: \"a\"", "one");
+    case.serves(200, "cache-control: max-age=60", "two");
+    case.get("");
+    let stale = case.get("");
+    assert!(stale.is_hit() && stale.body == b"one", "{stale:?}");
+    for _ in 0..100 {
+        if case.get("").body == b"two" {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    case.get("").must_be(200, "two");
+    assert_eq!(case.seen().len(), 2);
+
+    for (name, control, status, failing, at_a_500) in [
+        ("by default an origin that is gone is covered, an error is not", "max-age=10", 200, "", 500),
+        ("stale-if-error covers both", "max-age=10, stale-if-error=60", 200, "", 200),
+        ("its window ends", "max-age=10, stale-if-error=5", 504, "", 500),
+        ("must-revalidate forbids", "max-age=10, must-revalidate, stale-if-error=60", 504, "", 500),
+        ("proxy-revalidate forbids", "max-age=10, proxy-revalidate", 504, "", 500),
+        ("s-maxage forbids the default", "s-maxage=10", 504, "", 500),
+        ("what s-maxage allows itself", "s-maxage=10, stale-if-error=60", 200, "", 200),
+        ("no-cache forbids", "no-cache, max-age=99", 504, "", 500),
+    ] {
+        let case = stage.case(name);
+        case.serves(200, &format!("cache-control: {control}\nage: 20\netag: \"a\""), "one");
+        case.get("");
+        case.fails();
+        assert_eq!(case.get(failing).status, status, "{name}: {control}, gone");
+        case.serves(500, "", "error");
+        assert_eq!(case.get("").status, at_a_500, "{name}: {control}, 500");
+    }
+}
+
+#[test]
+fn rfc9211_cache_status() {
+    let stage = Stage::new(141, "");
+    let case = stage.case("a miss, a hit, a stale one, another variant");
+    case.serves(200, "cache-control: max-age=60\nvary: x-a\ncache-status: inner; hit", "one");
+    let miss = case.get("x-a: 1").field("cache-status");
+    assert!(miss.starts_with("inner; hit | one-1;fwd=uri-miss;fwd-status=200;stored;ttl="), "{miss}");
+    let hit = case.get("x-a: 1").field("cache-status");
+    assert!(hit.starts_with("inner; hit | one-1;hit;ttl="), "{hit}");
+    case.serves(200, "cache-control: no-store", "two");
+    case.get("x-a: 2").must_have("cache-status", "one-1;fwd=vary-miss;fwd-status=200");
+    let case = stage.case("a stale one");
+    case.serves(200, "cache-control: max-age=10\nage: 20\netag: \"a\"", "one");
+    let stale = case.get("").field("cache-status");
+    assert!(stale.starts_with("one-1;fwd=uri-miss;fwd-status=200;stored;ttl=-1"), "{stale}");
+    case.serves(304, "cache-control: max-age=60", "");
+    let validated = case.get("").field("cache-status");
+    assert!(validated.starts_with("one-1;fwd=stale;fwd-status=304;stored;ttl="), "{validated}");
+    case.serves(200, "", "");
+    case.ask("POST", "", "x").must_have("cache-status", "one-1;fwd=method;fwd-status=200");
+    case.ask("PURGE", "", "").must_have("cache-status", "one-1");
+    let got = case.get("cache-control: only-if-cached");
+    got.must_have("cache-status", "one-1;detail=\"only-if-cached\"");
+}
+
+#[test]
+fn rfc9213_targeted_fields() {
+    let stage = Stage::new(142, "");
+    for (name, lines, is_stored) in [
+        ("before Cache-Control", "cdn-cache-control: max-age=60\ncache-control: no-store", true),
+        ("also where it forbids", "cdn-cache-control: no-store\ncache-control: max-age=60", false),
+        ("ours before that", "hither-cdn-cache-control: max-age=60\ncdn-cache-control: no-store", true),
+        ("one that is no dictionary is absent", "cdn-cache-control: max-age=60,,\ncache-control: no-store", false),
+        ("an empty one is absent", "cdn-cache-control:\ncache-control: max-age=60", true),
+        (
+            "with a key in capitals it is no dictionary",
+            "cdn-cache-control: MAX-AGE=60\ncache-control: max-age=60",
+            true,
+        ),
+        ("an unknown key leaves no lifetime", "cdn-cache-control: maxage=60\ncache-control: max-age=60", false),
+        ("a string is no number", "cdn-cache-control: max-age=\"60\"\ncache-control: max-age=60", false),
+        ("its age counts", "cdn-cache-control: max-age=60\nage: 61", false),
+        ("Expires is ignored too", "cdn-cache-control: max-age=60\nexpires: 0", true),
+    ] {
+        stage.stores(name, 200, lines, is_stored);
+    }
+    let case = stage.case("the general one is forwarded, ours is not");
+    case.serves(200, "cdn-cache-control: max-age=60\nhither-cdn-cache-control: max-age=60", "one");
+    for _ in 0..2 {
+        let got = case.get("");
+        got.must_have("cdn-cache-control", "max-age=60");
+        assert!(!got.has("hither-cdn-cache-control"), "{got:?}");
+    }
+}
