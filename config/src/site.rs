@@ -152,9 +152,8 @@ pub enum SetCookie {
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Rule {
     /// On the path, in which nothing but letters, digits and `-._~` is decoded: `*` within a segment, `**`
-    /// across. Where the path has a dot segment (`..`), which clients remove and origins read in different
-    /// ways, the rule's `ttl` and `force` do not count. Default: every path. A
-    /// reload takes it.
+    /// across. Under a path with a dot segment (`..`), which clients remove and origins read in different
+    /// ways, nothing is stored, whatever rules say. Default: every path. A reload takes it.
     pub path: Option<PathGlob>,
     /// Freshness where the origin gives none, of the statuses that `[cache] ttl` is for; never over
     /// `no-store` or `private`. Default: `[cache] ttl`. A reload takes it for what is fetched from then on.

@@ -126,6 +126,9 @@ impl Edge {
             let body = body.map_err(|error| -> BoxError { Box::new(error) }).boxed_unsync();
             return self.send(ask, effect, body).await;
         }
+        if effect.is_ambiguous && admission == Admission::Cache {
+            return self.pass(ask, ForwardReason::Bypass).await;
+        }
         let found = self.shared.find(ask).await;
         let Found::Object(object) = found else {
             if admission == Admission::OnlyIfCached {

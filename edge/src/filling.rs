@@ -161,10 +161,10 @@ impl Filling {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A reader from the first byte; `None` when that has been dropped.
+    /// A reader from the first byte; `None` when that has been dropped, or the fetch has failed.
     pub(crate) fn join(self: &Arc<Self>) -> Option<Reader> {
         let mut state = self.state();
-        if state.kept_from > 0 {
+        if state.kept_from > 0 || matches!(state.end, Some(Err(_))) {
             return None;
         }
         let number = state.next_reader;

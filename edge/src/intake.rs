@@ -21,8 +21,8 @@ pub(crate) struct Intake {
     /// What the origin was asked with: GET, also for a HEAD, or POST.
     method: Method,
     pub(crate) policy: Policy,
-    /// When the request went out.
-    pub(crate) asked_at: Moment,
+    /// When the request went out, by the clock that does not jump.
+    asked: Moment,
     /// The key's generation then.
     generation: Generation,
     /// Where the log of purges stood then.
@@ -34,8 +34,8 @@ impl Intake {
     pub(crate) fn begin(shared: &Arc<Shared>, ask: &Arc<Ask>, policy: Policy) -> Self {
         let generation = shared.store.generation(&ask.key);
         let position = shared.purging.position();
-        let (shared, ask, asked_at, method) = (Arc::clone(shared), Arc::clone(ask), today(), Method::GET);
-        Self { shared, ask, method, policy, asked_at, generation, position }
+        let (shared, ask, asked, method) = (Arc::clone(shared), Arc::clone(ask), shared.clock.now(), Method::GET);
+        Self { shared, ask, method, policy, asked, generation, position }
     }
 
     /// Judges what a POST has drawn, from here on: what it has itself emptied its key of is gone, and what it
@@ -49,7 +49,10 @@ impl Intake {
     pub(crate) fn judge(&self, status: StatusCode, headers: &HeaderMap) -> Judgement {
         let Self { method, ask, .. } = self;
         let asked = Asked { method, key: &ask.key, headers: &ask.headers, payload: ask.payload };
-        judge(&asked, &Received { status, headers, asked_at: self.asked_at, received_at: today() }, &self.policy)
+        // Of a clock that was set forward the other is right: what is new is not stale because of it.
+        let received_at = today().min(self.shared.clock.now());
+        let asked_at = received_at.before(self.shared.clock.now().since(self.asked));
+        judge(&asked, &Received { status, headers, asked_at, received_at }, &self.policy)
     }
 
     /// The head under which a response is kept.

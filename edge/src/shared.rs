@@ -135,6 +135,10 @@ impl Shared {
     /// Puts the sites of a new config in place of the old.
     pub fn swap(&self, sites: Sites) {
         sites.label(&self.metrics);
+        // What its bodies on their way take now they take after a reload too.
+        if let Some(before) = self.sites.load().as_ref() {
+            sites.keep_rooms_of(before);
+        }
         let before = self.sites.swap(Some(Arc::new(sites)));
         if let (Some(before), Some(now)) = (before, self.sites.load().as_ref()) {
             before.unlabelled_in(now).for_each(|id| self.metrics.forget("site", id.as_str()));

@@ -42,6 +42,9 @@ pub(crate) struct Site {
 #[derive(Debug, Default)]
 pub(crate) struct Effect<'s> {
     pub(crate) policy: Policy,
+    /// Whether an origin could take the path for another: a rule for `/assets/**` would store what lies at
+    /// `/assets/../account`, and one for `/account/**` not keep it from that. Nothing is stored under it.
+    pub(crate) is_ambiguous: bool,
     pub(crate) redirect: Option<(StatusCode, &'s str)>,
     browser_ttl: Option<std::time::Duration>,
     edits: Vec<&'s config::HeaderEdits>,
@@ -175,6 +178,14 @@ impl Sites {
         }
     }
 
+    /// Takes over the rooms of the sites that there were already.
+    pub(crate) fn keep_rooms_of(&self, before: &Self) {
+        for site in &self.sites {
+            let room = before.sites.iter().find(|other| other.id == site.id).and_then(|other| other.room.get());
+            room.into_iter().for_each(|room| _ = site.room.set(Arc::clone(room)));
+        }
+    }
+
     /// The ids of sites that had series of their own and in `now` have none.
     pub(crate) fn unlabelled_in<'s>(&'s self, now: &'s Self) -> impl Iterator<Item = &'s SiteId> {
         let labelled: HashSet<&SiteId> = now.labelled().collect();
@@ -226,11 +237,9 @@ impl Site {
         Arc::clone(self.room.get_or_init(|| Arc::new(Room::half_of(all))))
     }
 
-    /// Applies the rules that match a path, top to bottom. Where an origin could take the path for another,
-    /// no rule gives a lifetime: one for `/assets/**` would store what lies at `/assets/../account`.
+    /// Applies the rules that match a path, top to bottom.
     pub(crate) fn effect(&self, path: &str) -> Effect<'_> {
         let path = decode_unreserved(path);
-        let is_ambiguous = is_ambiguous(&path);
         let set_cookie = match self.cache.set_cookie {
             SetCookie::Pass => SetCookiePolicy::Pass,
             SetCookie::Strip => SetCookiePolicy::Strip,
@@ -239,14 +248,13 @@ impl Site {
         let ttl = Some(self.cache.ttl).filter(|ttl| !ttl.is_zero());
         let policy = Policy { ttl, force_ttl: None, grace: self.cache.grace, set_cookie };
         let hidden: &'static [HeaderName] = if self.cache.tags == config::Tags::Strip { &TAGS } else { &[] };
-        let mut effect = Effect { policy, hidden, ..Effect::default() };
+        let is_ambiguous = is_ambiguous(&path);
+        let mut effect = Effect { policy, is_ambiguous, hidden, ..Effect::default() };
         let matching = self.rules.iter().filter(|rule| rule.path.as_ref().is_none_or(|glob| glob.matches(&path)));
         for rule in matching {
-            if !is_ambiguous {
-                effect.policy.ttl = rule.ttl.or(effect.policy.ttl);
-                effect.policy.force_ttl = rule.force.map(|force| force.ttl).or(effect.policy.force_ttl);
-            }
-            effect.browser_ttl = rule.browser_ttl.or(effect.browser_ttl);
+            effect.policy.ttl = rule.ttl.or(effect.policy.ttl);
+            effect.policy.force_ttl = rule.force.map(|force| force.ttl).or(effect.policy.force_ttl);
+            effect.browser_ttl = rule.browser_ttl.or(effect.browser_ttl).filter(|_| !is_ambiguous);
             if let Some(location) = &rule.redirect {
                 effect.redirect = Some((rule.status, location));
             }

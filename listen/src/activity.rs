@@ -28,8 +28,10 @@ struct State {
     begun: u64,
     sending: Sending,
     written: u64,
-    /// When a request last ended, or bytes went out.
+    /// When a request last ended, or the client took more than it does by answering pings.
     since: Instant,
+    /// Bytes written since then.
+    written_since: u64,
 }
 
 /// Who has to do something before a request goes on.
@@ -54,10 +56,14 @@ pub(crate) struct Open {
     number: u64,
 }
 
+/// What a client that still reads a response takes in the time that a connection may be idle.
+const LEAST_WRITTEN: u64 = limits::HTTP_LEAST_RATE * limits::HTTP_HEADER_TIME.as_secs();
+
 impl Activity {
     pub(crate) fn new() -> Arc<Self> {
         let (open, sending, since) = (HashMap::new(), Sending::Done, Instant::now());
-        Arc::new(Self { state: Mutex::new(State { open, begun: 0, sending, written: 0, since }) })
+        let state = State { open, begun: 0, sending, written: 0, since, written_since: 0 };
+        Arc::new(Self { state: Mutex::new(state) })
     }
 
     /// A request begins.
@@ -105,9 +111,14 @@ impl Activity {
         self.change(|state| match polled {
             Poll::Pending => state.sending = Sending::Waiting,
             Poll::Ready(written) => {
-                let written = written.as_ref().copied().unwrap_or_default();
-                state.written += u64::try_from(written).unwrap_or_default();
-                (state.sending, state.since) = (Sending::Done, Instant::now());
+                let written = u64::try_from(written.as_ref().copied().unwrap_or_default()).unwrap_or_default();
+                state.written += written;
+                state.written_since += written;
+                // What a client that is done makes us write, such as answers to its pings, is little.
+                if state.sending == Sending::Waiting || state.written_since >= LEAST_WRITTEN {
+                    (state.since, state.written_since) = (Instant::now(), 0);
+                }
+                state.sending = Sending::Done;
             }
         });
     }
@@ -263,6 +274,26 @@ mod tests {
         tokio::join!(sends, reads, activity.idle(LIMIT));
         let idle_after = start.elapsed();
         assert!((255..290).contains(&idle_after.as_secs()), "{idle_after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_to_pings_keep_no_connection() {
+        let activity = Activity::new();
+        let start = Instant::now();
+        let (ours, mut theirs) = tokio::io::duplex(1_000);
+        let mut ours = Watched::new(ours, Arc::clone(&activity));
+        let pongs = async {
+            loop {
+                sleep(Duration::from_secs(1)).await;
+                ours.write_all(&[0; 17]).await.unwrap();
+                theirs.read_exact(&mut [0; 17]).await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = pongs => {}
+            () = activity.idle(LIMIT) => {}
+        }
+        assert!((30..60).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

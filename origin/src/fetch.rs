@@ -95,22 +95,23 @@ impl Fetcher {
 
     /// Asks one server: on a connection that is there, and where that has died, once on a new one.
     async fn ask(&self, server: &Server, head: &Parts, upload: &Upload) -> Result<Fetched, Failure> {
-        let mut place = self.place()?;
+        let mut place = self.place().await?;
         if let Some(connection) = server.pool.take(Instant::now(), Connection::is_ready) {
             match self.send(server, connection, place, head, upload).await {
                 Err(failure) if failure.may_repeat(&head.method, upload.state()) == Repeat::Yes => {}
                 answered => return answered,
             }
-            place = self.place()?;
+            place = self.place().await?;
         }
         let connected = server.target.connect(self.times.connect).await;
         let connection = connected.map_err(|error| Failure { error, seen: Seen::No })?;
         self.send(server, connection, place, head, upload).await
     }
 
-    fn place(&self) -> Result<Place, Failure> {
+    /// Waits as long as for a connection: a crowd that comes at once is not a crowd for long.
+    async fn place(&self) -> Result<Place, Failure> {
         let full = Failure { error: FetchError::ConnectionLimitReached, seen: Seen::No };
-        self.places.take(&self.all).ok_or(full)
+        self.places.take(&self.all, self.times.connect).await.ok_or(full)
     }
 
     async fn send(

@@ -1,9 +1,11 @@
 //! How many fetches may be under way at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::limits;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// Places for fetches: a core's for all sites, or for one.
 #[derive(Clone, Debug)]
@@ -27,9 +29,10 @@ impl Places {
         Self(Arc::new(Semaphore::new(most)))
     }
 
-    /// A place for a site, if both have one left.
-    pub(crate) fn take(&self, all: &Self) -> Option<Place> {
-        let take = |places: &Self| Arc::clone(&places.0).try_acquire_owned().ok();
-        Some(Place { _site: take(self)?, _all: take(all)? })
+    /// A place for a site, once both have one left, within a time.
+    pub(crate) async fn take(&self, all: &Self, time: Duration) -> Option<Place> {
+        let take = |places: &Self| Arc::clone(&places.0).acquire_owned();
+        let both = async { Some(Place { _site: take(self).await.ok()?, _all: take(all).await.ok()? }) };
+        timeout(time, both).await.ok().flatten()
     }
 }

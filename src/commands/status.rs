@@ -109,6 +109,7 @@ fn row(node: &Value, nodes: &[Value], newest: Option<u64>) -> Vec<String> {
 fn state(node: &Value) -> &'static str {
     match (node.get("pid"), node.get("ran_here").and_then(Value::as_bool)) {
         (Some(_), _) => "running",
+        _ if node.get("silent").is_some() => "no answer",
         (None, Some(true)) => "not running",
         (None, _) => "not here",
     }

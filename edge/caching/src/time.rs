@@ -44,6 +44,12 @@ impl Moment {
     pub fn after(self, time: Duration) -> Self {
         Self(self.0.saturating_add(millis(time)))
     }
+
+    /// The moment so much earlier.
+    #[must_use]
+    pub fn before(self, time: Duration) -> Self {
+        Self::from_millis(self.millis().saturating_sub(millis(time)))
+    }
 }
 
 /// A duration in milliseconds, saturated.

@@ -131,6 +131,7 @@ fn a_failure_reaches_every_reader_and_stores_nothing() {
         assert!(filling.end(Err(FetchError::HttpResponseTimeout)).is_none());
         assert_eq!(read(&mut reader).await, 1);
         assert!(matches!(reader.read().await, Some(Err(FetchError::HttpResponseTimeout))));
+        assert!(filling.join().is_none(), "who comes now is not cut too, but fetches");
     });
 }
 

@@ -52,10 +52,12 @@ impl Facts for FleetFacts {
             let nodes = running(network);
             let asked = futures_util::stream::iter(nodes.clone()).map(|node| {
                 let token = network.admin.token.clone();
-                async move { client::fetch_json(node.marker.admin, "/status", token.as_ref()).await.ok() }
+                async move {
+                    let told = client::fetch_json(node.marker.admin, "/status", token.as_ref()).await;
+                    told.unwrap_or_else(|_| json!({ "id": node.id.as_str(), "silent": true }))
+                }
             });
-            let told: Vec<Option<Value>> = asked.buffered(AT_ONCE).collect().await;
-            let mut told: Vec<Value> = told.into_iter().flatten().collect();
+            let mut told: Vec<Value> = asked.buffered(AT_ONCE).collect().await;
             let missing = network.node_ids().into_iter().filter(|id| !nodes.iter().any(|node| node.id == *id));
             let ran_here = |id: &NodeId| network.state.join(id.as_str()).is_dir();
             told.extend(missing.map(|id| json!({ "id": id.as_str(), "ran_here": ran_here(&id) })));

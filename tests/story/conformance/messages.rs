@@ -27,6 +27,14 @@ fn rfc9110_7_6_forwarding() {
     let last = case.ask("OPTIONS", "max-forwards: 0", "");
     assert_eq!((last.status, case.seen().len()), (204, 1));
     assert!(last.has("allow"), "{last:?}");
+    let case = super::Case {
+        path: "/assets/..%2faccount".to_owned(),
+        ..stage.case("a path with a dot segment is not stored")
+    };
+    for body in ["one", "two"] {
+        case.serves(200, "cache-control: max-age=60", body);
+        case.get("").must_be(200, body).must_have("cache-status", "one-1;fwd=bypass;fwd-status=200");
+    }
     let case = stage.case("unknown methods go through with their content");
     case.serves(200, "", "brewed");
     case.ask("BREW", "x-a: 1", "beans").must_be(200, "brewed");
