@@ -16,6 +16,10 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
 
+/// A tenth to a sixth less work than with the system's, and it keeps what it has touched.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     // One TLS provider in the whole program; an error says that it is set already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -113,7 +113,8 @@ pub struct Dns {
 /// What every edge has.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Edge {
-    /// RAM for stored objects (three quarters) and for bodies on their way (one). What a disk
+    /// RAM for stored objects (three quarters) and for bodies on their way (one), after a quarter, 24 MiB at
+    /// most, that the allocator may hold back. What a disk
     /// needs in RAM, three sixteenths at most, is part of the three quarters. Too little lowers
     /// the hit ratio, too much makes the system swap. Default: a quarter of RAM or of the cgroup's
     /// limit, `4GiB` at most. Read at start only.

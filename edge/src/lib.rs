@@ -9,6 +9,7 @@
 //! The rules are in `caching`; this crate awaits, stores and streams. [`Shared`] is what all cores
 //! share; [`mounts`] makes what answers on one core.
 
+mod arena;
 mod ask;
 mod clock;
 mod counted;
@@ -30,6 +31,7 @@ mod part;
 mod passing;
 mod path;
 mod purging;
+mod ram;
 mod reading;
 mod respond;
 mod room;
@@ -43,5 +45,6 @@ mod stored;
 pub use edge::mounts;
 pub use memory::default_memory;
 pub use order::PurgeError;
+pub use ram::{Change, Ram};
 pub use shared::Shared;
 pub use sites::{Sites, warn_of_origins};

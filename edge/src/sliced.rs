@@ -7,10 +7,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use config::limits;
 use fixedbitset::FixedBitSet;
 
+use crate::arena::Buffer;
 use crate::filling::{Filling, Place};
 use crate::kept::Kept;
 
@@ -166,7 +167,7 @@ impl Span {
         if rest.is_empty() {
             return low.clone();
         }
-        let mut bytes = BytesMut::with_capacity(low.bytes.len() + rest.len());
+        let mut bytes = Buffer::with_capacity(low.bytes.len() + rest.len());
         bytes.extend_from_slice(&low.bytes);
         bytes.extend_from_slice(rest);
         Self { first: low.first, bytes: bytes.freeze() }
@@ -179,7 +180,7 @@ impl Span {
 pub(crate) struct Slicer {
     /// The place in the body of the first byte in `bytes`.
     first: u64,
-    bytes: BytesMut,
+    bytes: Buffer,
     /// Bytes to come, as far as is known.
     left: u64,
 }
@@ -187,13 +188,13 @@ pub(crate) struct Slicer {
 impl Slicer {
     /// Begins at a byte; so many are to come.
     pub(crate) fn at(first: u64, left: u64) -> Self {
-        let mut this = Self { first, bytes: BytesMut::new(), left };
+        let mut this = Self { first, bytes: Buffer::default(), left };
         this.bytes = this.buffer();
         this
     }
 
-    fn buffer(&self) -> BytesMut {
-        BytesMut::with_capacity(usize::try_from((SLICE - self.first % SLICE).min(self.left)).unwrap_or(0))
+    fn buffer(&self) -> Buffer {
+        Buffer::with_capacity(usize::try_from((SLICE - self.first % SLICE).min(self.left)).unwrap_or(0))
     }
 
     /// Takes a piece in; hands out the slices that end in it.

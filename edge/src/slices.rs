@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use config::limits;
 
+use crate::arena::Buffer;
 use crate::kept::Kept;
 
 /// A whole body in slices of one size, the last may be shorter.
@@ -21,7 +22,7 @@ impl Slices {
     pub(crate) fn gather(pieces: &[Bytes]) -> Self {
         let length: usize = pieces.iter().map(Bytes::len).sum();
         let mut list = Vec::with_capacity(length.div_ceil(limits::SLICE_BYTES));
-        let mut slice = BytesMut::with_capacity(length.min(limits::SLICE_BYTES));
+        let mut slice = Buffer::with_capacity(length.min(limits::SLICE_BYTES));
         let mut left = length;
         for piece in pieces {
             let mut rest = piece.as_ref();
@@ -32,7 +33,7 @@ impl Slices {
                 rest = later;
                 left -= now.len();
                 if slice.len() == limits::SLICE_BYTES {
-                    let next = BytesMut::with_capacity(left.min(limits::SLICE_BYTES));
+                    let next = Buffer::with_capacity(left.min(limits::SLICE_BYTES));
                     list.push(std::mem::replace(&mut slice, next).freeze());
                 }
             }

@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use caching::{CacheKey, MOST_VARIANTS, Moment, Variant, Word, choose};
 use http::{HeaderMap, HeaderName};
-use moka::ops::compute::Op;
-use moka::sync::Cache;
 
 use crate::disk::Disk;
 use crate::object::{Body, Object};
 use crate::purging::Purging;
+use crate::ram::{Change, Ram};
 use crate::sliced::{Sliced, Span, slice_of};
 
 /// Objects under one key, the newest first.
@@ -45,7 +44,7 @@ impl Entry {
 /// The store of one edge, shared by its cores.
 #[derive(Debug)]
 pub(crate) struct Store {
-    entries: Cache<Name, Entry>,
+    entries: Ram<Name, Entry>,
     /// How often keys were emptied; keys share counters by their hash, which at worst keeps a fill
     /// out that could have been stored.
     generations: Vec<AtomicU64>,
@@ -69,9 +68,6 @@ pub(crate) enum Found {
     Nothing,
 }
 
-/// From this weight on an insertion waits for the cache to make room: its write queue would let
-/// hundreds of large objects past the limit.
-const HEAVY_BYTES: usize = 16 << 10;
 /// What a slice costs besides its bytes.
 const SPAN_BYTES: usize = 256;
 
@@ -91,7 +87,7 @@ impl Store {
             u32::try_from(name + entry).unwrap_or(u32::MAX)
         };
         let generations = (0..GENERATIONS).map(|_| AtomicU64::new(0)).collect();
-        Self { entries: Cache::builder().max_capacity(bytes).weigher(weigh).build(), generations, purging, disk, seed }
+        Self { entries: Ram::new(bytes, weigh), generations, purging, disk, seed }
     }
 
     /// The newest object that may answer the request and was not purged.
@@ -166,14 +162,13 @@ impl Store {
     /// Puts an object in place of the one of its variant, unless its key was emptied since this
     /// generation.
     pub(crate) fn put(&self, key: &CacheKey, object: Arc<Object>, generation: Generation) {
-        let heavy = object.weight() >= HEAVY_BYTES;
         let mut is_put = false;
-        self.entries.entry(Name::Key(key.clone())).and_compute_with(|before| {
+        self.entries.update(Name::Key(key.clone()), |before| {
             if self.generation(key) != generation {
-                return Op::Nop;
+                return Change::Keep;
             }
             is_put = true;
-            let before = before.as_ref().map_or(&[][..], |before| before.value().objects());
+            let before = before.map_or(&[][..], Entry::objects);
             let variant = object.head.selector.variant;
             let (replaced, others): (Vec<_>, Vec<_>) =
                 before.iter().partition(|other| other.head.selector.variant == variant);
@@ -184,38 +179,31 @@ impl Store {
         if let Some(disk) = self.disk.as_ref().filter(|_| is_put) {
             disk.replace(key, &object.head, object.body.kept().id, object.body.length());
         }
-        if heavy {
-            self.entries.run_pending_tasks();
-        }
     }
 
     /// Puts an object that was read from disk beside those that are here, unless they have its variant.
     pub(crate) fn put_back(&self, key: &CacheKey, object: &Arc<Object>, generation: Generation) {
-        self.entries.entry(Name::Key(key.clone())).and_compute_with(|before| {
-            let before = before.as_ref().map_or(&[][..], |before| before.value().objects());
+        self.entries.update(Name::Key(key.clone()), |before| {
+            let before = before.map_or(&[][..], Entry::objects);
             let variant = object.head.selector.variant;
             let is_there = before.iter().any(|other| other.head.selector.variant == variant);
             if is_there || self.generation(key) != generation {
-                return Op::Nop;
+                return Change::Keep;
             }
             put(before.iter().chain([object]).take(MOST_VARIANTS).cloned())
         });
-        if object.weight() >= HEAVY_BYTES {
-            self.entries.run_pending_tasks();
-        }
     }
 
     /// Puts another in place of an object, or nothing, if that is still there.
     pub(crate) fn exchange(&self, key: &CacheKey, old: &Arc<Object>, new: Option<&Arc<Object>>) {
-        self.entries.entry(Name::Key(key.clone())).and_compute_with(|before| {
+        self.entries.update(Name::Key(key.clone()), |before| {
             let Some(before) = before else {
-                return Op::Nop;
+                return Change::Keep;
             };
-            put(before
-                .value()
-                .objects()
-                .iter()
-                .filter_map(|object| if Arc::ptr_eq(object, old) { new.cloned() } else { Some(Arc::clone(object)) }))
+            let in_place = |object: &Arc<Object>| {
+                if Arc::ptr_eq(object, old) { new.cloned() } else { Some(Arc::clone(object)) }
+            };
+            put(before.objects().iter().filter_map(in_place))
         });
         if new.is_none() {
             let body = old.body.kept();
@@ -226,11 +214,11 @@ impl Store {
 
     /// Removes the objects of a key that are meant, on disk too: by variant, and by the body's id.
     fn remove(&self, key: &CacheKey, is_meant: impl Fn(&Variant, u64) -> bool) {
-        self.entries.entry(Name::Key(key.clone())).and_compute_with(|before| {
+        self.entries.update(Name::Key(key.clone()), |before| {
             let Some(before) = before else {
-                return Op::Nop;
+                return Change::Keep;
             };
-            put(before.value().objects().iter().filter_map(|object| {
+            put(before.objects().iter().filter_map(|object| {
                 let body = object.body.kept();
                 if is_meant(&object.head.selector.variant, body.id) {
                     body.drop_it();
@@ -266,18 +254,15 @@ impl Store {
     /// does.
     pub(crate) fn put_span(&self, key: &CacheKey, sliced: &Sliced, number: u32, span: &Span) {
         let mut all = Span { first: 0, bytes: Bytes::new() };
-        self.entries.entry(Name::Slice(sliced.id(), number)).and_compute_with(|before| {
-            let both = match before.as_ref().map(moka::Entry::value) {
+        self.entries.update(Name::Slice(sliced.id(), number), |before| {
+            let both = match before {
                 Some(Entry::Slice(before)) => before.with(span),
                 Some(Entry::Objects(_)) | None => span.clone(),
             };
             all = both.clone();
-            Op::Put(Entry::Slice(both))
+            Change::Put(Entry::Slice(both))
         });
         self.keep_slice(key, sliced, (number, all.first), &all.bytes);
-        if span.bytes.len() >= HEAVY_BYTES {
-            self.entries.run_pending_tasks();
-        }
     }
 
     /// Keeps a slice on disk if these bytes, which lie so far within it, are all of it and its object is there.
@@ -329,8 +314,8 @@ impl Store {
         match bytes {
             Some(bytes) => {
                 let span = Span { first: 0, bytes: bytes.clone() };
-                self.entries.insert(Name::Slice(sliced.id(), number), Entry::Slice(span));
-                self.entries.run_pending_tasks();
+                let name = Name::Slice(sliced.id(), number);
+                self.entries.update(name, |_| Change::Put(Entry::Slice(span)));
                 Some(bytes)
             }
             None => {
@@ -367,8 +352,7 @@ impl Store {
 
     /// Bytes and entries, as of now.
     pub(crate) fn size(&self) -> (u64, u64) {
-        self.entries.run_pending_tasks();
-        (self.entries.weighted_size(), self.entries.entry_count())
+        (self.entries.weight(), self.entries.count())
     }
 
     pub(crate) fn seed(&self) -> u64 {
@@ -377,9 +361,9 @@ impl Store {
 }
 
 /// Puts objects under their key, or nothing where there are none.
-fn put(objects: impl Iterator<Item = Arc<Object>>) -> Op<Entry> {
+fn put(objects: impl Iterator<Item = Arc<Object>>) -> Change<Entry> {
     let objects: Vec<Arc<Object>> = objects.collect();
-    if objects.is_empty() { Op::Remove } else { Op::Put(Entry::Objects(Arc::new(objects))) }
+    if objects.is_empty() { Change::Remove } else { Change::Put(Entry::Objects(Arc::new(objects))) }
 }
 
 #[cfg(test)]
@@ -426,7 +410,7 @@ mod tests {
         assert_ne!(reuse(&stale.head.terms, store.purging.now()), caching::Reuse::Fresh);
         assert_eq!(store.purging.purge(&[tag("news")], Manner::Hard), Ok(3));
         assert!(matches!(find(), Found::Nothing));
-        assert_eq!(store.entries.iter().count(), 0, "what was found purged is gone");
+        assert_eq!(store.entries.count(), 0, "what was found purged is gone");
         store.put(&key, object(2), store.generation(&key));
         assert!(matches!(find(), Found::Nothing), "it was on its way in");
         store.put(&key, object(3), store.generation(&key));

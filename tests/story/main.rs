@@ -15,6 +15,7 @@ mod demo;
 mod disk;
 mod fault;
 mod interim;
+mod memory;
 mod name_server;
 mod nearest;
 mod node;
