@@ -19,33 +19,6 @@ fn pause(millis: u64) -> tokio::time::Sleep {
 }
 
 #[test]
-fn a_thousand_clients_on_one_cold_object_are_one_fetch() {
-    runtime().block_on(async {
-        let body: Vec<u8> = (0..300_000_u32).map(|number| number.to_le_bytes()[0]).collect();
-        let whole = Bytes::from(body);
-        let sent = whole.clone();
-        let origin = Origin::start(move |_, _| {
-            std::thread::sleep(Duration::from_millis(300));
-            reply(200, &[("cache-control", "max-age=60")], sent.clone())
-        })
-        .await;
-        let network = Network::new(10, origin.address, "");
-        let _edge = network.start("one-1");
-        let edge = network.edge;
-        let clients: Vec<_> = (0..1000).map(|_| tokio::spawn(async move { get(edge, "/cold", &[]).await })).collect();
-        let (mut collapsed, mut hits) = (0, 0);
-        for client in clients {
-            let got = client.await.unwrap().unwrap();
-            assert_eq!(got.body, whole);
-            collapsed += usize::from(got.is("collapsed"));
-            hits += usize::from(got.is("hit"));
-        }
-        assert_eq!(origin.requests(), 1);
-        assert_eq!(collapsed + hits, 999, "{collapsed} collapsed, {hits} hits");
-    });
-}
-
-#[test]
 fn a_miss_then_hits_with_age_and_the_origin_sees_one_clean_request() {
     runtime().block_on(async {
         let origin = Origin::start(|_, _| {

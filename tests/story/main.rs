@@ -11,6 +11,7 @@
 mod cache;
 mod check;
 mod conformance;
+mod crowd;
 mod demo;
 mod disk;
 mod fault;
