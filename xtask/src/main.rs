@@ -4,6 +4,7 @@
 //! 0 done, 1 something is to be mended (a wrong argument too).
 
 mod docs;
+mod fuzz;
 mod run;
 mod setup;
 mod test;
@@ -18,16 +19,19 @@ The project's chores.
 
 Usage: cargo xtask CHORE [ARGUMENTS]
 
-  setup [--yes]    installs what tests and the demo need beyond cargo: dig, curl, cargo-nextest;
+  setup [--yes]    installs what tests, the demo and fuzzing need beyond cargo: dig, curl, g++, cargo-nextest;
                    says what it will run and asks first; --yes: does not ask
   test [ARGS...]   runs every test and doctest; ARGS go to `cargo nextest run` (`cargo test` without it)
                    and leave the doctests out
   tidy             checks what the compiler cannot: floors, purity, sizes, module cycles, habits, docs
   docs [--check]   writes docs/config.md, docs/metrics.md and docs/schema/ from the code;
                    --check: only says which of them are stale
-  bench [ARGS...]  runs the benchmarks; ARGS go to `cargo bench`
-  full [ARGS...]   everything before a release: fmt, clippy, tidy, and test with HITHER_FULL=1,
-                   with which tests take longer and look further
+  bench [ARGS...]  runs the benchmarks; ARGS go to `cargo bench`, and files among them are found from here:
+                   bench -p hither-benches --bench hit_ratio -- TRACE... compares the RAM cache with LRU
+  fuzz [SECONDS]   gives every target of fuzz/ made-up input, each for so many seconds (20), and names the
+                   input that broke one
+  full [ARGS...]   everything before a release: fmt, clippy, tidy, test with HITHER_FULL=1, with which
+                   tests take longer and look further, and fuzz
 
 Exit code: 0 done, 1 something is to be mended.";
 
@@ -51,6 +55,7 @@ enum Chore<'a> {
     Tidy,
     Docs(docs::Mode),
     Bench(Vec<&'a str>),
+    Fuzz(u32),
     Full(Vec<&'a str>),
 }
 
@@ -67,8 +72,14 @@ fn chore<'a>(arguments: &[&'a str]) -> Result<Chore<'a>, String> {
         ("docs", []) => Ok(Chore::Docs(docs::Mode::Write)),
         ("docs", ["--check"]) => Ok(Chore::Docs(docs::Mode::Check)),
         ("bench", rest) => Ok(Chore::Bench(rest.to_vec())),
+        ("fuzz", []) => Ok(Chore::Fuzz(fuzz::SECONDS_EACH)),
+        ("fuzz", [seconds]) => match seconds.parse() {
+            // To libFuzzer, no seconds are no end.
+            Ok(seconds @ 1..) => Ok(Chore::Fuzz(seconds)),
+            _ => Err(format!("`fuzz` takes seconds, at least 1, not `{seconds}`")),
+        },
         ("full", rest) => Ok(Chore::Full(rest.to_vec())),
-        ("setup" | "tidy" | "docs", rest) => {
+        ("setup" | "tidy" | "docs" | "fuzz", rest) => {
             Err(format!("`{name}` does not know `{}`; see `cargo xtask --help`", rest.join(" ")))
         }
         _ => Err(format!("no chore is called `{name}`\n\n{HELP}")),
@@ -85,9 +96,21 @@ fn do_chore(chore: &Chore<'_>) -> Outcome {
         Chore::Test(arguments) => test::test(arguments, test::Reach::Usual),
         Chore::Tidy => tidy::tidy(root()),
         Chore::Docs(mode) => docs::docs(root(), *mode),
-        Chore::Bench(arguments) => run::cargo(&[&["bench", "--workspace"], arguments.as_slice()].concat()),
+        Chore::Bench(arguments) => bench(arguments),
+        Chore::Fuzz(seconds_each) => fuzz::fuzz(*seconds_each),
         Chore::Full(arguments) => full(arguments),
     }
+}
+
+/// Cargo runs a benchmark in its package's folder, where a relative path means another file.
+fn bench(arguments: &[&str]) -> Outcome {
+    let found =
+        |argument: &&str| std::fs::canonicalize(argument).map_or((*argument).into(), |path| path.display().to_string());
+    let arguments: Vec<String> = arguments.iter().map(found).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let names_packages = arguments.contains(&"-p");
+    let scope: &[&str] = if names_packages { &[] } else { &["--workspace"] };
+    run::cargo(&[&["bench"], scope, arguments.as_slice()].concat())
 }
 
 /// The quick checks first, so that a small mistake is known early.
@@ -95,7 +118,9 @@ fn full(arguments: &[&str]) -> Outcome {
     run::cargo(&["fmt", "--all", "--check"])?;
     tidy::tidy(root())?;
     run::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    test::test(arguments, test::Reach::Full)
+    fuzz::check()?;
+    test::test(arguments, test::Reach::Full)?;
+    fuzz::fuzz(fuzz::SECONDS_EACH)
 }
 
 #[cfg(test)]
@@ -113,6 +138,8 @@ mod tests {
             (&["docs"], Chore::Docs(docs::Mode::Write)),
             (&["docs", "--check"], Chore::Docs(docs::Mode::Check)),
             (&["tidy"], Chore::Tidy),
+            (&["fuzz"], Chore::Fuzz(20)),
+            (&["fuzz", "60"], Chore::Fuzz(60)),
             (&["full"], Chore::Full(vec![])),
         ];
         for (arguments, expected) in known {
@@ -122,6 +149,8 @@ mod tests {
             (&[][..], "no chore named"),
             (&["tydi"], "called `tydi`"),
             (&["docs", "--chek"], "does not know `--chek`"),
+            (&["fuzz", "0"], "at least 1, not `0`"),
+            (&["fuzz", "key", "9"], "does not know `key 9`"),
         ];
         for (arguments, said) in refused {
             let problem = chore(arguments).unwrap_err();

@@ -1,4 +1,4 @@
-//! What tests and the demo need beyond cargo.
+//! What tests, the demo and fuzzing need beyond cargo.
 
 use std::io::{IsTerminal, Write};
 use std::process::Command;
@@ -43,6 +43,8 @@ pub(crate) fn missing() -> Vec<Tool> {
     let is_there = |tool: &Tool| match tool {
         Tool::Nextest => run::cargo_knows("nextest"),
         Tool::Dig | Tool::Curl => run::is_on_path(tool.name()),
+        // What builds C++ for cargo takes the one that is named, else the one that every compiler goes by.
+        Tool::Compiler => std::env::var_os("CXX").is_some() || run::is_on_path("c++"),
     };
     TOOLS.iter().copied().filter(|tool| !is_there(tool)).collect()
 }
@@ -54,11 +56,13 @@ pub(crate) enum Tool {
     Dig,
     /// Asks edges.
     Curl,
+    /// Builds the fuzzer, which is written in C++.
+    Compiler,
     /// Runs tests, each in a process of its own.
     Nextest,
 }
 
-const TOOLS: &[Tool] = &[Tool::Dig, Tool::Curl, Tool::Nextest];
+const TOOLS: &[Tool] = &[Tool::Dig, Tool::Curl, Tool::Compiler, Tool::Nextest];
 
 impl Tool {
     /// The name by which it is called.
@@ -66,6 +70,7 @@ impl Tool {
         match self {
             Self::Dig => "dig",
             Self::Curl => "curl",
+            Self::Compiler => "g++",
             Self::Nextest => "cargo-nextest",
         }
     }
@@ -75,8 +80,13 @@ impl Tool {
         match self {
             Self::Dig => &["demo::", "name_server::", "up::"],
             Self::Curl => &["demo::", "node::", "up::"],
-            Self::Nextest => &[],
+            Self::Compiler | Self::Nextest => &[],
         }
+    }
+
+    /// Whether it takes part in tests at all.
+    pub(crate) fn is_for_tests(self) -> bool {
+        self != Self::Compiler
     }
 
     /// What is lost without it.
@@ -84,6 +94,7 @@ impl Tool {
         match self {
             Self::Dig => "the tests that ask our name servers as an operator would",
             Self::Curl => "the tests that ask our edges as an operator would",
+            Self::Compiler => "`cargo xtask fuzz` builds its fuzzer with it",
             Self::Nextest => "each test in a process of its own, with a time limit",
         }
     }
@@ -128,6 +139,9 @@ impl Manager {
             (Tool::Dig, Self::Dnf) => Some("bind-utils"),
             (Tool::Dig, Self::Pacman | Self::Brew) => Some("bind"),
             (Tool::Curl, _) => Some("curl"),
+            (Tool::Compiler, Self::Apt) => Some("g++"),
+            (Tool::Compiler, Self::Dnf) => Some("gcc-c++"),
+            (Tool::Compiler, Self::Pacman | Self::Brew) => Some("gcc"),
             (Tool::Nextest, _) => None,
         }
     }
@@ -208,7 +222,7 @@ mod tests {
         use Manager::{Apt, Brew, Dnf, Pacman};
         use Standing::{Neither, Root, Sudo};
         type Row<'a> = (&'a [Tool], Option<Manager>, Standing, &'a [&'a str]);
-        let rows: [Row<'_>; 7] = [
+        let rows: [Row<'_>; 8] = [
             (&[], None, Neither, &[]),
             (&[Tool::Nextest], None, Neither, &["cargo install cargo-nextest --locked"]),
             (
@@ -222,6 +236,7 @@ mod tests {
             ),
             (&[Tool::Dig], Some(Dnf), Sudo, &["sudo dnf install -y bind-utils"]),
             (&[Tool::Dig], Some(Pacman), Root, &["pacman -S --needed --noconfirm bind"]),
+            (&[Tool::Compiler], Some(Dnf), Root, &["dnf install -y gcc-c++"]),
             (&[Tool::Curl], Some(Brew), Neither, &["brew install curl"]),
             (
                 &[Tool::Curl, Tool::Nextest],

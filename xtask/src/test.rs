@@ -17,8 +17,7 @@ pub(crate) enum Reach {
 /// Runs the tests; `arguments` go to the test runner. A run with arguments is a narrowed one: it leaves
 /// the doctests out, since their runner would not understand them, and says so.
 pub(crate) fn test(arguments: &[&str], reach: Reach) -> Outcome {
-    let missing = setup::missing();
-    match remedy(&missing, Caller::find()) {
+    match remedy(&missing(), Caller::find()) {
         Remedy::None => {}
         Remedy::SetUp => setup::setup(Consent::Given)?,
         Remedy::Offer => {
@@ -29,7 +28,7 @@ pub(crate) fn test(arguments: &[&str], reach: Reach) -> Outcome {
         }
         Remedy::GoOn => {}
     }
-    let missing = setup::missing();
+    let missing = missing();
     name_skipped(&missing);
     let environment: &[(&str, &str)] = match reach {
         Reach::Usual => &[],
@@ -46,6 +45,11 @@ pub(crate) fn test(arguments: &[&str], reach: Reach) -> Outcome {
     }
     eprintln!("SKIPPED: doctests, because of the arguments. All of them: cargo test --workspace --doc");
     Ok(())
+}
+
+/// The tools that the tests lack.
+fn missing() -> Vec<Tool> {
+    setup::missing().into_iter().filter(|tool| tool.is_for_tests()).collect()
 }
 
 /// What to do about missing tools.
