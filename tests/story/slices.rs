@@ -239,7 +239,7 @@ fn many_readers_of_one_large_object_are_one_fetch_and_little_memory() {
     });
 }
 
-/// Reads the whole object and checks every byte, without keeping it.
+/// Reads the whole object without keeping it, and checks bytes of every piece.
 async fn read_all(edge: std::net::SocketAddr, length: usize) {
     let stream = tokio::net::TcpStream::connect(edge).await.unwrap();
     let (mut sender, connection) =
