@@ -22,6 +22,7 @@ mod nearest;
 mod node;
 mod purge;
 mod slices;
+mod stall;
 mod support;
 mod together;
 mod up;
