@@ -43,16 +43,19 @@ pub fn load(geo: &Geo, before: Option<&World>, now: SystemTime) -> Result<World,
     if let Some(before) = before.filter(|before| before.inputs == inputs) {
         return Ok(before.clone());
     }
-    let databases = if geo.database.is_empty() {
-        vec![Database::built_in()?]
-    } else {
-        geo.database.iter().map(|path| Database::open(path)).collect::<Result<_, _>>()?
-    };
-    let warnings = databases.iter().filter_map(|database| database.warn_of_age(now)).collect();
     let regions = regions::read();
     let mut reading = Reading::new(&regions);
-    for database in &databases {
-        reading.read(database)?;
+    let mut warnings = Vec::new();
+    let mut read = |database: Database| {
+        warnings.extend(database.warn_of_age(now));
+        reading.read(&database)
+    };
+    if geo.database.is_empty() {
+        read(Database::built_in()?)?;
+    }
+    // One after the other: they are large.
+    for path in &geo.database {
+        read(Database::open(path)?)?;
     }
     let (asn_v4, asn_v6) = match &geo.asn {
         Some(path) => read_asns(&Database::open(path)?)?,

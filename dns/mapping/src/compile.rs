@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use config::{Location, PopId, Route};
+use fixedbitset::FixedBitSet;
 
 use crate::address::Family;
 use crate::place::{Place, PlaceIndex, Region};
@@ -54,7 +55,9 @@ pub struct Inputs<'a> {
 #[derive(Debug)]
 pub struct Map {
     lists: Vec<List>,
-    units: Vec<Unit>,
+    /// Indices into the lists: for each unit, one for each class of sites.
+    lists_by_unit: Vec<u32>,
+    classes: usize,
     v4: Table,
     v6: Table,
     /// By unit: the runs inside a block with a rule longer than the longest scope.
@@ -93,15 +96,15 @@ impl Map {
             unit = run.value;
             scopes = Scopes { first: cut, second: cut, whole: cut };
         }
-        let unit = self.units.get(usize::try_from(unit).ok()?)?;
-        let list = unit.lists.get(class).or_else(|| unit.lists.first())?;
+        let class = if class < self.classes { class } else { 0 };
+        let list = self.lists_by_unit.get(usize::try_from(unit).ok()? * self.classes + class)?;
         Some(Mapped { list: self.lists.get(usize::try_from(*list).ok()?)?, scopes })
     }
 
     /// Distinct units.
     #[must_use]
     pub fn units(&self) -> usize {
-        self.units.len()
+        self.lists_by_unit.len() / self.classes
     }
 
     /// Bytes of the two lookup tables.
@@ -119,19 +122,21 @@ pub fn compile(inputs: &Inputs<'_>) -> Map {
     let mut table = |work: &mut Work<'_>, family, places: &[Run<PlaceIndex>], asns: &[Run<u32>]| {
         let runs = work.unit_runs(family, places, asns);
         let coarse = work.coarse(family, &runs, &mut fine);
+        drop(runs);
         Table::build(family, &work.depths(coarse))
     };
     let geography = inputs.geography;
     let v4 = table(&mut work, Family::V4, &geography.v4, &geography.asn_v4);
     let v6 = table(&mut work, Family::V6, &geography.v6, &geography.asn_v6);
-    Map { lists: work.lists, units: work.units, v4, v6, fine }
+    let lists_by_unit = work.units.into_iter().flat_map(|unit| unit.lists).collect();
+    Map { lists: work.lists, lists_by_unit, classes: inputs.classes.count(), v4, v6, fine }
 }
 
 struct Work<'a> {
     inputs: &'a Inputs<'a>,
     rules: Rules,
     ranker: Ranker<'a>,
-    ranked: HashMap<PlaceIndex, Vec<Ranked>>,
+    near: HashMap<PlaceIndex, Vec<Ranked>>,
     lists: Vec<List>,
     list_index: HashMap<List, u32>,
     units: Vec<Unit>,
@@ -144,7 +149,7 @@ impl<'a> Work<'a> {
             inputs,
             rules: Rules::new(inputs.routes, inputs.pops),
             ranker: Ranker::new(inputs.topology, inputs.regions, inputs.home),
-            ranked: HashMap::new(),
+            near: HashMap::new(),
             lists: Vec::new(),
             list_index: HashMap::new(),
             units: Vec::new(),
@@ -189,10 +194,10 @@ impl<'a> Work<'a> {
             .copied()
             .unwrap_or(Place::Home);
         let ranker = &self.ranker;
-        let ranked = self.ranked.entry(place).or_insert_with(|| ranker.rank(at));
+        let near = self.near.entry(place).or_insert_with(|| ranker.nearest(at, &FixedBitSet::new()));
         let mut lists = Vec::with_capacity(inputs.classes.count());
         for class in 0..inputs.classes.count() {
-            let list = self.rules.list(inputs.classes, class, set, at, asn, ranked);
+            let list = self.rules.list((inputs.classes, class), set, (at, asn), (ranker, near));
             lists.push(intern(&mut self.lists, &mut self.list_index, list));
         }
         intern(&mut self.units, &mut self.unit_index, Unit { lists })
@@ -225,15 +230,16 @@ impl<'a> Work<'a> {
         coarse
     }
 
-    /// The same runs merged by the first PoP and by the first two, of every class.
+    /// The runs, and which units are alike by the first PoP and by the first two, of every class.
     fn depths(&self, whole: Vec<Run<u32>>) -> Depths {
-        Depths { first: self.merged(&whole, 1), second: self.merged(&whole, 2), whole }
+        Depths { first: self.alike(1), second: self.alike(2), whole }
     }
 
-    fn merged(&self, runs: &[Run<u32>], depth: usize) -> Vec<Run<u32>> {
+    /// By unit: equal numbers where the same PoPs answer down to a depth.
+    fn alike(&self, depth: usize) -> Vec<u32> {
         let mut known: HashMap<Vec<Option<crate::PopIndex>>, u32> = HashMap::new();
         let distinct = u32::try_from(self.unit_index.len()).unwrap_or(u32::MAX);
-        let values: Vec<u32> = (0_u32..)
+        (0_u32..)
             .zip(&self.units)
             .map(|(number, unit)| {
                 // A block with finer rules stays apart at every depth.
@@ -243,13 +249,7 @@ impl<'a> Work<'a> {
                 let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
                 *known.entry(self.heads(unit, depth)).or_insert(next)
             })
-            .collect();
-        let mut out = Vec::with_capacity(runs.len());
-        for run in runs {
-            let value = usize::try_from(run.value).ok().and_then(|unit| values.get(unit)).copied().unwrap_or(0);
-            push(&mut out, run.start, value);
-        }
-        out
+            .collect()
     }
 
     /// Who answers while all but the last of so many are down; past a list's end its forbidden come

@@ -6,7 +6,7 @@ use config::Location;
 pub const COST_PER_MS: f64 = 10.0;
 
 /// Mean radius of the earth.
-const EARTH_KM: f64 = 6_371.0;
+pub(crate) const EARTH_KM: f64 = 6_371.0;
 
 /// Distance one millisecond of round trip covers: light in fibre goes 200 km/ms, there and back,
 /// and cables are about twice the great circle.
@@ -32,6 +32,11 @@ pub fn cost(distance_km: f64) -> u32 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 20,038 km, so 4,060")]
     let tenths = tenths.round() as u32;
     tenths
+}
+
+/// The farthest that costs no more.
+pub(crate) fn reach_km(cost: u32) -> f64 {
+    (f64::from(cost) / COST_PER_MS - LEAST_MS).max(0.0) * KM_PER_MS
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The map: client address -> ranked PoPs -> edges. Pure: no clock, no file, no socket, no randomness.
 //!
 //! ```text
-//! places of prefixes ─┐                     ┌─ Map::find(address) -> Unit + scopes
+//! places of prefixes ─┐                     ┌─ Map::find(address) -> list + scopes
 //! region points ──────┼─ compile ─> Map ────┤
 //! operator's rules ───┘                     └─ choose(unit, fitness, site, family) -> edges
 //! ```
@@ -31,7 +31,7 @@ pub use distance::{COST_PER_MS, cost, distance_km};
 pub use fitness::Fitness;
 pub use place::{Place, PlaceIndex, Region};
 pub use rules::{Classes, class_of_sites};
-pub use runs::{Run, Span, fill_gaps, overlay};
+pub use runs::{Collector, Run, Span, fill_gaps, layer, overlay};
 pub use scope::Scopes;
 pub use topology::{EdgeIndex, EdgeSpec, PopIndex, PopSpec, Topology, site_hash};
-pub use unit::{Cause, List, Ranked, Unit};
+pub use unit::{Cause, List, Ranked};

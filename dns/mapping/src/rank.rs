@@ -1,63 +1,172 @@
 //! What a PoP costs a client, from geography.
 
 use std::collections::HashMap;
+use std::f64::consts::PI;
 
 use config::{CountryCode, Location};
+use fixedbitset::FixedBitSet;
 
-use crate::distance::{cost, distance_km};
+use crate::distance::{EARTH_KM, cost};
 use crate::place::{Place, Region};
 use crate::topology::{PopIndex, Topology};
 use crate::unit::Ranked;
 
 /// PoPs kept in a ranked list: beyond the eighth, nearness hardly differs for the client.
-const KEPT: usize = 8;
+pub(crate) const KEPT: usize = 8;
 
 /// Ranks PoPs for places.
 pub(crate) struct Ranker<'a> {
-    topology: &'a Topology,
-    regions: HashMap<CountryCode, Vec<&'a Region>>,
-    home: Location,
+    pops: Vec<Direction>,
+    regions: HashMap<CountryCode, Vec<(&'a Region, Direction)>>,
+    home: Direction,
 }
+
+/// A point on the unit sphere: the angle between two is the arc cosine of their product.
+#[derive(Clone, Copy, Debug)]
+struct Direction([f64; 3]);
 
 impl<'a> Ranker<'a> {
     pub(crate) fn new(topology: &'a Topology, regions: &'a [Region], home: Location) -> Self {
-        let mut by_country: HashMap<CountryCode, Vec<&Region>> = HashMap::new();
+        let mut by_country: HashMap<CountryCode, Vec<(&Region, Direction)>> = HashMap::new();
         for region in regions {
-            by_country.entry(region.country).or_default().push(region);
+            by_country.entry(region.country).or_default().push((region, Direction::of(region.location)));
         }
-        Self { topology, regions: by_country, home }
+        let pops = topology.pops.iter().map(|pop| Direction::of(pop.location)).collect();
+        Self { pops, regions: by_country, home: Direction::of(home) }
     }
 
-    /// Every PoP with its cost, nearest first; equal costs in the order of the config.
-    pub(crate) fn rank(&self, place: Place) -> Vec<Ranked> {
-        let cost_to = |pop: Location| match place {
-            Place::Home => cost(distance_km(self.home, pop)),
-            Place::Point { latitude, longitude, .. } => {
-                let point = Location { latitude: f64::from(latitude) / 10.0, longitude: f64::from(longitude) / 10.0 };
-                cost(distance_km(point, pop))
+    /// The nearest PoPs with their costs, nearest first, without those left out; equal costs in the order
+    /// of the config.
+    pub(crate) fn nearest(&self, place: Place, left_out: &FixedBitSet) -> Vec<Ranked> {
+        let mut nearest = Nearest { ranked: Vec::with_capacity(KEPT + 1), closest_out: -1.0 };
+        let wanted = self.pops.iter().enumerate().filter(|(index, _)| !left_out.contains(*index));
+        match self.point(place) {
+            Ok(point) => wanted.for_each(|(index, pop)| nearest.offer(index, point.cosine(*pop))),
+            Err(regions) => {
+                wanted.for_each(|(index, pop)| nearest.insert(index, cost(country_distance(regions, *pop))));
             }
-            Place::Country(country) => cost(self.country_distance(country, pop)),
-        };
-        let pops = self.topology.pops.iter().enumerate();
-        let mut ranked: Vec<Ranked> =
-            pops.map(|(index, pop)| Ranked { pop: PopIndex::from_usize(index), cost: cost_to(pop.location) }).collect();
-        ranked.sort_by_key(|ranked| (ranked.cost, ranked.pop));
-        ranked
+        }
+        nearest.ranked
     }
 
-    /// Distance to a country's people, on average: a centroid of Russia or the USA lies where few live.
-    fn country_distance(&self, country: CountryCode, pop: Location) -> f64 {
-        let Some(regions) = self.regions.get(&country) else {
-            return distance_km(self.home, pop);
+    /// What a PoP costs a place.
+    pub(crate) fn cost(&self, place: Place, pop: PopIndex) -> u32 {
+        let Some(pop) = self.pops.get(pop.as_usize()) else {
+            return u32::MAX;
         };
-        let people: f64 = regions.iter().map(|region| region.population).sum();
-        let weighted: f64 = regions.iter().map(|region| region.population * distance_km(region.location, pop)).sum();
-        weighted / people.max(1.0)
+        match self.point(place) {
+            Ok(point) => cost(kilometres(point.cosine(*pop))),
+            Err(regions) => cost(country_distance(regions, *pop)),
+        }
+    }
+
+    /// The point of a place, or the regions over which its people are spread.
+    fn point(&self, place: Place) -> Result<Direction, &[(&'a Region, Direction)]> {
+        match place {
+            Place::Home => Ok(self.home),
+            Place::Point { latitude, longitude, .. } => Ok(Direction::of(Location {
+                latitude: f64::from(latitude) / 10.0,
+                longitude: f64::from(longitude) / 10.0,
+            })),
+            Place::Country(country) => match self.regions.get(&country) {
+                Some(regions) => Err(regions),
+                None => Ok(self.home),
+            },
+        }
     }
 }
 
-/// Cuts a list to what is kept.
+/// Distance to a country's people, on average: a centroid of Russia or the USA lies where few live.
+fn country_distance(regions: &[(&Region, Direction)], pop: Direction) -> f64 {
+    let people: f64 = regions.iter().map(|(region, _)| region.population).sum();
+    let weighted: f64 = regions.iter().map(|(region, at)| region.population * kilometres(at.cosine(pop))).sum();
+    weighted / people.max(1.0)
+}
+
+/// The nearest so far.
+struct Nearest {
+    ranked: Vec<Ranked>,
+    /// PoPs with a smaller cosine are too far for the list.
+    closest_out: f64,
+}
+
+impl Nearest {
+    /// Offers a PoP; the arc cosine is only computed for those that may come in.
+    fn offer(&mut self, pop: usize, cosine: f64) {
+        if cosine < self.closest_out {
+            return;
+        }
+        self.insert(pop, cost(kilometres(cosine)));
+        if let (KEPT, Some(last)) = (self.ranked.len(), self.ranked.last()) {
+            // A tenth more than the last costs, since costs are rounded.
+            self.closest_out = (crate::distance::reach_km(last.cost + 1) / EARTH_KM).min(PI).cos();
+        }
+    }
+
+    fn insert(&mut self, pop: usize, cost: u32) {
+        let offered = Ranked { pop: PopIndex::from_usize(pop), cost };
+        let at = self.ranked.partition_point(|ranked| (ranked.cost, ranked.pop) < (offered.cost, offered.pop));
+        if at < KEPT {
+            self.ranked.insert(at, offered);
+            self.ranked.truncate(KEPT);
+        }
+    }
+}
+
+impl Direction {
+    fn of(location: Location) -> Self {
+        let (latitude, longitude) = (location.latitude.to_radians(), location.longitude.to_radians());
+        Self([latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin(), latitude.sin()])
+    }
+
+    fn cosine(self, other: Self) -> f64 {
+        let ([ax, ay, az], [bx, by, bz]) = (self.0, other.0);
+        ax * bx + ay * by + az * bz
+    }
+}
+
+fn kilometres(cosine: f64) -> f64 {
+    EARTH_KM * cosine.clamp(-1.0, 1.0).acos()
+}
+
+/// A list with the named first and then the nearest others, cut to what is kept.
 pub(crate) fn keep(mut ranked: Vec<Ranked>) -> Vec<Ranked> {
     ranked.truncate(KEPT);
     ranked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distance::distance_km;
+    use crate::topology::PopSpec;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_nearest_are_those_of_a_full_sort(
+            pops in proptest::collection::vec((-90.0_f64..90.0, -180.0_f64..180.0), 1..60),
+            (latitude, longitude) in (-900_i16..=900, -1800_i16..=1800),
+        ) {
+            let at = |(latitude, longitude): (f64, f64)| Location { latitude, longitude };
+            let specs = pops.iter().map(|place| PopSpec { location: at(*place), edges: 0..0, beyond: Vec::new() });
+            let topology = Topology::new(specs.collect(), Vec::new());
+            let place = Place::Point { latitude, longitude, country: None };
+            let ranker = Ranker::new(&topology, &[], at((0.0, 0.0)));
+            let found = ranker.nearest(place, &FixedBitSet::new());
+            let here = at((f64::from(latitude) / 10.0, f64::from(longitude) / 10.0));
+            let mut all: Vec<f64> = pops.iter().map(|pop| distance_km(here, at(*pop))).collect();
+            prop_assert!(found.is_sorted_by_key(|ranked| (ranked.cost, ranked.pop)));
+            for ranked in &found {
+                // The haversine formula is another way to the same angle: rounding may differ by one.
+                prop_assert!(ranked.cost.abs_diff(cost(all[ranked.pop.as_usize()])) <= 1);
+                prop_assert_eq!(ranked.cost, ranker.cost(place, ranked.pop));
+            }
+            all.sort_by(f64::total_cmp);
+            prop_assert_eq!(found.len(), all.len().min(KEPT));
+            for (ranked, distance) in found.iter().zip(all) {
+                prop_assert!(ranked.cost.abs_diff(cost(distance)) <= 1);
+            }
+        }
+    }
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use config::{Act, CountryCode, PopId, Route, SiteId};
+use fixedbitset::FixedBitSet;
 
 use crate::address::Family;
 use crate::place::Place;
-use crate::rank::keep;
+use crate::rank::{Ranker, keep};
 use crate::runs::{Run, push};
 use crate::topology::PopIndex;
 use crate::unit::{Cause, List, Ranked};
@@ -72,8 +73,8 @@ struct Rule {
 }
 
 enum NumberedAct {
-    Prefer(Vec<PopIndex>),
-    Forbid(Vec<PopIndex>),
+    Prefer(Vec<PopIndex>, FixedBitSet),
+    Forbid(Vec<PopIndex>, FixedBitSet),
 }
 
 /// Which prefix rules hold on a run, in the order of the file.
@@ -83,15 +84,28 @@ impl Rules {
     /// Numbers the PoPs; a name that is no PoP's was refused by the config.
     pub(crate) fn new(routes: &[Route], pops: &[PopId]) -> Self {
         let index = |id: &PopId| pops.iter().position(|pop| pop == id).map(PopIndex::from_usize);
-        let indices = |ids: &[PopId]| ids.iter().filter_map(index).collect();
+        let indices = |ids: &[PopId]| {
+            let list: Vec<PopIndex> = ids.iter().filter_map(index).collect();
+            let mut set = FixedBitSet::with_capacity(pops.len());
+            list.iter().for_each(|pop| set.insert(pop.as_usize()));
+            (list, set)
+        };
+        let prefer = |ids| {
+            let (list, set) = indices(ids);
+            NumberedAct::Prefer(list, set)
+        };
+        let forbid = |ids| {
+            let (list, set) = indices(ids);
+            NumberedAct::Forbid(list, set)
+        };
         let rules = routes.iter().map(|route| Rule {
             prefix: route.prefix,
             asn: route.asn,
             country: route.country,
             act: match &route.act {
-                Act::Pin(pop) => NumberedAct::Prefer(index(pop).into_iter().collect()),
-                Act::Prefer(pops) => NumberedAct::Prefer(indices(pops)),
-                Act::Forbid(pops) => NumberedAct::Forbid(indices(pops)),
+                Act::Pin(pop) => prefer(std::slice::from_ref(pop)),
+                Act::Prefer(pops) => prefer(pops),
+                Act::Forbid(pops) => forbid(pops),
             },
         });
         Self { rules: rules.collect() }
@@ -146,15 +160,14 @@ impl Rules {
             .collect()
     }
 
-    /// The list for a place under the rules that hold there: the first that matches counts.
+    /// The list for a place under the rules that hold there: the first that matches counts. `near` is what
+    /// geography says of it.
     pub(crate) fn list(
         &self,
-        classes: &Classes,
-        class: usize,
+        (classes, class): (&Classes, usize),
         set: &RuleSet,
-        place: Place,
-        asn: u32,
-        ranked: &[Ranked],
+        (place, asn): (Place, u32),
+        (ranker, near): (&Ranker<'_>, &[Ranked]),
     ) -> List {
         for (number, rule) in self.rules.iter().enumerate() {
             let number_u32 = u32::try_from(number).unwrap_or(u32::MAX);
@@ -163,26 +176,25 @@ impl Rules {
                 && rule.country.is_none_or(|wanted| place.country() == Some(wanted))
                 && classes.apply(class, number);
             if holds {
-                let (ranked, forbidden) = rule.act.apply(ranked);
-                return List { ranked: keep(ranked), forbidden, cause: Cause::Rule(number_u32) };
+                let (ranked, forbidden) = rule.act.apply(place, ranker, near);
+                return List { ranked, forbidden, cause: Cause::Rule(number_u32) };
             }
         }
-        List { ranked: keep(ranked.to_vec()), forbidden: Vec::new(), cause: Cause::Geography }
+        List { ranked: near.to_vec(), forbidden: Vec::new(), cause: Cause::Geography }
     }
 }
 
 impl NumberedAct {
     /// The list under this act, and the PoPs that are forbidden.
-    fn apply(&self, ranked: &[Ranked]) -> (Vec<Ranked>, Vec<PopIndex>) {
+    fn apply(&self, place: Place, ranker: &Ranker<'_>, near: &[Ranked]) -> (Vec<Ranked>, Vec<PopIndex>) {
         match self {
-            Self::Prefer(first) => {
-                let named = first.iter().filter_map(|pop| ranked.iter().find(|ranked| ranked.pop == *pop));
-                let rest = ranked.iter().filter(|ranked| !first.contains(&ranked.pop));
-                (named.chain(rest).copied().collect(), Vec::new())
+            Self::Prefer(first, set) => {
+                let named = first.iter().map(|pop| Ranked { pop: *pop, cost: ranker.cost(place, *pop) });
+                (keep(named.chain(ranker.nearest(place, set)).collect()), Vec::new())
             }
-            Self::Forbid(never) => {
-                let rest: Vec<Ranked> = ranked.iter().filter(|ranked| !never.contains(&ranked.pop)).copied().collect();
-                if rest.is_empty() { (ranked.to_vec(), Vec::new()) } else { (rest, never.clone()) }
+            Self::Forbid(never, set) => {
+                let rest = ranker.nearest(place, set);
+                if rest.is_empty() { (near.to_vec(), Vec::new()) } else { (rest, never.clone()) }
             }
         }
     }

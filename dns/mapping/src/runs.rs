@@ -31,6 +31,72 @@ pub(crate) fn push<T: PartialEq>(runs: &mut Vec<Run<T>>, start: u64, value: T) {
     }
 }
 
+/// Puts runs together from spans that come in rising order, as from a walk through a search tree.
+#[derive(Debug)]
+pub struct Collector<T> {
+    family: Family,
+    runs: Vec<Run<Option<T>>>,
+    /// The first key that no span has reached; none after the last.
+    next: Option<u64>,
+}
+
+impl<T: Copy + PartialEq> Collector<T> {
+    /// Nothing known yet.
+    #[must_use]
+    pub fn new(family: Family) -> Self {
+        Self { family, runs: Vec::new(), next: Some(0) }
+    }
+
+    /// Adds a span. What an earlier one has reached is that one's, also where spans come out of order.
+    pub fn add(&mut self, span: Span<T>) {
+        let Some(next) = self.next.filter(|next| span.last >= *next) else {
+            return;
+        };
+        if span.first > next {
+            push(&mut self.runs, next, None);
+        }
+        push(&mut self.runs, span.first.max(next), Some(span.value));
+        self.next = span.last.checked_add(1).filter(|next| *next <= self.family.last());
+    }
+
+    /// Whether no span was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// The runs, from key 0; what no span covers has no value.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Run<Option<T>>> {
+        if let Some(next) = self.next {
+            push(&mut self.runs, next, None);
+        }
+        self.runs.shrink_to_fit();
+        self.runs
+    }
+}
+
+/// Lays runs over others: these hold where the upper ones have no value.
+#[must_use]
+pub fn layer<T: Copy + PartialEq>(upper: &[Run<Option<T>>], lower: &[Run<Option<T>>]) -> Vec<Run<Option<T>>> {
+    let mut out = Vec::with_capacity(upper.len() + lower.len());
+    let (mut above, mut below) = (upper.iter().peekable(), lower.iter().peekable());
+    let (mut high, mut low) = (None, None);
+    loop {
+        let starts = [above.peek(), below.peek()].into_iter().flatten().map(|run| run.start);
+        let Some(start) = starts.min() else {
+            return out;
+        };
+        if let Some(run) = above.next_if(|run| run.start == start) {
+            high = run.value;
+        }
+        if let Some(run) = below.next_if(|run| run.start == start) {
+            low = run.value;
+        }
+        push(&mut out, start, high.or(low));
+    }
+}
+
 /// Lays spans over runs. Spans are sorted by first key; where two overlap, the earlier wins there.
 #[must_use]
 pub fn overlay<T: Copy + PartialEq>(family: Family, base: &[Run<T>], over: &[Span<T>]) -> Vec<Run<T>> {
@@ -134,6 +200,42 @@ mod tests {
                 prop_assert_eq!(at(&out, key), expected, "key {}", key);
             }
             prop_assert!(out.windows(2).all(|two| two[0].start < two[1].start && two[0].value != two[1].value));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn collected_and_layered_runs_equal_a_naive_scan(
+            layers in proptest::collection::vec(
+                proptest::collection::vec((0_u64..4096, 0_u64..200, 0_u8..4), 0..20), 2),
+        ) {
+            let spans = |list: &Vec<(u64, u64, u8)>| list
+                .iter().map(|(first, length, value)| Span { first: *first, last: first + length, value: *value })
+                .collect::<Vec<_>>();
+            // Spans out of order give way to those before them.
+            let naive = |list: &Vec<(u64, u64, u8)>, key: u64| {
+                let (mut free, mut found) = (0, None);
+                for span in spans(list) {
+                    if span.last >= free {
+                        if (span.first.max(free)..=span.last).contains(&key) { found = Some(span.value); }
+                        free = span.last + 1;
+                    }
+                }
+                found
+            };
+            let collected: Vec<_> = layers.iter().map(|list| {
+                let mut collector = Collector::new(Family::V4);
+                spans(list).into_iter().for_each(|span| collector.add(span));
+                collector.finish()
+            }).collect();
+            let both = layer(&collected[0], &collected[1]);
+            for key in 0..4400 {
+                for (runs, list) in collected.iter().zip(&layers) {
+                    prop_assert_eq!(at(runs, key), naive(list, key), "key {}", key);
+                }
+                prop_assert_eq!(at(&both, key), naive(&layers[0], key).or(naive(&layers[1], key)), "key {}", key);
+            }
+            prop_assert!(both.windows(2).all(|two| two[0].start < two[1].start && two[0].value != two[1].value));
         }
     }
 

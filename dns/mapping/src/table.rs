@@ -45,10 +45,12 @@ pub(crate) struct Table {
     entries: Vec<Entry>,
 }
 
-/// The same runs merged to three depths: by best PoP, by the first two, by unit.
+/// Runs of units, which are merged to two more depths: by best PoP and by the first two.
 pub(crate) struct Depths {
-    pub(crate) first: Vec<Run<u32>>,
-    pub(crate) second: Vec<Run<u32>>,
+    /// By unit: equal numbers where the best PoP is the same.
+    pub(crate) first: Vec<u32>,
+    /// By unit: equal numbers where the first two are.
+    pub(crate) second: Vec<u32>,
     pub(crate) whole: Vec<Run<u32>>,
 }
 
@@ -115,26 +117,41 @@ struct Builder<'a> {
     depths: [Cursor<'a>; 3],
 }
 
-/// A place in runs that only moves forward.
+/// A place in runs that only moves forward; neighbours of one class are one run.
 struct Cursor<'a> {
     runs: &'a [Run<u32>],
+    /// By unit; without, every unit is its own.
+    classes: Option<&'a [u32]>,
+    /// The first run of the class.
     at: usize,
+    /// The first run of the next.
+    next: usize,
 }
 
 impl Depths {
     fn cursors(&self) -> [Cursor<'_>; 3] {
-        [&self.first, &self.second, &self.whole].map(|runs| Cursor { runs, at: 0 })
+        let cursor = |classes| Cursor { runs: &self.whole, classes, at: 0, next: 0 };
+        [cursor(Some(&self.first)), cursor(Some(&self.second)), cursor(None)]
     }
 }
 
 impl Cursor<'_> {
-    /// The run around a key: first key, last key, value.
+    /// The run around a key: first key, last key, the unit at its start.
     fn around(&mut self, family: Family, key: u64) -> (u64, u64, u32) {
-        while self.runs.get(self.at + 1).is_some_and(|run| run.start <= key) {
-            self.at += 1;
+        while self.next < self.runs.len() && self.runs.get(self.next).is_none_or(|run| run.start <= key) {
+            self.at = self.next;
+            let class = self.class(self.at);
+            while self.next < self.runs.len() && self.class(self.next) == class {
+                self.next += 1;
+            }
         }
-        let last = self.runs.get(self.at + 1).map_or(family.last(), |run| run.start - 1);
+        let last = self.runs.get(self.next).map_or(family.last(), |run| run.start - 1);
         self.runs.get(self.at).map_or((0, last, 0), |run| (run.start, last, run.value))
+    }
+
+    fn class(&self, at: usize) -> Option<u32> {
+        let unit = self.runs.get(at)?.value;
+        self.classes.map_or(Some(unit), |classes| classes.get(usize::try_from(unit).ok()?).copied())
     }
 }
 

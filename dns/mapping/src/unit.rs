@@ -33,7 +33,7 @@ pub struct List {
 
 /// A set of prefixes with the same lists: one list for each class of sites.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Unit {
+pub(crate) struct Unit {
     /// Indices into the map's lists, by class.
     pub(crate) lists: Vec<u32>,
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use config::{Prefix, Problem, Severity, limits};
-use mapping::{Family, Span};
+use mapping::{Collector, Family, Run, Span};
 use maxminddb::{Reader, WithinOptions};
 
 use super::record::{Record, Said};
@@ -27,11 +27,11 @@ pub(super) struct Database {
     reader: Reader<Vec<u8>>,
 }
 
-/// What the networks of a database say, by family, in the order of keys.
+/// What the networks of a database say, by family.
 #[derive(Debug)]
-pub(super) struct Spans<T> {
-    pub(super) v4: Vec<Span<T>>,
-    pub(super) v6: Vec<Span<T>>,
+pub(super) struct Found<T> {
+    pub(super) v4: Vec<Run<Option<T>>>,
+    pub(super) v6: Vec<Run<Option<T>>>,
 }
 
 impl Database {
@@ -71,14 +71,14 @@ impl Database {
 
     /// What `find` finds in the record of each network. Networks share records: each is read once.
     /// A database in which nothing is found was not made for this.
-    pub(super) fn spans<T: Copy>(
+    pub(super) fn found<T: Copy + PartialEq>(
         &self,
         wanted: &str,
         mut find: impl FnMut(&Record<'_>) -> Said<T>,
-    ) -> Result<Spans<T>, Problem> {
+    ) -> Result<Found<T>, Problem> {
         let fail = |error| broken(&self.name, error);
         let mut by_offset: HashMap<usize, Option<T>> = HashMap::new();
-        let mut spans = Spans { v4: Vec::new(), v6: Vec::new() };
+        let (mut v4, mut v6) = (Collector::new(Family::V4), Collector::new(Family::V6));
         for record in self.reader.networks(WithinOptions::default()).map_err(fail)? {
             let record = record.map_err(fail)?;
             let Some(offset) = record.offset() else {
@@ -95,16 +95,14 @@ impl Database {
             let (family, first, last) = keys(network.ip(), network.prefix());
             let span = Span { first, last, value };
             match family {
-                Family::V4 => spans.v4.push(span),
-                Family::V6 => spans.v6.push(span),
+                Family::V4 => v4.add(span),
+                Family::V6 => v6.add(span),
             }
         }
-        if spans.v4.is_empty() && spans.v6.is_empty() {
+        if v4.is_empty() && v6.is_empty() {
             return Err(broken(&self.name, format!("it has no {wanted}")));
         }
-        spans.v4.sort_by_key(|span| span.first);
-        spans.v6.sort_by_key(|span| span.first);
-        Ok(spans)
+        Ok(Found { v4: v4.finish(), v6: v6.finish() })
     }
 
     /// Warns of a database that is too old.

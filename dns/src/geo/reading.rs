@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use config::{CountryCode, Problem};
-use mapping::{Family, Place, PlaceIndex, Region, Run, Span, fill_gaps, overlay};
+use mapping::{Family, Place, PlaceIndex, Region, Run, Span, fill_gaps, layer, overlay};
 
-use super::database::{Database, Spans, keys};
+use super::database::{Database, Found, keys};
 use super::record;
 
 /// Places and runs as they come in.
@@ -14,9 +14,9 @@ pub(super) struct Reading {
     populated: HashSet<CountryCode>,
     places: Vec<Place>,
     index: HashMap<Place, PlaceIndex>,
-    /// Per database.
-    v4: Vec<Vec<Span<Option<PlaceIndex>>>>,
-    v6: Vec<Vec<Span<Option<PlaceIndex>>>>,
+    /// What the databases read so far say.
+    v4: Vec<Run<Option<PlaceIndex>>>,
+    v6: Vec<Run<Option<PlaceIndex>>>,
 }
 
 impl Reading {
@@ -26,25 +26,25 @@ impl Reading {
             populated: regions.iter().map(|region| region.country).collect(),
             places: vec![home],
             index: HashMap::from([(home, HOME)]),
-            v4: Vec::new(),
-            v6: Vec::new(),
+            v4: vec![Run { start: 0, value: None }],
+            v6: vec![Run { start: 0, value: None }],
         }
     }
 
-    /// Reads every network.
+    /// Reads every network. What an earlier database knows holds.
     pub(super) fn read(&mut self, database: &Database) -> Result<(), Problem> {
-        let Spans { v4, v6 } = database.spans("country and no location", |record| {
+        let Found { v4, v6 } = database.found("country and no location", |record| {
             let place = record::place(record)?.filter(|place| self.is_rankable(place));
-            Ok(place.map(|place| Some(self.intern(place))))
+            Ok(place.map(|place| self.intern(place)))
         })?;
-        self.v4.push(v4);
-        self.v6.push(v6);
+        self.v4 = layer(&self.v4, &v4);
+        self.v6 = layer(&self.v6, &v6);
         Ok(())
     }
 
     /// The places, and their runs in IPv4 and IPv6.
     pub(super) fn finish(self) -> (Vec<Place>, Vec<Run<PlaceIndex>>, Vec<Run<PlaceIndex>>) {
-        (self.places, runs(Family::V4, &self.v4), runs(Family::V6, &self.v6))
+        (self.places, total(Family::V4, self.v4), total(Family::V6, self.v6))
     }
 
     /// A country without people we know of says nothing about distance.
@@ -67,13 +67,10 @@ impl Reading {
 /// The index of [`Place::Home`].
 const HOME: PlaceIndex = 0;
 
-/// All databases laid over each other, the first on top, then gaps filled, then home.
-fn runs(family: Family, databases: &[Vec<Span<Option<PlaceIndex>>>]) -> Vec<Run<PlaceIndex>> {
-    let mut runs = vec![Run { start: 0, value: None }];
-    for over in databases.iter().rev() {
-        runs = overlay(family, &runs, over);
-    }
+/// Gaps filled, then home.
+fn total(family: Family, runs: Vec<Run<Option<PlaceIndex>>>) -> Vec<Run<PlaceIndex>> {
     let filled = fill_gaps(family, &runs, HOME);
+    drop(runs);
     overlay(family, &filled, &home(family))
 }
 
@@ -102,7 +99,9 @@ type Asns = Vec<Run<u32>>;
 
 /// AS numbers in IPv4 and IPv6; 0 where none is known.
 pub(super) fn read_asns(database: &Database) -> Result<(Asns, Asns), Problem> {
-    let Spans { v4, v6 } = database.spans("AS number", record::asn)?;
-    let none = [Run { start: 0, value: 0 }];
-    Ok((overlay(Family::V4, &none, &v4), overlay(Family::V6, &none, &v6)))
+    let Found { v4, v6 } = database.found("AS number", record::asn)?;
+    let known = |runs: Vec<Run<Option<u32>>>| {
+        runs.into_iter().map(|run| Run { start: run.start, value: run.value.unwrap_or(0) }).collect()
+    };
+    Ok((known(v4), known(v6)))
 }
