@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Take back what edges have stored; returns when every edge has acknowledged, and names those that have not
     Purge(Purge),
+    /// What the map is worth, and what it has learned
+    Map(Map),
     /// Serve a directory as a customer's origin would (used by the demo)
     #[command(hide = true)]
     SampleOrigin(SampleOrigin),
@@ -125,6 +127,38 @@ pub(crate) struct Purge {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Map {
+    #[command(subcommand)]
+    pub(crate) command: MapCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MapCommand {
+    /// Judge the map by a matrix of round trips: random, geography, prior, learned, optimal
+    Bench(MapBench),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MapBench {
+    /// Round trips in milliseconds from each node (a line) to each (comma-separated); `nan` where not known
+    #[arg(long, value_name = "FILE")]
+    pub(crate) matrix: PathBuf,
+    /// Lines `name,latitude,longitude` in the matrix's order. Left out: coordinates are fitted on half of the
+    /// nodes' round trips, and the map is judged on the other half
+    #[arg(long, value_name = "FILE")]
+    pub(crate) nodes: Option<PathBuf>,
+    /// A node to be a PoP, by its name or row, from 0. May be given again. Left out: nodes far from each other
+    #[arg(long, value_name = "NODE")]
+    pub(crate) pop: Vec<String>,
+    /// How many PoPs to pick
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    pub(crate) pops: usize,
+    /// Where randomness begins; the same seed gives the same table
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod get;
+pub(crate) mod map;
 pub(crate) mod purge;
 pub(crate) mod run;
 pub(crate) mod status;

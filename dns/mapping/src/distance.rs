@@ -10,10 +10,10 @@ pub(crate) const EARTH_KM: f64 = 6_371.0;
 
 /// Distance one millisecond of round trip covers: light in fibre goes 200 km/ms, there and back,
 /// and cables are about twice the great circle.
-const KM_PER_MS: f64 = 50.0;
+pub(crate) const KM_PER_MS: f64 = 50.0;
 
 /// Milliseconds that no nearness removes: last mile and equipment.
-const LEAST_MS: f64 = 5.0;
+pub(crate) const LEAST_MS: f64 = 5.0;
 
 /// Great-circle distance by the haversine formula.
 #[must_use]

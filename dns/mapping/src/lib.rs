@@ -14,6 +14,7 @@ mod choose;
 mod compile;
 mod distance;
 mod fitness;
+pub mod latency;
 mod place;
 mod rank;
 mod rules;

@@ -1,0 +1,25 @@
+//! What round trips teach: which PoP is really the quickest for whom.
+//!
+//! ```text
+//! samples by prefix and PoP ── group ──> pooled medians ── estimate (prior + samples) ──> decide: moved, trials
+//!                                 prior: distance, stretch, what neighbours measured
+//! ```
+//!
+//! Measured on 245 clients of PlanetLab, `hither map bench` shows what each step is worth; docs/mapping.md has
+//! the table.
+
+mod decide;
+mod estimate;
+mod group;
+mod histogram;
+mod learn;
+mod prior;
+mod samples;
+
+pub use decide::{BUDGET, Candidate, Trial, decide, trials};
+pub use estimate::{Estimate, estimate};
+pub use group::{GroupKey, LEAST_ACTIVE};
+pub use histogram::Histogram;
+pub use learn::{Group, Learned, Observed, learn};
+pub use prior::{Neighbour, neighbours_residual, prior_ms, stretch};
+pub use samples::{Measured, PrefixKey, Samples, prefix_key};

@@ -1,0 +1,151 @@
+//! `hither map bench`: judges the map by a matrix of round trips.
+
+use config::Location;
+
+use super::fit::fit;
+use super::matrix::{Matrix, Node, read_nodes};
+use super::trial::{Client, Dice, World};
+use crate::cli::MapBench;
+use crate::commands::table;
+use crate::exit::{Done, Exit, Failure};
+use crate::say::say;
+
+/// Samples that each prefix gives while the map learns.
+const ROUNDS: usize = 50;
+
+pub(crate) fn run(args: &MapBench) -> Done {
+    let matrix = Matrix::read(&args.matrix)?;
+    let nodes = args.nodes.as_deref().map(read_nodes).transpose()?;
+    let mut dice = Dice::new(args.seed);
+    let (locations, judged, how) = match &nodes {
+        Some(nodes) if nodes.len() != matrix.len() => {
+            let (nodes, rows) = (nodes.len(), matrix.len());
+            return Err(Failure::operator(format!("{nodes} nodes, but {rows} rows in the matrix: one each is wanted")));
+        }
+        Some(nodes) => {
+            let locations: Vec<Location> = nodes.iter().map(|node| node.location).collect();
+            (locations, (0..matrix.len()).collect::<Vec<usize>>(), "coordinates as given")
+        }
+        None => {
+            let (locations, is_landmark) = fit(&matrix, &mut dice);
+            let others = (0..matrix.len()).filter(|node| is_landmark.get(*node) == Some(&false));
+            (locations, others.collect(), "coordinates fitted on the other half of the nodes")
+        }
+    };
+    let pops = match &args.pop {
+        named if named.is_empty() => spread(&locations, &judged, args.pops),
+        named => find(named, nodes.as_deref(), matrix.len())?,
+    };
+    let world = world(&matrix, &locations, &judged, &pops)?;
+    say(format!(
+        "{} PoPs, {} clients, {how}, seed {}\nPoPs: {}\n",
+        pops.len(),
+        world.clients.len(),
+        args.seed,
+        pops.iter().map(|pop| name(*pop, nodes.as_deref())).collect::<Vec<_>>().join(" ")
+    ));
+    say(report(&world, &mut dice).trim_end());
+    Ok(Exit::Done)
+}
+
+fn world(matrix: &Matrix, locations: &[Location], judged: &[usize], pops: &[usize]) -> Result<World, Failure> {
+    let place = |node: usize| locations.get(node).copied().unwrap_or(Location { latitude: 0.0, longitude: 0.0 });
+    let clients = judged.iter().filter(|node| !pops.contains(node)).filter_map(|node| {
+        let round_trips: Option<Vec<f64>> = pops.iter().map(|pop| matrix.between(*node, *pop)).collect();
+        Some(Client { location: place(*node), round_trips: round_trips? })
+    });
+    let clients: Vec<Client> = clients.collect();
+    if clients.is_empty() || pops.len() < 2 {
+        return Err(Failure::operator("two PoPs and a client with round trips to all of them are needed"));
+    }
+    let between = |a: usize, b: usize| matrix.between(*pops.get(a)?, *pops.get(b)?);
+    let at: Vec<Location> = pops.iter().map(|pop| place(*pop)).collect();
+    Ok(World::new(&at, between, clients))
+}
+
+/// PoPs where they shorten the way to clients most, one after the other (greedy k-median): as an operator
+/// would place them, who knows a map and no round trips.
+fn spread(locations: &[Location], judged: &[usize], count: usize) -> Vec<usize> {
+    let place = |node: usize| locations.get(node).copied();
+    let distance = |a: usize, b: usize| place(a).zip(place(b)).map_or(0.0, |(a, b)| mapping::distance_km(a, b));
+    let mut nearest: Vec<f64> = judged.iter().map(|_| f64::MAX).collect();
+    let mut chosen: Vec<usize> = Vec::new();
+    while chosen.len() < count.min(judged.len()) {
+        let way = |pop: usize| -> f64 {
+            judged.iter().zip(&nearest).map(|(node, nearest)| nearest.min(distance(*node, pop))).sum()
+        };
+        let free = judged.iter().copied().filter(|node| !chosen.contains(node));
+        let Some(next) = free.map(|node| (way(node), node)).min_by(|a, b| a.0.total_cmp(&b.0)) else {
+            break;
+        };
+        chosen.push(next.1);
+        for (node, nearest) in judged.iter().zip(&mut nearest) {
+            *nearest = nearest.min(distance(*node, next.1));
+        }
+    }
+    chosen
+}
+
+fn find(named: &[String], nodes: Option<&[Node]>, count: usize) -> Result<Vec<usize>, Failure> {
+    let one = |wanted: &String| {
+        let by_name = nodes.and_then(|nodes| nodes.iter().position(|node| node.name == *wanted));
+        let by_number = wanted.parse::<usize>().ok().filter(|number| *number < count);
+        by_name.or(by_number).ok_or_else(|| Failure::operator(format!("--pop {wanted}: no node has this name or row")))
+    };
+    named.iter().map(one).collect()
+}
+
+fn name(node: usize, nodes: Option<&[Node]>) -> String {
+    let named = nodes.and_then(|nodes| nodes.get(node)).map(|node| node.name.clone());
+    named.unwrap_or_else(|| node.to_string())
+}
+
+/// The table.
+fn report(world: &World, dice: &mut Dice) -> String {
+    let outcome = world.learn(ROUNDS, dice);
+    let random: Vec<f64> = world
+        .clients
+        .iter()
+        .filter_map(|client| client.round_trips.get(dice.below(client.round_trips.len())).copied())
+        .collect();
+    let geography = world.assigned(|client, pop| world.distance(client, pop));
+    let prior = world.assigned(|client, pop| world.prior(client, pop));
+    let optimal = world.assigned(|client, pop| client.round_trips.get(pop).copied().unwrap_or(f64::INFINITY));
+    let (far, near) = (mean(&geography), mean(&optimal));
+    let closed = |mean: f64| format!("{:.0} %", 100.0 * (far - mean) / (far - near).max(f64::MIN_POSITIVE));
+    let rows = [
+        ("random", &random),
+        ("geography", &geography),
+        ("prior", &prior),
+        ("learned", &outcome.learned),
+        ("optimal", &optimal),
+    ];
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|(name, all)| {
+            let ms = |value: f64| format!("{value:.1} ms");
+            vec![(*name).to_owned(), ms(mean(all)), ms(part(all, 0.5)), ms(part(all, 0.95)), closed(mean(all))]
+        })
+        .collect();
+    format!(
+        "{}\nwhile learning, {ROUNDS} samples a prefix: {:.1} ms on average ({} of the gap), {:.2} % of answers were trials, \
+         {:.1} wrong moves in 100 groups\n",
+        table::draw(&["sent by", "mean", "p50", "p95", "gap closed"], &rows),
+        outcome.meanwhile,
+        closed(outcome.meanwhile),
+        outcome.tried,
+        outcome.wrong_moves,
+    )
+}
+
+fn mean(all: &[f64]) -> f64 {
+    all.iter().sum::<f64>() / all.len().max(1) as f64
+}
+
+/// The value below which this part of them lies.
+fn part(all: &[f64], share: f64) -> f64 {
+    let mut sorted = all.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = ((sorted.len().max(1) - 1) as f64 * share).round() as usize;
+    sorted.get(at).copied().unwrap_or(f64::NAN)
+}
