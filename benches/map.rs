@@ -13,6 +13,7 @@ use std::time::{Instant, SystemTime};
 
 use config::{Geo, Location, PopId};
 use dns::geo::World;
+use mapping::latency::Learned;
 use mapping::{EdgeSpec, Family, Fitness, Inputs, Map, PopSpec, Topology, Wanted};
 use nix::time::{ClockId, clock_gettime};
 
@@ -59,6 +60,7 @@ fn measure(world: &World, count: usize) {
         home,
         routes: &[],
         classes: &classes,
+        learned: &Learned::default(),
     };
     let start = cpu_seconds();
     let map = mapping::compile(&inputs);

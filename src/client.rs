@@ -63,6 +63,13 @@ pub(crate) async fn fetch_json(address: SocketAddr, path: &str, token: Option<&S
     read_json(address, status, &body)
 }
 
+/// As [`fetch_json`], with any proof.
+pub(crate) async fn get_json(address: SocketAddr, path: &str, proof: &Proof) -> Result<Value, AskError> {
+    let told = exchange(address, Request::get(path), path, Bytes::new(), proof).await;
+    let (status, body) = told.map_err(AskError::NobodyThere)?;
+    read_json(address, status, &body)
+}
+
 /// Tells an admin or peer address something.
 pub(crate) async fn post_json(
     address: SocketAddr,

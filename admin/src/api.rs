@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use config::limits;
 use fleet::PurgeOrder;
+use fleet::latency::{Handover, Since};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
@@ -30,6 +31,8 @@ pub trait Facts: Send + Sync + 'static {
     fn metrics(&self) -> Told<String>;
     /// Takes back what is stored, of these sites. What is told has been done and stays done.
     fn purge(&self, order: PurgeOrder, reach: Reach) -> Told<Result<Purged, Refused>>;
+    /// Round trips of clients that have come since then; nothing where the node is no edge. For nodes alone.
+    fn round_trips(&self, since: Since) -> Option<Handover>;
     /// What a request has to show, as the config has it now.
     fn keys(&self) -> Keys;
 }
@@ -100,6 +103,7 @@ async fn read(facts: &dyn Facts, head: &Parts, connection: &Connection, door: Do
         "/metrics" => text(StatusCode::OK, facts.metrics().await),
         "/status" => json(StatusCode::OK, &facts.status().await),
         "/explain" => explain(facts, head.uri.query().unwrap_or_default()).await,
+        "/round-trips" if door == Door::Peer => round_trips(facts, head.uri.query().unwrap_or_default()),
         _ => text(StatusCode::NOT_FOUND, format!("known here: {KNOWN}\n")),
     }
 }
@@ -131,9 +135,8 @@ async fn purge(facts: &dyn Facts, head: &Parts, body: Incoming) -> Response<Body
 }
 
 async fn explain(facts: &dyn Facts, query: &str) -> Response<Body> {
-    let field = |name: &str| query.split('&').filter_map(|pair| pair.split_once('=')).find(|pair| pair.0 == name);
-    let name = field("name").map(|pair| pair.1.to_owned());
-    let from = field("from").and_then(|pair| pair.1.parse::<IpAddr>().ok());
+    let name = field(query, "name").map(str::to_owned);
+    let from = field(query, "from").and_then(|from| from.parse::<IpAddr>().ok());
     let (Some(name), Some(from)) = (name, from) else {
         return error(StatusCode::BAD_REQUEST, "write /explain?name=NAME&from=IP");
     };
@@ -141,6 +144,23 @@ async fn explain(facts: &dyn Facts, query: &str) -> Response<Body> {
         Ok(value) => json(StatusCode::OK, &value),
         Err(why) => error(StatusCode::NOT_FOUND, &why),
     }
+}
+
+fn round_trips(facts: &dyn Facts, query: &str) -> Response<Body> {
+    let number = |name: &str| field(query, name).and_then(|value| value.parse().ok());
+    let (Some(boot), Some(position)) = (number("boot"), number("since")) else {
+        return error(StatusCode::BAD_REQUEST, "write /round-trips?boot=N&since=N");
+    };
+    let handed = facts.round_trips(Since { boot, position }).and_then(|handed| serde_json::to_value(handed).ok());
+    match handed {
+        Some(handed) => json(StatusCode::OK, &handed),
+        None => error(StatusCode::NOT_FOUND, "this node is no edge"),
+    }
+}
+
+/// A field of a query string.
+fn field<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    query.split('&').filter_map(|pair| pair.split_once('=')).find(|pair| pair.0 == name).map(|pair| pair.1)
 }
 
 async fn refuse(refusal: Refusal) -> Response<Body> {

@@ -167,6 +167,18 @@ pub const HEALTH_SAVED_BYTES: u64 = 4 << 20;
 pub const PROBES_WAITING: usize = 10_000;
 /// The largest geo database read.
 pub const GEO_DATABASE_BYTES: u64 = 2 << 30;
+/// Prefixes of clients whose round trips an edge collects between two questions of a name server.
+pub const LATENCY_BATCH: usize = 20_000;
+/// Prefixes in all that an edge keeps until every name server has asked for them: some 10 MB.
+pub const LATENCY_KEPT: usize = 100_000;
+/// Prefixes for each PoP whose round trips a name server keeps.
+pub const LATENCY_PREFIXES: usize = 200_000;
+/// Prefixes of all PoPs together: some 200 MB.
+pub const LATENCY_OF_ALL: usize = 2_000_000;
+/// The largest file of saved round trips read.
+pub const LATENCY_SAVED_BYTES: u64 = 512 << 20;
+/// How often name servers ask edges for round trips.
+pub const LATENCY_ASKED: Duration = Duration::from_secs(60);
 /// The longest order to purge: a thousand URLs of a KiB.
 pub const PURGE_ORDER_BYTES: usize = 1 << 20;
 /// Lines of logs waiting for their writer; further ones are counted and dropped.

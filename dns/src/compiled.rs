@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use config::{Config, Location, PopId, Problem, Route};
+use mapping::latency::Learned;
 use mapping::{Classes, Geography, Inputs, Map, Region, Topology};
 
 /// A map, and what it was made of.
@@ -20,6 +21,7 @@ struct MadeOf {
     home: Location,
     routes: Vec<Route>,
     classes: Classes,
+    learned: Arc<Learned>,
 }
 
 impl MadeOf {
@@ -29,6 +31,7 @@ impl MadeOf {
             && self.home == other.home
             && same_rules(&self.routes, &other.routes)
             && self.classes.are_alike(&other.classes)
+            && self.learned.decides_as(&other.learned)
     }
 }
 
@@ -39,11 +42,17 @@ fn same_rules(a: &[Route], b: &[Route]) -> bool {
 }
 
 impl Compiled {
+    /// What round trips had taught when it was compiled.
+    pub(crate) fn learned(&self) -> &Arc<Learned> {
+        &self.made_of.learned
+    }
+
     /// Compiles the map of a config, or takes the one before.
     pub(crate) fn new(
         config: &Config,
         (topology, classes): (&Topology, &Classes),
         (geography, regions): (&Arc<Geography>, &[Region]),
+        learned: &Arc<Learned>,
         before: Option<&Arc<Self>>,
     ) -> Result<Arc<Self>, Problem> {
         let network = &config.network;
@@ -51,13 +60,15 @@ impl Compiled {
         let first = pops.first().map(|(_, location)| *location);
         let home = network.geo.home.or(first).ok_or_else(|| Problem::general("the network has no PoP"))?;
         let routes = config.routes.routes.clone();
-        let made_of = MadeOf { geography: Arc::clone(geography), pops, home, routes, classes: classes.clone() };
+        let (geography, learned) = (Arc::clone(geography), Arc::clone(learned));
+        let made_of = MadeOf { geography, pops, home, routes, classes: classes.clone(), learned };
         if let Some(before) = before.filter(|before| before.made_of.is(&made_of)) {
             return Ok(Arc::clone(before));
         }
         let ids: Vec<PopId> = made_of.pops.iter().map(|(id, _)| id.clone()).collect();
         let routes = &made_of.routes;
-        let inputs = Inputs { topology, pops: &ids, geography, regions, home, routes, classes };
+        let (geography, learned) = (&*made_of.geography, &*made_of.learned);
+        let inputs = Inputs { topology, pops: &ids, geography, regions, home, routes, classes, learned };
         Ok(Arc::new(Self { map: mapping::compile(&inputs), made_of }))
     }
 }

@@ -89,6 +89,7 @@ impl View {
             addresses: addresses.collect(),
             source: match mapped.list.cause {
                 Cause::Geography => "geography".to_owned(),
+                Cause::Latency(_) => "latency".to_owned(),
                 Cause::Rule(number) => {
                     let line = usize::try_from(number).ok().and_then(|number| self.rule_lines.get(number));
                     line.map_or_else(|| format!("rule {}", number + 1), |line| format!("routes.toml:{line}"))

@@ -11,6 +11,7 @@ mod compiled;
 mod ecs;
 mod explain;
 pub mod geo;
+mod learning;
 mod query;
 mod reply;
 pub mod transport;
@@ -19,6 +20,7 @@ mod zone;
 mod zones;
 
 pub use explain::{Candidate, Explanation};
+pub use learning::learn_of;
 pub use query::Subnet;
 pub use reply::{Facts, Reply};
 pub use view::View;

@@ -8,6 +8,7 @@ use config::{Config, NodeId, PopId, Problem, SiteId};
 use hickory_server::proto::op::ResponseCode;
 use hickory_server::proto::rr::rdata::{A, AAAA, HINFO};
 use hickory_server::proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use mapping::latency::Learned;
 use mapping::{Basis, Chosen, Classes, Family, Fitness, Geography, Region, Topology, Wanted};
 
 use crate::compiled::Compiled;
@@ -51,8 +52,8 @@ impl View {
     /// Zones that cannot be served.
     pub fn build(
         config: &Config,
-        geography: &Arc<Geography>,
-        regions: &[Region],
+        (geography, regions): (&Arc<Geography>, &[Region]),
+        learned: &Arc<Learned>,
         before: Option<&Self>,
     ) -> Result<Self, Vec<Problem>> {
         let (zones, warnings) = Zones::build(config)?;
@@ -62,7 +63,7 @@ impl View {
         let ids: Vec<SiteId> = config.sites.iter().map(|site| site.id.clone()).collect();
         let classes: Classes = mapping::class_of_sites(&config.routes.routes, &ids);
         let before = before.map(|view| &view.compiled);
-        let compiled = Compiled::new(config, (&topology, &classes), (geography, regions), before);
+        let compiled = Compiled::new(config, (&topology, &classes), (geography, regions), learned, before);
         let compiled = compiled.map_err(|problem| vec![problem])?;
         let fitness = Fitness::all_up(topology.edges.len());
         let sites = ids
@@ -91,6 +92,24 @@ impl View {
     pub fn with_fitness(mut self, fitness: Arc<ArcSwap<Fitness>>) -> Self {
         self.fitness = fitness;
         self
+    }
+
+    /// The fitness it answers by.
+    #[must_use]
+    pub fn fitness(&self) -> Arc<ArcSwap<Fitness>> {
+        Arc::clone(&self.fitness)
+    }
+
+    /// What round trips had taught when its map was compiled.
+    #[must_use]
+    pub fn learned(&self) -> &Arc<Learned> {
+        self.compiled.learned()
+    }
+
+    /// Whether these are its PoPs, in this order.
+    #[must_use]
+    pub fn has_pops(&self, pops: &[PopId]) -> bool {
+        self.pops == pops
     }
 
     /// How many PoPs there are.

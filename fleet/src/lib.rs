@@ -8,6 +8,7 @@
 mod credential;
 mod health;
 mod judge;
+pub mod latency;
 mod probe;
 mod purge_log;
 mod purge_order;

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use config::limits;
+use serde::Serialize;
 
 use crate::health::Verdict;
 
@@ -20,8 +21,8 @@ pub(crate) fn read(path: &Path) -> Saved {
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
-/// Writes them, whole or not at all: a crash in between leaves the old file.
-pub(crate) fn write(path: &Path, saved: &Saved) -> std::io::Result<()> {
+/// Writes something, whole or not at all: a crash in between leaves the old file.
+pub(crate) fn write(path: &Path, saved: &impl Serialize) -> std::io::Result<()> {
     let new = path.with_extension("new");
     let mut file = fs::File::create(&new)?;
     file.write_all(&serde_json::to_vec(saved)?)?;

@@ -26,6 +26,7 @@ use crate::connection::{Connection, Scheme};
 use crate::cores::Stop;
 use crate::interim::{Interim, Queue, WithInterim};
 use crate::mount::Mounts;
+use crate::round_trip::{Measured, RoundTrips};
 
 /// One listening socket and what answers on it.
 pub struct Server {
@@ -33,6 +34,7 @@ pub struct Server {
     mounts: Arc<Mounts>,
     tls: Option<Arc<rustls::ServerConfig>>,
     connections: IntGauge,
+    round_trips: Option<Arc<dyn RoundTrips>>,
 }
 
 impl Server {
@@ -46,7 +48,13 @@ impl Server {
         tls: Option<Arc<rustls::ServerConfig>>,
         connections: IntGauge,
     ) -> std::io::Result<Self> {
-        Ok(Self { listener: TcpListener::from_std(listener)?, mounts, tls, connections })
+        Ok(Self { listener: TcpListener::from_std(listener)?, mounts, tls, connections, round_trips: None })
+    }
+
+    /// Tells the round trip of every connection that ends.
+    #[must_use]
+    pub fn telling(self, round_trips: Option<Arc<dyn RoundTrips>>) -> Self {
+        Self { round_trips, ..self }
     }
 
     /// Serves until stopped; then no new connections, open requests get ten seconds.
@@ -98,6 +106,7 @@ impl Server {
         // Responses are written whole: waiting to coalesce only delays them.
         let _ = stream.set_nodelay(true);
         let activity = Activity::new();
+        let stream = Measured::new(stream, peer.ip().to_canonical(), self.round_trips.clone());
         let stream = Watched::new(unless_unread(stream, limits::HTTP_WRITE_TIME), Arc::clone(&activity));
         let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
         let connection = Connection { peer, local, scheme, sni: None, interim: None };
@@ -159,7 +168,7 @@ async fn drive<S>(
 }
 
 /// A connection that fails once its client reads nothing for so long.
-fn unless_unread(stream: TcpStream, limit: Duration) -> Pin<Box<TimeoutStream<TcpStream>>> {
+fn unless_unread<S: AsyncRead + AsyncWrite>(stream: S, limit: Duration) -> Pin<Box<TimeoutStream<S>>> {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limit));
     Box::pin(stream)

@@ -16,6 +16,7 @@ mod holder;
 mod http;
 mod interim;
 mod mount;
+mod round_trip;
 
 pub use bind::{BindError, Sharing, bind_tcp, bind_udp, probe_free};
 pub use body::{Body, BoxError, empty, full};
@@ -24,3 +25,4 @@ pub use cores::{Cores, Job, Stop};
 pub use http::Server;
 pub use interim::Interim;
 pub use mount::{Handler, Mount, Mounts, Reply};
+pub use round_trip::{RoundTrips, round_trip};

@@ -2,23 +2,26 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use config::Network;
 use dns::{Explanation, View};
 use mapping::Family;
+use serde_json::Value;
 
 use super::table;
 use crate::cli::Explain;
 use crate::client::{self, AskError};
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
+use crate::node::running;
 use crate::say::say;
 
 pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(dir);
     let network = directory::known(&dir)?.network;
     let path = format!("/explain?name={}&from={}", args.name, args.from);
-    let (admin, token) = (network.admin.listen, network.admin.token.as_ref());
-    let (explanation, note) = match client::ask_json(admin, &path, token) {
+    let (explanation, note) = match ask(&network, &path) {
         Ok(value) => (serde_json::from_value(value).map_err(Failure::ours)?, ""),
         Err(AskError::Refused(why) | AskError::Failed(why)) => return Err(Failure::operator(why)),
         Err(AskError::NobodyThere(_)) => {
@@ -33,11 +36,27 @@ pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
     Ok(Exit::Done)
 }
 
+/// Asks the admin address of the whole fleet, else a name server that runs on this machine.
+fn ask(network: &Network, path: &str) -> Result<Value, AskError> {
+    let token = network.admin.token.as_ref();
+    let name_servers = || {
+        let here = running(network).into_iter();
+        here.filter(|node| network.node(&node.id).is_some_and(|node| node.name_server.is_some()))
+    };
+    let mut told = client::ask_json(network.admin.listen, path, token);
+    if matches!(told, Err(AskError::NobodyThere(_)))
+        && let Some(node) = name_servers().next()
+    {
+        told = client::ask_json(node.marker.admin, path, token);
+    }
+    told
+}
+
 fn alone(dir: &Path, name: &str, from: IpAddr) -> Result<Explanation, Failure> {
     let config = directory::load(dir)?;
     let world = dns::geo::load(&config.network.geo, None, std::time::SystemTime::now());
     let world = world.map_err(|problem| directory::refused(&[problem]))?;
-    let view = View::build(&config, &world.geography, &world.regions, None)
+    let view = View::build(&config, (&world.geography, &world.regions), &Arc::default(), None)
         .map_err(|problems| directory::refused(&problems))?;
     view.explain(name, from, Family::V4).map_err(Failure::operator)
 }

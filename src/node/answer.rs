@@ -22,8 +22,8 @@ pub(crate) struct Answering {
 /// A view with the counters of its PoPs.
 pub(crate) struct Answers {
     pub(crate) view: View,
-    /// By PoP, by what ranked it: rule, geography.
-    routed: Vec<[IntCounter; 2]>,
+    /// By PoP, by what ranked it: rule, latency, geography.
+    routed: Vec<[IntCounter; 3]>,
 }
 
 /// The response codes we send, by number (RFC 6895 §2.3); the last stands for every other.
@@ -43,15 +43,20 @@ impl Answers {
     pub(crate) fn new(view: View, metrics: &Metrics) -> Self {
         let counters = |pop| {
             let name = view.pop_name(PopIndex::from_usize(pop));
-            ["rule", "geography"].map(|source| metrics.dns_routed.with_label_values(&[name.as_str(), source]))
+            ["rule", "latency", "geography"]
+                .map(|source| metrics.dns_routed.with_label_values(&[name.as_str(), source]))
         };
         Self { routed: (0..view.pops()).map(counters).collect(), view }
     }
 
     fn count(&self, reply: &Reply) {
         let counters = reply.facts.pop.and_then(|pop| self.routed.get(pop.as_usize()));
-        if let Some([rule, geography]) = counters {
-            if reply.facts.cause == Some(Cause::Geography) { geography.inc() } else { rule.inc() }
+        if let Some([rule, latency, geography]) = counters {
+            match reply.facts.cause {
+                Some(Cause::Geography) => geography.inc(),
+                Some(Cause::Latency(_)) => latency.inc(),
+                Some(Cause::Rule(_)) | None => rule.inc(),
+            }
         }
     }
 }

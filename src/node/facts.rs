@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ::edge::PurgeError;
 use ::fleet::PurgeOrder;
+use ::fleet::latency::{Handover, Since};
 use admin::{Facts, Keys, Purged, Reach, Refused, Told};
 use config::Config;
 use mapping::Family;
@@ -48,6 +49,10 @@ impl Facts for NodeFacts {
                 Err(PurgeError::Log(error)) => Err(Refused::Unable(format!("cannot be written down: {error}"))),
             }
         })
+    }
+
+    fn round_trips(&self, since: Since) -> Option<Handover> {
+        self.0.collector.as_ref().map(|collector| collector.hand_over(since))
     }
 
     fn keys(&self) -> Keys {

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use config::{Config, NodeId};
 use dns::transport::{Answer, serve_tcp, serve_udp};
-use listen::{BindError, Cores, Job, Mounts, Server, Sharing, Stop, bind_tcp, bind_udp, probe_free};
+use listen::{BindError, Cores, Job, Mounts, RoundTrips, Server, Sharing, Stop, bind_tcp, bind_udp, probe_free};
 use prometheus::IntGauge;
 
 use super::Node;
 use super::answer::Answering;
+use super::latency::Told;
 
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +38,7 @@ pub(crate) struct Listeners {
     answer: Arc<dyn Answer>,
     tls: Arc<rustls::ServerConfig>,
     connections: IntGauge,
+    round_trips: Option<Arc<dyn RoundTrips>>,
 }
 
 /// Sockets of new listeners, one for each core, not served yet.
@@ -74,6 +76,7 @@ impl Listeners {
             answer: Arc::new(answering),
             tls: Arc::new(node.certificates.server().map_err(std::io::Error::other)?),
             connections: node.metrics.connections.clone(),
+            round_trips: node.collector.clone().map(|collector| Arc::new(Told(collector)) as _),
         })
     }
 
@@ -132,6 +135,7 @@ impl Listeners {
     fn job(&self, listener: Listener, socket: Socket, stop: Stop) -> Job<Core> {
         let (answer, connections) = (Arc::clone(&self.answer), self.connections.clone());
         let tls = (listener.role == Role::Https).then(|| Arc::clone(&self.tls));
+        let round_trips = self.round_trips.clone();
         Box::new(move |mounts| {
             let mounts = Arc::clone(mounts);
             Box::pin(async move {
@@ -140,7 +144,7 @@ impl Listeners {
                     (Socket::Tcp(socket), Role::Dns) => serve_streams(socket, answer, stop).await,
                     (Socket::Tcp(socket), _) => match Server::new(socket, mounts, tls, connections) {
                         Ok(server) => {
-                            server.serve(stop).await;
+                            server.telling(round_trips).serve(stop).await;
                             Ok(())
                         }
                         Err(error) => Err(error),

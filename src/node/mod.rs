@@ -3,6 +3,7 @@
 mod answer;
 mod facts;
 mod last_good;
+mod latency;
 mod listeners;
 mod logging;
 mod marker;
@@ -19,6 +20,7 @@ use config::{Config, Loaded, NodeId, Problem};
 use dns::View;
 use dns::geo::World;
 use fleet::Watch;
+use fleet::latency::{Collector, Store};
 use telemetry::Metrics;
 
 use answer::Answers;
@@ -37,6 +39,8 @@ pub(crate) struct Node {
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) name_server: Option<NameServer>,
     pub(crate) edge: Option<Arc<edge::Shared>>,
+    /// An edge's clients' round trips.
+    collector: Option<Arc<Collector>>,
     started: Instant,
     /// The config in use; none before the first is applied.
     config: ArcSwapOption<Config>,
@@ -50,6 +54,8 @@ pub(crate) struct NameServer {
     answers: ArcSwapOption<Answers>,
     watch: Mutex<Watch>,
     world: Mutex<World>,
+    /// All edges' round trips.
+    latency: Arc<Mutex<Store>>,
 }
 
 /// All that a config becomes, complete and checked, before anything is swapped.
@@ -65,6 +71,7 @@ pub(crate) struct Built {
 pub(crate) struct Before {
     world: World,
     answers: Option<Arc<Answers>>,
+    latency: Arc<Mutex<Store>>,
 }
 
 /// Which parts a node needs built.
@@ -135,9 +142,11 @@ fn with_other_faults(dir: &Path, roles: Roles, refused: config::Refused) -> Vec<
 }
 
 fn build_view(config: &Config, before: Option<&Before>) -> Result<(View, World), Vec<Problem>> {
-    let (before, answers) = (before.map(|before| &before.world), before.and_then(|before| before.answers.as_ref()));
-    let world = dns::geo::load(&config.network.geo, before, SystemTime::now()).map_err(|problem| vec![problem])?;
-    let view = View::build(config, &world.geography, &world.regions, answers.map(|answers| &answers.view))?;
+    let world = before.map(|before| &before.world);
+    let world = dns::geo::load(&config.network.geo, world, SystemTime::now()).map_err(|problem| vec![problem])?;
+    let view = before.and_then(|before| before.answers.as_ref()).map(|answers| &answers.view);
+    let learned = before.map(|before| latency::learn(config, &world, &before.latency, view)).unwrap_or_default();
+    let view = View::build(config, (&world.geography, &world.regions), &Arc::new(learned), view)?;
     Ok((view, world))
 }
 
@@ -209,7 +218,11 @@ impl Node {
     /// What is in use.
     fn before(&self) -> Option<Before> {
         let name_server = self.name_server.as_ref()?;
-        Some(Before { world: lock(&name_server.world).clone(), answers: name_server.answers.load_full() })
+        Some(Before {
+            world: lock(&name_server.world).clone(),
+            answers: name_server.answers.load_full(),
+            latency: Arc::clone(&name_server.latency),
+        })
     }
 }
 

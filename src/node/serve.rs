@@ -1,10 +1,12 @@
 //! Starting a node: build, bind, serve on every core, stop in order.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
+use ::fleet::latency::{Collector, Store};
 use admin::{Admin, Door};
 use arc_swap::ArcSwapOption;
 use certs::Certificates;
@@ -18,7 +20,7 @@ use super::facts::NodeFacts;
 use super::last_good::LastGood;
 use super::listeners::Listeners;
 use super::marker::Marker;
-use super::{Built, NameServer, Node, Roles, build_loaded, last_good, reload, with_other_faults};
+use super::{Built, NameServer, Node, Roles, build_loaded, last_good, latency, reload, with_other_faults};
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
 
@@ -56,6 +58,9 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>) -> Done {
     let peer = bind_peer(built.config(), &id)?;
     runtime.block_on(run(dir, id, built, Doors { admin, peer }, started, booted))
 }
+
+/// Where a name server keeps round trips.
+const LATENCY: &str = "latency.json";
 
 /// Where a node is asked and told.
 struct Doors {
@@ -95,6 +100,8 @@ async fn run(dir: &Path, id: NodeId, built: Built, doors: Doors, started: Instan
         tracing::error!("{why}");
         node.refused.store(Some(Arc::new(why.to_owned())));
     }
+    // Before anybody is answered.
+    latency::relearn(&node).await;
     listeners.put(bound);
     let address = admin.local_addr().map_err(Failure::ours)?;
     let stop = Stop::new();
@@ -110,6 +117,8 @@ async fn run(dir: &Path, id: NodeId, built: Built, doors: Doors, started: Instan
         tracing::error!(path = %marker_path.display(), %error, "cannot be written: `up` and `status` do not see this node");
     }
     tracing::info!(node = %id, admin = %address, "serving");
+    let latency_path = home.join(LATENCY);
+    tokio::spawn(latency::follow(Arc::clone(&node), latency_path.clone()));
     let last_good = LastGood::new(&home);
     tokio::spawn(last_good::follow(Arc::clone(&node), last_good.clone()));
     let ended = tokio::select! {
@@ -123,6 +132,7 @@ async fn run(dir: &Path, id: NodeId, built: Built, doors: Doors, started: Instan
     tracing::info!(node = %id, "stopping");
     stop.stop();
     marker.remove(&marker_path);
+    latency::save(&node, &latency_path).await;
     let _ = tokio::task::spawn_blocking(move || listeners.end()).await;
     if let Some(edge) = &node.edge {
         edge.close();
@@ -147,6 +157,7 @@ fn make(
                 answers: ArcSwapOption::empty(),
                 watch: Mutex::new(watch),
                 world: Mutex::new(world.clone()),
+                latency: Arc::new(Mutex::new(Store::read(&home.join(LATENCY)))),
             })
         }
         None => None,
@@ -171,6 +182,7 @@ fn make(
         metrics: Arc::clone(metrics),
         certificates: Arc::new(Certificates::default()),
         name_server,
+        collector: edge.is_some().then(|| Arc::new(Collector::new(RandomState::new().hash_one(started)))),
         edge,
         started,
         config: ArcSwapOption::empty(),

@@ -47,7 +47,7 @@ macro_rules! metrics {
 metrics! {
     dns_replies: IntCounterVec "hither_dns_replies_total" ["transport", "rcode"] "Replies sent, by transport and response code.";
     dns_silent: IntCounter "hither_dns_silent_total" [] "Messages that got no reply because they were no queries.";
-    dns_routed: IntCounterVec "hither_dns_routed_total" ["pop", "source"] "Routed answers, by PoP and by what ranked it: rule or geography.";
+    dns_routed: IntCounterVec "hither_dns_routed_total" ["pop", "source"] "Routed answers, by PoP and by what ranked it: rule, latency or geography.";
     requests: IntCounterVec "hither_requests_total" ["site", "result"] "Requests answered, by site and result: hit, stale, miss, pass, own (an answer of the edge itself), error. Sites past 1,000 count as other, requests that no site takes as -.";
     request_bytes: IntCounterVec "hither_response_bytes_total" ["site"] "Bytes of response bodies sent, by site.";
     request_seconds: Histogram "hither_request_duration_seconds" [] "Time from a request until the last byte of its response was handed to the connection.";

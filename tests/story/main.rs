@@ -16,6 +16,7 @@ mod demo;
 mod disk;
 mod fault;
 mod interim;
+mod latency;
 mod memory;
 mod name_server;
 mod nearest;

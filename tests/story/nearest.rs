@@ -1,6 +1,7 @@
 //! The built-in countries send known addresses to the nearest PoP.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use dns::View;
@@ -20,7 +21,7 @@ fn the_built_in_countries_find_the_nearest_pop() {
     std::fs::write(dir.path().join("secrets/admin.token"), "0123456789abcdef").unwrap();
     let config = config::load(dir.path()).unwrap().config;
     let world = dns::geo::load(&config.network.geo, None, SystemTime::now()).unwrap();
-    let view = View::build(&config, &world.geography, &world.regions, None).unwrap();
+    let view = View::build(&config, (&world.geography, &world.regions), &Arc::default(), None).unwrap();
     let lines = include_str!("../data/nearest.csv").lines().filter(|line| !line.starts_with('#'));
     let (mut all, mut right) = (0, 0);
     for line in lines {

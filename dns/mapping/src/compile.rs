@@ -4,33 +4,19 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use config::{Location, PopId, Route};
-use fixedbitset::FixedBitSet;
 
 use crate::address::Family;
+use crate::geography::Geography;
+use crate::latency::Learned;
 use crate::place::{Place, PlaceIndex, Region};
-use crate::rank::Ranker;
+use crate::rank::{Near, Ranker};
 use crate::rules::{Classes, RuleSet, Rules};
 use crate::runs::{Run, push};
 use crate::scope::{Scopes, scope};
 use crate::snap;
 use crate::table::{Depths, Table};
 use crate::topology::Topology;
-use crate::unit::{List, Ranked, Unit};
-
-/// Where every address is: total runs of places, and of AS numbers where they are known.
-#[derive(Debug)]
-pub struct Geography {
-    /// Places by [`PlaceIndex`].
-    pub places: Vec<Place>,
-    /// IPv4, from key 0.
-    pub v4: Vec<Run<PlaceIndex>>,
-    /// IPv6, from key 0.
-    pub v6: Vec<Run<PlaceIndex>>,
-    /// AS numbers, IPv4; 0 where unknown; empty without an AS database.
-    pub asn_v4: Vec<Run<u32>>,
-    /// AS numbers, IPv6.
-    pub asn_v6: Vec<Run<u32>>,
-}
+use crate::unit::{List, Unit};
 
 /// All that a map is made of.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +35,8 @@ pub struct Inputs<'a> {
     pub routes: &'a [Route],
     /// The classes of sites under these rules.
     pub classes: &'a Classes,
+    /// What round trips have taught.
+    pub learned: &'a Learned,
 }
 
 /// Client address -> unit. Immutable and total.
@@ -136,7 +124,8 @@ struct Work<'a> {
     inputs: &'a Inputs<'a>,
     rules: Rules,
     ranker: Ranker<'a>,
-    near: HashMap<PlaceIndex, Vec<Ranked>>,
+    /// Without rules, by place and AS; the AS is 0 where nobody asks for it.
+    near: HashMap<(PlaceIndex, u32), Near>,
     lists: Vec<List>,
     list_index: HashMap<List, u32>,
     units: Vec<Unit>,
@@ -148,7 +137,7 @@ impl<'a> Work<'a> {
         Self {
             inputs,
             rules: Rules::new(inputs.routes, inputs.pops),
-            ranker: Ranker::new(inputs.topology, inputs.regions, inputs.home),
+            ranker: Ranker::new(inputs.topology, inputs.regions, inputs.home, inputs.learned),
             near: HashMap::new(),
             lists: Vec::new(),
             list_index: HashMap::new(),
@@ -167,7 +156,7 @@ impl<'a> Work<'a> {
         loop {
             let place = places.value_at(key).unwrap_or(0);
             let set = set_runs.value_at(key).unwrap_or(0);
-            let asn = asns.value_at(key).filter(|asn| self.rules.names_asn(*asn)).unwrap_or(0);
+            let asn = asns.value_at(key).filter(|asn| self.tells(*asn)).unwrap_or(0);
             let unit = match known.get(&(place, set, asn)) {
                 Some(unit) => *unit,
                 None => {
@@ -186,6 +175,11 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Whether anything depends on this AS.
+    fn tells(&self, asn: u32) -> bool {
+        self.rules.names_asn(asn) || self.inputs.learned.names_asn(asn)
+    }
+
     fn unit(&mut self, place: PlaceIndex, set: &RuleSet, asn: u32) -> u32 {
         let inputs = self.inputs;
         let at = usize::try_from(place)
@@ -194,7 +188,7 @@ impl<'a> Work<'a> {
             .copied()
             .unwrap_or(Place::Home);
         let ranker = &self.ranker;
-        let near = self.near.entry(place).or_insert_with(|| ranker.nearest(at, &FixedBitSet::new()));
+        let near = self.near.entry((place, asn)).or_insert_with(|| Near::new(ranker, inputs.learned, (at, asn)));
         let mut lists = Vec::with_capacity(inputs.classes.count());
         for class in 0..inputs.classes.count() {
             let list = self.rules.list((inputs.classes, class), set, (at, asn), (ranker, near));

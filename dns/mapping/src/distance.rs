@@ -25,18 +25,22 @@ pub fn distance_km(a: Location, b: Location) -> f64 {
     2.0 * EARTH_KM * h.sqrt().min(1.0).asin()
 }
 
-/// The round trip expected over a distance, in tenths of a millisecond.
+/// The round trip expected over a distance, in tenths of a millisecond; a stretched way is longer.
 #[must_use]
-pub fn cost(distance_km: f64) -> u32 {
-    let tenths = (distance_km / KM_PER_MS + LEAST_MS) * COST_PER_MS;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 20,038 km, so 4,060")]
-    let tenths = tenths.round() as u32;
+pub fn cost(distance_km: f64, stretch: f64) -> u32 {
+    cost_of_ms(distance_km / KM_PER_MS * stretch + LEAST_MS)
+}
+
+/// Milliseconds as a cost.
+pub(crate) fn cost_of_ms(milliseconds: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to an hour just before")]
+    let tenths = (milliseconds.clamp(0.0, 3_600_000.0) * COST_PER_MS).round() as u32;
     tenths
 }
 
 /// The farthest that costs no more.
-pub(crate) fn reach_km(cost: u32) -> f64 {
-    (f64::from(cost) / COST_PER_MS - LEAST_MS).max(0.0) * KM_PER_MS
+pub(crate) fn reach_km(cost: u32, stretch: f64) -> f64 {
+    (f64::from(cost) / COST_PER_MS - LEAST_MS).max(0.0) * KM_PER_MS / stretch.max(f64::MIN_POSITIVE)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod estimate;
 mod group;
 mod histogram;
 mod learn;
+mod observe;
 mod prior;
 mod samples;
 
@@ -21,5 +22,6 @@ pub use estimate::{Estimate, estimate};
 pub use group::{GroupKey, LEAST_ACTIVE};
 pub use histogram::Histogram;
 pub use learn::{Group, Learned, Observed, learn};
+pub use observe::observe;
 pub use prior::{Neighbour, neighbours_residual, prior_ms, stretch};
 pub use samples::{Measured, PrefixKey, Samples, prefix_key};

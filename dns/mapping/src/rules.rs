@@ -7,7 +7,7 @@ use fixedbitset::FixedBitSet;
 
 use crate::address::Family;
 use crate::place::Place;
-use crate::rank::{Ranker, keep};
+use crate::rank::{Near, Ranker, keep};
 use crate::runs::{Run, push};
 use crate::topology::PopIndex;
 use crate::unit::{Cause, List, Ranked};
@@ -161,13 +161,13 @@ impl Rules {
     }
 
     /// The list for a place under the rules that hold there: the first that matches counts. `near` is what
-    /// geography says of it.
+    /// is known without rules.
     pub(crate) fn list(
         &self,
         (classes, class): (&Classes, usize),
         set: &RuleSet,
         (place, asn): (Place, u32),
-        (ranker, near): (&Ranker<'_>, &[Ranked]),
+        (ranker, near): (&Ranker<'_>, &Near),
     ) -> List {
         for (number, rule) in self.rules.iter().enumerate() {
             let number_u32 = u32::try_from(number).unwrap_or(u32::MAX);
@@ -176,11 +176,11 @@ impl Rules {
                 && rule.country.is_none_or(|wanted| place.country() == Some(wanted))
                 && classes.apply(class, number);
             if holds {
-                let (ranked, forbidden) = rule.act.apply(place, ranker, near);
+                let (ranked, forbidden) = rule.act.apply(place, ranker, &near.ranked);
                 return List { ranked, forbidden, cause: Cause::Rule(number_u32) };
             }
         }
-        List { ranked: near.to_vec(), forbidden: Vec::new(), cause: Cause::Geography }
+        List { ranked: near.ranked.clone(), forbidden: Vec::new(), cause: near.cause }
     }
 }
 

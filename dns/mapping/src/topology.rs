@@ -123,7 +123,7 @@ impl Topology {
                 .iter()
                 .enumerate()
                 .filter(|(other, _)| *other != index)
-                .map(|(other, place)| (cost(distance_km(pop.location, *place)), PopIndex::from_usize(other)))
+                .map(|(other, place)| (cost(distance_km(pop.location, *place), 1.0), PopIndex::from_usize(other)))
                 .collect();
             others.sort_unstable();
             pop.beyond = others.into_iter().map(|(_, other)| other).collect();

@@ -16,6 +16,8 @@ pub struct Ranked {
 pub enum Cause {
     /// The operator's rule of this number, from 0, in `routes.toml`.
     Rule(u32),
+    /// Measured round trips, of the group of this number in what was learned.
+    Latency(u32),
     /// Distance.
     Geography,
 }

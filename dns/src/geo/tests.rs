@@ -221,7 +221,9 @@ fn a_route_holds_for_its_as_number() {
     };
     let edge = EdgeSpec { hash: 1, capacity: 1, v4: vec![[192, 0, 2, 1].into()], v6: Vec::new() };
     let topology = Topology::new(vec![pop(8.0, 0), pop(140.0, 1)], vec![edge.clone(), edge]);
+    let learned = mapping::latency::Learned::default();
     let inputs = mapping::Inputs {
+        learned: &learned,
         topology: &topology,
         pops: &pops,
         geography,

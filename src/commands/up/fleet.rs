@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::fleet::PurgeOrder;
+use ::fleet::latency::{Handover, Since};
 use admin::{Facts, Keys, Purged, Reach, Refused, Told, merge_metrics};
 use arc_swap::ArcSwap;
 use config::{Config, Network, NodeId};
@@ -122,6 +123,10 @@ impl Facts for FleetFacts {
                 None => Ok(Purged::InPart(receipts(&told))),
             }
         })
+    }
+
+    fn round_trips(&self, _since: Since) -> Option<Handover> {
+        None
     }
 
     fn keys(&self) -> Keys {

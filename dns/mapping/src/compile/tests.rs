@@ -48,6 +48,7 @@ fn build(family: Family, runs: &[(u64, PlaceIndex)], places: Vec<Place>, routes:
         home,
         routes,
         classes: &classes,
+        learned: &Learned::default(),
     };
     (compile(&inputs), topology)
 }

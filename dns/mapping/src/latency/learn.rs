@@ -1,6 +1,6 @@
 //! From samples to groups with estimates, moves and trials.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use config::Location;
 
@@ -62,6 +62,10 @@ pub struct Group {
 pub struct Learned {
     groups: Vec<Group>,
     index: HashMap<GroupKey, usize>,
+    /// By [`PopIndex`].
+    stretches: Vec<f64>,
+    asns: BTreeSet<u32>,
+    intercept_ms: f64,
 }
 
 impl Learned {
@@ -70,6 +74,34 @@ impl Learned {
     pub fn group_of(&self, place: Place, asn: u32) -> Option<(usize, &Group)> {
         let number = GroupKey::ladder(place, asn).find_map(|key| self.index.get(&key))?;
         Some((*number, self.groups.get(*number)?))
+    }
+
+    /// How much longer a PoP's ways are than distance says.
+    #[must_use]
+    pub fn stretch(&self, pop: PopIndex) -> f64 {
+        self.stretches.get(pop.as_usize()).copied().unwrap_or(1.0)
+    }
+
+    /// What all round trips have beyond what distance lets expect, milliseconds.
+    #[must_use]
+    pub fn intercept_ms(&self) -> f64 {
+        self.intercept_ms
+    }
+
+    /// Whether a group is of this AS alone.
+    #[must_use]
+    pub fn names_asn(&self, asn: u32) -> bool {
+        self.asns.contains(&asn)
+    }
+
+    /// Whether a map made of the other sends everybody to the same PoPs.
+    #[must_use]
+    pub fn decides_as(&self, other: &Self) -> bool {
+        let decided = |learned: &Self| {
+            let one = |group: &Group| (group.key, group.expected, group.current);
+            learned.groups.iter().filter(|group| group.current != group.expected).map(one).collect::<Vec<_>>()
+        };
+        self.stretches == other.stretches && decided(self) == decided(other)
     }
 
     /// All groups, in the order of their keys.
@@ -116,7 +148,9 @@ pub fn learn(pops: &[(Location, f64)], observed: &[Observed<'_>], before: &Learn
         });
     }
     let index = groups.iter().enumerate().map(|(number, group)| (group.key, number)).collect();
-    let mut learned = Learned { groups, index };
+    let asns = groups.iter().filter_map(|group| group.key.asn).collect();
+    let stretches = pops.iter().map(|(_, stretch)| *stretch).collect();
+    let mut learned = Learned { groups, index, stretches, asns, intercept_ms: intercept };
     learned.try_others(observed);
     learned
 }

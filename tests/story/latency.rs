@@ -1,0 +1,86 @@
+//! Round trips of real connections reach the name server, and what it has learned moves clients.
+
+use std::fs;
+use std::time::Duration;
+
+use config::NodeId;
+use fleet::latency::{Counts, Store};
+use fleet::{Credential, HEADER};
+use mapping::latency::Histogram;
+
+use crate::support::{HITHER, Network, Origin, Signal, get, reply, run, runs, signal, wait_for};
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+const KEY: &str = "a key for stories only";
+
+#[test]
+fn round_trips_of_clients_are_handed_to_the_fleet_alone() {
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| reply(200, &[("cache-control", "max-age=60")], "hello")).await;
+        let network = Network::new(155, origin.address, "");
+        let _edge = network.start("one-1");
+        let name_server = network.start("ns1");
+        for _ in 0..5 {
+            get(network.edge, "/", &[]).await.unwrap();
+        }
+        let peer = (network.edge.ip(), 8444).into();
+        let (path, host) = ("/round-trips?boot=0&since=0", format!("{}:8444", network.edge.ip()));
+        let unsigned = get(peer, path, &[("host", &host)]).await.unwrap();
+        assert_eq!(unsigned.status.as_u16(), 401);
+        let key = config::Secret::new(KEY);
+        let signed = Credential::sign(&key, fleet::wall_clock_ms(), 7, "GET", path, b"");
+        let handed = get(peer, path, &[("host", &host), (HEADER, &signed)]).await.unwrap();
+        let handed: fleet::latency::Handover = serde_json::from_slice(&handed.body).unwrap();
+        let counts = |counts: &Counts| counts.iter().map(|(_, count)| count).sum::<u16>();
+        let of_us = handed.prefixes.iter().find(|(prefix, _)| prefix.to_string() == "127.0.0.0").unwrap();
+        assert!(counts(&of_us.1) >= 5, "{handed:?}");
+        // Not where clients are served.
+        assert_eq!(get(network.edge, path, &[(HEADER, &signed)]).await.unwrap().body, "hello");
+        // The name server asks by itself, soon after its start; what it has is written down at its end.
+        let saved = network.path(".state/ns1/latency.json");
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let pid = name_server.0.id();
+        signal(pid, Signal::SIGTERM);
+        wait_for(Duration::from_secs(10), "it ends", || if runs(pid) { Err(String::new()) } else { Ok(()) });
+        let store = Store::read(&saved);
+        assert!(store.iter().any(|(pop, _, seen)| pop.as_str() == "one" && seen.count() >= 5), "{store:?}");
+        assert_ne!(store.since(&NodeId::parse("one-1").unwrap()).boot, 0);
+    });
+}
+
+#[test]
+fn what_was_measured_moves_a_group_and_nobody_else() {
+    let network = Network::new(156, ([127, 0, 2, 156], 9).into(), "");
+    let file = network.path("hither.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    // Frankfurt is nearer to Germany, but Paris is quicker for these.
+    let more =
+        "[[pop]]\nid = \"two\"\nlocation = [48.8, 2.3]\n[[pop.edge]]\nid = \"two-1\"\naddresses = [\"127.0.2.157\"]\n";
+    fs::write(&file, format!("{text}{more}")).unwrap();
+    let state = network.path(".state/ns1");
+    fs::create_dir_all(&state).unwrap();
+    let column = |pop: &str, milliseconds: f64| {
+        let bucket = Histogram::bucket(milliseconds);
+        let prefixes: Vec<String> = (0..20).map(|net| format!("[\"93.192.{net}.0\",[[{bucket},20]]]")).collect();
+        format!("[\"{pop}\",[{}]]", prefixes.join(","))
+    };
+    let saved = format!(
+        "{{\"aged_s\":{},\"since\":[],\"pops\":[{},{}]}}",
+        fleet::wall_clock_ms() / 1_000,
+        column("one", 90.0),
+        column("two", 20.0)
+    );
+    fs::write(state.join("latency.json"), saved).unwrap();
+    let _name_server = network.start("ns1");
+    let explain = |from: &str| {
+        let dir = network.dir.path().display().to_string();
+        run(HITHER, &["-C", &dir, "explain", "shop.cdn.example", "--from", from])
+    };
+    let moved = explain("93.192.200.1");
+    assert!(moved.contains("PoP two") && moved.contains("source  latency"), "{moved}");
+    let other = explain("193.0.6.1");
+    assert!(other.contains("PoP one") && other.contains("source  geography"), "{other}");
+}
