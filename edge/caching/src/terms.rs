@@ -49,10 +49,19 @@ impl Terms {
         policy: &Policy,
     ) -> Self {
         let (validation, windows) = match lifetime {
+            // "0s" is how a site says that something is for nobody else: nor is it when stale.
+            Lifetime::Forced(Duration::ZERO) | Lifetime::Default(Duration::ZERO) => {
+                (Validation::WhenStale, Windows::NONE)
+            }
             // The site's word replaces the origin's, and forbids nothing.
             Lifetime::Forced(_) => (Validation::WhenStale, Windows::default_of(policy)),
             _ if directives.no_cache == Reach::Whole => (Validation::Always, Windows::NONE),
             Lifetime::None => (Validation::WhenStale, Windows::NONE),
+            // What never was fresh has no time past freshness, unless the origin says so: `max-age=0` and an
+            // `Expires` of long ago are how pages for one client are often marked.
+            _ if lifetime.duration().is_zero() => {
+                (Validation::WhenStale, Windows::of(directives, &Policy { grace: Duration::ZERO, ..*policy }))
+            }
             _ => (Validation::WhenStale, Windows::of(directives, policy)),
         };
         let Windows { grace, on_unreachable, on_error } = windows;
@@ -118,6 +127,11 @@ mod tests {
             ("stale-if-error=60", EXPLICIT, (7, 60, 60)),
             ("stale-if-error=0", EXPLICIT, (7, 0, 0)),
             ("stale-if-error=x", EXPLICIT, (7, 0, 0)),
+            ("", Lifetime::Explicit(Duration::ZERO), (0, DAY, 0)),
+            ("", Lifetime::Heuristic(Duration::ZERO), (0, DAY, 0)),
+            ("stale-while-revalidate=60", Lifetime::Explicit(Duration::ZERO), (60, DAY, 0)),
+            ("", Lifetime::Default(Duration::ZERO), (0, 0, 0)),
+            ("private", Lifetime::Forced(Duration::ZERO), (0, 0, 0)),
             ("s-maxage=1", EXPLICIT, (0, 0, 0)),
             ("s-maxage=1, stale-while-revalidate=60", EXPLICIT, (60, 0, 0)),
             ("s-maxage=1, stale-if-error=60", EXPLICIT, (0, 60, 60)),
