@@ -66,6 +66,8 @@ fn tell(why: caching::NoTarget) -> String {
     match why {
         caching::NoTarget::NotAUrl => "write a whole URL, as in https://www.shop.example/a".to_owned(),
         caching::NoTarget::PrefixWithQuery => "a prefix has no query; for one URL use `url`".to_owned(),
+        caching::NoTarget::Space => "a space is written %20".to_owned(),
+        caching::NoTarget::DotSegments => "nothing is stored under a path with . or .. in it".to_owned(),
         caching::NoTarget::TooDeep => format!("a prefix has at most {} segments", caching::MOST_SEGMENTS),
     }
 }
@@ -94,6 +96,8 @@ mod tests {
             ("{}", "name a url"),
             (r#"{"url":["/a"]}"#, "whole URL"),
             (r#"{"prefix":["http://h/a?b"]}"#, "no query"),
+            (r#"{"url":["http://h/a b"]}"#, "%20"),
+            (r#"{"prefix":["http://h/a/%2E./b"]}"#, "with . or .."),
             (r#"{"tag":[" "]}"#, "at least one"),
             (r#"{"everything":true}"#, "unknown field"),
         ] {

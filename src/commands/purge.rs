@@ -10,12 +10,13 @@ use crate::cli::Purge;
 use crate::directory::{self, Known};
 use crate::exit::{Done, Exit, Failure};
 use crate::purge::{Outcome, Receipt, purge_everywhere, receipts, refusal};
-use crate::say::say;
+use crate::say::{note, say};
 
 pub(crate) fn run(args: Purge, dir: Option<PathBuf>) -> Done {
     let Known { network, fleet_key, .. } = directory::known(&directory::find(dir))?;
     let order = PurgeOrder { url: args.url, prefix: args.prefix, tag: args.tag, site: args.site, soft: args.soft };
     order.purges().map_err(Failure::operator)?;
+    warn_of_stars(&order);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
     let began = Instant::now();
     let told = runtime.block_on(purge_everywhere(&network, fleet_key.as_ref(), &order));
@@ -38,6 +39,15 @@ pub(crate) fn run(args: Purge, dir: Option<PathBuf>) -> Done {
     let message =
         format!("not purged on {}: what they have stored may still be served; purge again", laggards.join(", "));
     Err(Failure::in_part(message))
+}
+
+/// Elsewhere a star stands for anything.
+fn warn_of_stars(order: &PurgeOrder) {
+    for url in order.url.iter().chain(&order.prefix).filter(|url| url.contains('*')) {
+        let below = url.split('*').next().unwrap_or_default();
+        let below = below.rsplit_once('/').map_or(below, |(folder, _)| folder);
+        note(format!("hither: in `{url}` the star stands for itself; all below is --prefix {below}\n"));
+    }
 }
 
 fn show(receipts: &[Receipt]) -> String {

@@ -20,14 +20,14 @@ use crate::time::Moment;
 pub enum Purge {
     /// Every variant under a URL, over both schemes; the query counts byte by byte.
     Url {
-        /// With its port, unless that is the scheme's own; lower case.
+        /// Lower case. With a port as without one: clients write what they like there.
         host: String,
         /// As requested.
         path_and_query: String,
     },
     /// Everything at a path and below it, by segment: `/a` reaches `/a`, `/a?b` and `/a/c`, not `/ab`.
     Prefix {
-        /// With its port, unless that is the scheme's own; lower case.
+        /// As of a URL.
         host: String,
         /// Without a slash at its end; empty for the whole host.
         path: String,
@@ -65,6 +65,10 @@ pub enum NoTarget {
     PrefixWithQuery,
     /// It has more segments than [`MOST_SEGMENTS`].
     TooDeep,
+    /// It holds a space or a control character, which no request can.
+    Space,
+    /// An origin could take the path for another one (`/a/../b`): nothing is stored under it.
+    DotSegments,
 }
 
 /// Paths are looked at so deep; none of a real site is deeper.
@@ -107,8 +111,8 @@ impl Purge {
 
     fn mark(&self) -> Mark {
         match self {
-            Self::Url { host, path_and_query } => Mark::of("url", host, path_and_query),
-            Self::Prefix { host, path } => Mark::of("prefix", host, path),
+            Self::Url { host, path_and_query } => Mark::of("url", without_port(host), path_and_query),
+            Self::Prefix { host, path } => Mark::of("prefix", without_port(host), path),
             Self::Tag { tag, site } => Mark::of_tag(Tag::of(tag.as_bytes()), site.as_deref().unwrap_or_default()),
             Self::Site { site } => Mark::of("site", site, ""),
         }
@@ -127,11 +131,37 @@ fn target(url: &str) -> Result<(String, String), NoTarget> {
         return Err(NoTarget::NotAUrl);
     };
     let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    if host.is_empty() || host.contains('@') || path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+    if host.is_empty() || host.contains('@') {
         return Err(NoTarget::NotAUrl);
     }
-    let key = CacheKey::new("", scheme, host, path);
+    if path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        return Err(NoTarget::Space);
+    }
+    let is_dots = |segment: &str| matches!(segment.replace("%2e", ".").replace("%2E", ".").as_str(), "." | "..");
+    if path.split('?').next().unwrap_or_default().split('/').any(is_dots) {
+        return Err(NoTarget::DotSegments);
+    }
+    let path = encode(path);
+    let key = CacheKey::new("", scheme, host, &path);
     Ok((key.host().to_owned(), key.path_and_query().to_owned()))
+}
+
+/// A host as purges compare it. A port in it is what the client wrote, of which there are many.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// A path as clients send it (RFC 3986 §2.1): people write other letters as they are.
+fn encode(path: &str) -> String {
+    let one = |letter: char| {
+        let mut bytes = [0; 4];
+        let bytes = letter.encode_utf8(&mut bytes).bytes();
+        if letter.is_ascii() { letter.to_string() } else { bytes.map(|byte| format!("%{byte:02X}")).collect() }
+    };
+    path.chars().map(one).collect()
 }
 
 /// What objects and purges are compared by.
@@ -151,7 +181,7 @@ impl Mark {
 
 /// Every mark that reaches an object.
 fn marks(key: &CacheKey, tags: &[Tag]) -> impl Iterator<Item = Mark> {
-    let (site, host, target) = (key.site(), key.host(), key.path_and_query());
+    let (site, host, target) = (key.site(), without_port(key.host()), key.path_and_query());
     let path = target.split('?').next().unwrap_or_default();
     let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]).take(MOST_SEGMENTS + 1);
     let prefixes = ends.filter_map(move |end| path.get(..end)).map(move |path| Mark::of("prefix", host, path));
@@ -275,7 +305,10 @@ mod tests {
             (url("https://www.shop.example:443/a?b"), "/a?b", true),
             (url("https://www.shop.example/a?b"), "/a", false),
             (url("https://www.shop.example/a?b"), "/a?b&c", false),
-            (url("https://www.shop.example:8080/a?b"), "/a?b", false),
+            // A port is what a client wrote.
+            (url("https://www.shop.example:8080/a?b"), "/a?b", true),
+            (prefix("http://www.shop.example:8080/a"), "/a/c", true),
+            (url("http://www.shop.example/ü"), "/%C3%BC", true),
             (url("https://shop.example/a?b"), "/a?b", false),
             (url("http://www.shop.example"), "/", true),
             (prefix("http://www.shop.example/"), "/", true),
@@ -327,10 +360,11 @@ mod tests {
 
     #[test]
     fn what_names_nothing_is_refused() {
-        for text in ["", "/a", "www.shop.example/a", "ftp://h/a", "http://", "http:///a", "http://u@h/", "http://h/a b"]
-        {
+        for text in ["", "/a", "www.shop.example/a", "ftp://h/a", "http://", "http:///a", "http://u@h/"] {
             assert_eq!(Purge::of_url(text), Err(NoTarget::NotAUrl), "{text}");
         }
+        assert_eq!(Purge::of_url("http://h/a b"), Err(NoTarget::Space));
+        assert_eq!(Purge::of_prefix("http://h/a/%2e%2E/b"), Err(NoTarget::DotSegments));
         assert_eq!(Purge::of_prefix("http://h/a?b"), Err(NoTarget::PrefixWithQuery));
         let deep = |depth: usize| format!("http://h{}", "/a".repeat(depth));
         assert!(Purge::of_prefix(&deep(MOST_SEGMENTS)).is_ok());
