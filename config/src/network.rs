@@ -255,7 +255,7 @@ pub struct EdgeNode {
     pub admin: Option<SocketAddr>,
     /// Where other nodes reach it, with the credential that `secrets/fleet.key` gives them; without that file it
     /// is not bound. An address of the machine that no client can reach is best: it speaks clear HTTP.
-    /// Default: port 8444 on the first of its addresses. Read at start only.
+    /// Default: port 8444 on the first of its addresses. A reload opens the new and closes the old.
     #[schemars(transform = shape::socket)]
     pub peer: Option<SocketAddr>,
 }

@@ -7,6 +7,7 @@ mod latency;
 mod listeners;
 mod logging;
 mod marker;
+mod peer;
 mod reload;
 mod serve;
 
@@ -121,8 +122,9 @@ fn build_loaded(loaded: Loaded, roles: Roles, before: Option<&Before>) -> Result
         warnings.extend(certs::warn_of_names(&config, &names));
     }
     if config.fleet_key.is_none() {
-        let mut problem =
-            Problem::general("there is no secrets/fleet.key: nodes cannot tell each other their load and sites");
+        let mut problem = Problem::general(
+            "there is no secrets/fleet.key: nodes cannot tell each other purges, round trips, load and sites",
+        );
         problem.severity = config::Severity::Warning;
         warnings.push(problem.help("write at least 16 random characters there, the same on every node, mode 0600"));
     }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Config, Problem, Severity, limits};
+use listen::BindError;
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecursiveMode, Watcher};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::listeners::Listeners;
+use super::peer::Peer;
 use super::{Node, Roles, build};
 
 /// What tells a node that its files have changed. It begins before anybody is told that the node runs:
@@ -59,11 +61,11 @@ impl Watching {
 }
 
 /// Reloads for as long as the node runs; `started` is the config it started with.
-pub(crate) async fn follow(mut watching: Watching, node: &Arc<Node>, listeners: &Listeners, started: &Config) {
+pub(crate) async fn follow(mut watching: Watching, node: &Arc<Node>, doors: (&Listeners, &Peer), started: &Config) {
     loop {
         watching.changed().await;
         watching.renew(node);
-        reload(node, listeners, started).await;
+        reload(node, doors, started).await;
     }
 }
 
@@ -80,19 +82,22 @@ pub(crate) async fn settled(changes: &mut Receiver<()>) {
     let _ = tokio::time::timeout(limits::RELOAD_SETTLE * 5, more).await;
 }
 
-async fn reload(node: &Arc<Node>, listeners: &Listeners, started: &Config) {
+async fn reload(node: &Arc<Node>, (listeners, peer): (&Listeners, &Peer), started: &Config) {
     let (dir, roles, before) = (node.dir.clone(), node.roles(), node.before());
     let built = tokio::task::spawn_blocking(move || build(&dir, roles, before.as_ref())).await;
     let built = built.unwrap_or_else(|error| Err(vec![Problem::general(format!("reading it failed: {error}"))]));
     let ready = built.and_then(|built| {
-        let bound = listeners.bind(built.config(), &node.id);
-        bound.map(|bound| (built, bound)).map_err(|error| vec![Problem::general(error.to_string())])
+        let fault = |error: BindError| vec![Problem::general(error.to_string())];
+        let bound = listeners.bind(built.config(), &node.id).map_err(fault)?;
+        let reached = peer.bind(built.config(), &node.id).map_err(fault)?;
+        Ok((built, bound, reached))
     });
     match ready {
-        Ok((built, bound)) => {
+        Ok((built, bound, reached)) => {
             warn(node, built.config(), started);
             node.apply(built);
             listeners.put(bound);
+            peer.put(node, reached);
             tracing::info!(version = node.version(), "config loaded");
         }
         Err(problems) => {

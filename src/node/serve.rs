@@ -10,7 +10,7 @@ use ::fleet::latency::{Collector, Store};
 use admin::{Admin, Door};
 use arc_swap::ArcSwapOption;
 use certs::Certificates;
-use config::{Config, NodeId, limits};
+use config::{Config, Loaded, NodeId, limits};
 use listen::{Handler, Mount, Mounts, Server, Sharing, Stop, bind_tcp};
 use telemetry::{Clients, Log, Metrics};
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,6 +20,7 @@ use super::facts::NodeFacts;
 use super::last_good::LastGood;
 use super::listeners::Listeners;
 use super::marker::Marker;
+use super::peer::Peer;
 use super::{Built, NameServer, Node, Roles, build_loaded, last_good, latency, reload, with_other_faults};
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
@@ -28,26 +29,26 @@ use crate::exit::{Done, Exit, Failure};
 pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>) -> Done {
     let started = Instant::now();
     let id = NodeId::parse(id).map_err(|wrong| Failure::operator(wrong.message))?;
-    let loaded = config::load(dir);
+    let mut loaded = config::load(dir);
     // A network that cannot be read tells no state directory: where it is unless one is named.
     let network = match &loaded {
         Ok(loaded) => Some(&loaded.config.network),
         Err(refused) => refused.network.as_deref(),
     };
     let state = network.map_or_else(|| config::default_state(dir), |network| network.state.clone());
+    if let Ok(Loaded { config, .. }) = &loaded {
+        is_known(config, &id)?;
+        if !state.exists() && std::fs::create_dir_all(&state).is_ok() {
+            // The directory's own time is part of the version, and this may be within it.
+            loaded = config::load(dir);
+        }
+    }
     let last_good = LastGood::new(&state.join(id.as_str()));
     let is_called_for = last_good.is_called_for(SystemTime::now());
     let loaded = if is_called_for { config::load_copy(&last_good.files(), dir) } else { loaded };
     let loaded = loaded.map_err(|refused| directory::refused(&with_other_faults(dir, Roles::BOTH, refused)))?;
     let config = &loaded.config;
-    let Some(node) = config.network.node(&id) else {
-        let known: Vec<String> = config.network.node_ids().iter().map(ToString::to_string).collect();
-        return Err(Failure::operator(format!(
-            "there is no node `{id}` in {}; known: {}",
-            dir.display(),
-            known.join(", ")
-        )));
-    };
+    let node = is_known(config, &id)?;
     let roles = Roles::of(&node);
     let admin = admin.unwrap_or_else(|| config.network.admin_of(&node));
     let built = build_loaded(loaded, roles, None).map_err(|problems| directory::refused(&problems))?;
@@ -55,26 +56,19 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>) -> Done {
     let admin = bind_tcp(admin, Sharing::Alone).map_err(|error| Failure::operator(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
     let booted = if is_called_for { Booted::LastGood } else { Booted::Config };
-    let peer = bind_peer(built.config(), &id)?;
-    runtime.block_on(run(dir, id, built, Doors { admin, peer }, started, booted))
+    runtime.block_on(run(dir, id, built, admin, (started, booted)))
+}
+
+/// The node of an id, or which ids there are.
+fn is_known<'c>(config: &'c Config, id: &NodeId) -> Result<config::Node<'c>, Failure> {
+    config.network.node(id).ok_or_else(|| {
+        let known: Vec<String> = config.network.node_ids().iter().map(ToString::to_string).collect();
+        Failure::operator(format!("there is no node `{id}` in {}; known: {}", config.dir.display(), known.join(", ")))
+    })
 }
 
 /// Where a name server keeps round trips.
 const LATENCY: &str = "latency.json";
-
-/// Where a node is asked and told.
-struct Doors {
-    admin: std::net::TcpListener,
-    peer: Option<std::net::TcpListener>,
-}
-
-/// Where other nodes reach this one: only edges are reached, and only by who can sign.
-fn bind_peer(config: &Config, id: &NodeId) -> Result<Option<std::net::TcpListener>, Failure> {
-    let edge = config.network.node(id).and_then(|node| node.edge).filter(|_| config.fleet_key.is_some());
-    let address = edge.and_then(|(_, edge)| config.network.peer_of(edge));
-    let bound = address.map(|address| bind_tcp(address, Sharing::Alone)).transpose();
-    bound.map_err(|error| Failure::operator(format!("`peer` of {id}: {error}")))
-}
 
 /// What a node was started with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +77,13 @@ enum Booted {
     LastGood,
 }
 
-async fn run(dir: &Path, id: NodeId, built: Built, doors: Doors, started: Instant, booted: Booted) -> Done {
-    let Doors { admin, peer } = doors;
+async fn run(
+    dir: &Path,
+    id: NodeId,
+    built: Built,
+    admin: std::net::TcpListener,
+    (started, booted): (Instant, Booted),
+) -> Done {
     let config = built.config().clone();
     let home = config.network.state.join(id.as_str());
     std::fs::create_dir_all(&home)
@@ -94,6 +93,9 @@ async fn run(dir: &Path, id: NodeId, built: Built, doors: Doors, started: Instan
     let log = open_log(&config, Lines::Queries, &home, &metrics)?;
     let listeners = Listeners::start(&node, Answering::new(Arc::clone(&node), log)).map_err(Failure::ours)?;
     let bound = listeners.bind(&config, &id).map_err(|error| Failure::operator(error.to_string()))?;
+    let peer = Peer::default();
+    let reached = peer.bind(&config, &id);
+    let reached = reached.map_err(|error| Failure::operator(format!("`peer` of {id}: {error}")))?;
     node.apply(built);
     if booted == Booted::LastGood {
         let why = "the starts before died within a minute: this is the last good config, until a change is taken";
@@ -106,9 +108,7 @@ async fn run(dir: &Path, id: NodeId, built: Built, doors: Doors, started: Instan
     let address = admin.local_addr().map_err(Failure::ours)?;
     let stop = Stop::new();
     tokio::spawn(admin_server(&node, admin, Door::Admin)?.serve(stop.clone()));
-    if let Some(peer) = peer {
-        tokio::spawn(admin_server(&node, peer, Door::Peer)?.serve(stop.clone()));
-    }
+    peer.put(&node, reached);
     let watching = reload::Watching::begin(&node).map_err(Failure::ours)?;
     let marker_path = Marker::path(&config.network.state, &id);
     let marker = Marker { pid: std::process::id().cast_signed(), admin: address };
@@ -126,11 +126,12 @@ async fn run(dir: &Path, id: NodeId, built: Built, doors: Doors, started: Instan
             last_good.forget_starts();
             ended.map(|()| Exit::Done).map_err(Failure::ours)
         }
-        () = reload::follow(watching, &node, &listeners, &config) => Ok(Exit::Done),
+        () = reload::follow(watching, &node, (&listeners, &peer), &config) => Ok(Exit::Done),
         () = listeners.failed() => Err(Failure::ours("a listener has ended by a panic")),
     };
     tracing::info!(node = %id, "stopping");
     stop.stop();
+    peer.end();
     marker.remove(&marker_path);
     latency::save(&node, &latency_path).await;
     let _ = tokio::task::spawn_blocking(move || listeners.end()).await;
@@ -217,7 +218,7 @@ fn open_log(config: &Config, lines: Lines, home: &Path, metrics: &Metrics) -> Re
     Ok(Some((log, clients)))
 }
 
-fn admin_server(node: &Arc<Node>, socket: std::net::TcpListener, door: Door) -> Result<Server, Failure> {
+pub(super) fn admin_server(node: &Arc<Node>, socket: std::net::TcpListener, door: Door) -> Result<Server, Failure> {
     let api: Arc<dyn Handler> = Arc::new(Admin::new(Arc::new(NodeFacts(Arc::clone(node))), door));
     let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: api }]));
     // No series shows who reads the series.

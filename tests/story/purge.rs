@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
-use crate::support::{HITHER, Network, Origin, OriginBody, Signal, get, metrics, reply, send, signal};
+use crate::support::{HITHER, Network, Origin, OriginBody, Signal, get, metrics, reply, send, signal, wait_for};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -154,6 +154,40 @@ fn an_edge_that_dies_right_after_it_acknowledged_remembers() {
         assert_eq!(code, 0, "{text}");
         let told: serde_json::Value = serde_json::from_str(&text[text.find('{').unwrap()..]).unwrap();
         assert_eq!(told["edges"][0]["position"], 3, "{text}");
+    });
+}
+
+#[test]
+fn a_fleet_key_that_comes_with_a_reload_opens_the_way_for_purges() {
+    runtime().block_on(async {
+        let origin = counting().await;
+        let network = Network::new(158, origin.address, "");
+        let key = network.path("secrets/fleet.key");
+        fs::remove_file(&key).unwrap();
+        let _edge = network.start("one-1");
+        let (text, code) = purge(&network, &["--site", "shop"]);
+        assert_eq!(code, 3, "{text}");
+        fs::write(&key, "another key for stories").unwrap();
+        let (_, took) =
+            wait_for(Duration::from_secs(5), "it can be reached", || match purge(&network, &["--site", "shop"]) {
+                (_, 0) => Ok(()),
+                (text, _) => Err(text),
+            });
+        // The port is what a client wrote: no purge can know it.
+        let ported = [("host", "www.shop.example:8100"), ("x-lang", "en")];
+        let first = get(network.edge, "/a", &ported).await.unwrap().body;
+        assert_eq!(get(network.edge, "/a", &ported).await.unwrap().body, first);
+        let (text, code) = purge(&network, &["--url", "http://www.shop.example/a"]);
+        assert_eq!(code, 0, "{text}, reached after {took:?}");
+        assert_ne!(get(network.edge, "/a", &ported).await.unwrap().body, first);
+        fs::remove_file(&key).unwrap();
+        wait_for(Duration::from_secs(5), "it is closed again", || {
+            match std::net::TcpStream::connect(peer(&network)) {
+                Ok(_) => Err("it is open"),
+                Err(_) => Ok(()),
+            }
+            .map_err(str::to_owned)
+        });
     });
 }
 

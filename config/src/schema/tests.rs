@@ -124,7 +124,6 @@ fn few_keys_wait_for_a_start() {
     let expected = [
         "[[nameserver]] admin",
         "[[pop.edge]] admin",
-        "[[pop.edge]] peer",
         "[admin] listen",
         "[edge] disk",
         "[edge] memory",
