@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "hither", version, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// The config directory. Left out: $HITHER_DIR, else the hither.toml here, else a running
-    /// `up`'s, else /etc/hither
+    /// The config directory. Left out: $HITHER_DIR, else the hither.toml here, else that of an
+    /// `up` that answers at 127.0.0.1:9300, else /etc/hither
     #[arg(short = 'C', long = "dir", global = true, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     #[command(subcommand)]

@@ -50,8 +50,8 @@ pub(crate) struct Known {
 /// the faults are drawn, and what `hither.toml` says is taken if it could be read.
 pub(crate) fn known(dir: &Path) -> Result<Known, Failure> {
     let Refused { problems, network, fleet_key, .. } = match config::load(dir) {
-        Ok(Loaded { config, warnings }) => {
-            print(&warnings);
+        // Warnings are `check`'s and `up`'s.
+        Ok(Loaded { config, .. }) => {
             let (version, fleet_key) = (Some(config.version), config.fleet_key);
             return Ok(Known { network: config.network, version, fleet_key });
         }

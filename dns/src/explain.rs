@@ -108,7 +108,11 @@ impl View {
         let mut at = Name::from_ascii(name).map_err(|error| format!("`{name}` is not a domain name: {error}"))?;
         at.set_fqdn(true);
         for _ in 0..config::limits::DNS_CHAIN {
-            let zone = self.zones.covering(&at).ok_or_else(|| format!("`{at}` is in no zone served here"))?;
+            let zone = self.zones.covering(&at).ok_or_else(|| {
+                format!(
+                    "`{at}` is in no zone served here; a site's own name is SITE.ZONE, with the `zone` of hither.toml"
+                )
+            })?;
             match zone.find(&at, RecordType::A) {
                 Found::Routed(site) => return Ok(site),
                 Found::Alias(alias) => match alias.data {

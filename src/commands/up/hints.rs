@@ -19,7 +19,11 @@ pub(crate) fn print(config: &Config) {
     let Some((site, host)) = site else {
         return;
     };
-    let dig = format!("dig @{} -p {} {host}", server.ip(), server.port());
+    // A customer's name is answered here only where its zone is served here; the site's own always is.
+    let within = |zone: &str| host == zone || host.ends_with(&format!(".{zone}"));
+    let is_served = config.zones.iter().any(|zone| within(zone.name.to_string().trim_end_matches('.')));
+    let asked = if is_served { host.clone() } else { format!("{}.{}", site.id, config.network.zone) };
+    let dig = format!("dig @{} -p {} {asked}", server.ip(), server.port());
     say("\nTry, in another terminal:\n");
     say(format!("  {dig} +subnet=193.0.6.0/24        # a client in Europe"));
     say(format!("  {dig} +subnet=202.12.29.0/24      # a client in Australia"));
@@ -41,8 +45,10 @@ pub(crate) fn print(config: &Config) {
     }
     let program = std::env::current_exe().map_or_else(|_| "hither".to_owned(), |path| path.display().to_string());
     let hither = format!("{program} -C {}", config.dir.display());
-    say(format!("  {hither} explain {host} --from 193.0.6.1"));
-    say(format!("  {hither} get http://{host}/ --from 193.0.6.1"));
+    say(format!("  {hither} explain {asked} --from 193.0.6.1"));
+    if is_served {
+        say(format!("  {hither} get http://{host}/ --from 193.0.6.1"));
+    }
     say(format!("  {hither} status"));
     say(format!("\nEdit {}/sites/{}.toml and save: it is live at once.", config.dir.display(), site.id));
     say(format!("Status and metrics: http://{}/status   End: Ctrl-C\n", config.network.admin.listen));
