@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caching::{CacheKey, Variant};
+use config::{Config, Problem, Severity};
 use telemetry::Metrics;
 use tokio::sync::Semaphore;
 
@@ -115,6 +116,16 @@ const LEFT_ALONE: Duration = Duration::from_secs(10);
 const READ_TIME: Duration = Duration::from_secs(1);
 /// How long the worker may take to write what waits at the end.
 const CLOSING: Duration = Duration::from_secs(5);
+
+/// Warns of a place for the disk tier that can be none: edges would go on with RAM.
+#[must_use]
+pub fn warn_of_disk(config: &Config) -> Option<Problem> {
+    let path = &config.network.edge.disk.as_ref()?.path;
+    let is_file = path.metadata().is_ok_and(|about| !about.is_dir());
+    let message = format!("[edge.disk] path `{}` is no directory: nothing will outlive a restart", path.display());
+    let problem = Problem::general(message).help("name a directory; one that is not there is made");
+    is_file.then_some(Problem { severity: Severity::Warning, ..problem })
+}
 
 /// What a disk tier takes of an edge's memory, at most.
 pub(crate) fn share_of(memory: u64) -> u64 {

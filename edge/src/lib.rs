@@ -42,6 +42,7 @@ mod slices;
 mod store;
 mod stored;
 
+pub use disk::warn_of_disk;
 pub use edge::mounts;
 pub use memory::default_memory;
 pub use order::PurgeError;

@@ -119,6 +119,7 @@ fn build_loaded(loaded: Loaded, roles: Roles, before: Option<&Before>) -> Result
     }
     if roles.edge {
         warnings.extend(edge::warn_of_origins(&config));
+        warnings.extend(edge::warn_of_disk(&config));
         warnings.extend(certs::warn_of_names(&config, &names));
     }
     if config.fleet_key.is_none() {

@@ -150,6 +150,9 @@ fn what_is_likely_a_mistake_is_a_warning() {
     fs::write(network.path("sites/news.tml"), "").unwrap();
     let zone = "$TTL 1h\n@ SOA ns1 hostmaster 1 2h 1h 2w 5m\n@ NS ns1\nns1 A 192.0.2.1\n";
     fs::write(network.path("zones/news.example.zone"), zone).unwrap();
+    let text = fs::read_to_string(network.path("hither.toml")).unwrap();
+    let disk = "memory = \"64MiB\"\ndisk = { path = \"hither.toml\", size = \"64MiB\" }";
+    fs::write(network.path("hither.toml"), text.replace("memory = \"64MiB\"", disk)).unwrap();
     let said = run(HITHER, &["check", &network.dir.path().display().to_string()]);
     for expected in [
         "sites/shop.toml: the origin `10.0.0.1` is a private address",
@@ -157,6 +160,7 @@ fn what_is_likely_a_mistake_is_a_warning() {
         "this file is not read",
         "sites/news.tml",
         "the file's name is the zone's: without .zone it is `news.example`",
+        "hither.toml` is no directory: nothing will outlive a restart",
         ": good.",
     ] {
         assert!(said.contains(expected), "{expected}\n{said}");

@@ -78,6 +78,7 @@ fn network_tables() -> Vec<Table> {
         table::<network::Geo>("[geo]"),
         table::<network::Dns>("[dns]"),
         table::<network::Edge>("[edge]"),
+        table::<network::Disk>("[edge]\n[edge.disk]"),
         table::<network::Health>("[health]"),
         table::<network::Log>("[log]"),
         table::<network::NameServer>("[[nameserver]]"),

@@ -125,6 +125,9 @@ fn few_keys_wait_for_a_start() {
         "[[nameserver]] admin",
         "[[pop.edge]] admin",
         "[admin] listen",
+        "[edge.disk] path",
+        "[edge.disk] requests",
+        "[edge.disk] size",
         "[edge] disk",
         "[edge] memory",
         "[log] clients",
@@ -172,7 +175,7 @@ fn bounds_and_defaults_are_the_readers() {
             assert!(told.starts_with(&shown), "{} {key}: {told} is not {shown}", file.name);
         }
     }
-    assert_eq!(bounded, 15);
+    assert_eq!(bounded, 17);
 }
 
 #[test]
