@@ -1,7 +1,7 @@
 //! Round trips on their way: edges collect them, name servers ask for them and keep them.
 //!
 //! ```text
-//! connection ends ── Collector (edge) ── GET /latency on `peer`, once a minute ── Store (name server) ── learning
+//! connection ends ── Collector (edge) ── GET /round-trips on `peer`, once a minute ── Store (name server) ── learning
 //! ```
 
 mod collector;
