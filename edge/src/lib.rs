@@ -29,7 +29,6 @@ mod order;
 mod outgoing;
 mod part;
 mod passing;
-mod path;
 mod purging;
 mod ram;
 mod reading;

@@ -3,13 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use caching::{CACHE_TAG, Directives, Policy, Reach, SURROGATE_KEY, SetCookiePolicy};
+use caching::{CACHE_TAG, Directives, Policy, Reach, SURROGATE_KEY, SetCookiePolicy, decode_unreserved, is_ambiguous};
 use config::{Config, HostName, HostPattern, OriginServer, Problem, Rule, Secret, SetCookie, Severity, SiteId, limits};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
 
-use crate::path::{decode_unreserved, is_ambiguous};
 use crate::room::Room;
 
 /// Every site of a config.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::key::CacheKey;
+use crate::path::{decode_unreserved, is_ambiguous};
 use crate::tags::Tag;
 use crate::time::Moment;
 
@@ -137,8 +138,7 @@ fn target(url: &str) -> Result<(String, String), NoTarget> {
     if path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return Err(NoTarget::Space);
     }
-    let is_dots = |segment: &str| matches!(segment.replace("%2e", ".").replace("%2E", ".").as_str(), "." | "..");
-    if path.split('?').next().unwrap_or_default().split('/').any(is_dots) {
+    if is_ambiguous(&decode_unreserved(path.split('?').next().unwrap_or_default())) {
         return Err(NoTarget::DotSegments);
     }
     let path = encode(path);

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 /// A path with its unreserved characters decoded: RFC 3986 §6.2.2.2, "URIs that differ in the replacement
 /// of an unreserved character with its corresponding percent-encoded US-ASCII octet are equivalent".
-pub(crate) fn decode_unreserved(path: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn decode_unreserved(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
         return Cow::Borrowed(path);
     }
@@ -34,7 +35,8 @@ fn encoded(after: &str) -> Option<u8> {
 
 /// Whether some origin could take the path, with its unreserved characters decoded, for another one:
 /// it has a dot segment, between slashes of any kind (RFC 3986 §5.2.4). Clients remove them.
-pub(crate) fn is_ambiguous(path: &str) -> bool {
+#[must_use]
+pub fn is_ambiguous(path: &str) -> bool {
     let path = path.to_ascii_lowercase().replace("%2f", "/").replace("%5c", "/").replace('\\', "/");
     path.split('/').any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
 }
