@@ -5,6 +5,7 @@
 //! is next looked at. So a purge costs the same however many objects it reaches, and one that is still on
 //! its way in is reached too.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -112,8 +113,8 @@ impl Purge {
 
     fn mark(&self) -> Mark {
         match self {
-            Self::Url { host, path_and_query } => Mark::of("url", without_port(host), path_and_query),
-            Self::Prefix { host, path } => Mark::of("prefix", without_port(host), path),
+            Self::Url { host, path_and_query } => Mark::of_path("url", host, path_and_query),
+            Self::Prefix { host, path } => Mark::of_path("prefix", host, path),
             Self::Tag { tag, site } => Mark::of_tag(Tag::of(tag.as_bytes()), site.as_deref().unwrap_or_default()),
             Self::Site { site } => Mark::of("site", site, ""),
         }
@@ -141,8 +142,7 @@ fn target(url: &str) -> Result<(String, String), NoTarget> {
     if is_ambiguous(&decode_unreserved(path.split('?').next().unwrap_or_default())) {
         return Err(NoTarget::DotSegments);
     }
-    let path = encode(path);
-    let key = CacheKey::new("", scheme, host, &path);
+    let key = CacheKey::new("", scheme, host, path);
     Ok((key.host().to_owned(), key.path_and_query().to_owned()))
 }
 
@@ -154,14 +154,18 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// A path as clients send it (RFC 3986 §2.1): people write other letters as they are.
-fn encode(path: &str) -> String {
+/// A path as purges compare it: letters beyond ASCII are encoded (RFC 3986 §2.1) by most clients, but not by all,
+/// nor by people.
+fn encode(path: &str) -> Cow<'_, str> {
+    if path.is_ascii() {
+        return Cow::Borrowed(path);
+    }
     let one = |letter: char| {
         let mut bytes = [0; 4];
         let bytes = letter.encode_utf8(&mut bytes).bytes();
         if letter.is_ascii() { letter.to_string() } else { bytes.map(|byte| format!("%{byte:02X}")).collect() }
     };
-    path.chars().map(one).collect()
+    Cow::Owned(path.chars().map(one).collect())
 }
 
 /// What objects and purges are compared by.
@@ -169,6 +173,10 @@ fn encode(path: &str) -> String {
 struct Mark(u128);
 
 impl Mark {
+    fn of_path(kind: &str, host: &str, path: &str) -> Self {
+        Self::of(kind, without_port(host), &encode(path))
+    }
+
     fn of(kind: &str, first: &str, second: &str) -> Self {
         // No part can hold a NUL: neither a host nor a path as HTTP takes them.
         Self(xxh3_128(format!("{kind}\0{first}\0{second}").as_bytes()))
@@ -181,12 +189,12 @@ impl Mark {
 
 /// Every mark that reaches an object.
 fn marks(key: &CacheKey, tags: &[Tag]) -> impl Iterator<Item = Mark> {
-    let (site, host, target) = (key.site(), without_port(key.host()), key.path_and_query());
+    let (site, host, target) = (key.site(), key.host(), key.path_and_query());
     let path = target.split('?').next().unwrap_or_default();
     let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]).take(MOST_SEGMENTS + 1);
-    let prefixes = ends.filter_map(move |end| path.get(..end)).map(move |path| Mark::of("prefix", host, path));
+    let prefixes = ends.filter_map(move |end| path.get(..end)).map(move |path| Mark::of_path("prefix", host, path));
     let tags = tags.iter().flat_map(move |tag| [Mark::of_tag(*tag, ""), Mark::of_tag(*tag, site)]);
-    [Mark::of("site", site, ""), Mark::of("url", host, target)].into_iter().chain(prefixes).chain(tags)
+    [Mark::of("site", site, ""), Mark::of_path("url", host, target)].into_iter().chain(prefixes).chain(tags)
 }
 
 /// A place in the log of purges: 0 before the first.
@@ -309,6 +317,8 @@ mod tests {
             (url("https://www.shop.example:8080/a?b"), "/a?b", true),
             (prefix("http://www.shop.example:8080/a"), "/a/c", true),
             (url("http://www.shop.example/ü"), "/%C3%BC", true),
+            (url("http://www.shop.example/%C3%BC"), "/ü", true),
+            (prefix("http://www.shop.example/ü"), "/ü/a", true),
             (url("https://shop.example/a?b"), "/a?b", false),
             (url("http://www.shop.example"), "/", true),
             (prefix("http://www.shop.example/"), "/", true),
