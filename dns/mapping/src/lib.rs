@@ -16,6 +16,7 @@ mod distance;
 mod fitness;
 mod geography;
 pub mod latency;
+pub mod load;
 mod place;
 mod rank;
 mod rules;

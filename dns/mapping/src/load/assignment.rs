@@ -1,0 +1,109 @@
+//! What answers need of load: for each unit the PoP to use.
+
+use super::parts::{Parts, block_bits};
+use super::state::{Heat, State, UnitIndex};
+use crate::address::Family;
+use crate::topology::PopIndex;
+
+/// A table unit -> PoP; immutable, swapped whole after a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Assignment {
+    units: Vec<Assigned>,
+    /// By PoP.
+    shedding: Vec<Shedding>,
+}
+
+/// Whether a PoP is split: answering with the narrowest scopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shedding {
+    No,
+    Yes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Assigned {
+    /// The first candidate that takes units at all.
+    best: Option<PopIndex>,
+    parts: Parts,
+    /// By part.
+    pops: Vec<PopIndex>,
+}
+
+/// What an answer is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The PoP to use while it is fit.
+    pub pop: PopIndex,
+    /// For how wide a prefix that holds.
+    pub width: Width,
+}
+
+/// For how wide a prefix an assignment holds. Disjoint at every instant: for all units with one best PoP it
+/// is either `Depth` and that PoP, or not `Depth`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// For the depth of the list that is used, as without load: the PoP is the first that takes units, for
+    /// all units that have it first.
+    Depth,
+    /// For the whole list's scope: some of those units are elsewhere.
+    List,
+    /// As `List`, and no wider than a prefix of this length: the unit's parts are in several places.
+    Block(u8),
+}
+
+impl State {
+    /// The table for answers.
+    #[must_use]
+    pub fn assignment(&self) -> Assignment {
+        let is_open = |pop: &PopIndex| self.pops.get(pop.as_usize()).is_some_and(|pop| !pop.is_closed());
+        let units: Vec<Assigned> = self
+            .units
+            .iter()
+            .map(|unit| Assigned {
+                best: unit
+                    .list
+                    .iter()
+                    .map(|ranked| ranked.pop)
+                    .find(is_open)
+                    .or(unit.list.first().map(|best| best.pop)),
+                parts: unit.parts,
+                pops: unit.placed.iter().map(super::state::Placed::pop).collect(),
+            })
+            .collect();
+        let by_load = |pop: &super::state::PopLoad| {
+            if pop.price > 0.0 || pop.heat == Heat::Hot { Shedding::Yes } else { Shedding::No }
+        };
+        let mut shedding: Vec<Shedding> = self.pops.iter().map(by_load).collect();
+        for unit in &units {
+            let is_elsewhere = unit.pops.iter().any(|pop| Some(*pop) != unit.best);
+            if is_elsewhere && let Some(shed) = unit.best.and_then(|best| shedding.get_mut(best.as_usize())) {
+                *shed = Shedding::Yes;
+            }
+        }
+        Assignment { units, shedding }
+    }
+}
+
+impl Assignment {
+    /// What to use for an address key of a unit; `None` for a unit not known or without candidates.
+    #[must_use]
+    pub fn find(&self, unit: UnitIndex, family: Family, key: u64) -> Option<Use> {
+        let unit = self.units.get(unit)?;
+        let pop = *unit.pops.get(usize::from(unit.parts.part_of(family, key)))?;
+        let width = if unit.pops.iter().any(|other| *other != pop) {
+            Width::Block(block_bits(family))
+        } else if Some(pop) != unit.best || self.is_split(pop) {
+            Width::List
+        } else {
+            Width::Depth
+        };
+        Some(Use { pop, width })
+    }
+
+    /// Whether a PoP is split: it is shedding load, and answers for all whose best it is with the scope of
+    /// their whole list, lest wide answers in caches let back in what was moved.
+    #[must_use]
+    pub fn is_split(&self, pop: PopIndex) -> bool {
+        self.shedding.get(pop.as_usize()) == Some(&Shedding::Yes)
+    }
+}
