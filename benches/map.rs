@@ -175,7 +175,7 @@ fn count_entries(map: &Map, topology: &Topology, fitness: &Fitness) -> (u64, u64
     let mut before = None;
     while key <= Family::V4.last() {
         let mapped = map.find(Family::V4.address(key), 24, 0).unwrap();
-        let choice = mapping::choose(topology, fitness, mapped, wanted);
+        let choice = mapping::choose(topology, fitness, mapped, None, wanted);
         let last = key | (u64::from(u32::MAX) >> choice.scope.min(31));
         needed += 1;
         let answer = Some(choice.chosen);

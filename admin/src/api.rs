@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use config::limits;
-use fleet::PurgeOrder;
 use fleet::latency::{Handover, Since};
+use fleet::{Demand, PurgeOrder};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use listen::{Body, Connection, Handler, Reply, full};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::guard::{Door, Keys, Reach, Refusal, may_change, may_read};
@@ -33,6 +34,8 @@ pub trait Facts: Send + Sync + 'static {
     fn purge(&self, order: PurgeOrder, reach: Reach) -> Told<Result<Purged, Refused>>;
     /// Round trips of clients that have come since then; nothing where the node is no edge. For nodes alone.
     fn round_trips(&self, since: Since) -> Option<Handover>;
+    /// What clients take of an edge; nothing where the node is none. For nodes alone.
+    fn demand(&self) -> Option<Demand>;
     /// What a request has to show, as the config has it now.
     fn keys(&self) -> Keys;
 }
@@ -104,6 +107,7 @@ async fn read(facts: &dyn Facts, head: &Parts, connection: &Connection, door: Do
         "/status" => json(StatusCode::OK, &facts.status().await),
         "/explain" => explain(facts, head.uri.query().unwrap_or_default()).await,
         "/round-trips" if door == Door::Peer => round_trips(facts, head.uri.query().unwrap_or_default()),
+        "/demand" if door == Door::Peer => of_edge(facts.demand()),
         _ => text(StatusCode::NOT_FOUND, format!("known here: {KNOWN}\n")),
     }
 }
@@ -151,9 +155,13 @@ fn round_trips(facts: &dyn Facts, query: &str) -> Response<Body> {
     let (Some(boot), Some(position)) = (number("boot"), number("since")) else {
         return error(StatusCode::BAD_REQUEST, "write /round-trips?boot=N&since=N");
     };
-    let handed = facts.round_trips(Since { boot, position }).and_then(|handed| serde_json::to_value(handed).ok());
-    match handed {
-        Some(handed) => json(StatusCode::OK, &handed),
+    of_edge(facts.round_trips(Since { boot, position }))
+}
+
+/// What only an edge has.
+fn of_edge(told: Option<impl Serialize>) -> Response<Body> {
+    match told.and_then(|told| serde_json::to_value(told).ok()) {
+        Some(told) => json(StatusCode::OK, &told),
         None => error(StatusCode::NOT_FOUND, "this node is no edge"),
     }
 }

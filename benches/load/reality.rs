@@ -170,7 +170,7 @@ impl<'a> Reality<'a> {
         let mut moved = 0.0;
         for (number, block) in self.blocks.iter_mut().enumerate() {
             let key = self.keys[number % usize::from(BLOCKS)];
-            let pop = assignment.find(block.unit, Family::V4, key).unwrap().pop.as_usize();
+            let pop = assignment.find(block.unit, Family::V4.address(key)).unwrap().pop.as_usize();
             if pop != block.pop {
                 moved += block.share * demand[block.unit];
                 block.before.push((block.pop, self.second));

@@ -179,6 +179,14 @@ pub const LATENCY_OF_ALL: usize = 2_000_000;
 pub const LATENCY_SAVED_BYTES: u64 = 512 << 20;
 /// How often name servers ask edges for round trips.
 pub const LATENCY_ASKED: Duration = Duration::from_secs(60);
+/// Prefixes of clients whose traffic an edge measures: some 5 MB.
+pub const DEMAND_PREFIXES: usize = 65_536;
+/// Of these, the greatest that it tells name servers.
+pub const DEMAND_TOLD: usize = 2_048;
+/// How often name servers ask edges for it.
+pub const DEMAND_ASKED: Duration = Duration::from_secs(10);
+/// How often name servers look whether load has to move.
+pub const LOAD_STEP: Duration = Duration::from_secs(5);
 /// The longest order to purge: a thousand URLs of a KiB.
 pub const PURGE_ORDER_BYTES: usize = 1 << 20;
 /// Lines of logs waiting for their writer; further ones are counted and dropped.

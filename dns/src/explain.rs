@@ -47,6 +47,10 @@ pub struct Candidate {
     pub pop: String,
     /// Its cost, milliseconds of expected round trip.
     pub cost_ms: f64,
+    /// What is added while it is near its limit, milliseconds.
+    pub price_ms: f64,
+    /// The load it will settle at, as a share of its capacity; none while nothing is known of load.
+    pub load: Option<f64>,
     /// Edges that are fit, of all.
     pub fit: usize,
     /// All its edges.
@@ -68,7 +72,8 @@ impl View {
         let fitness = self.fitness.load();
         let wanted =
             Wanted { site: site_index, hash: mapping::site_hash(&site.id), family, answers: self.answers, turn: 0 };
-        let choice = mapping::choose(&self.topology, &fitness, mapped, wanted);
+        let placed = self.assignment.load().find(mapped.number, asker.address);
+        let choice = mapping::choose(&self.topology, &fitness, mapped, placed, wanted);
         let (pop, edges) = match &choice.chosen {
             Chosen::Edges { pop, edges } | Chosen::FailOpen { pop, edges } => (Some(*pop), edges.clone()),
             Chosen::NoAddress => (None, Vec::new()),
@@ -137,9 +142,12 @@ impl View {
                 let edges =
                     self.topology.pops.get(ranked.pop.as_usize()).map(|pop| pop.edges.clone()).unwrap_or_default();
                 let is_fit = |edge: &usize| mapping::is_fit(&self.topology, fitness, site, *edge);
+                let (price_ms, load) = self.load_of(ranked.pop);
                 Candidate {
                     pop: self.pop_name(ranked.pop),
                     cost_ms: f64::from(ranked.cost) / COST_PER_MS,
+                    price_ms,
+                    load,
                     fit: edges.clone().filter(is_fit).count(),
                     edges: edges.len(),
                 }

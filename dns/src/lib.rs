@@ -12,6 +12,7 @@ mod ecs;
 mod explain;
 pub mod geo;
 mod learning;
+mod load;
 mod query;
 mod reply;
 pub mod transport;

@@ -9,6 +9,7 @@ use hickory_server::proto::op::ResponseCode;
 use hickory_server::proto::rr::rdata::{A, AAAA, HINFO};
 use hickory_server::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use mapping::latency::Learned;
+use mapping::load::Assignment;
 use mapping::{Basis, Chosen, Classes, Family, Fitness, Geography, Region, Topology, Wanted};
 
 use crate::compiled::Compiled;
@@ -30,6 +31,7 @@ pub struct View {
     pub(crate) rule_lines: Vec<usize>,
     pub(crate) edges: Vec<NodeId>,
     pub(crate) fitness: Arc<ArcSwap<Fitness>>,
+    pub(crate) assignment: Arc<ArcSwap<Assignment>>,
     pub(crate) ttl: u32,
     pub(crate) ttl_changing: u32,
     pub(crate) answers: usize,
@@ -62,9 +64,12 @@ impl View {
         let pops: Vec<PopId> = network.pops.iter().map(|pop| pop.id.clone()).collect();
         let ids: Vec<SiteId> = config.sites.iter().map(|site| site.id.clone()).collect();
         let classes: Classes = mapping::class_of_sites(&config.routes.routes, &ids);
-        let before = before.map(|view| &view.compiled);
-        let compiled = Compiled::new(config, (&topology, &classes), (geography, regions), learned, before);
+        let earlier = before.map(|view| &view.compiled);
+        let compiled = Compiled::new(config, (&topology, &classes), (geography, regions), learned, earlier);
         let compiled = compiled.map_err(|problem| vec![problem])?;
+        // The same map numbers its units as before.
+        let same = before.filter(|before| Arc::ptr_eq(&before.compiled, &compiled));
+        let assignment = same.map_or_else(Arc::default, |before| Arc::clone(&before.assignment));
         let fitness = Fitness::all_up(topology.edges.len());
         let sites = ids
             .into_iter()
@@ -80,6 +85,7 @@ impl View {
             rule_lines: config.routes.routes.iter().map(|route| route.line).collect(),
             edges,
             fitness: Arc::new(ArcSwap::from_pointee(fitness)),
+            assignment,
             ttl: seconds(network.dns.ttl),
             ttl_changing: seconds(network.dns.ttl_changing),
             answers: usize::from(network.dns.answers),
@@ -202,7 +208,8 @@ impl View {
         // The message's id is as random as a turn needs to be.
         let turn = usize::from(query.envelope.id);
         let wanted = Wanted { site, hash: routed.hash, family, answers: self.answers, turn };
-        let choice = mapping::choose(&self.topology, &self.fitness.load(), mapped, wanted);
+        let placed = self.assignment.load().find(mapped.number, asker.address);
+        let choice = mapping::choose(&self.topology, &self.fitness.load(), mapped, placed, wanted);
         let ttl = match choice.basis {
             Basis::Settled => self.ttl,
             Basis::Changing => self.ttl_changing,

@@ -37,8 +37,13 @@ pub(crate) struct Tally {
     pub(crate) answered: Answered,
     pub(crate) started: Instant,
     sent: u64,
+    /// How much of it the edge's own counts have.
+    noted: u64,
     complete: bool,
 }
+
+/// A long body is noted in steps of this: what loads an edge now must not come to light when it ends.
+const NOTED: u64 = 1 << 20;
 
 impl Tally {
     pub(crate) fn new(shared: Arc<Shared>, ask: Arc<Ask>, status: u16, answered: Answered, started: Instant) -> Self {
@@ -49,7 +54,15 @@ impl Tally {
         if matches!(answered, Answered::Hit | Answered::Stale) {
             shared.hits.fetch_add(1, Ordering::Relaxed);
         }
-        Self { shared, ask, status, answered, started, sent: 0, complete: false }
+        Self { shared, ask, status, answered, started, sent: 0, noted: 0, complete: false }
+    }
+
+    /// Adds what was sent since the last time to what is reported of the edge.
+    fn note(&mut self) {
+        let more = self.sent - self.noted;
+        self.noted = self.sent;
+        self.shared.bytes.fetch_add(more, Ordering::Relaxed);
+        self.shared.demand.add(self.ask.peer, more);
     }
 }
 
@@ -71,6 +84,9 @@ impl Body for Counted {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 this.tally.sent += u64::try_from(bytes).unwrap_or(0);
+                if this.tally.sent - this.tally.noted >= NOTED {
+                    this.tally.note();
+                }
             }
             Poll::Ready(None) => this.tally.complete = true,
             _ => {}
@@ -90,7 +106,7 @@ impl Body for Counted {
 impl Drop for Tally {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        self.shared.bytes.fetch_add(self.sent, Ordering::Relaxed);
+        self.note();
         if let Some(counters) = self.ask.site.counters.get() {
             counters.bytes.inc_by(self.sent);
         }

@@ -49,6 +49,8 @@ pub struct Shared {
     pub(crate) requests: AtomicU64,
     pub(crate) hits: AtomicU64,
     pub(crate) bytes: AtomicU64,
+    /// What clients take, by prefix.
+    pub demand: fleet::Meter,
     loads: Vec<tokio::sync::Mutex<()>>,
     beats: Mutex<Vec<Arc<AtomicU64>>>,
 }
@@ -126,6 +128,7 @@ impl Shared {
             requests: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            demand: fleet::Meter::default(),
             loads: (0..LOADS).map(|_| tokio::sync::Mutex::default()).collect(),
             beats: Mutex::default(),
         })
@@ -237,6 +240,7 @@ impl Shared {
             connections: u64::try_from(self.metrics.connections.get()).unwrap_or(0),
             requests: self.requests.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
+            uptime_ms: self.now_ms(),
         }
     }
 

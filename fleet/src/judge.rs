@@ -250,7 +250,7 @@ mod tests {
     }
 
     fn report(sites: String) -> Finding {
-        Finding::Well(Some(Report { config_version: 1, sites, connections: 0, requests: 0, bytes: 0 }))
+        Finding::Well(Some(Report { config_version: 1, sites, ..Report::default() }))
     }
 
     #[test]

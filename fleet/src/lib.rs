@@ -6,20 +6,24 @@
 //! ```
 
 mod credential;
+mod demand;
 mod health;
 mod judge;
 pub mod latency;
 mod probe;
 mod purge_log;
 mod purge_order;
+mod rates;
 mod report;
 mod saved;
 mod watch;
 
 pub use credential::{Credential, HEADER, hex, wall_clock_ms};
+pub use demand::{Demand, Meter};
 pub use health::{Health, Outcome, Rules, Verdict};
 pub use judge::EdgeState;
 pub use purge_log::{PurgeEntry, PurgeLog, PurgeLogError, PurgesBefore};
 pub use purge_order::PurgeOrder;
+pub use rates::Rates;
 pub use report::{Report, site_digest};
 pub use watch::Watch;

@@ -19,6 +19,9 @@ pub struct Report {
     pub requests: u64,
     /// Bytes of bodies sent since start.
     pub bytes: u64,
+    /// Milliseconds since start, on its own clock.
+    #[serde(default)]
+    pub uptime_ms: u64,
 }
 
 /// A digest of a set of sites: equal exactly when the sets are.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use config::Network;
+use config::{Network, NodeId};
 use dns::{Explanation, View};
 use mapping::Family;
 use serde_json::Value;
@@ -36,20 +36,16 @@ pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
     Ok(Exit::Done)
 }
 
-/// Asks the admin address of the whole fleet, else a name server that runs on this machine.
+/// Asks a name server that runs on this machine, else the admin address: an edge may have that.
 fn ask(network: &Network, path: &str) -> Result<Value, AskError> {
     let token = network.admin.token.as_ref();
-    let name_servers = || {
-        let here = running(network).into_iter();
-        here.filter(|node| network.node(&node.id).is_some_and(|node| node.name_server.is_some()))
-    };
-    let mut told = client::ask_json(network.admin.listen, path, token);
-    if matches!(told, Err(AskError::NobodyThere(_)))
-        && let Some(node) = name_servers().next()
-    {
-        told = client::ask_json(node.marker.admin, path, token);
+    let is_name_server = |id: &NodeId| network.node(id).is_some_and(|node| node.name_server.is_some());
+    let here = running(network).into_iter().find(|node| is_name_server(&node.id));
+    let told = here.map(|node| client::ask_json(node.marker.admin, path, token));
+    match told {
+        None | Some(Err(AskError::NobodyThere(_))) => client::ask_json(network.admin.listen, path, token),
+        Some(told) => told,
     }
-    told
 }
 
 fn alone(dir: &Path, name: &str, from: IpAddr) -> Result<Explanation, Failure> {
@@ -69,15 +65,27 @@ fn show(explanation: &Explanation) -> String {
     let chosen = pop.as_deref().unwrap_or("none");
     let mut out = format!("{name} for {from}: site {site}, PoP {chosen}\n  answer  {}\n", answer.join(", "));
     out.push_str(&format!("  scope   /{scope}\n  ttl     {ttl} s ({state})\n  source  {source}\n\n"));
+    let is_loaded = candidates.iter().any(|candidate| candidate.load.is_some());
     let rows: Vec<Vec<String>> = candidates
         .iter()
         .map(|candidate| {
             let mark = if Some(&candidate.pop) == pop.as_ref() { "->" } else { "" };
             let fit = format!("{} of {}", candidate.fit, candidate.edges);
-            vec![mark.to_owned(), candidate.pop.clone(), format!("{:.1} ms", candidate.cost_ms), fit]
+            let mut row = vec![mark.to_owned(), candidate.pop.clone(), format!("{:.1} ms", candidate.cost_ms)];
+            if is_loaded {
+                row.push(format!("+{:.1} ms", candidate.price_ms));
+                row.push(format!("{:.0} %", 100.0 * candidate.load.unwrap_or(0.0)));
+            }
+            row.push(fit);
+            row
         })
         .collect();
-    out.push_str(&table::draw(&["", "PoP", "cost", "fit edges"], &rows));
+    let heading: &[&str] = if is_loaded {
+        &["", "PoP", "cost", "load price", "load", "fit edges"]
+    } else {
+        &["", "PoP", "cost", "fit edges"]
+    };
+    out.push_str(&table::draw(heading, &rows));
     if let Some(best) = candidates.first().filter(|_| *further > 0) {
         out.push_str(&format!("and {further} further, the nearest to {} first\n", best.pop));
     }
@@ -91,7 +99,14 @@ mod tests {
 
     #[test]
     fn an_explanation_reads_well() {
-        let candidate = |pop: &str, cost_ms, fit| Candidate { pop: pop.to_owned(), cost_ms, fit, edges: 2 };
+        let candidate = |pop: &str, cost_ms, fit| Candidate {
+            pop: pop.to_owned(),
+            cost_ms,
+            price_ms: 0.0,
+            load: None,
+            fit,
+            edges: 2,
+        };
         let explanation = Explanation {
             name: "www.shop.example".to_owned(),
             from: [193, 0, 6, 1].into(),

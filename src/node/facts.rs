@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ::edge::PurgeError;
-use ::fleet::PurgeOrder;
 use ::fleet::latency::{Handover, Since};
+use ::fleet::{Demand, PurgeOrder};
 use admin::{Facts, Keys, Purged, Reach, Refused, Told};
 use config::Config;
 use mapping::Family;
@@ -53,6 +53,10 @@ impl Facts for NodeFacts {
 
     fn round_trips(&self, since: Since) -> Option<Handover> {
         self.0.collector.as_ref().map(|collector| collector.hand_over(since))
+    }
+
+    fn demand(&self) -> Option<Demand> {
+        self.0.edge.as_ref().map(|edge| edge.demand.demand())
     }
 
     fn keys(&self) -> Keys {

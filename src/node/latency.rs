@@ -1,24 +1,21 @@
 //! Round trips: an edge collects its clients', a name server asks every edge once a minute, learns, and
 //! compiles its map anew where that sends anybody elsewhere.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use ::fleet::latency::{Collector, Handover, Since, Store};
-use config::{Config, NodeId, PopId, Secret, limits};
+use ::fleet::latency::{Collector, Handover, Store};
+use config::{Config, NodeId, PopId, limits};
 use dns::View;
-use futures_util::StreamExt;
 use listen::RoundTrips;
 use mapping::latency::Learned;
 
 use super::answer::Answers;
+use super::edges::ask_edges;
 use super::{Node, lock};
-use crate::client::{self, Proof};
 
-/// Edges asked at the same time.
-const AT_ONCE: usize = 32;
 /// How often what was learned is written down: a crash costs no more.
 const SAVED_EVERY: Duration = Duration::from_secs(600);
 
@@ -41,8 +38,12 @@ pub(crate) async fn follow(node: Arc<Node>, path: PathBuf) {
         pause = limits::LATENCY_ASKED;
         let Some(config) = node.config.load_full() else { continue };
         let Some(key) = &config.fleet_key else { continue };
-        let handed = ask_all(&node, &config, key).await;
         let Some(name_server) = &node.name_server else { return };
+        let question = |edge: &NodeId| {
+            let since = lock(&name_server.latency).since(edge);
+            format!("/round-trips?boot={}&since={}", since.boot, since.position)
+        };
+        let handed: Vec<(NodeId, PopId, Handover)> = ask_edges(&config, key, question).await;
         {
             let mut store = lock(&name_server.latency);
             for (edge, pop, handover) in handed {
@@ -66,25 +67,6 @@ pub(crate) async fn save(node: &Arc<Node>, path: &std::path::Path) {
     if let Ok((Err(error), path)) = written {
         tracing::warn!(%error, path = %path.display(), "what was learned of round trips cannot be written down");
     }
-}
-
-/// Asks every edge for what it has collected. One that does not answer is asked again the next time.
-async fn ask_all(node: &Node, config: &Config, key: &Secret) -> Vec<(NodeId, PopId, Handover)> {
-    let Some(name_server) = &node.name_server else { return Vec::new() };
-    let asked = config.network.edges().filter_map(|(pop, edge)| {
-        let address = config.network.peer_of(edge)?;
-        let since = lock(&name_server.latency).since(&edge.id);
-        let (edge, pop, key) = (edge.id.clone(), pop.id.clone(), key.clone());
-        Some(async move { Some((edge, pop, ask(address, since, key).await?)) })
-    });
-    let asked: Vec<_> = asked.collect();
-    futures_util::stream::iter(asked).buffer_unordered(AT_ONCE).filter_map(|handed| async { handed }).collect().await
-}
-
-async fn ask(address: SocketAddr, since: Since, key: Secret) -> Option<Handover> {
-    let path = format!("/round-trips?boot={}&since={}", since.boot, since.position);
-    let told = client::get_json(address, &path, &Proof::Fleet(key)).await;
-    told.ok().and_then(|value| serde_json::from_value(value).ok())
 }
 
 /// Learns from what is there; where that sends anybody elsewhere, a map is compiled aside and swapped in.

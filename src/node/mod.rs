@@ -1,10 +1,12 @@
 //! One running node: its roles, built whole from a config and swapped whole on a reload.
 
 mod answer;
+mod edges;
 mod facts;
 mod last_good;
 mod latency;
 mod listeners;
+mod load;
 mod logging;
 mod marker;
 mod peer;

@@ -63,6 +63,8 @@ metrics! {
     edge_up: IntGaugeVec "hither_edge_up" ["edge"] "Whether a name server takes the edge for up: 1 or 0.";
     edge_changes: IntCounterVec "hither_edge_changes_total" ["edge", "to"] "Verdicts that changed, by edge and new verdict.";
     probes: IntCounterVec "hither_probes_total" ["outcome"] "Probes of edges, by outcome: ok, refused, timeout, status, error.";
+    pop_load: IntGaugeVec "hither_pop_load_bps" ["pop"] "Bits of bodies per second that the edges of a PoP send, as a name server hears it.";
+    pop_price: IntGaugeVec "hither_pop_price_ms" ["pop"] "Milliseconds by which a PoP counts as further while it is near its limit.";
     map_units: IntGauge "hither_map_units" [] "Distinct map units.";
     map_bytes: IntGauge "hither_map_bytes" [] "Bytes of the map's lookup tables.";
     config_version: IntGauge "hither_config_version" [] "Version of the config in use: its newest file, Unix milliseconds.";

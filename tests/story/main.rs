@@ -17,6 +17,7 @@ mod disk;
 mod fault;
 mod interim;
 mod latency;
+mod load;
 mod memory;
 mod name_server;
 mod nearest;

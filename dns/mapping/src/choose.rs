@@ -3,6 +3,8 @@
 use crate::address::Family;
 use crate::compile::Mapped;
 use crate::fitness::Fitness;
+use crate::load::{Use, Width};
+use crate::scope::Scopes;
 use crate::topology::{EdgeIndex, PopIndex, Topology};
 use crate::unit::{List, Ranked};
 
@@ -68,25 +70,49 @@ const LEAST_SHARING: usize = 2;
 /// A PoP with the wanted family is used in place of one without while it costs at most 1.5 times.
 const FAMILY_COST: (u32, u32) = (3, 2);
 
-/// Chooses the first fit PoP of the list, then its edges.
+/// Chooses the first fit PoP of the list, or a fit one that load has moved these clients to; then its edges.
 #[must_use]
-pub fn choose(topology: &Topology, fitness: &Fitness, mapped: Mapped<'_>, wanted: Wanted) -> Choice {
+pub fn choose(
+    topology: &Topology,
+    fitness: &Fitness,
+    mapped: Mapped<'_>,
+    placed: Option<Use>,
+    wanted: Wanted,
+) -> Choice {
     let view = View { topology, fitness, wanted };
+    let mapped = placed.map_or(mapped, |placed| narrowed(mapped, placed.width));
     let ranked = &mapped.list.ranked;
-    let Some((depth, pop, cost)) = view.first_fit(mapped.list) else {
+    let Some((depth, nearest, cost)) = view.first_fit(mapped.list) else {
         return view.fail_open(&mapped);
     };
+    let elsewhere = placed.filter(|placed| placed.width != Width::Depth && view.is_pop_fit(placed.pop));
+    let elsewhere = elsewhere.and_then(|placed| ranked.iter().find(|ranked| ranked.pop == placed.pop));
+    let (pop, cost) = elsewhere.map_or((nearest, cost), |ranked| (ranked.pop, ranked.cost));
     let scope = match depth {
         0 => mapped.scopes.first,
         1 => mapped.scopes.second,
         _ => mapped.scopes.whole,
     };
-    let basis = view.basis(ranked.iter().take(depth + 1).map(|ranked| ranked.pop).chain([pop]));
+    let basis = if pop == nearest {
+        view.basis(ranked.iter().take(depth + 1).map(|ranked| ranked.pop).chain([pop]))
+    } else {
+        Basis::Changing
+    };
     let edges = view.edges(pop);
     if !edges.is_empty() {
         return Choice { chosen: Chosen::Edges { pop, edges }, scope, basis };
     }
     view.other_pop(&mapped, pop, cost, basis)
+}
+
+/// While load moves clients apart that the list sends together, scopes are those of the whole list, or of a block.
+fn narrowed(mapped: Mapped<'_>, width: Width) -> Mapped<'_> {
+    let whole = match width {
+        Width::Depth => return mapped,
+        Width::List => mapped.scopes.whole,
+        Width::Block(bits) => mapped.scopes.whole.max(bits),
+    };
+    Mapped { scopes: Scopes { first: whole, second: whole, whole }, ..mapped }
 }
 
 /// Whether an edge may be named for a site: it has the site, is not drained, and one of its families

@@ -55,6 +55,8 @@ pub struct Map {
 /// What the map says of an address.
 #[derive(Clone, Copy, Debug)]
 pub struct Mapped<'a> {
+    /// The list's place among [`Map::lists`].
+    pub number: usize,
     /// The ranked PoPs for the class of sites asked for.
     pub list: &'a List,
     /// For how wide a prefix that holds.
@@ -86,7 +88,14 @@ impl Map {
         }
         let class = if class < self.classes { class } else { 0 };
         let list = self.lists_by_unit.get(usize::try_from(unit).ok()? * self.classes + class)?;
-        Some(Mapped { list: self.lists.get(usize::try_from(*list).ok()?)?, scopes })
+        let number = usize::try_from(*list).ok()?;
+        Some(Mapped { number, list: self.lists.get(number)?, scopes })
+    }
+
+    /// Every ranked list.
+    #[must_use]
+    pub fn lists(&self) -> &[List] {
+        &self.lists
     }
 
     /// Distinct units.

@@ -22,6 +22,7 @@ mod parts;
 mod rate;
 mod solve;
 mod state;
+mod statuses;
 mod step;
 mod trail;
 
@@ -32,6 +33,7 @@ pub use parts::{Parts, block_bits};
 pub use rate::Rate;
 pub use solve::{Parcel, Problem, Solution, solve};
 pub use state::{Admission, PopStatus, Reason, Settings, State, UnitIndex};
+pub use statuses::statuses;
 pub use step::step;
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ::fleet::PurgeOrder;
 use ::fleet::latency::{Handover, Since};
+use ::fleet::{Demand, PurgeOrder};
 use admin::{Facts, Keys, Purged, Reach, Refused, Told, merge_metrics};
 use arc_swap::ArcSwap;
 use config::{Config, Network, NodeId};
@@ -126,6 +126,10 @@ impl Facts for FleetFacts {
     }
 
     fn round_trips(&self, _since: Since) -> Option<Handover> {
+        None
+    }
+
+    fn demand(&self) -> Option<Demand> {
         None
     }
 

@@ -26,8 +26,8 @@ fn list(costs: &[(usize, u32)]) -> List {
 }
 
 fn run(fitness: &Fitness, list: &List, family: Family) -> (Chosen, u8, Basis) {
-    let mapped = Mapped { list, scopes: Scopes { first: 8, second: 16, whole: 24 } };
-    let choice = choose(&topology(), fitness, mapped, Wanted { site: 0, hash: 9, family, answers: 2, turn: 0 });
+    let mapped = Mapped { number: 0, list, scopes: Scopes { first: 8, second: 16, whole: 24 } };
+    let choice = choose(&topology(), fitness, mapped, None, Wanted { site: 0, hash: 9, family, answers: 2, turn: 0 });
     (choice.chosen, choice.scope, choice.basis)
 }
 
@@ -142,11 +142,11 @@ fn a_site_keeps_its_edges_when_another_fails() {
     }));
     pop.pops[2].edges = 4..16;
     let list = list(&[(2, 100)]);
-    let mapped = Mapped { list: &list, scopes: Scopes::default() };
+    let mapped = Mapped { number: 0, list: &list, scopes: Scopes::default() };
     let mut moved = 0;
     for site in 0..200_u64 {
         let wanted = Wanted { site: 0, hash: site, family: Family::V4, answers: 2, turn: 0 };
-        let edges = |fitness: &Fitness| match choose(&pop, fitness, mapped, wanted).chosen {
+        let edges = |fitness: &Fitness| match choose(&pop, fitness, mapped, None, wanted).chosen {
             Chosen::Edges { edges, .. } => edges,
             other => panic!("{other:?}"),
         };
@@ -170,4 +170,28 @@ fn a_forbidden_pop_comes_after_those_that_are_not_listed() {
     list.forbidden = vec![PopIndex::from_usize(0)];
     assert_eq!(pop_of(&run(&down(&[2, 3]), &list, Family::V4).0), 2);
     assert_eq!(pop_of(&run(&down(&[2, 3, 4, 5]), &list, Family::V4).0), 0, "while nothing else is fit");
+}
+
+#[test]
+fn load_moves_clients_to_a_fit_pop_and_narrows_scopes() {
+    let list = list(&[(0, 100), (1, 200), (2, 300)]);
+    let to = |pop, width| Some(Use { pop: PopIndex::from_usize(pop), width });
+    for (fitness, placed, expected) in [
+        (down(&[]), None, (0, 8, Basis::Settled)),
+        (down(&[]), to(0, Width::Depth), (0, 8, Basis::Settled)),
+        (down(&[]), to(0, Width::List), (0, 18, Basis::Settled)),
+        (down(&[]), to(1, Width::List), (1, 18, Basis::Changing)),
+        (down(&[]), to(2, Width::Block(20)), (2, 20, Basis::Changing)),
+        (down(&[]), to(0, Width::Block(20)), (0, 20, Basis::Settled)),
+        // What was placed knows nothing of this site, or of the last second.
+        (down(&[2, 3]), to(1, Width::List), (0, 18, Basis::Settled)),
+        (down(&[0, 1]), to(0, Width::List), (1, 18, Basis::Settled)),
+        (down(&[0, 1]), to(0, Width::Depth), (1, 16, Basis::Settled)),
+        (down(&[]), to(7, Width::List), (0, 18, Basis::Settled)),
+    ] {
+        let mapped = Mapped { number: 0, list: &list, scopes: Scopes { first: 8, second: 16, whole: 18 } };
+        let wanted = Wanted { site: 0, hash: 9, family: Family::V4, answers: 2, turn: 0 };
+        let choice = choose(&topology(), &fitness, mapped, placed, wanted);
+        assert_eq!((pop_of(&choice.chosen), choice.scope, choice.basis), expected, "{placed:?}");
+    }
 }

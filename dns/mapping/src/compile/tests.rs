@@ -246,7 +246,7 @@ fn scopes_form_a_partition(family: Family, runs: &Starts, drawn: &[Drawn], drawn
         let answer = |block: u64| {
             let mapped = map.find(family.address(key_of(block)), family.longest_scope(), 0).unwrap();
             let wanted = crate::Wanted { site: 0, hash: 1, family: wanted, answers: 2, turn: 0 };
-            let choice = crate::choose(&topology, &fitness, mapped, wanted);
+            let choice = crate::choose(&topology, &fitness, mapped, None, wanted);
             (choice.scope, choice.chosen)
         };
         let answers: Vec<_> = (0..512).map(answer).collect();

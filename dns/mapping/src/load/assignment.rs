@@ -1,14 +1,20 @@
 //! What answers need of load: for each unit the PoP to use.
 
+use std::net::IpAddr;
+
 use super::parts::{Parts, block_bits};
 use super::state::{Heat, State, UnitIndex};
 use crate::address::Family;
 use crate::topology::PopIndex;
 
 /// A table unit -> PoP; immutable, swapped whole after a step.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Assignment {
     units: Vec<Assigned>,
+    /// By PoP, in milliseconds.
+    prices: Vec<f64>,
+    /// By PoP, of its capacity.
+    predicted: Vec<f64>,
     /// By PoP.
     shedding: Vec<Shedding>,
 }
@@ -80,16 +86,32 @@ impl State {
                 *shed = Shedding::Yes;
             }
         }
-        Assignment { units, shedding }
+        let pops = || (0..self.pops.len()).map(PopIndex::from_usize);
+        let prices = pops().map(|pop| self.price_ms(pop)).collect();
+        let predicted = pops().map(|pop| self.predicted_share(pop)).collect();
+        Assignment { units, prices, predicted, shedding }
     }
 }
 
 impl Assignment {
-    /// What to use for an address key of a unit; `None` for a unit not known or without candidates.
+    /// A PoP's price in milliseconds, as [`State::price_ms`].
     #[must_use]
-    pub fn find(&self, unit: UnitIndex, family: Family, key: u64) -> Option<Use> {
+    pub fn price_ms(&self, pop: PopIndex) -> f64 {
+        self.prices.get(pop.as_usize()).copied().unwrap_or(0.0)
+    }
+
+    /// As [`State::predicted_share`]; `None` while nothing is known of load.
+    #[must_use]
+    pub fn predicted_share(&self, pop: PopIndex) -> Option<f64> {
+        self.predicted.get(pop.as_usize()).copied()
+    }
+
+    /// What to use for an address of a unit; `None` for a unit not known or without candidates.
+    #[must_use]
+    pub fn find(&self, unit: UnitIndex, address: IpAddr) -> Option<Use> {
+        let family = Family::of(address);
         let unit = self.units.get(unit)?;
-        let pop = *unit.pops.get(usize::from(unit.parts.part_of(family, key)))?;
+        let pop = *unit.pops.get(usize::from(unit.parts.part_of(family, Family::key(address))))?;
         let width = if unit.pops.iter().any(|other| *other != pop) {
             Width::Block(block_bits(family))
         } else if Some(pop) != unit.best || self.is_split(pop) {

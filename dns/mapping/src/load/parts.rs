@@ -48,6 +48,9 @@ impl Parts {
     /// for every address of such a block, so that this is the widest scope an answer may have.
     #[must_use]
     pub fn part_of(self, family: Family, key: u64) -> u8 {
+        if self == Self::Whole {
+            return 0;
+        }
         let block = key >> (family.bits() - block_bits(family));
         let mut bytes = [family.bits(); 9];
         bytes.iter_mut().zip(block.to_le_bytes()).for_each(|(to, from)| *to = from);

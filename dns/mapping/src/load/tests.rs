@@ -73,7 +73,7 @@ impl Loop {
     /// The PoPs that addresses of a unit are told, in 256 blocks.
     fn answers(&self, unit: UnitIndex) -> Vec<usize> {
         let table = self.state.assignment();
-        let find = |block: u64| table.find(unit, Family::V4, block << 12).unwrap().pop.as_usize();
+        let find = |block: u64| table.find(unit, Family::V4.address(block << 12)).unwrap().pop.as_usize();
         (0..256).map(find).collect()
     }
 
@@ -179,16 +179,16 @@ fn a_crowded_pop_sheds_parts_of_its_one_unit_and_is_split() {
     assert!((60.0..80.0).contains(&load[0]), "{load:?}");
     let table = run.state.assignment();
     assert!(table.is_split(pop(0)) && !table.is_split(pop(1)));
-    assert_eq!(table.find(0, Family::V4, 0).unwrap().width, Width::Block(20));
-    assert_eq!(table.find(0, Family::V6, 0).unwrap().width, Width::Block(36));
-    assert_eq!(table.find(1, Family::V4, 0).unwrap(), Use { pop: pop(1), width: Width::Depth });
+    assert_eq!(table.find(0, Family::V4.address(0)).unwrap().width, Width::Block(20));
+    assert_eq!(table.find(0, Family::V6.address(0)).unwrap().width, Width::Block(36));
+    assert_eq!(table.find(1, Family::V4.address(0)).unwrap(), Use { pop: pop(1), width: Width::Depth });
     assert!((5.0..20.0).contains(&run.state.price_ms(pop(0))), "{}", run.state.price_ms(pop(0)));
     assert_eq!(run.state.price_ms(pop(1)), 0.0);
     // Demand falls: the price goes, and all come home.
     run.demands[0].1 = 30.0;
     run.run(80);
     assert_eq!((run.load(), run.state.price_ms(pop(0))), (vec![30.0, 20.0], 0.0));
-    assert_eq!(run.state.assignment().find(0, Family::V4, 0).unwrap().width, Width::Depth);
+    assert_eq!(run.state.assignment().find(0, Family::V4.address(0)).unwrap().width, Width::Depth);
 }
 
 #[test]
@@ -226,7 +226,10 @@ fn the_operators_word_goes_before_load() {
     // A drained PoP is as if it were not there: the next is the best, and answers are as wide as its depth allows.
     let mut run = Loop::new(lists, &[30.0; 4], vec![status(100.0, Admission::Drained), free(1_000.0)]);
     run.run(3);
-    assert_eq!(run.state.assignment().find(0, Family::V4, 0).unwrap(), Use { pop: pop(1), width: Width::Depth });
+    assert_eq!(
+        run.state.assignment().find(0, Family::V4.address(0)).unwrap(),
+        Use { pop: pop(1), width: Width::Depth }
+    );
 }
 
 #[test]

@@ -1,0 +1,47 @@
+//! What a view needs to know of load, and what load needs to know of a view.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use mapping::load::{Assignment, PopStatus, UnitIndex};
+use mapping::{PopIndex, Ranked};
+
+use crate::view::View;
+
+impl View {
+    /// The table by which load is moved; it numbers units as this view's map does. Empty at first: nothing is moved.
+    #[must_use]
+    pub fn assignment(&self) -> Arc<ArcSwap<Assignment>> {
+        Arc::clone(&self.assignment)
+    }
+
+    /// Every ranked list of its map.
+    pub fn lists(&self) -> impl Iterator<Item = &[Ranked]> {
+        self.compiled.map.lists().iter().map(|list| list.ranked.as_slice())
+    }
+
+    /// The list of a client prefix, for sites without rules of their own.
+    #[must_use]
+    pub fn unit_of(&self, prefix: IpAddr) -> Option<UnitIndex> {
+        Some(self.compiled.map.find(prefix, 0, 0)?.number)
+    }
+
+    /// What its PoPs can carry with the edges that are up.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<PopStatus> {
+        mapping::load::statuses(&self.topology, &self.fitness.load())
+    }
+
+    /// Whether another view sends clients by the very same map.
+    #[must_use]
+    pub fn has_map_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.compiled, &other.compiled)
+    }
+
+    /// A PoP's price in milliseconds and its predicted share of its capacity, where load is known.
+    pub(crate) fn load_of(&self, pop: PopIndex) -> (f64, Option<f64>) {
+        let assignment = self.assignment.load();
+        (assignment.price_ms(pop), assignment.predicted_share(pop))
+    }
+}
