@@ -73,8 +73,11 @@ pub(crate) struct Explain {
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
     /// The client's or resolver's address
-    #[arg(long, value_name = "IP")]
-    pub(crate) from: IpAddr,
+    #[arg(long, value_name = "IP", required_unless_present = "batch", conflicts_with = "batch")]
+    pub(crate) from: Option<IpAddr>,
+    /// A file with an address on each line: a row of a table for each
+    #[arg(long, value_name = "FILE")]
+    pub(crate) batch: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,10 +1,11 @@
 //! The map, compiled anew only where what it is made of has changed: most edits are of sites.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::{Config, Location, PopId, Problem, Route};
 use mapping::latency::Learned;
-use mapping::{Classes, Geography, Inputs, Map, Region, Topology};
+use mapping::{Classes, Family, Geography, Inputs, Map, Place, PopIndex, Region, Topology};
 
 /// A map, and what it was made of.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Compiled {
 #[derive(Debug)]
 struct MadeOf {
     geography: Arc<Geography>,
+    regions: Arc<[Region]>,
     pops: Vec<(PopId, Location)>,
     home: Location,
     routes: Vec<Route>,
@@ -47,11 +49,22 @@ impl Compiled {
         &self.made_of.learned
     }
 
+    /// Where a client is, and its AS; 0 where it is not known.
+    pub(crate) fn place_of(&self, client: IpAddr) -> Option<(Place, u32)> {
+        self.made_of.geography.find(Family::of(client), Family::key(client))
+    }
+
+    /// How far a place is from a PoP, km.
+    pub(crate) fn distance_km(&self, place: Place, pop: PopIndex) -> Option<f64> {
+        let (_, location) = self.made_of.pops.get(pop.as_usize())?;
+        Some(place.distance_km(self.made_of.home, &self.made_of.regions, *location))
+    }
+
     /// Compiles the map of a config, or takes the one before.
     pub(crate) fn new(
         config: &Config,
         (topology, classes): (&Topology, &Classes),
-        (geography, regions): (&Arc<Geography>, &[Region]),
+        (geography, regions): (&Arc<Geography>, &Arc<[Region]>),
         learned: &Arc<Learned>,
         before: Option<&Arc<Self>>,
     ) -> Result<Arc<Self>, Problem> {
@@ -60,14 +73,14 @@ impl Compiled {
         let first = pops.first().map(|(_, location)| *location);
         let home = network.geo.home.or(first).ok_or_else(|| Problem::general("the network has no PoP"))?;
         let routes = config.routes.routes.clone();
-        let (geography, learned) = (Arc::clone(geography), Arc::clone(learned));
-        let made_of = MadeOf { geography, pops, home, routes, classes: classes.clone(), learned };
+        let (geography, regions, learned) = (Arc::clone(geography), Arc::clone(regions), Arc::clone(learned));
+        let made_of = MadeOf { geography, regions, pops, home, routes, classes: classes.clone(), learned };
         if let Some(before) = before.filter(|before| before.made_of.is(&made_of)) {
             return Ok(Arc::clone(before));
         }
         let ids: Vec<PopId> = made_of.pops.iter().map(|(id, _)| id.clone()).collect();
         let routes = &made_of.routes;
-        let (geography, learned) = (&*made_of.geography, &*made_of.learned);
+        let (geography, regions, learned) = (&*made_of.geography, &*made_of.regions, &*made_of.learned);
         let inputs = Inputs { topology, pops: &ids, geography, regions, home, routes, classes, learned };
         Ok(Arc::new(Self { map: mapping::compile(&inputs), made_of }))
     }

@@ -3,7 +3,11 @@
 use std::net::IpAddr;
 
 use hickory_server::proto::rr::{Name, RData, RecordType};
-use mapping::{Basis, COST_PER_MS, Cause, Choice, Chosen, Family, Fitness, Mapped, PopIndex, Wanted};
+use mapping::latency;
+use mapping::load::{Use, Width};
+use mapping::{
+    Basis, COST_PER_MS, Cause, Choice, Chosen, EdgeIndex, Family, Fitness, Mapped, Place, PopIndex, Ranked, Wanted,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::ecs::Asker;
@@ -26,18 +30,65 @@ pub struct Explanation {
     pub edges: Vec<String>,
     /// Their addresses.
     pub addresses: Vec<IpAddr>,
-    /// What ranked the PoPs: `geography`, or a rule by its place, as in `routes.toml:3`.
+    /// Where the client is, as databases say.
+    pub place: String,
+    /// Its AS, where one says that.
+    pub asn: Option<u32>,
+    /// What ranked the PoPs: `geography`, `latency`, or a rule by its place, as in `routes.toml:3`.
     pub source: String,
+    /// The group whose round trips count, where there is one.
+    pub group: Option<Group>,
     /// Whether all that the answer rests on is settled, or nothing is fit.
     pub state: String,
     /// Scope of the answer to a client subnet query.
     pub scope: u8,
+    /// Why it is no wider.
+    pub scope_reason: String,
     /// Seconds a resolver keeps the answer.
     pub ttl: u32,
     /// The first PoPs in order.
     pub candidates: Vec<Candidate>,
     /// How many PoPs come after them, the nearest to the first of them first.
     pub further: usize,
+    /// PoPs that a rule forbids: they come after all others.
+    pub forbidden: Vec<String>,
+    /// Edges of the candidates that are not fit, and why.
+    pub unfit: Vec<Unfit>,
+}
+
+/// Prefixes whose round trips are taken together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its country, cell and AS.
+    pub name: String,
+    /// Prefixes that were measured.
+    pub prefixes: usize,
+    /// The PoP it goes to.
+    pub goes_to: String,
+    /// The PoP that distance and neighbours let expect.
+    pub expected: String,
+}
+
+/// An edge that is not named, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Unfit {
+    /// The edge.
+    pub edge: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What round trips say of a PoP for a group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// What is believed: the prior, moved by the samples.
+    pub ms: f64,
+    /// Its standard deviation, as a share.
+    pub spread: f64,
+    /// Round trips measured.
+    pub samples: u32,
+    /// Prefixes they came from.
+    pub prefixes: u32,
 }
 
 /// One PoP of the list.
@@ -47,6 +98,12 @@ pub struct Candidate {
     pub pop: String,
     /// Its cost, milliseconds of expected round trip.
     pub cost_ms: f64,
+    /// How far the client is, km; from a country's people on average where no city is known.
+    pub distance_km: f64,
+    /// What its ways take longer than distance says, as a factor.
+    pub stretch: f64,
+    /// What was measured, where the client's group was.
+    pub measured: Option<Measured>,
     /// What is added while it is near its limit, milliseconds.
     pub price_ms: f64,
     /// The load it will settle at, as a share of its capacity; none while nothing is known of load.
@@ -78,34 +135,64 @@ impl View {
             Chosen::Edges { pop, edges } | Chosen::FailOpen { pop, edges } => (Some(*pop), edges.clone()),
             Chosen::NoAddress => (None, Vec::new()),
         };
-        let addresses = edges.iter().filter_map(|edge| {
-            let spec = self.topology.edges.get(*edge)?;
-            match family {
-                Family::V4 => spec.v4.first().copied().map(IpAddr::V4),
-                Family::V6 => spec.v6.first().copied().map(IpAddr::V6),
-            }
-        });
+        let (place, asn) = self.compiled.place_of(asker.address).unwrap_or((Place::Home, 0));
+        let group = self.learned().group_of(place, asn).map(|(_, group)| group);
+        let ranked = &mapped.list.ranked;
+        let names = |pops: &[PopIndex]| pops.iter().map(|pop| self.pop_name(*pop)).collect();
         Ok(Explanation {
             name: name.to_owned(),
             from,
             site: site.id.to_string(),
             pop: pop.map(|pop| self.pop_name(pop)),
             edges: edges.iter().filter_map(|edge| self.edges.get(*edge)).map(ToString::to_string).collect(),
-            addresses: addresses.collect(),
-            source: match mapped.list.cause {
-                Cause::Geography => "geography".to_owned(),
-                Cause::Latency(_) => "latency".to_owned(),
-                Cause::Rule(number) => {
-                    let line = usize::try_from(number).ok().and_then(|number| self.rule_lines.get(number));
-                    line.map_or_else(|| format!("rule {}", number + 1), |line| format!("routes.toml:{line}"))
-                }
-            },
+            addresses: self.addresses(&edges, family),
+            place: place.to_string(),
+            asn: Some(asn).filter(|asn| *asn > 0),
+            source: self.source(mapped.list.cause),
+            group: group.map(|group| self.group(group)),
             state: state(&choice).to_owned(),
             scope: asker.scope(choice.scope),
+            scope_reason: scope_reason(&mapped, placed, pop).to_owned(),
             ttl: if choice.basis == Basis::Settled { self.ttl } else { self.ttl_changing },
-            candidates: self.candidates(&mapped, &fitness, site_index),
-            further: self.pops.len().saturating_sub(mapped.list.ranked.len()),
+            candidates: ranked
+                .iter()
+                .map(|ranked| self.candidate(*ranked, (place, group), &fitness, site_index))
+                .collect(),
+            further: self.pops.len().saturating_sub(ranked.len()),
+            forbidden: names(&mapped.list.forbidden),
+            unfit: self.unfit(&mapped, &fitness, site_index),
         })
+    }
+
+    fn addresses(&self, edges: &[EdgeIndex], family: Family) -> Vec<IpAddr> {
+        let address = |edge: &EdgeIndex| {
+            let spec = self.topology.edges.get(*edge)?;
+            match family {
+                Family::V4 => spec.v4.first().copied().map(IpAddr::V4),
+                Family::V6 => spec.v6.first().copied().map(IpAddr::V6),
+            }
+        };
+        edges.iter().filter_map(address).collect()
+    }
+
+    fn source(&self, cause: Cause) -> String {
+        match cause {
+            Cause::Geography => "geography".to_owned(),
+            Cause::Latency(_) => "latency".to_owned(),
+            Cause::Rule(number) => {
+                let line = usize::try_from(number).ok().and_then(|number| self.rule_lines.get(number));
+                line.map_or_else(|| format!("rule {}", number + 1), |line| format!("routes.toml:{line}"))
+            }
+        }
+    }
+
+    fn group(&self, group: &latency::Group) -> Group {
+        Group {
+            name: group.key.to_string(),
+            prefixes: group.prefixes,
+            goes_to: self.pop_name(group.current),
+            expected: self.pop_name(group.expected),
+        }
     }
 
     /// Follows aliases to the routed name.
@@ -135,30 +222,70 @@ impl View {
         Err(format!("`{name}` is an endless chain of aliases"))
     }
 
-    fn candidates(&self, mapped: &Mapped<'_>, fitness: &Fitness, site: usize) -> Vec<Candidate> {
-        let ranked = mapped.list.ranked.iter();
-        ranked
-            .map(|ranked| {
-                let edges =
-                    self.topology.pops.get(ranked.pop.as_usize()).map(|pop| pop.edges.clone()).unwrap_or_default();
-                let is_fit = |edge: &usize| mapping::is_fit(&self.topology, fitness, site, *edge);
-                let (price_ms, load) = self.load_of(ranked.pop);
-                Candidate {
-                    pop: self.pop_name(ranked.pop),
-                    cost_ms: f64::from(ranked.cost) / COST_PER_MS,
-                    price_ms,
-                    load,
-                    fit: edges.clone().filter(is_fit).count(),
-                    edges: edges.len(),
-                }
-            })
-            .collect()
+    fn candidate(
+        &self,
+        ranked: Ranked,
+        (place, group): (Place, Option<&latency::Group>),
+        fitness: &Fitness,
+        site: usize,
+    ) -> Candidate {
+        let edges = self.edges_of(ranked.pop);
+        let is_fit = |edge: &EdgeIndex| mapping::is_fit(&self.topology, fitness, site, *edge);
+        let (price_ms, load) = self.load_of(ranked.pop);
+        let estimate = group.and_then(|group| group.estimate(ranked.pop)).filter(|estimate| estimate.samples > 0);
+        Candidate {
+            pop: self.pop_name(ranked.pop),
+            cost_ms: f64::from(ranked.cost) / COST_PER_MS,
+            distance_km: self.compiled.distance_km(place, ranked.pop).unwrap_or(0.0).round(),
+            stretch: self.learned().stretch(ranked.pop),
+            measured: estimate.map(|estimate| Measured {
+                ms: estimate.milliseconds(),
+                spread: estimate.spread,
+                samples: estimate.samples,
+                prefixes: estimate.prefixes,
+            }),
+            price_ms,
+            load,
+            fit: edges.clone().filter(is_fit).count(),
+            edges: edges.len(),
+        }
+    }
+
+    /// The candidates' edges that are not fit.
+    fn unfit(&self, mapped: &Mapped<'_>, fitness: &Fitness, site: usize) -> Vec<Unfit> {
+        let edges = mapped.list.ranked.iter().flat_map(|ranked| self.edges_of(ranked.pop));
+        let unfit = edges.filter(|edge| !mapping::is_fit(&self.topology, fitness, site, *edge));
+        let told = unfit.filter_map(|edge| {
+            let reason = match (fitness.is_drained(edge), fitness.has_site(edge, site)) {
+                (true, _) => "is drained",
+                (_, false) => "does not have the site yet",
+                _ => "is down",
+            };
+            Some(Unfit { edge: self.edges.get(edge)?.to_string(), reason: reason.to_owned() })
+        });
+        told.collect()
+    }
+
+    fn edges_of(&self, pop: PopIndex) -> std::ops::Range<EdgeIndex> {
+        self.topology.pops.get(pop.as_usize()).map(|pop| pop.edges.clone()).unwrap_or_default()
     }
 
     /// The id of a PoP.
     #[must_use]
     pub fn pop_name(&self, pop: PopIndex) -> String {
         self.pops.get(pop.as_usize()).map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+/// Up to where the answer is the same.
+fn scope_reason(mapped: &Mapped<'_>, placed: Option<Use>, pop: Option<PopIndex>) -> &'static str {
+    let depth = mapped.list.ranked.iter().position(|ranked| Some(ranked.pop) == pop);
+    match (placed.map(|placed| placed.width), depth) {
+        (Some(Width::Block(_)), _) => "since load moves blocks of this size apart",
+        (Some(Width::List), _) => "since load moves this PoP's clients apart",
+        (_, Some(0)) => "for all clients with this best PoP",
+        (_, Some(1)) => "for all clients with these first two PoPs",
+        _ => "for all clients with this list and these costs",
     }
 }
 

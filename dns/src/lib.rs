@@ -20,7 +20,7 @@ mod view;
 mod zone;
 mod zones;
 
-pub use explain::{Candidate, Explanation};
+pub use explain::{Candidate, Explanation, Group, Measured, Unfit};
 pub use learning::learn_of;
 pub use query::Subnet;
 pub use reply::{Facts, Reply};

@@ -54,7 +54,7 @@ impl View {
     /// Zones that cannot be served.
     pub fn build(
         config: &Config,
-        (geography, regions): (&Arc<Geography>, &[Region]),
+        (geography, regions): (&Arc<Geography>, &Arc<[Region]>),
         learned: &Arc<Learned>,
         before: Option<&Self>,
     ) -> Result<Self, Vec<Problem>> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::{Network, NodeId};
-use dns::{Explanation, View};
+use dns::{Candidate, Explanation, Measured, View};
 use mapping::Family;
 use serde_json::Value;
 
@@ -19,21 +19,63 @@ use crate::say::say;
 
 pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(dir);
-    let network = directory::known(&dir)?.network;
-    let path = format!("/explain?name={}&from={}", args.name, args.from);
-    let (explanation, note) = match ask(&network, &path) {
-        Ok(value) => (serde_json::from_value(value).map_err(Failure::ours)?, ""),
-        Err(AskError::Refused(why) | AskError::Failed(why)) => return Err(Failure::operator(why)),
-        Err(AskError::NobodyThere(_)) => {
-            (alone(&dir, &args.name, args.from)?, "(nobody answers at the admin address: every edge is taken as up)\n")
-        }
+    let mut asking = Asking { network: directory::known(&dir)?.network, dir, alone: None };
+    let froms = match (&args.batch, args.from) {
+        (Some(file), _) => read_addresses(file)?,
+        (None, from) => from.into_iter().collect(),
     };
-    if args.json {
-        say(serde_json::to_string_pretty(&explanation).map_err(Failure::ours)?);
-    } else {
-        say(format!("{}{note}", show(&explanation)).trim_end());
-    }
+    let explained: Result<Vec<Explanation>, Failure> =
+        froms.iter().map(|from| asking.explain(&args.name, *from)).collect();
+    let explained = explained?;
+    let note =
+        if asking.alone.is_some() { "(nobody answers at the admin address: every edge is taken as up)\n" } else { "" };
+    let text = match (args.json, args.batch.is_some(), explained.as_slice()) {
+        (true, false, [one]) => serde_json::to_string_pretty(one).map_err(Failure::ours)?,
+        (true, ..) => serde_json::to_string_pretty(&explained).map_err(Failure::ours)?,
+        (false, false, [one]) => format!("{}{note}", show(one)),
+        (false, ..) => format!("{}{note}", show_all(&explained)),
+    };
+    say(text.trim_end());
     Ok(Exit::Done)
+}
+
+/// The addresses of a file, one on each line; all that are none are named.
+fn read_addresses(file: &Path) -> Result<Vec<IpAddr>, Failure> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::operator(format!("cannot read {}: {error}", file.display())))?;
+    let (mut addresses, mut wrong) = (Vec::new(), Vec::new());
+    for (number, line) in (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| !line.is_empty()) {
+        match line.parse() {
+            Ok(address) => addresses.push(address),
+            Err(_) => wrong.push(format!("{}:{number}: `{line}` is no IP address", file.display())),
+        }
+    }
+    if wrong.is_empty() { Ok(addresses) } else { Err(Failure::operator(wrong.join("\n"))) }
+}
+
+/// Who is asked.
+struct Asking {
+    dir: PathBuf,
+    network: Network,
+    /// What the config alone makes of it, once nobody has answered.
+    alone: Option<View>,
+}
+
+impl Asking {
+    fn explain(&mut self, name: &str, from: IpAddr) -> Result<Explanation, Failure> {
+        if self.alone.is_none() {
+            match ask(&self.network, &format!("/explain?name={name}&from={from}")) {
+                Ok(value) => return serde_json::from_value(value).map_err(Failure::ours),
+                Err(AskError::Refused(why) | AskError::Failed(why)) => return Err(Failure::operator(why)),
+                Err(AskError::NobodyThere(_)) => {}
+            }
+        }
+        let view = match self.alone.take() {
+            Some(view) => view,
+            None => alone(&self.dir)?,
+        };
+        self.alone.insert(view).explain(name, from, Family::V4).map_err(Failure::operator)
+    }
 }
 
 /// Asks a name server that runs on this machine, else the admin address: an edge may have that.
@@ -48,91 +90,175 @@ fn ask(network: &Network, path: &str) -> Result<Value, AskError> {
     }
 }
 
-fn alone(dir: &Path, name: &str, from: IpAddr) -> Result<Explanation, Failure> {
+fn alone(dir: &Path) -> Result<View, Failure> {
     let config = directory::load(dir)?;
     let world = dns::geo::load(&config.network.geo, None, std::time::SystemTime::now());
     let world = world.map_err(|problem| directory::refused(&[problem]))?;
-    let view = View::build(&config, (&world.geography, &world.regions), &Arc::default(), None)
-        .map_err(|problems| directory::refused(&problems))?;
-    view.explain(name, from, Family::V4).map_err(Failure::operator)
+    View::build(&config, (&world.geography, &world.regions), &Arc::default(), None)
+        .map_err(|problems| directory::refused(&problems))
 }
 
-fn show(explanation: &Explanation) -> String {
-    let Explanation { name, from, site, pop, edges, addresses, source, state, scope, ttl, candidates, further } =
-        explanation;
-    let answer: Vec<String> =
-        edges.iter().zip(addresses).map(|(edge, address)| format!("{edge} ({address})")).collect();
-    let chosen = pop.as_deref().unwrap_or("none");
-    let mut out = format!("{name} for {from}: site {site}, PoP {chosen}\n  answer  {}\n", answer.join(", "));
-    out.push_str(&format!("  scope   /{scope}\n  ttl     {ttl} s ({state})\n  source  {source}\n\n"));
-    let is_loaded = candidates.iter().any(|candidate| candidate.load.is_some());
-    let rows: Vec<Vec<String>> = candidates
-        .iter()
-        .map(|candidate| {
-            let mark = if Some(&candidate.pop) == pop.as_ref() { "->" } else { "" };
-            let fit = format!("{} of {}", candidate.fit, candidate.edges);
-            let mut row = vec![mark.to_owned(), candidate.pop.clone(), format!("{:.1} ms", candidate.cost_ms)];
-            if is_loaded {
-                row.push(format!("+{:.1} ms", candidate.price_ms));
-                row.push(format!("{:.0} %", 100.0 * candidate.load.unwrap_or(0.0)));
-            }
-            row.push(fit);
-            row
-        })
-        .collect();
-    let heading: &[&str] = if is_loaded {
-        &["", "PoP", "cost", "load price", "load", "fit edges"]
-    } else {
-        &["", "PoP", "cost", "fit edges"]
-    };
-    out.push_str(&table::draw(heading, &rows));
-    if let Some(best) = candidates.first().filter(|_| *further > 0) {
-        out.push_str(&format!("and {further} further, the nearest to {} first\n", best.pop));
+fn show(explained: &Explanation) -> String {
+    let answer = explained.edges.iter().zip(&explained.addresses);
+    let answer: Vec<String> = answer.map(|(edge, address)| format!("{edge} ({address})")).collect();
+    let chosen = explained.pop.as_deref().unwrap_or("none");
+    let asn = explained.asn.map(|asn| format!(", AS{asn}")).unwrap_or_default();
+    let mut out = format!("{} for {}: site {}, PoP {chosen}\n", explained.name, explained.from, explained.site);
+    let mut line = |what: &str, text: String| out.push_str(&format!("  {what:<7} {text}\n"));
+    line("answer", answer.join(", "));
+    line("place", format!("{}{asn}", explained.place));
+    line("source", explained.source.clone());
+    if let Some(group) = &explained.group {
+        let moved = if group.goes_to == group.expected { "as expected" } else { "measurably nearer than" };
+        let to = if group.goes_to == group.expected { String::new() } else { format!(" {}", group.expected) };
+        line(
+            "group",
+            format!("{}: {} prefixes measured, to {}, {moved}{to}", group.name, group.prefixes, group.goes_to),
+        );
+    }
+    line("scope", format!("/{}, {}", explained.scope, explained.scope_reason));
+    line("ttl", format!("{} s: {}", explained.ttl, explained.state));
+    out.push('\n');
+    out.push_str(&show_candidates(explained));
+    if let Some(best) = explained.candidates.first().filter(|_| explained.further > 0) {
+        out.push_str(&format!("and {} further, the nearest to {} first\n", explained.further, best.pop));
+    }
+    if !explained.forbidden.is_empty() {
+        out.push_str(&format!("after all others, since a rule forbids them: {}\n", explained.forbidden.join(", ")));
+    }
+    for unfit in &explained.unfit {
+        out.push_str(&format!("{} {}\n", unfit.edge, unfit.reason));
     }
     out
+}
+
+/// A heading, whether it is shown, and what stands below it.
+type Column<'c> = (&'c str, bool, &'c dyn Fn(&Candidate) -> String);
+
+/// The candidates with the terms of their costs; those that nobody has are left out.
+fn show_candidates(explained: &Explanation) -> String {
+    let candidates = &explained.candidates;
+    let is_loaded = candidates.iter().any(|candidate| candidate.load.is_some());
+    let is_measured = candidates.iter().any(|candidate| candidate.measured.is_some());
+    let is_stretched = candidates.iter().any(|candidate| (candidate.stretch - 1.0).abs() > 1e-9);
+    let columns: [Column<'_>; 9] = [
+        ("", true, &|one| if Some(&one.pop) == explained.pop.as_ref() { "->".to_owned() } else { String::new() }),
+        ("PoP", true, &|one| one.pop.clone()),
+        ("cost", true, &|one| format!("{:.1} ms", one.cost_ms)),
+        ("distance", true, &|one| format!("{:.0} km", one.distance_km)),
+        ("stretch", is_stretched, &|one| format!("{:.2}", one.stretch)),
+        ("measured", is_measured, &|one| one.measured.as_ref().map_or_else(|| "-".to_owned(), show_measured)),
+        ("load", is_loaded, &|one| format!("{:.0} %", 100.0 * one.load.unwrap_or(0.0))),
+        ("load price", is_loaded, &|one| format!("+{:.1} ms", one.price_ms)),
+        ("fit edges", true, &|one| format!("{} of {}", one.fit, one.edges)),
+    ];
+    let shown: Vec<_> = columns.into_iter().filter(|(_, is_shown, _)| *is_shown).collect();
+    let heading: Vec<&str> = shown.iter().map(|(name, ..)| *name).collect();
+    let row = |one: &Candidate| shown.iter().map(|(_, _, cell)| cell(one)).collect();
+    let rows: Vec<Vec<String>> = candidates.iter().map(row).collect();
+    table::draw(&heading, &rows)
+}
+
+fn show_measured(measured: &Measured) -> String {
+    let Measured { ms, spread, samples, prefixes } = measured;
+    format!("{ms:.1} ms ±{:.0} % ({samples} from {prefixes} prefixes)", 100.0 * spread)
+}
+
+/// A row for each.
+fn show_all(explained: &[Explanation]) -> String {
+    let rows: Vec<Vec<String>> = explained
+        .iter()
+        .map(|one| {
+            let chosen = one.candidates.iter().find(|candidate| Some(&candidate.pop) == one.pop.as_ref());
+            vec![
+                one.from.to_string(),
+                one.place.clone(),
+                one.pop.clone().unwrap_or_else(|| "none".to_owned()),
+                chosen.map_or_else(|| "-".to_owned(), |chosen| format!("{:.1} ms", chosen.cost_ms + chosen.price_ms)),
+                one.source.clone(),
+                format!("/{}", one.scope),
+                one.edges.join(", "),
+            ]
+        })
+        .collect();
+    table::draw(&["from", "place", "PoP", "cost", "source", "scope", "edges"], &rows)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dns::Candidate;
+    use dns::{Group, Unfit};
 
-    #[test]
-    fn an_explanation_reads_well() {
-        let candidate = |pop: &str, cost_ms, fit| Candidate {
+    fn candidate(pop: &str, cost_ms: f64, fit: usize) -> Candidate {
+        Candidate {
             pop: pop.to_owned(),
             cost_ms,
+            distance_km: cost_ms * 40.0,
+            stretch: 1.0,
+            measured: None,
             price_ms: 0.0,
             load: None,
             fit,
             edges: 2,
-        };
-        let explanation = Explanation {
+        }
+    }
+
+    fn explanation() -> Explanation {
+        Explanation {
             name: "www.shop.example".to_owned(),
             from: [193, 0, 6, 1].into(),
             site: "shop".to_owned(),
             pop: Some("lhr".to_owned()),
             edges: vec!["lhr-2".to_owned(), "lhr-1".to_owned()],
             addresses: vec![[127, 0, 1, 52].into(), [127, 0, 1, 51].into()],
+            place: "somewhere in NL".to_owned(),
+            asn: None,
             source: "geography".to_owned(),
+            group: None,
             state: "changing".to_owned(),
             scope: 16,
+            scope_reason: "for all clients with these first two PoPs".to_owned(),
             ttl: 5,
             further: 9,
-            candidates: vec![candidate("fra", 12.1, 0), candidate("lhr", 12.3, 2), candidate("iad", 129.0, 1)],
-        };
-        insta::assert_snapshot!(show(&explanation), @"
-        www.shop.example for 193.0.6.1: site shop, PoP lhr
-          answer  lhr-2 (127.0.1.52), lhr-1 (127.0.1.51)
-          scope   /16
-          ttl     5 s (changing)
-          source  geography
+            candidates: vec![candidate("fra", 12.1, 1), candidate("lhr", 12.3, 2), candidate("iad", 129.0, 1)],
+            forbidden: Vec::new(),
+            unfit: Vec::new(),
+        }
+    }
 
-            PoP  cost      fit edges
-            fra  12.1 ms   0 of 2
-        ->  lhr  12.3 ms   2 of 2
-            iad  129.0 ms  1 of 2
-        and 9 further, the nearest to fra first
-        ");
+    #[test]
+    fn an_explanation_reads_well() {
+        let measured = |ms, samples| Some(Measured { ms, spread: 0.06, samples, prefixes: 21 });
+        let mut all = explanation();
+        all.asn = Some(3333);
+        all.place = "52.4 N 4.9 E, NL".to_owned();
+        all.source = "latency".to_owned();
+        all.group = Some(Group {
+            name: "NL, 0.5 degrees from 52.0 N 4.5 E".to_owned(),
+            prefixes: 24,
+            goes_to: "lhr".to_owned(),
+            expected: "fra".to_owned(),
+        });
+        all.candidates[0].measured = measured(31.2, 120);
+        all.candidates[1].measured = measured(12.3, 400);
+        for (candidate, (load, price)) in all.candidates.iter_mut().zip([(0.4, 0.0), (0.79, 4.5), (0.1, 0.0)]) {
+            (candidate.load, candidate.price_ms) = (Some(load), price);
+        }
+        all.candidates[2].stretch = 1.31;
+        all.forbidden = vec!["gru".to_owned()];
+        all.unfit = vec![Unfit { edge: "fra-2".to_owned(), reason: "is down".to_owned() }];
+        let told = [show(&explanation()), show(&all), show_all(&[explanation(), all])];
+        insta::assert_snapshot!(told.join("\n\n"));
+    }
+
+    #[test]
+    fn every_line_that_is_no_address_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "192.0.2.1\n\n 2001:db8::1 \n192.0.2.0/24\nhost\n").unwrap();
+        let Err(failure) = read_addresses(file.path()) else { panic!("it was taken") };
+        let said = format!("{failure:?}").replace(&file.path().display().to_string(), "FILE");
+        assert!(said.contains("FILE:4: `192.0.2.0/24` is no IP address\\nFILE:5: `host` is no IP address\""), "{said}");
+        std::fs::write(file.path(), "192.0.2.1\n2001:db8::1").unwrap();
+        assert_eq!(read_addresses(file.path()).unwrap().len(), 2);
     }
 }

@@ -82,7 +82,7 @@ pub(crate) async fn relearn(node: &Arc<Node>) {
             return None;
         }
         let view = &before.view;
-        let ground = (&world.geography, &*world.regions);
+        let ground = (&world.geography, &world.regions);
         View::build(&config, ground, &Arc::new(learned), Some(view)).ok().map(|new| new.with_fitness(view.fitness()))
     });
     // A reload meanwhile has learned by itself.

@@ -1,6 +1,10 @@
 //! Where a prefix is.
 
+use std::fmt;
+
 use config::{CountryCode, Location};
+
+use crate::distance::distance_km;
 
 /// A place that a prefix can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +45,24 @@ impl Place {
         Self::Point { latitude: tenths(location.latitude), longitude: tenths(location.longitude), country }
     }
 
+    /// How far it is to a point, km: from a country's people on average.
+    #[must_use]
+    pub fn distance_km(&self, home: Location, regions: &[Region], to: Location) -> f64 {
+        match self {
+            Self::Point { latitude, longitude, .. } => {
+                let degrees = |tenths: i16| f64::from(tenths) / 10.0;
+                distance_km(Location { latitude: degrees(*latitude), longitude: degrees(*longitude) }, to)
+            }
+            Self::Country(country) => {
+                let own = || regions.iter().filter(|region| region.country == *country);
+                let people: f64 = own().map(|region| region.population).sum();
+                let weighted = own().map(|region| region.population * distance_km(region.location, to)).sum::<f64>();
+                if people > 0.0 { weighted / people } else { distance_km(home, to) }
+            }
+            Self::Home => distance_km(home, to),
+        }
+    }
+
     /// The country, where known.
     #[must_use]
     pub fn country(&self) -> Option<CountryCode> {
@@ -50,6 +72,29 @@ impl Place {
             Self::Home => None,
         }
     }
+}
+
+/// As people read it: `52.4 N 4.9 E, NL`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Point { latitude, longitude, country } => {
+                f.write_str(&point(*latitude, *longitude))?;
+                country.map_or(Ok(()), |country| write!(f, ", {country}"))
+            }
+            Self::Country(country) => write!(f, "somewhere in {country}"),
+            Self::Home => f.write_str("home"),
+        }
+    }
+}
+
+/// A point of tenths of degrees, as people read it: `52.4 N 4.9 E`.
+pub(crate) fn point(latitude: i16, longitude: i16) -> String {
+    let side = |tenths: i16, sides: [&str; 2]| {
+        let [positive, negative] = sides;
+        format!("{:.1} {}", f64::from(tenths.unsigned_abs()) / 10.0, if tenths < 0 { negative } else { positive })
+    };
+    format!("{} {}", side(latitude, ["N", "S"]), side(longitude, ["E", "W"]))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "clamped to ±1800 just before")]

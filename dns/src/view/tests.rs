@@ -70,7 +70,7 @@ fn config_of(pops: &str) -> Config {
 }
 
 fn view_of(pops: &str) -> View {
-    View::build(&config_of(pops), (&Arc::new(geography()), &[]), &Arc::default(), None).unwrap()
+    View::build(&config_of(pops), (&Arc::new(geography()), &Arc::default()), &Arc::default(), None).unwrap()
 }
 
 fn view() -> View {
@@ -390,9 +390,9 @@ fn any_is_answered_with_as_little_as_can_be() {
 #[test]
 fn a_map_is_compiled_anew_only_when_what_it_is_made_of_changes() {
     let (mut config, geography) = (config_of(POPS), Arc::new(geography()));
-    let first = View::build(&config, (&geography, &[]), &Arc::default(), None).unwrap();
+    let first = View::build(&config, (&geography, &Arc::default()), &Arc::default(), None).unwrap();
     let again = |config: &Config, geography: &Arc<Geography>| {
-        let view = View::build(config, (geography, &[]), &Arc::default(), Some(&first)).unwrap();
+        let view = View::build(config, (geography, &Arc::default()), &Arc::default(), Some(&first)).unwrap();
         Arc::ptr_eq(&view.compiled, &first.compiled)
     };
     let removed = config.sites.pop();

@@ -1,8 +1,10 @@
 //! Which prefixes are measured together.
 
+use std::fmt;
+
 use config::CountryCode;
 
-use crate::place::Place;
+use crate::place::{Place, point};
 
 /// A group is used with so many prefixes measured; below that its members are in a wider one.
 pub const LEAST_ACTIVE: usize = 20;
@@ -39,6 +41,19 @@ impl GroupKey {
     }
 }
 
+/// As people read it: `DE, 0.5 degrees from 52.5 N 13.0 E, AS64500`.
+impl fmt::Display for GroupKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let country = self.country.map(|country| country.to_string());
+        let cell = self.cell.map(|(latitude, longitude, size)| {
+            format!("{:.1} degrees from {}", f64::from(size) / 10.0, point(latitude, longitude))
+        });
+        let asn = self.asn.map(|asn| format!("AS{asn}"));
+        let all: Vec<String> = country.into_iter().chain(cell).chain(asn).collect();
+        f.write_str(&all.join(", "))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +72,9 @@ mod tests {
                 GroupKey { country, cell: Some((480, 80, 80)), asn: None },
             ]
         );
+        let told: Vec<String> = all.iter().map(ToString::to_string).collect();
+        assert_eq!(told[0], "DE, 0.5 degrees from 52.5 N 13.0 E, AS64500");
+        assert_eq!(told[3], "DE, 8.0 degrees from 48.0 N 8.0 E");
         let south = Place::Point { latitude: -1, longitude: -1, country };
         assert_eq!(GroupKey::ladder(south, 0).next().unwrap().cell, Some((-5, -5, 5)), "cells do not meet at zero");
         let de = country.map(Place::Country).unwrap();
