@@ -23,7 +23,8 @@ fn main() -> ExitCode {
     let (counts, files): (Vec<&String>, Vec<&String>) =
         arguments.iter().partition(|word| word.parse::<usize>().is_ok());
     let counts: Vec<usize> = counts.into_iter().filter_map(|word| word.parse().ok()).collect();
-    let geo = Geo { database: files.into_iter().map(PathBuf::from).collect(), asn: None, home: None };
+    let geo =
+        Geo { database: files.into_iter().map(PathBuf::from).collect(), asn: None, geofeed: Vec::new(), home: None };
     let start = cpu_seconds();
     let world = match dns::geo::load(&geo, None, SystemTime::now()) {
         Ok(world) => world,

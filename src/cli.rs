@@ -142,6 +142,17 @@ pub(crate) struct Map {
 pub(crate) enum MapCommand {
     /// Judge the map by a matrix of round trips: random, geography, prior, learned, optimal
     Bench(MapBench),
+    /// How much is measured, how old it is, and what it gains over geography
+    Stats(MapStats),
+    /// What was measured, as a file of latency/ has it, sorted: to be compared, and kept in git
+    Export,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MapStats {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -34,6 +34,10 @@ pub trait Facts: Send + Sync + 'static {
     fn purge(&self, order: PurgeOrder, reach: Reach) -> Told<Result<Purged, Refused>>;
     /// Round trips of clients that have come since then; nothing where the node is no edge. For nodes alone.
     fn round_trips(&self, since: Since) -> Option<Handover>;
+    /// What was learned of round trips, in figures; nothing where the node is no name server.
+    fn latency(&self) -> Told<Option<Value>>;
+    /// What was measured of them, as CSV; nothing where the node is no name server.
+    fn latency_csv(&self) -> Told<Option<String>>;
     /// What clients take of an edge; nothing where the node is none. For nodes alone.
     fn demand(&self) -> Option<Demand>;
     /// What a request has to show, as the config has it now.
@@ -70,7 +74,7 @@ pub struct Admin {
 /// being work.
 const REFUSED_AFTER: Duration = Duration::from_millis(500);
 
-const KNOWN: &str = "/status /metrics /explain?name=NAME&from=IP, and POST /purge";
+const KNOWN: &str = "/status /metrics /explain?name=NAME&from=IP /latency /latency.csv, and POST /purge";
 
 impl Admin {
     /// Answers from these facts.
@@ -106,6 +110,8 @@ async fn read(facts: &dyn Facts, head: &Parts, connection: &Connection, door: Do
         "/metrics" => text(StatusCode::OK, facts.metrics().await),
         "/status" => json(StatusCode::OK, &facts.status().await),
         "/explain" => explain(facts, head.uri.query().unwrap_or_default()).await,
+        "/latency" => of_name_server(facts.latency().await.map(|stats| json(StatusCode::OK, &stats))),
+        "/latency.csv" => of_name_server(facts.latency_csv().await.map(|csv| text(StatusCode::OK, csv))),
         "/round-trips" if door == Door::Peer => round_trips(facts, head.uri.query().unwrap_or_default()),
         "/demand" if door == Door::Peer => of_edge(facts.demand()),
         _ => text(StatusCode::NOT_FOUND, format!("known here: {KNOWN}\n")),
@@ -156,6 +162,11 @@ fn round_trips(facts: &dyn Facts, query: &str) -> Response<Body> {
         return error(StatusCode::BAD_REQUEST, "write /round-trips?boot=N&since=N");
     };
     of_edge(facts.round_trips(Since { boot, position }))
+}
+
+/// What only a name server has.
+fn of_name_server(told: Option<Response<Body>>) -> Response<Body> {
+    told.unwrap_or_else(|| error(StatusCode::NOT_FOUND, "this node is no name server"))
 }
 
 /// What only an edge has.

@@ -11,6 +11,7 @@
 //! ([`SiteId`], [`PopId`], [`NodeId`], [`Prefix`]) as given: what has been read is not checked again.
 
 mod claims;
+mod continent;
 mod host;
 mod id;
 pub mod limits;
@@ -21,6 +22,7 @@ mod path;
 mod prefix;
 mod problem;
 mod register;
+mod round_trips;
 mod route;
 pub mod schema;
 mod secret;
@@ -31,6 +33,7 @@ mod table;
 mod units;
 mod wrong;
 
+pub use continent::Continent;
 pub use host::{DomainName, HostName, HostPattern};
 pub use id::{CountryCode, NodeId, PopId, SiteId};
 pub use load::{Config, Loaded, Refused, ZoneFile, default_state, is_leftover, load, load_copy};
@@ -41,6 +44,7 @@ pub use network::{
 pub use path::PathGlob;
 pub use prefix::Prefix;
 pub use problem::{Look, Problem, Severity, report};
+pub use round_trips::RoundTrip;
 pub use route::{Act, Route, Routes};
 pub use secret::Secret;
 pub use site::{Cache, Force, HeaderEdits, Origin, OriginServer, Rule, Scheme, SecretFile, SetCookie, Site, Tags, Tls};

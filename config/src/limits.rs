@@ -187,6 +187,12 @@ pub const DEMAND_TOLD: usize = 2_048;
 pub const DEMAND_ASKED: Duration = Duration::from_secs(10);
 /// How often name servers look whether load has to move.
 pub const LOAD_STEP: Duration = Duration::from_secs(5);
+/// Least and most of a round trip in `latency/*.csv`, milliseconds.
+pub const ROUND_TRIP_MS: (f64, f64) = (0.01, 10_000.0);
+/// Most samples that a line of it stands for.
+pub const ROUND_TRIP_SAMPLES: u16 = 10_000;
+/// The largest file of `latency/`: half a million lines.
+pub const ROUND_TRIPS_BYTES: u64 = 32 << 20;
 /// The longest order to purge: a thousand URLs of a KiB.
 pub const PURGE_ORDER_BYTES: usize = 1 << 20;
 /// Lines of logs waiting for their writer; further ones are counted and dropped.

@@ -13,6 +13,7 @@ use crate::limits;
 use crate::network::{self, Network};
 use crate::problem::{Problem, Severity};
 use crate::register::Kind;
+use crate::round_trips::{self, RoundTrip};
 use crate::route::{self, AsNumbers, Routes};
 use crate::secret::Secret;
 use crate::site::{self, Site};
@@ -33,6 +34,8 @@ pub struct Config {
     pub zones: Vec<ZoneFile>,
     /// `routes.toml`.
     pub routes: Routes,
+    /// `latency/*.csv`, file by file.
+    pub round_trips: Vec<RoundTrip>,
     /// `secrets/fleet.key`, by which nodes know each other.
     pub fleet_key: Option<Secret>,
     /// The newest change of any file, Unix milliseconds: the version that `status` shows. A file
@@ -98,14 +101,15 @@ pub fn default_state(dir: &Path) -> PathBuf {
 pub fn load_copy(copy: &Path, dir: &Path) -> Result<Loaded, Refused> {
     let reading = Reading { copy: copy.to_owned(), dir: dir.to_owned(), ..Reading::default() };
     let (sites, zones) = (reading.sites(), reading.zones());
-    let Rest { network, routes, fleet_key } = reading.rest(&sites);
+    let Rest { network, routes, round_trips, fleet_key } = reading.rest(&sites);
     let version = reading.newest.get();
     let problems = reading.context.finish();
     let faulty = problems.iter().any(|problem| problem.severity == Severity::Fault);
     match (network, routes) {
         (Some(network), Some(routes)) if !faulty => {
             let sources = reading.sources.into_inner();
-            let config = Config { dir: dir.to_owned(), network, sites, zones, routes, fleet_key, version, sources };
+            let config =
+                Config { dir: dir.to_owned(), network, sites, zones, routes, round_trips, fleet_key, version, sources };
             Ok(Loaded { config, warnings: problems })
         }
         (network, _) => Err(Refused { problems, network: network.map(Box::new), fleet_key, sites, zones }),
@@ -127,6 +131,7 @@ struct Reading {
 struct Rest {
     network: Option<Network>,
     routes: Option<Routes>,
+    round_trips: Vec<RoundTrip>,
     fleet_key: Option<Secret>,
 }
 
@@ -136,7 +141,21 @@ impl Reading {
         // A network that cannot be read is its own fault.
         let has_asn = network.as_ref().is_none_or(|network| network.geo.asn.is_some());
         let as_numbers = if has_asn { AsNumbers::Known } else { AsNumbers::Unknown };
-        Rest { network, routes: self.routes(as_numbers), fleet_key: self.fleet_key() }
+        let (routes, round_trips) = (self.routes(as_numbers), self.round_trips());
+        Rest { network, routes, round_trips, fleet_key: self.fleet_key() }
+    }
+
+    fn round_trips(&self) -> Vec<RoundTrip> {
+        let mut all = Vec::new();
+        for (name, path) in self.names_in("latency") {
+            if !name.ends_with(".csv") {
+                let problem = Problem::warning(Source::new(&path, String::new()).place(0..0), "this file is not read");
+                self.context.add(problem.help("the name of a file of round trips ends in .csv"));
+            } else if let Some(source) = self.file_within(&path, limits::ROUND_TRIPS_BYTES) {
+                all.extend(round_trips::read(&source, &self.context));
+            }
+        }
+        all
     }
 
     fn network(&self, sites: &[Site]) -> Option<Network> {
@@ -144,7 +163,8 @@ impl Reading {
         let secret = |value: Value<'_>| self.secret(value);
         let mut network = read_document(&self.context, &source, |table| network::read(table, &secret))?;
         network.state = self.dir.join(&network.state);
-        for path in network.geo.database.iter_mut().chain(&mut network.geo.asn) {
+        let geo = &mut network.geo;
+        for path in geo.database.iter_mut().chain(&mut geo.asn).chain(&mut geo.geofeed) {
             *path = self.dir.join(&path);
         }
         if let Some(disk) = &mut network.edge.disk {
@@ -247,8 +267,12 @@ impl Reading {
 
     /// Reads a file as text, or reports why not.
     fn file(&self, path: &Path) -> Option<Arc<Source>> {
+        self.file_within(path, limits::CONFIG_FILE_BYTES)
+    }
+
+    fn file_within(&self, path: &Path, most_bytes: u64) -> Option<Arc<Source>> {
         let full = self.copy.join(path);
-        match read_text(&full, limits::CONFIG_FILE_BYTES) {
+        match read_text(&full, most_bytes) {
             Ok(text) => {
                 self.note_time(&full);
                 let source = Source::new(path, text);

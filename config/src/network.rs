@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use crate::host::DomainName;
 use crate::id::{CountryCode, NodeId, PopId};
 use crate::limits;
+use crate::prefix::Prefix;
 use crate::secret::Secret;
 use crate::shape;
 
@@ -39,6 +40,8 @@ pub struct Network {
     pub admin: Admin,
     /// Where clients are, in `[geo]`. Default: that of each key.
     pub geo: Geo,
+    /// What is learned of round trips, in `[latency]`. Default: that of each key.
+    pub latency: Latency,
     /// What the name servers answer, in `[dns]`. Default: that of each key.
     pub dns: Dns,
     /// What every edge has, in `[edge]`. Default: that of each key.
@@ -87,6 +90,11 @@ pub struct Geo {
     /// directory. Default: none. A reload takes it, also when the file is replaced.
     #[schemars(transform = shape::path)]
     pub asn: Option<PathBuf>,
+    /// CSV files of corrections to the databases (RFC 8805): networks with their country. A place in that country that a
+    /// database knows holds. Relative to the config directory. Default: none. A reload takes them, also when a file is
+    /// replaced.
+    #[schemars(transform = shape::paths)]
+    pub geofeed: Vec<PathBuf>,
     /// Where private and loopback addresses are taken to be, degrees north and east. Default: the
     /// first PoP. A reload takes it.
     pub home: Option<Location>,
@@ -108,6 +116,18 @@ pub struct Dns {
     /// objects on fewer edges. Default: 2. A reload takes it.
     #[schemars(transform = shape::integer(&limits::DNS_ANSWERS))]
     pub answers: u8,
+    /// Resolvers that may ask `TXT _why.NAME`: why a client is sent where it is. What they are told says how the network is
+    /// built. Default: this machine, `["127.0.0.0/8", "::1/128"]`. A reload takes it.
+    pub explain: Vec<Prefix>,
+}
+
+/// What is learned of round trips.
+#[derive(Clone, Copy, Debug, JsonSchema)]
+pub struct Latency {
+    /// Up to one answer in a hundred tries another PoP where that promises most, to learn of it. Measuring is always on,
+    /// and costs nothing; this costs a few clients a few milliseconds. Never against a route. Default: `false`. A reload
+    /// takes it.
+    pub explore: bool,
 }
 
 /// What every edge has.

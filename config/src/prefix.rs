@@ -45,6 +45,18 @@ impl Prefix {
         Self(net.trunc())
     }
 
+    /// Whether an address lies in it.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+
+    /// Whether all of another lies in it.
+    #[must_use]
+    pub fn holds(&self, other: &Self) -> bool {
+        self.0.contains(&other.0)
+    }
+
     /// The first address.
     #[must_use]
     pub fn address(&self) -> IpAddr {

@@ -2,12 +2,14 @@
 
 use schemars::JsonSchema;
 
+use crate::continent::Continent;
 use crate::id::{CountryCode, PopId, SiteId};
 use crate::limits;
 use crate::prefix::Prefix;
 use crate::problem::Problem;
 use crate::register::Kind;
 use crate::shape;
+use crate::source::Place;
 use crate::table::{Table, Value};
 use crate::wrong::Wrong;
 
@@ -30,6 +32,8 @@ pub struct Route {
     pub asn: Option<u32>,
     /// Only clients in this country. Default: any. A reload takes it.
     pub country: Option<CountryCode>,
+    /// Only clients on this continent: AF, AN, AS, EU, NA, OC or SA, as GeoNames has them. Default: any. A reload takes it.
+    pub continent: Option<Continent>,
     /// Only for these sites. Default: all. A reload takes it.
     pub sites: Option<Vec<SiteId>>,
     /// `pin = "fra"`: only this PoP while it is fit. `prefer = ["lhr", "fra"]`: these in order,
@@ -62,9 +66,41 @@ pub(crate) enum AsNumbers {
 
 /// Reads `routes.toml`.
 pub(crate) fn read(mut table: Table<'_>, as_numbers: AsNumbers) -> Option<Routes> {
-    let routes = table.list("route", |v| v.table(|table| read_route(table, as_numbers)));
+    let context = table.context();
+    let routes = table.list("route", |v| {
+        let place = v.place();
+        Some((v.table(|table| read_route(table, as_numbers))?, place))
+    });
     table.finish();
-    Some(Routes { routes })
+    warn_of_hidden(&routes).into_iter().for_each(|problem| context.add(problem));
+    Some(Routes { routes: routes.into_iter().map(|(route, _)| route).collect() })
+}
+
+/// The first that matches counts: a rule all of whose clients an earlier one matches is never used.
+fn warn_of_hidden(routes: &[(Route, Place)]) -> Vec<Problem> {
+    let hidden = routes.iter().enumerate().filter_map(|(number, (route, place))| {
+        let earlier = routes.iter().take(number).find(|(earlier, _)| earlier.covers(route));
+        let (earlier, _) = earlier?;
+        let message =
+            format!("this route is never used: the one at line {} matches all its clients first", earlier.line);
+        let help = if earlier.act == route.act { "remove it" } else { "put the narrower one first, or remove one" };
+        Some(Problem::warning(place.clone(), message).help(help))
+    });
+    hidden.collect()
+}
+
+impl Route {
+    /// Whether it matches whatever another matches.
+    fn covers(&self, other: &Self) -> bool {
+        let continent = other.continent.or_else(|| other.country.and_then(Continent::of));
+        let of_sites =
+            |own: &Vec<SiteId>| other.sites.as_ref().is_some_and(|sites| sites.iter().all(|site| own.contains(site)));
+        self.prefix.is_none_or(|own| other.prefix.is_some_and(|prefix| own.holds(&prefix)))
+            && self.asn.is_none_or(|own| other.asn == Some(own))
+            && self.country.is_none_or(|own| other.country == Some(own))
+            && self.continent.is_none_or(|own| continent == Some(own))
+            && self.sites.as_ref().is_none_or(of_sites)
+    }
 }
 
 fn read_route(mut table: Table<'_>, as_numbers: AsNumbers) -> Option<Route> {
@@ -72,6 +108,7 @@ fn read_route(mut table: Table<'_>, as_numbers: AsNumbers) -> Option<Route> {
     let prefix = table.optional("prefix", |v| v.parse(Prefix::parse));
     let asn = table.optional("asn", |v| v.integer(&limits::ASN));
     let country = table.optional("country", |v| v.parse(CountryCode::read));
+    let continent = table.optional("continent", |v| v.parse(Continent::read));
     let sites = table.optional("sites", |v| v.list(|v| refer(v, Kind::Site, SiteId::parse)));
     let pin = table.optional("pin", pop).map(Act::Pin);
     let prefer = table.optional("prefer", |v| v.list(pop)).map(Act::Prefer);
@@ -89,7 +126,7 @@ fn read_route(mut table: Table<'_>, as_numbers: AsNumbers) -> Option<Route> {
         table.context().add(table.fault("a route does one thing").help(help));
     }
     table.finish();
-    acts.pop().map(|act| Route { prefix, asn, country, sites, act, line })
+    acts.pop().map(|act| Route { prefix, asn, country, continent, sites, act, line })
 }
 
 /// Scopes end at /24 and /56: what is longer works for resolver addresses and long sources only.
@@ -116,4 +153,37 @@ fn refer<T: ToString>(value: Value<'_>, kind: Kind, parse: impl FnOnce(&str) -> 
         None
     });
     Some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Source;
+    use crate::table::{Context, read_document};
+    use std::path::Path;
+
+    #[test]
+    fn a_route_behind_a_wider_one_is_named() {
+        let rows = [
+            ("prefix = \"10.0.0.0/8\"", "prefix = \"10.1.0.0/16\"", true),
+            ("prefix = \"10.1.0.0/16\"", "prefix = \"10.0.0.0/8\"", false),
+            ("country = \"DE\"", "country = \"DE\"", true),
+            ("continent = \"EU\"", "country = \"DE\"", true),
+            ("continent = \"AS\"", "country = \"DE\"", false),
+            ("country = \"DE\"", "continent = \"EU\"", false),
+            ("country = \"DE\"", "country = \"DE\"\nasn = 64500", true),
+            ("country = \"DE\"\nasn = 64500", "country = \"DE\"", false),
+            ("country = \"DE\"\nsites = [\"shop\"]", "country = \"DE\"", false),
+            ("country = \"DE\"\nsites = [\"shop\", \"blog\"]", "country = \"DE\"\nsites = [\"blog\"]", true),
+        ];
+        for (first, second, is_hidden) in rows {
+            let context = Context::default();
+            let text = format!("[[route]]\n{first}\npin = \"fra\"\n[[route]]\n{second}\nforbid = [\"fra\"]\n");
+            let source = Source::new(Path::new("routes.toml"), text);
+            read_document(&context, &source, |table| read(table, AsNumbers::Known));
+            let said: Vec<String> = context.finish().iter().map(ToString::to_string).collect();
+            let found = said.iter().any(|said| said.contains("never used: the one at line 1 matches"));
+            assert_eq!(found, is_hidden, "{first} before {second}: {said:?}");
+        }
+    }
 }

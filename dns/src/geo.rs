@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! mmdb file -> database -> record: place or AS number -> reading: runs of both families ─┐
+//! geofeed: countries of networks, over what databases say ─┤
 //!                 └ tree: not endless                     regions: countries' people ────┴─> World
 //! ```
 
 mod database;
+mod geofeed;
 mod reading;
 mod record;
 mod regions;
@@ -61,6 +63,9 @@ pub fn load(geo: &Geo, before: Option<&World>, now: SystemTime) -> Result<World,
         Some(path) => read_asns(&Database::open(path)?)?,
         None => (Vec::new(), Vec::new()),
     };
+    for path in &geo.geofeed {
+        reading.correct(&geofeed::read(path)?);
+    }
     let (places, v4, v6) = reading.finish();
     let geography = Geography { places, v4, v6, asn_v4, asn_v6 };
     Ok(World { geography: Arc::new(geography), regions: regions.into(), warnings, inputs })
@@ -83,7 +88,7 @@ impl Inputs {
             let meta = std::fs::metadata(path).ok();
             (path.clone(), meta.and_then(|meta| Some((meta.modified().ok()?, meta.len()))))
         };
-        Self(geo.database.iter().chain(&geo.asn).map(stamp).collect())
+        Self(geo.database.iter().chain(&geo.asn).chain(&geo.geofeed).map(stamp).collect())
     }
 }
 

@@ -17,11 +17,12 @@ mod query;
 mod reply;
 pub mod transport;
 mod view;
+mod why;
 mod zone;
 mod zones;
 
 pub use explain::{Candidate, Explanation, Group, Measured, Unfit};
-pub use learning::learn_of;
+pub use learning::{impossible_round_trips, learn_of, worth_of};
 pub use query::Subnet;
 pub use reply::{Facts, Reply};
 pub use view::View;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use config::{Config, NodeId, PopId, Problem, SiteId};
+use config::{Config, NodeId, PopId, Prefix, Problem, SiteId};
 use hickory_server::proto::op::ResponseCode;
 use hickory_server::proto::rr::rdata::{A, AAAA, HINFO};
 use hickory_server::proto::rr::{DNSClass, Name, RData, Record, RecordType};
@@ -35,6 +35,8 @@ pub struct View {
     pub(crate) ttl: u32,
     pub(crate) ttl_changing: u32,
     pub(crate) answers: usize,
+    /// Who may ask why.
+    pub(crate) explained_to: Vec<Prefix>,
     /// What looks like a mistake in the zones.
     pub warnings: Vec<Problem>,
 }
@@ -89,6 +91,7 @@ impl View {
             ttl: seconds(network.dns.ttl),
             ttl_changing: seconds(network.dns.ttl_changing),
             answers: usize::from(network.dns.answers),
+            explained_to: network.dns.explain.clone(),
             warnings,
         })
     }
@@ -153,7 +156,11 @@ impl View {
                 reply.message.metadata.authoritative = false;
                 reply.message.metadata.response_code = ResponseCode::Refused;
             }
-            Some(zone) => self.walk(&mut reply, zone, &query, resolver),
+            Some(zone) => {
+                if !self.tells_why(&mut reply, &query, resolver) {
+                    self.walk(&mut reply, zone, &query, resolver);
+                }
+            }
         }
         reply.seal();
         Some(reply)

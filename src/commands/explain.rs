@@ -99,25 +99,11 @@ fn alone(dir: &Path) -> Result<View, Failure> {
 }
 
 fn show(explained: &Explanation) -> String {
-    let answer = explained.edges.iter().zip(&explained.addresses);
-    let answer: Vec<String> = answer.map(|(edge, address)| format!("{edge} ({address})")).collect();
     let chosen = explained.pop.as_deref().unwrap_or("none");
-    let asn = explained.asn.map(|asn| format!(", AS{asn}")).unwrap_or_default();
     let mut out = format!("{} for {}: site {}, PoP {chosen}\n", explained.name, explained.from, explained.site);
-    let mut line = |what: &str, text: String| out.push_str(&format!("  {what:<7} {text}\n"));
-    line("answer", answer.join(", "));
-    line("place", format!("{}{asn}", explained.place));
-    line("source", explained.source.clone());
-    if let Some(group) = &explained.group {
-        let moved = if group.goes_to == group.expected { "as expected" } else { "measurably nearer than" };
-        let to = if group.goes_to == group.expected { String::new() } else { format!(" {}", group.expected) };
-        line(
-            "group",
-            format!("{}: {} prefixes measured, to {}, {moved}{to}", group.name, group.prefixes, group.goes_to),
-        );
+    for (word, text) in explained.lines() {
+        out.push_str(&format!("  {word:<7} {text}\n"));
     }
-    line("scope", format!("/{}, {}", explained.scope, explained.scope_reason));
-    line("ttl", format!("{} s: {}", explained.ttl, explained.state));
     out.push('\n');
     out.push_str(&show_candidates(explained));
     if let Some(best) = explained.candidates.first().filter(|_| explained.further > 0) {

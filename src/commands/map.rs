@@ -2,14 +2,19 @@
 
 mod bench;
 mod fit;
+mod learned;
 mod matrix;
 mod trial;
+
+use std::path::PathBuf;
 
 use crate::cli::{Map, MapCommand};
 use crate::exit::Done;
 
-pub(crate) fn run(args: Map) -> Done {
+pub(crate) fn run(args: Map, dir: Option<PathBuf>) -> Done {
     match args.command {
         MapCommand::Bench(args) => bench::run(&args),
+        MapCommand::Stats(args) => learned::stats(&args, dir),
+        MapCommand::Export => learned::export(dir),
     }
 }

@@ -11,7 +11,7 @@ use config::Config;
 use mapping::Family;
 use serde_json::{Value, json};
 
-use super::{Node, lock};
+use super::{Node, latency, lock};
 
 /// A node's facts.
 pub(crate) struct NodeFacts(pub(crate) Arc<Node>);
@@ -53,6 +53,16 @@ impl Facts for NodeFacts {
 
     fn round_trips(&self, since: Since) -> Option<Handover> {
         self.0.collector.as_ref().map(|collector| collector.hand_over(since))
+    }
+
+    fn latency(&self) -> Told<Option<Value>> {
+        let node = Arc::clone(&self.0);
+        Box::pin(async move { latency::stats(&node).await })
+    }
+
+    fn latency_csv(&self) -> Told<Option<String>> {
+        let node = Arc::clone(&self.0);
+        Box::pin(async move { latency::csv(&node).await })
     }
 
     fn demand(&self) -> Option<Demand> {

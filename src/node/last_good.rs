@@ -64,7 +64,7 @@ impl LastGood {
             // The copy's version is the config's.
             fs::File::options().write(true).open(&path)?.set_modified(time)?;
         }
-        for folder in ["", "sites", "zones"].map(|sub| new.join(sub)) {
+        for folder in ["", "sites", "zones", "latency"].map(|sub| new.join(sub)) {
             fs::create_dir_all(&folder)?;
             fs::File::open(&folder)?.set_modified(time)?;
         }

@@ -11,6 +11,7 @@ use config::{Config, NodeId, PopId, limits};
 use dns::View;
 use listen::RoundTrips;
 use mapping::latency::Learned;
+use serde_json::{Value, json};
 
 use super::answer::Answers;
 use super::edges::ask_edges;
@@ -46,6 +47,9 @@ pub(crate) async fn follow(node: Arc<Node>, path: PathBuf) {
         let handed: Vec<(NodeId, PopId, Handover)> = ask_edges(&config, key, question).await;
         {
             let mut store = lock(&name_server.latency);
+            if handed.iter().any(|(_, _, handover)| !handover.prefixes.is_empty()) {
+                store.note_heard(SystemTime::now());
+            }
             for (edge, pop, handover) in handed {
                 store.take(&edge, &pop, handover);
             }
@@ -109,5 +113,45 @@ pub(super) fn learn(
     let none = Learned::default();
     // Of other PoPs, or in another order, nothing can be told.
     let before = before.filter(|view| view.has_pops(&ids)).map_or(&none, |view| view.learned().as_ref());
-    dns::learn_of(config, world, &samples, before)
+    dns::learn_of(config, world, samples, before)
+}
+
+/// What was learned, in figures; nothing where the node is no name server.
+pub(super) async fn stats(node: &Arc<Node>) -> Option<Value> {
+    let name_server = node.name_server.as_ref()?;
+    let (config, answers) = (node.config.load_full()?, name_server.answers.load_full()?);
+    let (world, store) = (lock(&name_server.world).clone(), Arc::clone(&name_server.latency));
+    let ids: Vec<PopId> = config.network.pops.iter().map(|pop| pop.id.clone()).collect();
+    let worth = tokio::task::spawn_blocking(move || {
+        let (samples, heard) = {
+            let store = lock(&store);
+            (store.samples(&ids), store.heard())
+        };
+        let learned = answers.view.learned();
+        (dns::worth_of(&config, &world, samples, learned), learned.groups().len(), heard)
+    });
+    let (worth, groups, heard) = worth.await.ok()?;
+    let heard_s = heard.and_then(|heard| heard.elapsed().ok()).map(|ago| ago.as_secs());
+    Some(json!({
+        "prefixes": worth.prefixes,
+        "round_trips": worth.samples,
+        "heard_s_ago": heard_s,
+        "groups": groups,
+        "prefixes_grouped": worth.grouped,
+        "prefixes_moved": worth.moved,
+        "round_trips_moved": worth.moved_samples,
+        "geography_ms": worth.geography_ms,
+        "learned_ms": worth.learned_ms,
+    }))
+}
+
+/// What was measured as CSV; nothing where the node is no name server.
+pub(super) async fn csv(node: &Arc<Node>) -> Option<String> {
+    let store = Arc::clone(&node.name_server.as_ref()?.latency);
+    tokio::task::spawn_blocking(move || {
+        let store = lock(&store).clone();
+        store.csv()
+    })
+    .await
+    .ok()
 }

@@ -149,8 +149,14 @@ fn with_other_faults(dir: &Path, roles: Roles, refused: config::Refused) -> Vec<
 fn build_view(config: &Config, before: Option<&Before>) -> Result<(View, World), Vec<Problem>> {
     let world = before.map(|before| &before.world);
     let world = dns::geo::load(&config.network.geo, world, SystemTime::now()).map_err(|problem| vec![problem])?;
+    let impossible = dns::impossible_round_trips(config, &world);
+    if !impossible.is_empty() {
+        return Err(impossible);
+    }
     let view = before.and_then(|before| before.answers.as_ref()).map(|answers| &answers.view);
-    let learned = before.map(|before| latency::learn(config, &world, &before.latency, view)).unwrap_or_default();
+    let none = Arc::default();
+    let samples = before.map_or(&none, |before| &before.latency);
+    let learned = latency::learn(config, &world, samples, view);
     let view = View::build(config, (&world.geography, &world.regions), &Arc::new(learned), view)?;
     Ok((view, world))
 }

@@ -122,6 +122,9 @@ fn warn(node: &Node, config: &Config, started: &Config) {
     }
 }
 
+/// The directory's own that hold config.
+const FOLDERS: [&str; 4] = ["sites", "zones", "latency", "secrets"];
+
 /// Watches the directory, those in it that hold config, and the files' own elsewhere. Directories,
 /// not files: editors save by renaming.
 pub(crate) fn watch(dir: &Path, elsewhere: &[PathBuf], changes: Sender<()>) -> notify::Result<impl Watcher + use<>> {
@@ -135,7 +138,7 @@ pub(crate) fn watch(dir: &Path, elsewhere: &[PathBuf], changes: Sender<()>) -> n
         }
     })?;
     watcher.watch(dir, RecursiveMode::NonRecursive)?;
-    let within = ["sites", "zones", "secrets"].map(|sub| dir.join(sub));
+    let within = FOLDERS.map(|sub| dir.join(sub));
     let outside = elsewhere.iter().filter_map(|file| file.parent()).filter(|parent| *parent != dir);
     for path in within.iter().map(PathBuf::as_path).chain(outside).filter(|path| path.is_dir()) {
         watcher.watch(path, RecursiveMode::NonRecursive)?;
@@ -161,7 +164,7 @@ fn is_config(root: &Path, path: &Path) -> bool {
     };
     let parent = path.parent();
     if parent == Some(root) {
-        return matches!(name, "hither.toml" | "routes.toml" | "sites" | "zones" | "secrets");
+        return matches!(name, "hither.toml" | "routes.toml") || FOLDERS.contains(&name);
     }
-    ["sites", "zones", "secrets"].iter().any(|sub| parent == Some(&*root.join(sub)))
+    FOLDERS.iter().any(|sub| parent == Some(&*root.join(sub)))
 }

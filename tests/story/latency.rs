@@ -51,15 +51,27 @@ fn round_trips_of_clients_are_handed_to_the_fleet_alone() {
     });
 }
 
-#[test]
-fn what_was_measured_moves_a_group_and_nobody_else() {
-    let network = Network::new(156, ([127, 0, 2, 156], 9).into(), "");
+/// Frankfurt is nearer to Germany; Paris is `two`.
+fn two_pops(number: u8) -> Network {
+    let network = Network::new(number, ([127, 0, 2, number], 9).into(), "");
     let file = network.path("hither.toml");
     let text = fs::read_to_string(&file).unwrap();
-    // Frankfurt is nearer to Germany, but Paris is quicker for these.
-    let more =
-        "[[pop]]\nid = \"two\"\nlocation = [48.8, 2.3]\n[[pop.edge]]\nid = \"two-1\"\naddresses = [\"127.0.2.157\"]\n";
+    let more = format!(
+        "[[pop]]\nid = \"two\"\nlocation = [48.8, 2.3]\n[[pop.edge]]\nid = \"two-1\"\naddresses = [\"127.0.2.{}\"]\n",
+        number + 1
+    );
     fs::write(&file, format!("{text}{more}")).unwrap();
+    network
+}
+
+fn explain(network: &Network, from: &str) -> String {
+    let dir = network.dir.path().display().to_string();
+    run(HITHER, &["-C", &dir, "explain", "shop.cdn.example", "--from", from])
+}
+
+#[test]
+fn what_was_measured_moves_a_group_and_nobody_else() {
+    let network = two_pops(156);
     let state = network.path(".state/ns1");
     fs::create_dir_all(&state).unwrap();
     let column = |pop: &str, milliseconds: f64| {
@@ -75,12 +87,36 @@ fn what_was_measured_moves_a_group_and_nobody_else() {
     );
     fs::write(state.join("latency.json"), saved).unwrap();
     let _name_server = network.start("ns1");
-    let explain = |from: &str| {
-        let dir = network.dir.path().display().to_string();
-        run(HITHER, &["-C", &dir, "explain", "shop.cdn.example", "--from", from])
-    };
-    let moved = explain("93.192.200.1");
+    let moved = explain(&network, "93.192.200.1");
     assert!(moved.contains("PoP two") && moved.contains("source  latency"), "{moved}");
-    let other = explain("193.0.6.1");
+    let other = explain(&network, "193.0.6.1");
     assert!(other.contains("PoP one") && other.contains("source  geography"), "{other}");
+}
+
+#[test]
+fn round_trips_of_the_operator_weigh_like_measured_ones() {
+    let network = two_pops(162);
+    fs::create_dir(network.path("latency")).unwrap();
+    let rows =
+        |pop: &str, rtt: u32| (0..20).map(|net| format!("93.192.{net}.0/24,{pop},{rtt},20\n")).collect::<String>();
+    let file = network.path("latency/probes.csv");
+    fs::write(&file, format!("prefix,pop,rtt_ms,samples\n{}{}", rows("one", 90), rows("two", 20))).unwrap();
+    let _name_server = network.start("ns1");
+    let moved = explain(&network, "93.192.200.1");
+    assert!(moved.contains("PoP two") && moved.contains("measurably nearer than one"), "{moved}");
+    let dir = network.dir.path().display().to_string();
+    let stats = run(HITHER, &["-C", &dir, "map", "stats"]);
+    assert!(stats.contains("20 of the prefixes, in 1 groups") && stats.contains("moved     20 prefixes"), "{stats}");
+    let exported = run(HITHER, &["-C", &dir, "map", "export"]);
+    assert_eq!(exported, "prefix,pop,rtt_ms,samples\n", "the operator's own are not measured here");
+    // A typing mistake changes nothing.
+    fs::write(&file, rows("two", 20).replace("two,20", "tow,20")).unwrap();
+    let said = run(HITHER, &["check", &dir]);
+    assert!(said.contains("there is no PoP `tow`"), "{said}");
+    assert!(explain(&network, "93.192.200.1").contains("PoP two"));
+    fs::remove_file(&file).unwrap();
+    wait_for(Duration::from_secs(10), "geography again", || {
+        let said = explain(&network, "93.192.200.1");
+        if said.contains("PoP one") { Ok(()) } else { Err(said) }
+    });
 }

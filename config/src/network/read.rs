@@ -1,14 +1,16 @@
 //! Reading `hither.toml`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::{
-    Addresses, Admin, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, Log, NameServer, Network, Pop,
+    Addresses, Admin, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Latency, Listen, Location, Log, NameServer,
+    Network, Pop,
 };
 use crate::host::DomainName;
 use crate::id::{CountryCode, NodeId, PopId};
 use crate::limits;
+use crate::prefix::Prefix;
 use crate::problem::Problem;
 use crate::register::Kind;
 use crate::secret::Secret;
@@ -24,6 +26,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
     let state = table.optional("state", |v| v.parse(|text| Ok(PathBuf::from(text))));
     let admin = table.table("admin", |table| read_admin(table, secret));
     let geo = table.table("geo", read_geo);
+    let latency = table.table("latency", read_latency);
     let dns = table.table("dns", read_dns);
     let edge = table.table("edge", read_edge_settings);
     let health = table.table("health", read_health);
@@ -45,6 +48,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
         state: state.unwrap_or_else(default_state),
         admin: admin?,
         geo: geo?,
+        latency: latency?,
         dns: dns?,
         edge: edge?,
         health: health?,
@@ -76,9 +80,16 @@ fn read_admin(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Secret>
 fn read_geo(mut table: Table<'_>) -> Option<Geo> {
     let database = table.list("database", |v| v.parse(|text| Ok(PathBuf::from(text))));
     let asn = table.optional("asn", |v| v.parse(|text| Ok(PathBuf::from(text))));
+    let geofeed = table.list("geofeed", |v| v.parse(|text| Ok(PathBuf::from(text))));
     let home = table.optional("home", location);
     table.finish();
-    Some(Geo { database, asn, home })
+    Some(Geo { database, asn, geofeed, home })
+}
+
+fn read_latency(mut table: Table<'_>) -> Option<Latency> {
+    let explore = table.or("explore", false, Value::boolean);
+    table.finish();
+    Some(Latency { explore })
 }
 
 fn read_dns(mut table: Table<'_>) -> Option<Dns> {
@@ -90,8 +101,15 @@ fn read_dns(mut table: Table<'_>) -> Option<Dns> {
         let problem = Problem::warning(table.place_of("ttl_changing"), "`ttl_changing` is longer than `ttl`");
         table.context().add(problem.help("answers would be kept longer while things change"));
     }
+    let here = || [[127, 0, 0, 0].into(), Ipv6Addr::LOCALHOST.into()].map(|address: IpAddr| local(address)).to_vec();
+    let explain = table.optional("explain", |v| v.list(|v| v.parse(Prefix::parse))).unwrap_or_else(here);
     table.finish();
-    Some(Dns { ttl, ttl_changing, answers })
+    Some(Dns { ttl, ttl_changing, answers, explain })
+}
+
+/// The loopback addresses of a family.
+fn local(address: IpAddr) -> Prefix {
+    Prefix::around(address, if address.is_ipv4() { 8 } else { 128 })
 }
 
 fn read_edge_settings(mut table: Table<'_>) -> Option<Edge> {

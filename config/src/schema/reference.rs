@@ -76,6 +76,7 @@ fn network_tables() -> Vec<Table> {
         table::<Network>(""),
         table::<network::Admin>("[admin]"),
         table::<network::Geo>("[geo]"),
+        table::<network::Latency>("[latency]"),
         table::<network::Dns>("[dns]"),
         table::<network::Edge>("[edge]"),
         table::<network::Disk>("[edge]\n[edge.disk]"),

@@ -16,6 +16,7 @@ mod learn;
 mod observe;
 mod prior;
 mod samples;
+mod worth;
 
 pub use decide::{BUDGET, Candidate, Trial, decide, trials};
 pub use estimate::{Estimate, estimate};
@@ -25,3 +26,4 @@ pub use learn::{Group, Learned, Observed, learn};
 pub use observe::observe;
 pub use prior::{Neighbour, neighbours_residual, prior_ms, stretch};
 pub use samples::{Measured, PrefixKey, Samples, prefix_key};
+pub use worth::{Worth, worth};

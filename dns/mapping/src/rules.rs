@@ -1,8 +1,8 @@
 //! The operator's rules, made ready for compiling.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use config::{Act, CountryCode, PopId, Route, SiteId};
+use config::{Act, Continent, CountryCode, PopId, Route, SiteId};
 use fixedbitset::FixedBitSet;
 
 use crate::address::Family;
@@ -63,12 +63,16 @@ impl Classes {
 /// Rules with PoPs as numbers.
 pub(crate) struct Rules {
     rules: Vec<Rule>,
+    /// Those without a prefix, in order.
+    everywhere: Vec<u32>,
+    asns: HashSet<u32>,
 }
 
 struct Rule {
     prefix: Option<config::Prefix>,
     asn: Option<u32>,
     country: Option<CountryCode>,
+    continent: Option<Continent>,
     act: NumberedAct,
 }
 
@@ -102,18 +106,24 @@ impl Rules {
             prefix: route.prefix,
             asn: route.asn,
             country: route.country,
+            continent: route.continent,
             act: match &route.act {
                 Act::Pin(pop) => prefer(std::slice::from_ref(pop)),
                 Act::Prefer(pops) => prefer(pops),
                 Act::Forbid(pops) => forbid(pops),
             },
         });
-        Self { rules: rules.collect() }
+        let everywhere = (0..).zip(routes).filter(|(_, route)| route.prefix.is_none()).map(|(number, _)| number);
+        Self {
+            rules: rules.collect(),
+            everywhere: everywhere.collect(),
+            asns: routes.iter().filter_map(|route| route.asn).collect(),
+        }
     }
 
     /// AS numbers that a rule names; all others are alike.
     pub(crate) fn names_asn(&self, asn: u32) -> bool {
-        self.rules.iter().any(|rule| rule.asn == Some(asn))
+        self.asns.contains(&asn)
     }
 
     /// Where which prefix rules hold: a sweep over their borders.
@@ -169,15 +179,23 @@ impl Rules {
         (place, asn): (Place, u32),
         (ranker, near): (&Ranker<'_>, &Near),
     ) -> List {
-        for (number, rule) in self.rules.iter().enumerate() {
-            let number_u32 = u32::try_from(number).unwrap_or(u32::MAX);
-            let holds = rule.prefix.is_none_or(|_| set.contains(&number_u32))
-                && rule.asn.is_none_or(|wanted| wanted == asn)
-                && rule.country.is_none_or(|wanted| place.country() == Some(wanted))
-                && classes.apply(class, number);
+        let mut matching: Vec<u32> = self.everywhere.iter().chain(set).copied().collect();
+        matching.sort_unstable();
+        let country = place.country();
+        let continent = country.and_then(Continent::of);
+        for number in matching {
+            let Some((index, rule)) =
+                usize::try_from(number).ok().and_then(|index| Some((index, self.rules.get(index)?)))
+            else {
+                continue;
+            };
+            let holds = rule.asn.is_none_or(|wanted| wanted == asn)
+                && rule.country.is_none_or(|wanted| country == Some(wanted))
+                && rule.continent.is_none_or(|wanted| continent == Some(wanted))
+                && classes.apply(class, index);
             if holds {
                 let (ranked, forbidden) = rule.act.apply(place, ranker, &near.ranked);
-                return List { ranked, forbidden, cause: Cause::Rule(number_u32) };
+                return List { ranked, forbidden, cause: Cause::Rule(number) };
             }
         }
         List { ranked: near.ranked.clone(), forbidden: Vec::new(), cause: near.cause }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use config::{CountryCode, Problem};
+use config::{CountryCode, Prefix, Problem};
 use mapping::{Family, Place, PlaceIndex, Region, Run, Span, fill_gaps, layer, overlay};
 
 use super::database::{Database, Found, keys};
@@ -42,6 +42,66 @@ impl Reading {
         Ok(())
     }
 
+    /// Lays a geofeed's countries over what the databases say, but where they know a place in that country.
+    pub(super) fn correct(&mut self, feed: &[(Prefix, CountryCode)]) {
+        for family in [Family::V4, Family::V6] {
+            // The longest prefix holds: the shorter ones are laid first.
+            let mut spans: Vec<(Prefix, CountryCode)> =
+                feed.iter().copied().filter(|(prefix, _)| Family::of(prefix.address()) == family).collect();
+            spans.sort_by_key(|(prefix, _)| prefix.length());
+            let mut wanted = vec![Run { start: 0, value: None }];
+            let mut from = 0;
+            while let Some((first, _)) = spans.get(from) {
+                let to = from
+                    + spans
+                        .get(from..)
+                        .unwrap_or_default()
+                        .partition_point(|(prefix, _)| prefix.length() == first.length());
+                let mut layer: Vec<Span<Option<CountryCode>>> = Vec::new();
+                for (prefix, country) in spans.get(from..to).unwrap_or_default() {
+                    let (_, first, last) = keys(prefix.address(), prefix.length());
+                    layer.push(Span { first, last, value: Some(*country) });
+                }
+                layer.sort_by_key(|span| span.first);
+                wanted = overlay(family, &wanted, &layer);
+                from = to;
+            }
+            let before = match family {
+                Family::V4 => std::mem::take(&mut self.v4),
+                Family::V6 => std::mem::take(&mut self.v6),
+            };
+            let corrected = self.corrected(&before, &wanted);
+            match family {
+                Family::V4 => self.v4 = corrected,
+                Family::V6 => self.v6 = corrected,
+            }
+        }
+    }
+
+    fn corrected(
+        &mut self,
+        before: &[Run<Option<PlaceIndex>>],
+        wanted: &[Run<Option<CountryCode>>],
+    ) -> Vec<Run<Option<PlaceIndex>>> {
+        let mut upper = Vec::with_capacity(wanted.len());
+        for (number, run) in wanted.iter().enumerate() {
+            let Some(country) = run.value.filter(|country| self.is_rankable(&Place::Country(*country))) else {
+                upper.push(Run { start: run.start, value: None });
+                continue;
+            };
+            let end = wanted.get(number + 1).map_or(u64::MAX, |next| next.start);
+            let first = before.partition_point(|known| known.start <= run.start);
+            let inner = before.get(first..).unwrap_or_default().iter().take_while(|known| known.start < end);
+            for start in std::iter::once(run.start).chain(inner.map(|known| known.start)) {
+                let known = at(before, start).and_then(|index| self.places.get(usize::try_from(index).ok()?));
+                let is_there = known.and_then(Place::country) == Some(country);
+                let value = if is_there { None } else { Some(self.intern(Place::Country(country))) };
+                upper.push(Run { start, value });
+            }
+        }
+        layer(&upper, before)
+    }
+
     /// The places, and their runs in IPv4 and IPv6.
     pub(super) fn finish(self) -> (Vec<Place>, Vec<Run<PlaceIndex>>, Vec<Run<PlaceIndex>>) {
         (self.places, total(Family::V4, self.v4), total(Family::V6, self.v6))
@@ -62,6 +122,11 @@ impl Reading {
             u32::try_from(places.len() - 1).unwrap_or(HOME)
         })
     }
+}
+
+fn at<T: Copy>(runs: &[Run<Option<T>>], key: u64) -> Option<T> {
+    let next = runs.partition_point(|run| run.start <= key);
+    runs.get(next.checked_sub(1)?)?.value
 }
 
 /// The index of [`Place::Home`].

@@ -404,3 +404,28 @@ fn a_map_is_compiled_anew_only_when_what_it_is_made_of_changes() {
     config.network.pops[0].location.latitude += 1.0;
     assert!(!again(&config, &geography), "a moved PoP");
 }
+
+#[test]
+fn why_is_told_to_those_who_may_ask() {
+    let view = view();
+    let asked = |name: &str, kind, resolver: [u8; 4]| {
+        let reply = view.answer(&query(name, kind, Some("133.1.2.0/24"), 4096), resolver.into()).unwrap().message;
+        (reply.metadata.response_code, reply.answers)
+    };
+    let (code, answers) = asked("_WHY.shop.cdn.example.", RecordType::TXT, [127, 0, 0, 1]);
+    let told: Vec<String> = answers.iter().map(|record| format!("{} {}", record.ttl, record.data)).collect();
+    assert_eq!(code, ResponseCode::NoError);
+    assert!(told[0].starts_with("0 shop.cdn.example. for 133.1.2.0: site shop, PoP tyo"), "{told:?}");
+    assert!(told.iter().any(|line| line.starts_with("0 scope /8, for all clients")), "{told:?}");
+    assert!(told.iter().any(|line| line.starts_with("0 1. tyo ")), "{told:?}");
+    // The customer's name leads there too; elsewhere, for others and for other types it is a name like any.
+    assert!(!asked("_why.www.shop.example.", RecordType::TXT, [127, 9, 9, 9]).1.is_empty());
+    for (name, kind, resolver) in [
+        ("_why.shop.cdn.example.", RecordType::TXT, [10, 0, 0, 1]),
+        ("_why.shop.cdn.example.", RecordType::A, [127, 0, 0, 1]),
+        ("_why.nobody.cdn.example.", RecordType::TXT, [127, 0, 0, 1]),
+    ] {
+        let (code, answers) = asked(name, kind, resolver);
+        assert_eq!((code, answers.len()), (ResponseCode::NXDomain, 0), "{name} {kind} {resolver:?}");
+    }
+}

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use config::{NodeId, PopId, limits};
-use mapping::PopIndex;
 use mapping::latency::{Histogram, PrefixKey, Samples, prefix_key};
+use mapping::{Family, PopIndex};
 use serde::{Deserialize, Serialize};
 
 use super::handover::{Counts, Handover, Since};
@@ -22,6 +22,8 @@ pub struct Store {
     /// Up to where each edge's are in it.
     since: BTreeMap<NodeId, Since>,
     aged: Option<SystemTime>,
+    /// When an edge last had any to hand over.
+    heard: Option<SystemTime>,
 }
 
 /// As it is saved.
@@ -53,6 +55,35 @@ impl Store {
             counts.into_iter().for_each(|(bucket, count)| seen.add_to(bucket, count));
         }
         self.since.insert(edge.clone(), handover.until);
+    }
+
+    /// Notes when round trips came.
+    pub fn note_heard(&mut self, now: SystemTime) {
+        self.heard = Some(now);
+    }
+
+    /// When round trips last came; none since the start.
+    #[must_use]
+    pub fn heard(&self) -> Option<SystemTime> {
+        self.heard
+    }
+
+    /// All of it as `latency/*.csv` has it, sorted, to be compared and kept: `prefix,pop,rtt_ms,samples`.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        let mut rows: Vec<_> =
+            self.iter().filter_map(|(pop, key, seen)| Some((key, pop, seen.median()?, seen.count()))).collect();
+        rows.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+        let mut out = "prefix,pop,rtt_ms,samples\n".to_owned();
+        for ((family, key), pop, median, count) in rows {
+            let length = match family {
+                Family::V4 => 24,
+                Family::V6 => 48,
+            };
+            let samples = count.min(u32::from(limits::ROUND_TRIP_SAMPLES));
+            out.push_str(&format!("{}/{length},{pop},{median:.1},{samples}\n", family.address(*key)));
+        }
+        out
     }
 
     /// Halves what was seen, once a day; what is left of nothing is forgotten.
@@ -137,7 +168,6 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mapping::Family;
 
     fn edge(id: &str) -> NodeId {
         NodeId::parse(id).unwrap()

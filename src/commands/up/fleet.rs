@@ -129,6 +129,14 @@ impl Facts for FleetFacts {
         None
     }
 
+    fn latency(&self) -> Told<Option<Value>> {
+        Box::pin(async { None })
+    }
+
+    fn latency_csv(&self) -> Told<Option<String>> {
+        Box::pin(async { None })
+    }
+
     fn demand(&self) -> Option<Demand> {
         None
     }

@@ -58,7 +58,15 @@ fn best(map: &Map, address: &str, bits: u8, class: usize) -> usize {
 }
 
 fn route(prefix: &str, act: Act) -> Route {
-    Route { prefix: Some(Prefix::parse(prefix).unwrap()), asn: None, country: None, sites: None, act, line: 1 }
+    Route {
+        prefix: Some(Prefix::parse(prefix).unwrap()),
+        asn: None,
+        country: None,
+        continent: None,
+        sites: None,
+        act,
+        line: 1,
+    }
 }
 
 fn pop(id: &str) -> PopId {
@@ -84,6 +92,7 @@ fn the_first_matching_rule_counts_for_its_sites() {
         prefix: None,
         asn: None,
         country: CountryCode::parse("AA"),
+        continent: None,
         sites: None,
         act: Act::Forbid(vec![pop("p0")]),
         line: 1,

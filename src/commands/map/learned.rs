@@ -1,0 +1,99 @@
+//! `hither map stats` and `export`: what a running name server has learned.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use config::{Network, NodeId};
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::cli::MapStats;
+use crate::client;
+use crate::directory;
+use crate::exit::{Done, Exit, Failure};
+use crate::node::running;
+use crate::say::say;
+
+pub(crate) fn stats(args: &MapStats, dir: Option<PathBuf>) -> Done {
+    let text = ask(dir, "/latency")?;
+    if args.json {
+        say(&text);
+    } else {
+        let stats: Value = serde_json::from_str(&text).map_err(Failure::ours)?;
+        say(show(&stats).trim_end());
+    }
+    Ok(Exit::Done)
+}
+
+pub(crate) fn export(dir: Option<PathBuf>) -> Done {
+    say(ask(dir, "/latency.csv")?.trim_end());
+    Ok(Exit::Done)
+}
+
+/// Asks a name server that runs on this machine, else the admin address.
+fn ask(dir: Option<PathBuf>, path: &str) -> Result<String, Failure> {
+    let network = directory::known(&directory::find(dir))?.network;
+    let address = name_server(&network).unwrap_or(network.admin.listen);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
+    let told = runtime.block_on(client::fetch(address, path, network.admin.token.as_ref()));
+    let (status, body) = told.map_err(|why| {
+        Failure::operator(format!("nobody answers at {address}: {why}; run it where a name server runs"))
+    })?;
+    let text = String::from_utf8_lossy(&body).into_owned();
+    match status {
+        StatusCode::OK => Ok(text),
+        StatusCode::NOT_FOUND => {
+            Err(Failure::operator(format!("what answers at {address} is no name server: run it where one runs")))
+        }
+        _ => Err(Failure::operator(format!("{address} answered {status}: {}", text.trim()))),
+    }
+}
+
+fn name_server(network: &Network) -> Option<SocketAddr> {
+    let is_name_server = |id: &NodeId| network.node(id).is_some_and(|node| node.name_server.is_some());
+    running(network).into_iter().find(|node| is_name_server(&node.id)).map(|node| node.marker.admin)
+}
+
+fn show(stats: &Value) -> String {
+    let number = |key: &str| stats.get(key).and_then(Value::as_f64).unwrap_or(0.0);
+    let share = |part: f64, all: f64| if all > 0.0 { 100.0 * part / all } else { 0.0 };
+    let heard = stats.get("heard_s_ago").and_then(Value::as_u64);
+    let heard = heard.map_or_else(|| "none since the start".to_owned(), |ago| format!("the last {ago} s ago"));
+    let (then, now) = (number("geography_ms"), number("learned_ms"));
+    let mut out = format!(
+        "measured  {} prefixes, {} round trips, {heard}; counts halve every day\n",
+        number("prefixes"),
+        number("round_trips")
+    );
+    out.push_str(&format!(
+        "grouped   {} of the prefixes, in {} groups\n",
+        number("prefixes_grouped"),
+        number("groups")
+    ));
+    out.push_str(&format!(
+        "moved     {} prefixes with {:.1} % of the round trips go elsewhere than distance says\n",
+        number("prefixes_moved"),
+        share(number("round_trips_moved"), number("round_trips"))
+    ));
+    out.push_str(&format!(
+        "worth     {then:.1} ms by geography, {now:.1} ms as they go: {:.1} ms ({:.1} %) less for the grouped\n",
+        then - now,
+        share(then - now, then)
+    ));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn figures_read_well() {
+        let stats = json!({
+            "prefixes": 1_204, "round_trips": 48_210.0, "heard_s_ago": 12, "groups": 31, "prefixes_grouped": 1_150,
+            "prefixes_moved": 82, "round_trips_moved": 1_976.0, "geography_ms": 38.2, "learned_ms": 36.9,
+        });
+        insta::assert_snapshot!(show(&stats));
+    }
+}
