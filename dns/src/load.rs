@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use mapping::load::{Assignment, PopStatus, UnitIndex};
-use mapping::{PopIndex, Ranked};
+use mapping::{Cause, PopIndex, Ranked};
 
 use crate::view::View;
 
@@ -25,6 +25,19 @@ impl View {
     #[must_use]
     pub fn unit_of(&self, prefix: IpAddr) -> Option<UnitIndex> {
         Some(self.compiled.map.find(prefix, 0, 0)?.number)
+    }
+
+    /// Which units try which PoPs at a time (Unix seconds): in a share of all slots of a TTL, those of groups of which
+    /// something is to be learned. By hash, so that all name servers agree; never units that a route has ranked.
+    #[must_use]
+    pub fn trials(&self, now_s: u64) -> Vec<(UnitIndex, PopIndex)> {
+        let slot = now_s / u64::from(self.ttl.max(1));
+        let tried = self.compiled.map.lists().iter().enumerate().filter_map(|(unit, list)| {
+            let Cause::Latency(group) = list.cause else { return None };
+            let trial = self.learned().groups().get(usize::try_from(group).ok()?)?.trial?;
+            mapping::latency::is_tried(&trial, list, slot).then_some((unit, trial.pop))
+        });
+        tried.collect()
     }
 
     /// What its PoPs can carry with the edges that are up.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ::fleet::{Demand, EdgeState, Rates, Verdict};
+use ::fleet::{Demand, EdgeState, Rates, Verdict, wall_clock_ms};
 use config::{Config, NodeId, PopId, limits};
 use mapping::load::{Assignment, LoadReport, Reports, Settings, State, UnitIndex, step};
 use mapping::{PopIndex, Ranked};
@@ -149,7 +149,10 @@ impl Steering {
             .collect();
         let reports = Reports { demands: &demands, loads: &loads };
         let state = step(state, &statuses, &reports, heard.now);
-        let table = state.assignment();
+        let mut table = state.assignment();
+        if config.network.latency.explore {
+            table = table.with_trials(view.trials(wall_clock_ms() / 1_000));
+        }
         self.last = Some(Last { state, pops, answers: Arc::clone(answers) });
         table
     }

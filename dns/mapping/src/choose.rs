@@ -109,7 +109,7 @@ pub fn choose(
 fn narrowed(mapped: Mapped<'_>, width: Width) -> Mapped<'_> {
     let whole = match width {
         Width::Depth => return mapped,
-        Width::List => mapped.scopes.whole,
+        Width::List | Width::Trial => mapped.scopes.whole,
         Width::Block(bits) => mapped.scopes.whole.max(bits),
     };
     Mapped { scopes: Scopes { first: whole, second: whole, whole }, ..mapped }

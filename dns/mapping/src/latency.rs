@@ -18,7 +18,7 @@ mod prior;
 mod samples;
 mod worth;
 
-pub use decide::{BUDGET, Candidate, Trial, decide, trials};
+pub use decide::{BUDGET, Candidate, Trial, decide, is_tried, trials};
 pub use estimate::{Estimate, estimate};
 pub use group::{GroupKey, LEAST_ACTIVE};
 pub use histogram::Histogram;

@@ -1,7 +1,10 @@
 //! When to move a group to another PoP, and where to try one.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::latency::estimate::Estimate;
 use crate::topology::PopIndex;
+use crate::unit::List;
 
 /// A move needs a difference of so many standard deviations.
 const SURE: f64 = 0.5;
@@ -82,6 +85,18 @@ pub fn trials(groups: &[(f64, Candidate, Vec<Candidate>)]) -> Vec<Trial> {
     chosen
 }
 
+/// Whether clients of a list try the PoP in a slot of time.
+#[must_use]
+pub fn is_tried(trial: &Trial, list: &List, slot: u64) -> bool {
+    // By its PoPs and costs, not its number: numbers change whenever the map is compiled.
+    let ranked = list
+        .ranked
+        .iter()
+        .flat_map(|ranked| [ranked.pop.as_usize().to_le_bytes(), u64::from(ranked.cost).to_le_bytes()]);
+    let bytes: Vec<u8> = ranked.flatten().chain(slot.to_le_bytes()).collect();
+    xxh3_64(&bytes) % 10_000 < u64::from(trial.share)
+}
+
 /// What knowing more of another PoP is expected to gain, milliseconds.
 fn expected_improvement(current: Estimate, other: Estimate) -> f64 {
     if other.spread <= 0.0 {
@@ -105,9 +120,27 @@ fn normal_below(z: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::latency::estimate::estimate;
+    use crate::unit::{Cause, Ranked};
 
     fn candidate(pop: usize, prior_ms: f64, measured: Option<(f64, u32, u32)>) -> Candidate {
         Candidate { pop: PopIndex::from_usize(pop), estimate: estimate(prior_ms, measured) }
+    }
+
+    #[test]
+    fn a_list_is_tried_in_its_share_of_slots() {
+        let list = |cost| List {
+            ranked: vec![Ranked { pop: PopIndex::from_usize(0), cost }],
+            forbidden: Vec::new(),
+            cause: Cause::Latency(0),
+        };
+        for share in [0, 100, 2_000] {
+            let trial = Trial { group: 0, pop: PopIndex::from_usize(1), share, promise_ms: 1.0 };
+            let tried = |list: &List| (0..20_000_u64).filter(|slot| is_tried(&trial, list, *slot)).count();
+            let expected = usize::try_from(share).unwrap() * 2;
+            assert!(tried(&list(7)).abs_diff(expected) <= expected / 4, "{share}: {}", tried(&list(7)));
+            let both = |slot: &u64| is_tried(&trial, &list(7), *slot) && is_tried(&trial, &list(8), *slot);
+            assert!((0..20_000).filter(both).count() <= expected / 3, "lists take turns of their own");
+        }
     }
 
     #[test]

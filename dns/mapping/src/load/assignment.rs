@@ -33,6 +33,8 @@ struct Assigned {
     parts: Parts,
     /// By part.
     pops: Vec<PopIndex>,
+    /// The PoP that is tried for now.
+    trial: Option<PopIndex>,
 }
 
 /// What an answer is made with.
@@ -53,6 +55,8 @@ pub enum Width {
     Depth,
     /// For the whole list's scope: some of those units are elsewhere.
     List,
+    /// As `List`: these clients try another PoP, so that its round trips are learned.
+    Trial,
     /// As `List`, and no wider than a prefix of this length: the unit's parts are in several places.
     Block(u8),
 }
@@ -74,6 +78,7 @@ impl State {
                     .or(unit.list.first().map(|best| best.pop)),
                 parts: unit.parts,
                 pops: unit.placed.iter().map(super::state::Placed::pop).collect(),
+                trial: None,
             })
             .collect();
         let by_load = |pop: &super::state::PopLoad| {
@@ -94,6 +99,20 @@ impl State {
 }
 
 impl Assignment {
+    /// Lets units try other PoPs for now. Who else has their best PoP is answered with narrow scopes meanwhile, lest
+    /// a wide answer in a cache covers them.
+    #[must_use]
+    pub fn with_trials(mut self, trials: impl IntoIterator<Item = (UnitIndex, PopIndex)>) -> Self {
+        for (number, pop) in trials {
+            let Some(unit) = self.units.get_mut(number) else { continue };
+            unit.trial = Some(pop);
+            if let Some(split) = unit.best.and_then(|best| self.shedding.get_mut(best.as_usize())) {
+                *split = Shedding::Yes;
+            }
+        }
+        self
+    }
+
     /// A PoP's price in milliseconds, as [`State::price_ms`].
     #[must_use]
     pub fn price_ms(&self, pop: PopIndex) -> f64 {
@@ -111,6 +130,9 @@ impl Assignment {
     pub fn find(&self, unit: UnitIndex, address: IpAddr) -> Option<Use> {
         let family = Family::of(address);
         let unit = self.units.get(unit)?;
+        if let Some(pop) = unit.trial {
+            return Some(Use { pop, width: Width::Trial });
+        }
         let pop = *unit.pops.get(usize::from(unit.parts.part_of(family, Family::key(address))))?;
         let width = if unit.pops.iter().any(|other| *other != pop) {
             Width::Block(block_bits(family))

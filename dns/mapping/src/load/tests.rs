@@ -331,3 +331,15 @@ proptest! {
         prop_assert!(load.iter().all(|load| *load <= 0.83 * 30.0), "recovered: {load:?}");
     }
 }
+
+#[test]
+fn a_trial_goes_before_load_and_narrows_its_neighbours() {
+    let lists = vec![list(&[(0, 10), (1, 20)]), list(&[(0, 11), (1, 20)]), list(&[(1, 10), (0, 20)])];
+    let mut run = Loop::new(lists, &[10.0, 10.0, 10.0], vec![free(100.0), free(100.0)]);
+    run.run(2);
+    let table = run.state.assignment().with_trials([(0, pop(1)), (9, pop(1))]);
+    let address = Family::V4.address(0);
+    assert_eq!(table.find(0, address), Some(Use { pop: pop(1), width: Width::Trial }));
+    assert_eq!(table.find(1, address), Some(Use { pop: pop(0), width: Width::List }));
+    assert_eq!(table.find(2, address), Some(Use { pop: pop(1), width: Width::Depth }));
+}
