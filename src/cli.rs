@@ -170,6 +170,9 @@ pub(crate) struct MapBench {
     /// How many PoPs to pick
     #[arg(long, value_name = "N", default_value_t = 12)]
     pub(crate) pops: usize,
+    /// Also draw the shares of clients by round trip, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
     /// Where randomness begins; the same seed gives the same table
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,

@@ -1,5 +1,6 @@
 //! What a view needs to know of load, and what load needs to know of a view.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use arc_swap::ArcSwap;
 use mapping::load::{Assignment, PopStatus, UnitIndex};
 use mapping::{Cause, PopIndex, Ranked};
 
+use crate::compiled::Compiled;
 use crate::view::View;
 
 impl View {
@@ -14,6 +16,18 @@ impl View {
     #[must_use]
     pub fn assignment(&self) -> Arc<ArcSwap<Assignment>> {
         Arc::clone(&self.assignment)
+    }
+
+    /// Its table of load for another map of the same PoPs.
+    pub(crate) fn assignment_for(&self, compiled: &Arc<Compiled>) -> Arc<ArcSwap<Assignment>> {
+        if Arc::ptr_eq(&self.compiled, compiled) {
+            return Arc::clone(&self.assignment);
+        }
+        let earlier: HashMap<&[Ranked], UnitIndex> = self.lists().zip(0..).collect();
+        let lists = compiled.map.lists().iter();
+        let renumbered =
+            self.assignment.load().renumbered(lists.map(|list| earlier.get(list.ranked.as_slice()).copied()));
+        Arc::new(ArcSwap::from_pointee(renumbered))
     }
 
     /// Every ranked list of its map.

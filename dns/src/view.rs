@@ -69,9 +69,8 @@ impl View {
         let earlier = before.map(|view| &view.compiled);
         let compiled = Compiled::new(config, (&topology, &classes), (geography, regions), learned, earlier);
         let compiled = compiled.map_err(|problem| vec![problem])?;
-        // The same map numbers its units as before.
-        let same = before.filter(|before| Arc::ptr_eq(&before.compiled, &compiled));
-        let assignment = same.map_or_else(Arc::default, |before| Arc::clone(&before.assignment));
+        let assignment = before.filter(|before| before.pops == pops).map(|before| before.assignment_for(&compiled));
+        let assignment = assignment.unwrap_or_default();
         let fitness = Fitness::all_up(topology.edges.len());
         let sites = ids
             .into_iter()

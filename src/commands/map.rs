@@ -4,6 +4,7 @@ mod bench;
 mod fit;
 mod learned;
 mod matrix;
+mod plot;
 mod trial;
 
 use std::path::PathBuf;

@@ -51,7 +51,7 @@ pub(crate) async fn follow(node: Arc<Node>, path: PathBuf) {
                 store.note_heard(SystemTime::now());
             }
             for (edge, pop, handover) in handed {
-                store.take(&edge, &pop, handover);
+                store.take(&edge, (&pop, config.network.pops.len()), handover);
             }
             store.age(SystemTime::now());
         }
@@ -66,8 +66,12 @@ pub(crate) async fn follow(node: Arc<Node>, path: PathBuf) {
 /// Writes down what was learned.
 pub(crate) async fn save(node: &Arc<Node>, path: &std::path::Path) {
     let Some(name_server) = &node.name_server else { return };
-    let (store, path) = (lock(&name_server.latency).clone(), path.to_owned());
-    let written = tokio::task::spawn_blocking(move || (store.write(&path), path)).await;
+    let (store, path) = (Arc::clone(&name_server.latency), path.to_owned());
+    let written = tokio::task::spawn_blocking(move || {
+        let copy = lock(&store).clone();
+        (copy.write(&path), path)
+    });
+    let written = written.await;
     if let Ok((Err(error), path)) = written {
         tracing::warn!(%error, path = %path.display(), "what was learned of round trips cannot be written down");
     }

@@ -10,7 +10,7 @@ use ::fleet::latency::{Collector, Store};
 use admin::{Admin, Door};
 use arc_swap::ArcSwapOption;
 use certs::Certificates;
-use config::{Config, Loaded, NodeId, limits};
+use config::{Config, Loaded, NodeId, Problem, limits};
 use listen::{Handler, Mount, Mounts, Server, Sharing, Stop, bind_tcp};
 use telemetry::{Clients, Log, Metrics};
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,12 +51,28 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>) -> Done {
     let node = is_known(config, &id)?;
     let roles = Roles::of(&node);
     let admin = admin.unwrap_or_else(|| config.network.admin_of(&node));
-    let built = build_loaded(loaded, roles, None).map_err(|problems| directory::refused(&problems))?;
+    let built = build_started(loaded, roles).map_err(|problems| directory::refused(&problems))?;
     directory::print(&built.warnings);
     let admin = bind_tcp(admin, Sharing::Alone).map_err(|error| Failure::operator(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
     let booted = if is_called_for { Booted::LastGood } else { Booted::Config };
     runtime.block_on(run(dir, id, built, admin, (started, booted)))
+}
+
+/// Builds what a node starts with. A new database can make the operator's round trips impossible, which must not keep
+/// a node from starting: it starts without them.
+fn build_started(loaded: Loaded, roles: Roles) -> Result<Built, Vec<Problem>> {
+    let again = loaded.clone();
+    let is_round_trip =
+        |problem: &Problem| problem.place.as_ref().is_some_and(|place| place.source.path.starts_with("latency"));
+    match build_loaded(loaded, roles, None) {
+        Err(problems) if problems.iter().all(is_round_trip) => {
+            problems.iter().for_each(|problem| tracing::error!(%problem, "starting without any of latency/"));
+            let config = Config { round_trips: Vec::new(), ..again.config };
+            build_loaded(Loaded { config, ..again }, roles, None)
+        }
+        built => built,
+    }
 }
 
 /// The node of an id, or which ids there are.

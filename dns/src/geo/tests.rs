@@ -144,28 +144,6 @@ fn the_first_database_that_knows_an_address_counts() {
 }
 
 #[test]
-fn a_geofeed_corrects_countries_and_leaves_finer_places() {
-    let dir = tempfile::tempdir().unwrap();
-    let city = point(10, &[("country", map(&[("iso_code", "DE".into())]))]);
-    let networks = [("192.0.2.0/24", city), ("198.51.100.0/24", country("FR")), ("2001:db8::/32", country("FR"))];
-    let places = write(&dir, "places.mmdb", &database(IpVersion::V6, &networks));
-    let feed = "192.0.2.0/24,DE\n198.51.100.0/24,JP\n198.51.100.128/25,US\n2001:db8:1::/48,JP\n198.51.100.0/26,QQ\n";
-    let feed = write(&dir, "feed.csv", feed.as_bytes());
-    let before = read(&geo(&[&places])).unwrap();
-    let world = read(&Geo { geofeed: vec![feed], ..geo(&[&places]) }).unwrap();
-    for (address, expected) in [
-        ("192.0.2.7", place(&before, "192.0.2.7").as_str()),
-        ("198.51.100.7", "FR"),
-        ("198.51.100.77", "JP"),
-        ("198.51.100.200", "US"),
-        ("2001:db8:1::7", "JP"),
-        ("2001:db8:2::7", "FR"),
-    ] {
-        assert_eq!(place(&world, address), expected, "{address}");
-    }
-}
-
-#[test]
 fn a_country_without_regions_is_as_unknown() {
     let world = world(
         IpVersion::V4,
@@ -498,3 +476,5 @@ fn every_sample_is_read_or_refused() {
         }
     }
 }
+
+mod corrections;

@@ -223,8 +223,15 @@ pub struct Purges {
 #[derive(Clone, Copy, Debug, Default)]
 struct Latest {
     hard: Position,
-    soft: Position,
-    soft_at: Moment,
+    soft: Soft,
+    /// The soft one before that; of those before it, the first's time. What outlived them is stale since then.
+    earlier: Soft,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Soft {
+    position: Position,
+    at: Moment,
 }
 
 impl Purges {
@@ -233,7 +240,11 @@ impl Purges {
         let latest = self.latest.entry(purge.mark()).or_default();
         match manner {
             Manner::Hard => latest.hard = position,
-            Manner::Soft => (latest.soft, latest.soft_at) = (position, at),
+            Manner::Soft => {
+                let first = if latest.earlier.position > 0 { latest.earlier.at } else { latest.soft.at };
+                latest.earlier = Soft { position: latest.soft.position, at: first };
+                latest.soft = Soft { position, at };
+            }
         }
         self.position = self.position.max(position);
     }
@@ -260,7 +271,7 @@ impl Purges {
     pub fn forget(&mut self, up_to: Position) {
         self.floor = self.floor.max(up_to);
         self.position = self.position.max(up_to);
-        self.latest.retain(|_, latest| latest.hard.max(latest.soft) > up_to);
+        self.latest.retain(|_, latest| latest.hard.max(latest.soft.position) > up_to);
     }
 
     /// What purges after `since` say of an object.
@@ -277,9 +288,10 @@ impl Purges {
             if latest.hard > since {
                 return Word::Gone;
             }
-            if latest.soft > since {
-                let before = if let Word::Stale(at) = word { at.min(latest.soft_at) } else { latest.soft_at };
-                word = Word::Stale(before);
+            for soft in [latest.soft, latest.earlier] {
+                if soft.position > since {
+                    word = Word::Stale(if let Word::Stale(at) = word { at.min(soft.at) } else { soft.at });
+                }
             }
         }
         word
@@ -300,6 +312,22 @@ mod tests {
         let mut purges = Purges::default();
         purges.add(1, purge, Manner::Hard, Moment::default());
         purges.word(key, tags, 0)
+    }
+
+    #[test]
+    fn what_was_stale_does_not_become_so_later_by_another_soft_purge() {
+        let site = Purge::Site { site: "shop".to_owned() };
+        let mut purges = Purges::default();
+        let at = Moment::from_millis;
+        for (position, when) in [(1, 100), (2, 200), (5, 500)] {
+            purges.add(position, &site, Manner::Soft, at(when));
+        }
+        let word = |since| purges.word(&key("shop", Scheme::Http, "/"), &[], since);
+        for (since, expected) in
+            [(0, Word::Stale(at(100))), (1, Word::Stale(at(100))), (2, Word::Stale(at(500))), (5, Word::Holds)]
+        {
+            assert_eq!(word(since), expected, "fetched at {since}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use config::limits;
@@ -21,7 +21,7 @@ pub struct Collector {
 struct State {
     open: BTreeMap<PrefixKey, Histogram>,
     /// Batches with their numbers, oldest first.
-    closed: VecDeque<(u64, BTreeMap<PrefixKey, Histogram>)>,
+    closed: VecDeque<(u64, Arc<BTreeMap<PrefixKey, Histogram>>)>,
     last: u64,
 }
 
@@ -44,9 +44,22 @@ impl Collector {
 
     /// What has come since a name server last asked. Several may ask: everyone gets everything.
     pub fn hand_over(&self, since: Since) -> Handover {
+        let (batches, last) = self.since(since);
+        let mut all: BTreeMap<PrefixKey, Histogram> = BTreeMap::new();
+        for (prefix, seen) in batches.iter().flat_map(|batch| batch.iter()) {
+            all.entry(*prefix).or_default().merge(seen);
+        }
+        let narrow = |count: u32| u16::try_from(count).unwrap_or(u16::MAX);
+        let counts = |seen: &Histogram| seen.counts().map(|(bucket, count)| (bucket, narrow(count))).collect();
+        let prefixes = all.iter().map(|((family, key), seen)| (family.address(*key), counts(seen))).collect();
+        Handover { until: Since { boot: self.boot, position: last }, prefixes }
+    }
+
+    /// The batches since then, and the number of the last: connections that end wait no longer than that takes.
+    fn since(&self, since: Since) -> (Vec<Arc<BTreeMap<PrefixKey, Histogram>>>, u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.open.is_empty() {
-            let batch = std::mem::take(&mut state.open);
+            let batch = Arc::new(std::mem::take(&mut state.open));
             state.last += 1;
             let number = state.last;
             state.closed.push_back((number, batch));
@@ -59,16 +72,8 @@ impl Collector {
         }
         // Of another start, nothing is known.
         let position = if since.boot == self.boot { since.position } else { 0 };
-        let mut all: BTreeMap<PrefixKey, Histogram> = BTreeMap::new();
-        for (_, batch) in state.closed.iter().filter(|(number, _)| *number > position) {
-            for (prefix, seen) in batch {
-                all.entry(*prefix).or_default().merge(seen);
-            }
-        }
-        let narrow = |count: u32| u16::try_from(count).unwrap_or(u16::MAX);
-        let counts = |seen: &Histogram| seen.counts().map(|(bucket, count)| (bucket, narrow(count))).collect();
-        let prefixes = all.iter().map(|((family, key), seen)| (family.address(*key), counts(seen))).collect();
-        Handover { until: Since { boot: self.boot, position: state.last }, prefixes }
+        let batches = state.closed.iter().filter(|(number, _)| *number > position);
+        (batches.map(|(_, batch)| Arc::clone(batch)).collect(), state.last)
     }
 }
 

@@ -41,10 +41,10 @@ impl Store {
         self.since.get(edge).copied().unwrap_or_default()
     }
 
-    /// Takes in what an edge of a PoP has handed over. Prefixes beyond the bound of a PoP's column are left out.
-    pub fn take(&mut self, edge: &NodeId, pop: &PopId, handover: Handover) {
-        let others = self.by_pop.keys().filter(|other| *other != pop).count();
-        let most = limits::LATENCY_PREFIXES.min(limits::LATENCY_OF_ALL / (others + 1));
+    /// Takes in what an edge of one of so many PoPs has handed over. Prefixes beyond the bound of a PoP's column are
+    /// left out.
+    pub fn take(&mut self, edge: &NodeId, (pop, pops): (&PopId, usize), handover: Handover) {
+        let most = limits::LATENCY_PREFIXES.min(limits::LATENCY_OF_ALL / pops.max(1));
         let column = self.by_pop.entry(pop.clone()).or_default();
         for (address, counts) in handover.prefixes {
             let prefix = prefix_key(address);
@@ -88,8 +88,9 @@ impl Store {
 
     /// Halves what was seen, once a day; what is left of nothing is forgotten.
     pub fn age(&mut self, now: SystemTime) {
-        let aged = *self.aged.get_or_insert(now);
-        // A clock that was set back ages nothing.
+        // A clock that was set back ages nothing; one that had been ahead of itself is forgotten.
+        let aged = self.aged.filter(|aged| *aged < now + EPOCH).unwrap_or(now);
+        self.aged = Some(aged);
         let due = now.duration_since(aged).unwrap_or_default().as_secs() / EPOCH.as_secs();
         for _ in 0..due.min(20) {
             for column in self.by_pop.values_mut() {
@@ -130,10 +131,11 @@ impl Store {
         };
         let mut store =
             Self { aged: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(saved.aged_s)), ..Self::default() };
+        let most = limits::LATENCY_PREFIXES.min(limits::LATENCY_OF_ALL / saved.pops.len().max(1));
         for (pop, prefixes) in saved.pops {
             let Ok(pop) = PopId::parse(&pop) else { continue };
             let column = store.by_pop.entry(pop).or_default();
-            for (address, counts) in prefixes.into_iter().take(limits::LATENCY_PREFIXES) {
+            for (address, counts) in prefixes.into_iter().take(most) {
                 let seen = column.entry(prefix_key(address)).or_default();
                 counts.into_iter().for_each(|(bucket, count)| seen.add_to(bucket, count));
             }
@@ -187,9 +189,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("latency.json");
         let mut store = Store::read(&path);
-        store.take(&edge("fra-1"), &pop("fra"), handover(3, &[("192.0.2.0", 20, 4), ("2001:db8:1::", 30, 1)]));
-        store.take(&edge("fra-2"), &pop("fra"), handover(1, &[("192.0.2.9", 20, 6)]));
-        store.take(&edge("syd-1"), &pop("syd"), handover(1, &[("192.0.2.0", 40, 5)]));
+        store.take(&edge("fra-1"), (&pop("fra"), 3), handover(3, &[("192.0.2.0", 20, 4), ("2001:db8:1::", 30, 1)]));
+        store.take(&edge("fra-2"), (&pop("fra"), 3), handover(1, &[("192.0.2.9", 20, 6)]));
+        store.take(&edge("syd-1"), (&pop("syd"), 3), handover(1, &[("192.0.2.0", 40, 5)]));
         store.age(SystemTime::now());
         store.write(&path).unwrap();
         for store in [store, Store::read(&path)] {
@@ -210,12 +212,17 @@ mod tests {
         let mut store = Store::default();
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         store.age(start);
-        store.take(&edge("fra-1"), &pop("fra"), handover(1, &[("192.0.2.0", 20, 8)]));
+        store.take(&edge("fra-1"), (&pop("fra"), 3), handover(1, &[("192.0.2.0", 20, 8)]));
         store.age(start + EPOCH / 2);
-        store.age(start - EPOCH);
+        store.age(start - EPOCH / 2);
         assert_eq!(store.iter().next().unwrap().2.count(), 8);
         store.age(start + EPOCH);
         assert_eq!(store.iter().next().unwrap().2.count(), 4);
+        store.age(start + EPOCH * 400);
+        store.take(&edge("fra-1"), (&pop("fra"), 3), handover(2, &[("192.0.2.0", 20, 8)]));
+        store.age(start + EPOCH * 2);
+        store.age(start + EPOCH * 3);
+        assert_eq!(store.iter().next().unwrap().2.count(), 4, "a clock that was ahead for a while");
         store.age(start + EPOCH * 30);
         assert_eq!(store.iter().count(), 0);
     }
@@ -228,9 +235,9 @@ mod tests {
                 (IpAddr::from(std::net::Ipv4Addr::from(u32::try_from(number << 8).unwrap())), vec![(255, u16::MAX)])
             })
             .collect();
-        store.take(&edge("fra-1"), &pop("fra"), Handover { until: Since::default(), prefixes: many });
+        store.take(&edge("fra-1"), (&pop("fra"), 3), Handover { until: Since::default(), prefixes: many });
         assert_eq!(store.iter().count(), limits::LATENCY_PREFIXES);
-        store.take(&edge("syd-1"), &pop("syd"), handover(1, &[("192.0.2.0", 20, 8)]));
+        store.take(&edge("syd-1"), (&pop("syd"), 3), handover(1, &[("192.0.2.0", 20, 8)]));
         assert!(store.iter().any(|(column, _, seen)| *column == pop("syd") && seen.count() == 8));
     }
 }

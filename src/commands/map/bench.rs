@@ -4,7 +4,8 @@ use config::Location;
 
 use super::fit::fit;
 use super::matrix::{Matrix, Node, read_nodes};
-use super::trial::{Client, Dice, World};
+use super::plot;
+use super::trial::{Client, Dice, Outcome, World};
 use crate::cli::MapBench;
 use crate::commands::table;
 use crate::exit::{Done, Exit, Failure};
@@ -44,8 +45,34 @@ pub(crate) fn run(args: &MapBench) -> Done {
         args.seed,
         pops.iter().map(|pop| name(*pop, nodes.as_deref())).collect::<Vec<_>>().join(" ")
     ));
-    say(report(&world, &mut dice).trim_end());
+    let outcome = world.learn(ROUNDS, &mut dice);
+    let ways = ways(&world, &outcome, &mut dice);
+    say(report(&ways, &outcome).trim_end());
+    if let Some(file) = &args.plot {
+        let title = format!("{} PoPs, {} clients, {how}, seed {}", pops.len(), world.clients.len(), args.seed);
+        let drawn = plot::draw(file, &title, &ways);
+        drawn.map_err(|why| Failure::operator(format!("cannot draw {}: {why}", file.display())))?;
+        say(format!("drawn: {}", file.display()));
+    }
     Ok(Exit::Done)
+}
+
+/// How clients are sent, and the round trip that each gets by it, milliseconds.
+pub(super) type Way = (&'static str, Vec<f64>);
+
+fn ways(world: &World, outcome: &Outcome, dice: &mut Dice) -> [Way; 5] {
+    let random = world
+        .clients
+        .iter()
+        .filter_map(|client| client.round_trips.get(dice.below(client.round_trips.len())).copied())
+        .collect();
+    [
+        ("random", random),
+        ("geography", world.assigned(|client, pop| world.distance(client, pop))),
+        ("prior", world.assigned(|client, pop| world.prior(client, pop))),
+        ("learned", outcome.learned.clone()),
+        ("optimal", world.assigned(|client, pop| client.round_trips.get(pop).copied().unwrap_or(f64::INFINITY))),
+    ]
 }
 
 fn world(matrix: &Matrix, locations: &[Location], judged: &[usize], pops: &[usize]) -> Result<World, Failure> {
@@ -101,26 +128,11 @@ fn name(node: usize, nodes: Option<&[Node]>) -> String {
 }
 
 /// The table.
-fn report(world: &World, dice: &mut Dice) -> String {
-    let outcome = world.learn(ROUNDS, dice);
-    let random: Vec<f64> = world
-        .clients
-        .iter()
-        .filter_map(|client| client.round_trips.get(dice.below(client.round_trips.len())).copied())
-        .collect();
-    let geography = world.assigned(|client, pop| world.distance(client, pop));
-    let prior = world.assigned(|client, pop| world.prior(client, pop));
-    let optimal = world.assigned(|client, pop| client.round_trips.get(pop).copied().unwrap_or(f64::INFINITY));
-    let (far, near) = (mean(&geography), mean(&optimal));
+fn report(ways: &[Way; 5], outcome: &Outcome) -> String {
+    let [_, (_, geography), .., (_, optimal)] = ways;
+    let (far, near) = (mean(geography), mean(optimal));
     let closed = |mean: f64| format!("{:.0} %", 100.0 * (far - mean) / (far - near).max(f64::MIN_POSITIVE));
-    let rows = [
-        ("random", &random),
-        ("geography", &geography),
-        ("prior", &prior),
-        ("learned", &outcome.learned),
-        ("optimal", &optimal),
-    ];
-    let rows: Vec<Vec<String>> = rows
+    let rows: Vec<Vec<String>> = ways
         .iter()
         .map(|(name, all)| {
             let ms = |value: f64| format!("{value:.1} ms");

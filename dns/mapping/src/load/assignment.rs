@@ -99,6 +99,16 @@ impl State {
 }
 
 impl Assignment {
+    /// The same for another map of the same PoPs: `earlier` tells which unit each of its units was here, if any. Until
+    /// load is looked at again the others go where their lists say.
+    #[must_use]
+    pub fn renumbered(&self, earlier: impl IntoIterator<Item = Option<UnitIndex>>) -> Self {
+        let unknown = Assigned { best: None, parts: Parts::Whole, pops: Vec::new(), trial: None };
+        let unit =
+            |number: Option<UnitIndex>| number.and_then(|number| self.units.get(number)).unwrap_or(&unknown).clone();
+        Self { units: earlier.into_iter().map(unit).collect(), ..self.clone() }
+    }
+
     /// Lets units try other PoPs for now. Who else has their best PoP is answered with narrow scopes meanwhile, lest
     /// a wide answer in a cache covers them.
     #[must_use]

@@ -343,3 +343,17 @@ fn a_trial_goes_before_load_and_narrows_its_neighbours() {
     assert_eq!(table.find(1, address), Some(Use { pop: pop(0), width: Width::List }));
     assert_eq!(table.find(2, address), Some(Use { pop: pop(1), width: Width::Depth }));
 }
+
+#[test]
+fn a_table_is_good_for_the_units_that_another_map_has_too() {
+    let lists = vec![list(&[(0, 10), (1, 20)]), list(&[(1, 10), (0, 20)])];
+    let mut run = Loop::new(lists, &[90.0, 20.0], vec![free(100.0), free(100.0)]);
+    run.run(10);
+    let table = run.state.assignment();
+    let renumbered = table.renumbered([Some(1), None, Some(0)]);
+    let address = Family::V4.address(0);
+    assert_eq!(renumbered.find(0, address), table.find(1, address));
+    assert_eq!(renumbered.find(1, address), None);
+    assert_eq!(renumbered.find(2, address), table.find(0, address));
+    assert!(renumbered.is_split(pop(0)));
+}
