@@ -272,6 +272,8 @@ impl Edge {
         stored: Option<Arc<Object>>,
         pilot: Pilot,
     ) -> Option<Errand> {
+        // It may have been purged since it was found.
+        let stored = stored.filter(|object| !self.shared.is_purged(&ask.key, &object.head));
         let head = compose_for_store(ask)?;
         let range = if stored.is_some() { None } else { widen(&ask.method, &ask.headers, SLICE, MOST_AT_ONCE) };
         let fetcher = self.fetcher(&ask.site)?;

@@ -299,3 +299,39 @@ fn purges_under_load_let_nothing_old_through() {
         assert!(told.iter().any(|(name, value)| name.contains("\"hit\"") && *value > 50.0), "the store was of use");
     });
 }
+
+#[test]
+fn what_was_purged_while_it_was_validated_is_not_brought_back() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(6).enable_all().build().unwrap();
+    runtime.block_on(async {
+        // It says of anything that it still holds, as origins do whose tags are weak.
+        let origin = Origin::start(|number, request| {
+            let fields = [("cache-control", "max-age=3"), ("etag", "W/\"one\"")];
+            if request.headers().contains_key("if-none-match") {
+                std::thread::sleep(Duration::from_millis(700));
+                return reply(304, &fields, "");
+            }
+            reply(200, &fields, format!("answer {number}"))
+        })
+        .await;
+        let network = Network::new(164, origin.address, "");
+        let _edge = network.start("one-1");
+        assert_eq!(get(network.edge, "/a", &[]).await.unwrap().body, "answer 1");
+        tokio::time::sleep(Duration::from_millis(4_100)).await;
+        // One leads the validation, one waits for it; both may have the old body, as both asked before the purge.
+        let edge = network.edge;
+        let waiting: Vec<_> =
+            (0..2).map(|_| tokio::spawn(async move { get(edge, "/a", &[]).await.unwrap() })).collect();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let (text, code) = purge(&network, &["--url", "http://www.shop.example/a"]);
+        assert_eq!(code, 0, "{text}");
+        for asked in waiting {
+            let got = asked.await.unwrap();
+            assert!(got.status.is_success());
+        }
+        for _ in 0..2 {
+            let got = get(network.edge, "/a", &[]).await.unwrap();
+            assert_ne!(got.body, "answer 1", "{:?}", got.headers);
+        }
+    });
+}
