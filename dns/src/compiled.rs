@@ -44,11 +44,6 @@ fn same_rules(a: &[Route], b: &[Route]) -> bool {
 }
 
 impl Compiled {
-    /// What round trips had taught when it was compiled.
-    pub(crate) fn learned(&self) -> &Arc<Learned> {
-        &self.made_of.learned
-    }
-
     /// Where a client is, and its AS; 0 where it is not known.
     pub(crate) fn place_of(&self, client: IpAddr) -> Option<(Place, u32)> {
         self.made_of.geography.find(Family::of(client), Family::key(client))

@@ -136,7 +136,8 @@ impl View {
             Chosen::NoAddress => (None, Vec::new()),
         };
         let (place, asn) = self.compiled.place_of(asker.address).unwrap_or((Place::Home, 0));
-        let group = self.learned().group_of(place, asn).map(|(_, group)| group);
+        let learned = self.learned();
+        let group = learned.group_of(place, asn).map(|(_, group)| group);
         let ranked = &mapped.list.ranked;
         let names = |pops: &[PopIndex]| pops.iter().map(|pop| self.pop_name(*pop)).collect();
         Ok(Explanation {

@@ -26,9 +26,12 @@ pub fn worth_of(config: &Config, world: &World, samples: Samples, learned: &Lear
 fn with_operators(config: &Config, mut samples: Samples) -> Samples {
     for row in &config.round_trips {
         let Some(pop) = config.network.pops.iter().position(|pop| pop.id == row.pop) else { continue };
+        let prefixes: Vec<_> = within(row.prefix).collect();
+        // All of them together were measured so often.
+        let each = row.samples / u16::try_from(prefixes.len()).unwrap_or(u16::MAX);
         let mut seen = Histogram::default();
-        seen.add(row.rtt_ms, row.samples);
-        for prefix in within(row.prefix) {
+        seen.add(row.rtt_ms, each.max(1));
+        for prefix in prefixes {
             samples.add(prefix, PopIndex::from_usize(pop), &seen);
         }
     }

@@ -46,9 +46,10 @@ impl View {
     #[must_use]
     pub fn trials(&self, now_s: u64) -> Vec<(UnitIndex, PopIndex)> {
         let slot = now_s / u64::from(self.ttl.max(1));
+        let learned = self.learned();
         let tried = self.compiled.map.lists().iter().enumerate().filter_map(|(unit, list)| {
             let Cause::Latency(group) = list.cause else { return None };
-            let trial = self.learned().groups().get(usize::try_from(group).ok()?)?.trial?;
+            let trial = learned.groups().get(usize::try_from(group).ok()?)?.trial?;
             mapping::latency::is_tried(&trial, list, slot).then_some((unit, trial.pop))
         });
         tried.collect()

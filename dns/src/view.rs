@@ -24,6 +24,7 @@ use crate::zones::Zones;
 pub struct View {
     pub(crate) zones: Zones,
     pub(crate) compiled: Arc<Compiled>,
+    learned: ArcSwap<Learned>,
     pub(crate) topology: Topology,
     pub(crate) sites: Vec<RoutedSite>,
     pub(crate) pops: Vec<PopId>,
@@ -80,6 +81,7 @@ impl View {
         Ok(Self {
             zones,
             compiled,
+            learned: ArcSwap::new(Arc::clone(learned)),
             topology,
             sites,
             pops,
@@ -108,10 +110,15 @@ impl View {
         Arc::clone(&self.fitness)
     }
 
-    /// What round trips had taught when its map was compiled.
+    /// What round trips have taught.
     #[must_use]
-    pub fn learned(&self) -> &Arc<Learned> {
-        self.compiled.learned()
+    pub fn learned(&self) -> Arc<Learned> {
+        self.learned.load_full()
+    }
+
+    /// Takes over what they teach now, which has the same groups and moves as what its map was compiled with.
+    pub fn relearn(&self, learned: Arc<Learned>) {
+        self.learned.store(learned);
     }
 
     /// Whether these are its PoPs, in this order.

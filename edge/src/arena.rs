@@ -37,9 +37,10 @@ impl Buffer {
         self.0.is_empty()
     }
 
-    /// As bytes that give the memory back when the last who has them is done.
+    /// As bytes that give the memory back when the last who has them is done. A buffer that is mostly empty gives it back
+    /// at once: what is stored is counted by its length.
     pub(crate) fn freeze(self) -> Bytes {
-        Bytes::from_owner(self)
+        if self.0.len() < self.0.capacity() / 2 { Bytes::copy_from_slice(&self.0) } else { Bytes::from_owner(self) }
     }
 }
 
@@ -71,6 +72,7 @@ mod tests {
     fn memory_comes_back_empty_and_only_when_the_last_reader_is_done() {
         let mut buffer = Buffer::with_capacity(limits::SLICE_BYTES);
         buffer.extend_from_slice(b"first");
+        buffer.extend_from_slice(&[b'x'; limits::SLICE_BYTES / 2]);
         let place = buffer.as_ref().as_ptr();
         let bytes = buffer.freeze();
         let part = bytes.slice(1..3);
@@ -83,5 +85,15 @@ mod tests {
         assert!(again.is_empty());
         assert_eq!(again.as_ref().as_ptr(), place, "what was left last is warm");
         assert_eq!(Buffer::with_capacity(7).0.capacity(), 7);
+        drop(again);
+        let mut little = Buffer::with_capacity(limits::SLICE_BYTES);
+        little.extend_from_slice(b"first");
+        let kept = little.freeze();
+        let again = Buffer::with_capacity(limits::SLICE_BYTES);
+        assert_eq!(
+            (again.as_ref().as_ptr(), &kept[..]),
+            (place, &b"first"[..]),
+            "a mostly empty one comes back at once"
+        );
     }
 }

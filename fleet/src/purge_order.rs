@@ -66,6 +66,7 @@ fn tell(why: caching::NoTarget) -> String {
     match why {
         caching::NoTarget::NotAUrl => "write a whole URL, as in https://www.shop.example/a".to_owned(),
         caching::NoTarget::PrefixWithQuery => "a prefix has no query; for one URL use `url`".to_owned(),
+        caching::NoTarget::Wildcard => "a host has no wildcard; for all of a site use `site`".to_owned(),
         caching::NoTarget::Space => "a space is written %20".to_owned(),
         caching::NoTarget::DotSegments => "nothing is stored under a path with . or .. in it".to_owned(),
         caching::NoTarget::TooDeep => format!("a prefix has at most {} segments", caching::MOST_SEGMENTS),

@@ -31,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
 fn requested(scheme: Scheme, host: &str, target: &str) -> Option<CacheKey> {
     let authority: Authority = host.parse().ok().filter(|_| !host.contains('@'))?;
     let target: PathAndQuery = target.parse().ok()?;
-    let is_path = target.as_str().starts_with('/') && !authority.host().is_empty();
+    let is_path = target.as_str().starts_with('/') && !authority.host().is_empty() && !host.contains('*');
     let is_stored = !is_ambiguous(&decode_unreserved(target.path()));
     (is_path && is_stored).then(|| CacheKey::new("shop", scheme, host, target.as_str()))
 }
@@ -75,9 +75,9 @@ fn purges_below(key: &CacheKey, other: &CacheKey) {
     let again = Purge::of_prefix(&format!("{}://{host}{path}", key.scheme().as_str()));
     assert_eq!(again.as_ref(), Ok(&purge), "of {key:?}");
     for object in [key, other] {
-        let asked = asked(object);
-        let rest = asked.split('?').next().and_then(|asked| asked.strip_prefix(encoded(path).as_str()));
-        let is_below = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let asked = letters(object.path_and_query().split('?').next().unwrap_or_default());
+        let rest = asked.strip_prefix(letters(path).as_slice());
+        let is_below = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(&[Letter::Plain(b'/')]));
         assert_eq!(reaches(&purge, object), is_below && name(object) == name(key), "{purge:?} of {object:?}");
     }
 }
@@ -87,14 +87,34 @@ fn name(key: &CacheKey) -> String {
     key.host().parse::<Authority>().map_or_else(|_| key.host().to_owned(), |host| host.host().to_owned())
 }
 
-/// Its path and query, all in ASCII.
-fn asked(key: &CacheKey) -> String {
-    encoded(key.path_and_query())
+/// Its path and query as equal ones are: escapes of unreserved letters undone, other letters as bytes.
+fn asked(key: &CacheKey) -> Vec<Letter> {
+    letters(key.path_and_query())
 }
 
-fn encoded(text: &str) -> String {
-    let one = |byte: u8| if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    text.bytes().map(one).collect()
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Letter {
+    Plain(u8),
+    Escaped(u8),
+}
+
+fn letters(text: &str) -> Vec<Letter> {
+    let bytes = text.as_bytes();
+    let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let (mut at, mut out) = (0, Vec::new());
+    while let Some(byte) = bytes.get(at) {
+        let octet =
+            digit(at + 1).zip(digit(at + 2)).filter(|_| *byte == b'%').map(|(high, low)| (high * 16 + low) as u8);
+        let letter = match octet {
+            Some(octet) if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) => Letter::Plain(octet),
+            Some(octet) => Letter::Escaped(octet),
+            None if byte.is_ascii() => Letter::Plain(*byte),
+            None => Letter::Escaped(*byte),
+        };
+        out.push(letter);
+        at += if octet.is_some() { 3 } else { 1 };
+    }
+    out
 }
 
 fn reaches(purge: &Purge, key: &CacheKey) -> bool {

@@ -86,7 +86,8 @@ pub(crate) async fn relearn(node: &Arc<Node>) {
     let before = Arc::clone(&answers);
     let built = tokio::task::spawn_blocking(move || {
         let learned = learn(&config, &world, &store, Some(&before.view));
-        if learned.decides_as(before.view.learned()) {
+        if learned.decides_as(&before.view.learned()) {
+            before.view.relearn(Arc::new(learned));
             return None;
         }
         let view = &before.view;
@@ -114,10 +115,10 @@ pub(super) fn learn(
 ) -> Learned {
     let ids: Vec<PopId> = config.network.pops.iter().map(|pop| pop.id.clone()).collect();
     let samples = lock(store).samples(&ids);
-    let none = Learned::default();
+    let none = Arc::<Learned>::default();
     // Of other PoPs, or in another order, nothing can be told.
-    let before = before.filter(|view| view.has_pops(&ids)).map_or(&none, |view| view.learned().as_ref());
-    dns::learn_of(config, world, samples, before)
+    let before = before.filter(|view| view.has_pops(&ids)).map_or(none, View::learned);
+    dns::learn_of(config, world, samples, &before)
 }
 
 /// What was learned, in figures; nothing where the node is no name server.
@@ -132,7 +133,7 @@ pub(super) async fn stats(node: &Arc<Node>) -> Option<Value> {
             (store.samples(&ids), store.heard())
         };
         let learned = answers.view.learned();
-        (dns::worth_of(&config, &world, samples, learned), learned.groups().len(), heard)
+        (dns::worth_of(&config, &world, samples, &learned), learned.groups().len(), heard)
     });
     let (worth, groups, heard) = worth.await.ok()?;
     let heard_s = heard.and_then(|heard| heard.elapsed().ok()).map(|ago| ago.as_secs());

@@ -56,7 +56,15 @@ pub(crate) async fn follow(node: Arc<Node>) {
             let table = steering.step(&config, &answers, &heard);
             (steering, heard, table)
         });
-        let Ok((back, heard, table)) = moved.await else { return };
+        let (back, heard, table) = match moved.await {
+            Ok(moved) => moved,
+            Err(error) => {
+                tracing::error!(%error, "load has ended by a fault of ours: it begins anew, with nothing moved");
+                steering = Steering::new();
+                assignment.store(Arc::default());
+                continue;
+            }
+        };
         steering = back;
         steering.note(&node, &heard, &table);
         assignment.store(Arc::new(table));

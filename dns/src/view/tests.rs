@@ -429,3 +429,31 @@ fn why_is_told_to_those_who_may_ask() {
         assert_eq!((code, answers.len()), (ResponseCode::NXDomain, 0), "{name} {kind} {resolver:?}");
     }
 }
+
+#[test]
+fn groups_that_stay_are_known_and_try_other_pops_in_turns() {
+    use mapping::latency::{Histogram, Learned, Samples, learn, observe, prefix_key};
+    let config = config_of(POPS);
+    let geography = Arc::new(geography());
+    let mut samples = Samples::default();
+    let mut seen = Histogram::default();
+    seen.add(40.0, 20);
+    // Frankfurt's clients reach Frankfurt slowly: another may be better, which nobody has measured.
+    let frankfurt = config.network.pops.iter().position(|pop| pop.id.as_str() == "fra").unwrap();
+    for net in 0..20_u8 {
+        let prefix = prefix_key([81, 0, net, 0].into());
+        samples.add(prefix, mapping::PopIndex::from_usize(frankfurt), &seen);
+    }
+    let pops: Vec<_> = config.network.pops.iter().map(|pop| (pop.location, 1.0)).collect();
+    let learned = Arc::new(learn(&pops, &observe(&geography, &[], &samples), &Learned::default()));
+    let view = View::build(&config, (&geography, &Arc::default()), &learned, None).unwrap();
+    let told = view.explain("shop.cdn.example", [81, 0, 3, 4].into(), Family::V4).unwrap();
+    assert_eq!((told.pop.as_deref(), told.source.as_str()), (Some("fra"), "latency"));
+    assert!(told.candidates[0].measured.as_ref().is_some_and(|measured| measured.samples == 400), "{told:?}");
+    let slots = 4_000_u64;
+    let tried = (0..slots).filter(|slot| !view.trials(slot * 20).is_empty()).count();
+    // A hundredth of all traffic, and this group has all of it.
+    assert!((20..=60).contains(&tried), "{tried} of {slots}");
+    let before = View::build(&config, (&geography, &Arc::default()), &Arc::default(), None).unwrap();
+    assert!(!learned.decides_as(&before.learned()), "a new group is news, though it stays");
+}

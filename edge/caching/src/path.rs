@@ -13,7 +13,7 @@ pub fn decode_unreserved(path: &str) -> Cow<'_, str> {
     let mut rest = path;
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
-        match encoded(after).filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte)) {
+        match encoded(after).filter(|byte| is_unreserved(*byte)) {
             Some(byte) => {
                 out.push(char::from(byte));
                 rest = after.get(2..).unwrap_or_default();
@@ -28,7 +28,13 @@ pub fn decode_unreserved(path: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-fn encoded(after: &str) -> Option<u8> {
+/// RFC 3986 §2.3.
+pub(crate) fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+/// The octet that the two digits after a percent sign stand for.
+pub(crate) fn encoded(after: &str) -> Option<u8> {
     let digits = after.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
     u8::from_str_radix(digits, 16).ok()
 }

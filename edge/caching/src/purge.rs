@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::key::CacheKey;
-use crate::path::{decode_unreserved, is_ambiguous};
+use crate::path::{decode_unreserved, encoded, is_ambiguous, is_unreserved};
 use crate::tags::Tag;
 use crate::time::Moment;
 
@@ -67,6 +67,8 @@ pub enum NoTarget {
     PrefixWithQuery,
     /// It has more segments than [`MOST_SEGMENTS`].
     TooDeep,
+    /// Its host has a star: none is a wildcard.
+    Wildcard,
     /// It holds a space or a control character, which no request can.
     Space,
     /// An origin could take the path for another one (`/a/../b`): nothing is stored under it.
@@ -136,6 +138,9 @@ fn target(url: &str) -> Result<(String, String), NoTarget> {
     if host.is_empty() || host.contains('@') {
         return Err(NoTarget::NotAUrl);
     }
+    if host.contains('*') {
+        return Err(NoTarget::Wildcard);
+    }
     if path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return Err(NoTarget::Space);
     }
@@ -154,18 +159,31 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// A path as purges compare it: letters beyond ASCII are encoded (RFC 3986 §2.1) by most clients, but not by all,
-/// nor by people.
-fn encode(path: &str) -> Cow<'_, str> {
-    if path.is_ascii() {
+/// A path as purges compare it: clients and people encode the same letters differently. RFC 3986 §6.2.2 takes these for
+/// equal: hex digits of either case, unreserved letters encoded or not; and §2.1 wants others encoded.
+fn normalise(path: &str) -> Cow<'_, str> {
+    if path.is_ascii() && !path.contains('%') {
         return Cow::Borrowed(path);
     }
-    let one = |letter: char| {
-        let mut bytes = [0; 4];
-        let bytes = letter.encode_utf8(&mut bytes).bytes();
-        if letter.is_ascii() { letter.to_string() } else { bytes.map(|byte| format!("%{byte:02X}")).collect() }
-    };
-    Cow::Owned(path.chars().map(one).collect())
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        push_in_ascii(&mut out, before);
+        match encoded(after) {
+            Some(byte) if is_unreserved(byte) => out.push(char::from(byte)),
+            Some(byte) => out.push_str(&format!("%{byte:02X}")),
+            None => out.push('%'),
+        }
+        rest = if encoded(after).is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    push_in_ascii(&mut out, rest);
+    Cow::Owned(out)
+}
+
+fn push_in_ascii(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii() { out.push(char::from(byte)) } else { out.push_str(&format!("%{byte:02X}")) }
+    }
 }
 
 /// What objects and purges are compared by.
@@ -174,7 +192,7 @@ struct Mark(u128);
 
 impl Mark {
     fn of_path(kind: &str, host: &str, path: &str) -> Self {
-        Self::of(kind, without_port(host), &encode(path))
+        Self::of(kind, without_port(host), &normalise(path))
     }
 
     fn of(kind: &str, first: &str, second: &str) -> Self {
@@ -347,6 +365,12 @@ mod tests {
             (url("http://www.shop.example/ü"), "/%C3%BC", true),
             (url("http://www.shop.example/%C3%BC"), "/ü", true),
             (prefix("http://www.shop.example/ü"), "/ü/a", true),
+            (url("http://www.shop.example/ü"), "/%c3%bc", true),
+            (url("http://www.shop.example/a%2fb"), "/a%2Fb", true),
+            (url("http://www.shop.example/a%2fb"), "/a/b", false),
+            (prefix("http://www.shop.example/~me"), "/%7eme/x", true),
+            (url("http://www.shop.example/%61B"), "/aB", true),
+            (url("http://www.shop.example/%61B"), "/ab", false),
             (url("https://shop.example/a?b"), "/a?b", false),
             (url("http://www.shop.example"), "/", true),
             (prefix("http://www.shop.example/"), "/", true),
@@ -402,6 +426,7 @@ mod tests {
             assert_eq!(Purge::of_url(text), Err(NoTarget::NotAUrl), "{text}");
         }
         assert_eq!(Purge::of_url("http://h/a b"), Err(NoTarget::Space));
+        assert_eq!(Purge::of_url("http://*.h/a"), Err(NoTarget::Wildcard));
         assert_eq!(Purge::of_prefix("http://h/a/%2e%2E/b"), Err(NoTarget::DotSegments));
         assert_eq!(Purge::of_prefix("http://h/a?b"), Err(NoTarget::PrefixWithQuery));
         let deep = |depth: usize| format!("http://h{}", "/a".repeat(depth));

@@ -16,9 +16,9 @@ pub struct Histogram {
 struct Bucket {
     number: u8,
     /// Seen in this epoch.
-    now: u16,
+    now: u32,
     /// What is left of earlier ones.
-    before: u16,
+    before: u32,
 }
 
 impl Histogram {
@@ -43,7 +43,7 @@ impl Histogram {
     /// Begins a new epoch: what was seen counts half.
     pub fn age(&mut self) {
         for bucket in &mut self.buckets {
-            bucket.before = u16::try_from((u32::from(bucket.before) + u32::from(bucket.now)) / 2).unwrap_or(u16::MAX);
+            bucket.before = bucket.before.saturating_add(bucket.now) / 2;
             bucket.now = 0;
         }
         self.buckets.retain(|bucket| bucket.before > 0);
@@ -52,7 +52,7 @@ impl Histogram {
     /// How many round trips count.
     #[must_use]
     pub fn count(&self) -> u32 {
-        self.buckets.iter().map(Bucket::count).sum()
+        self.buckets.iter().map(Bucket::count).fold(0, u32::saturating_add)
     }
 
     /// The median, milliseconds: within its bucket as if all lay evenly there.
@@ -78,7 +78,7 @@ impl Histogram {
     /// Counts in a bucket; numbers beyond the last are the last.
     pub fn add_to(&mut self, number: u8, times: u16) {
         let bucket = self.bucket_mut(number.min(BUCKETS - 1));
-        bucket.now = bucket.now.saturating_add(times);
+        bucket.now = bucket.now.saturating_add(u32::from(times));
     }
 
     /// The bucket of a round trip.
@@ -103,7 +103,7 @@ impl Histogram {
 
 impl Bucket {
     fn count(&self) -> u32 {
-        u32::from(self.now) + u32::from(self.before)
+        self.now.saturating_add(self.before)
     }
 }
 

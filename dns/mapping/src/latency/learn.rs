@@ -94,12 +94,12 @@ impl Learned {
         self.asns.contains(&asn)
     }
 
-    /// Whether a map made of the other sends everybody to the same PoPs.
+    /// Whether a map made of the other has the same groups and sends each to the same PoP.
     #[must_use]
     pub fn decides_as(&self, other: &Self) -> bool {
         let decided = |learned: &Self| {
             let one = |group: &Group| (group.key, group.expected, group.current);
-            learned.groups.iter().filter(|group| group.current != group.expected).map(one).collect::<Vec<_>>()
+            learned.groups.iter().map(one).collect::<Vec<_>>()
         };
         self.stretches == other.stretches && decided(self) == decided(other)
     }
