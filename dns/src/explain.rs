@@ -257,10 +257,11 @@ impl View {
         let edges = mapped.list.ranked.iter().flat_map(|ranked| self.edges_of(ranked.pop));
         let unfit = edges.filter(|edge| !mapping::is_fit(&self.topology, fitness, site, *edge));
         let told = unfit.filter_map(|edge| {
-            let reason = match (fitness.is_drained(edge), fitness.has_site(edge, site)) {
-                (true, _) => "is drained",
-                (_, false) => "does not have the site yet",
-                _ => "is down",
+            let reason = match () {
+                () if fitness.is_drained(edge) => "is drained",
+                () if fitness.is_failing(edge) => "fails: its probes pass, its answers do not come",
+                () if !fitness.has_site(edge, site) => "does not have the site yet",
+                () => "is down",
             };
             Some(Unfit { edge: self.edges.get(edge)?.to_string(), reason: reason.to_owned() })
         });

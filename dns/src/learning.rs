@@ -1,7 +1,9 @@
 //! What a config's map learns of round trips.
 
+use std::collections::BTreeMap;
+
 use config::{Config, Location, Prefix, Problem, RoundTrip};
-use mapping::latency::{Histogram, Learned, Samples, Worth, learn, observe, prefix_key, worth};
+use mapping::latency::{Histogram, Learned, PrefixKey, Samples, Worth, learn, observe, prefix_key, stretch, worth};
 use mapping::{Family, Place, PopIndex};
 
 use crate::geo::World;
@@ -10,16 +12,67 @@ use crate::geo::World;
 /// learned last time, of the same PoPs.
 #[must_use]
 pub fn learn_of(config: &Config, world: &World, samples: Samples, before: &Learned) -> Learned {
-    let pops: Vec<(Location, f64)> = config.network.pops.iter().map(|pop| (pop.location, 1.0)).collect();
-    let samples = with_operators(config, samples);
+    let (samples, between) = apart(config, with_operators(config, samples));
+    let stretched = config
+        .network
+        .pops
+        .iter()
+        .zip((0..).map(PopIndex::from_usize))
+        .map(|(pop, index)| (pop.location, steady(before.stretch(index), stretch_of(config, &between, index))));
+    let pops: Vec<(Location, f64)> = stretched.collect();
     learn(&pops, &observe(&world.geography, &world.regions, &samples), before)
 }
 
 /// How much was measured, and what it is worth; samples as for [`learn_of`].
 #[must_use]
 pub fn worth_of(config: &Config, world: &World, samples: Samples, learned: &Learned) -> Worth {
-    let samples = with_operators(config, samples);
+    let (samples, _) = apart(config, with_operators(config, samples));
     worth(learned, &observe(&world.geography, &world.regions, &samples))
+}
+
+/// Round trips between PoPs: from edges of the first to those of the second.
+type Between = BTreeMap<(PopIndex, PopIndex), Histogram>;
+
+/// What clients measured, and what nodes did of each other: edges visit edges, name servers probe them.
+fn apart(config: &Config, mut samples: Samples) -> (Samples, Between) {
+    // Prefixes with nodes in them, and of which PoP alone.
+    let mut nodes: BTreeMap<PrefixKey, Option<PopIndex>> = BTreeMap::new();
+    for address in config.network.name_servers.iter().flat_map(|server| server.addresses.all()) {
+        nodes.insert(prefix_key(*address), None);
+    }
+    for (pop, index) in config.network.pops.iter().zip((0..).map(PopIndex::from_usize)) {
+        for address in pop.edges.iter().flat_map(|edge| edge.addresses.all()) {
+            let pop = nodes.entry(prefix_key(*address)).or_insert(Some(index));
+            *pop = pop.filter(|pop| *pop == index);
+        }
+    }
+    let mut between = Between::new();
+    for (prefix, from) in nodes {
+        let measured = samples.take(prefix).unwrap_or_default();
+        for (to, seen) in measured.iter().filter(|(to, _)| from.is_some_and(|from| from != **to)) {
+            between.entry((from.unwrap_or(*to), *to)).or_default().merge(seen);
+        }
+    }
+    (samples, between)
+}
+
+/// Of fewer other PoPs nothing is told.
+const LEAST_OTHERS: usize = 3;
+
+/// How much longer a PoP's ways are than distance says, by what other PoPs measured to it; 1 where too few did.
+fn stretch_of(config: &Config, between: &Between, pop: PopIndex) -> f64 {
+    let location = |pop: PopIndex| config.network.pops.get(pop.as_usize()).map(|pop| pop.location);
+    let ways = between.iter().filter(|((_, to), _)| *to == pop).filter_map(|((from, to), seen)| {
+        Some((mapping::distance_km(location(*from)?, location(*to)?), seen.median()?))
+    });
+    let ways: Vec<(f64, f64)> = ways.collect();
+    if ways.len() < LEAST_OTHERS { 1.0 } else { stretch(ways) }
+}
+
+/// A new stretch is a new map: small changes are none.
+fn steady(before: f64, now: f64) -> f64 {
+    let rounded = (now * 20.0).round() / 20.0;
+    if (before - now).abs() < 0.075 { before } else { rounded }
 }
 
 /// Adds the operator's own.
@@ -83,6 +136,44 @@ fn impossible(config: &Config, world: &World, row: &RoundTrip) -> Option<Problem
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nodes_measure_stretch_and_are_no_clients() {
+        let dir = tempfile::tempdir().unwrap();
+        let pop = |number: u8| {
+            format!(
+                "[[pop]]\nid = \"p{number}\"\nlocation = [0, {}]\n[[pop.edge]]\nid = \"e{number}\"\naddresses = [\"192.0.{number}.1\"]\n",
+                i32::from(number) * 20
+            )
+        };
+        let server = "zone = \"cdn.example\"\n[[nameserver]]\nid = \"ns1\"\naddresses = [\"198.51.100.1\"]\n";
+        let text = (0..4).map(pop).collect::<String>();
+        std::fs::write(dir.path().join("hither.toml"), format!("{server}{text}")).unwrap();
+        let config = config::load(dir.path()).unwrap().config;
+        let mut samples = Samples::default();
+        let mut add = |prefix: &str, pop: usize, ms: f64| {
+            let mut seen = Histogram::default();
+            seen.add(ms, 9);
+            samples.add(prefix_key(prefix.parse().unwrap()), PopIndex::from_usize(pop), &seen);
+        };
+        // From all the others it takes the last twice as long as distance says: 20 degrees are 2,224 km.
+        for from in 0..3_u8 {
+            let km =
+                mapping::distance_km(config.network.pops[usize::from(from)].location, config.network.pops[3].location);
+            add(&format!("192.0.{from}.77"), 3, 2.0 * (km / 50.0 + 5.0));
+            add(&format!("192.0.{from}.77"), usize::from(from), 1.0);
+        }
+        add("198.51.100.9", 0, 3.0);
+        add("203.0.113.9", 0, 30.0);
+        let (clients, between) = apart(&config, samples);
+        assert_eq!((clients.len(), between.len()), (1, 3), "{between:?}");
+        let stretch = |pop| stretch_of(&config, &between, PopIndex::from_usize(pop));
+        assert!((1.88..2.12).contains(&stretch(3)), "{}", stretch(3));
+        assert_eq!(stretch(0), 1.0);
+        for (before, now, expected) in [(1.0, 1.05, 1.0), (1.0, 1.13, 1.15), (1.15, 1.1, 1.15), (2.0, 1.0, 1.0)] {
+            assert_eq!(steady(before, now), expected, "{before} {now}");
+        }
+    }
 
     #[test]
     fn a_wide_prefix_is_all_that_lie_in_it() {

@@ -51,6 +51,9 @@ impl Tally {
             counters.count(answered);
         }
         shared.requests.fetch_add(1, Ordering::Relaxed);
+        if answered == Answered::Error {
+            shared.failed.fetch_add(1, Ordering::Relaxed);
+        }
         if matches!(answered, Answered::Hit | Answered::Stale) {
             shared.hits.fetch_add(1, Ordering::Relaxed);
         }

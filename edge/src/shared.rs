@@ -48,6 +48,8 @@ pub struct Shared {
     pub(crate) room: Arc<Room>,
     pub(crate) requests: AtomicU64,
     pub(crate) hits: AtomicU64,
+    /// Requests that the edge could not serve, for whatever reason; an origin's own 5xx is none.
+    pub(crate) failed: AtomicU64,
     pub(crate) bytes: AtomicU64,
     /// What clients take, by prefix.
     pub demand: fleet::Meter,
@@ -127,6 +129,7 @@ impl Shared {
             room: Arc::new(room),
             requests: AtomicU64::new(0),
             hits: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             demand: fleet::Meter::default(),
             loads: (0..LOADS).map(|_| tokio::sync::Mutex::default()).collect(),
@@ -240,6 +243,7 @@ impl Shared {
             connections: u64::try_from(self.metrics.connections.get()).unwrap_or(0),
             requests: self.requests.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
             uptime_ms: self.now_ms(),
         }
     }

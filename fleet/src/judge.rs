@@ -11,6 +11,7 @@ use mapping::{EdgeIndex, Family, Fitness};
 use serde::Serialize;
 
 use crate::health::{Health, Outcome, Rules, Verdict};
+use crate::outliers::Outliers;
 use crate::report::{Report, site_digest};
 use crate::saved::Saved;
 
@@ -44,6 +45,8 @@ pub struct EdgeState {
     pub report: Option<Report>,
     /// Why the last failed probe failed.
     pub failure: Option<String>,
+    /// Whether it is left out because its answers fail, though its probes pass.
+    pub failing: bool,
 }
 
 /// What a finding changed.
@@ -57,6 +60,13 @@ pub(crate) enum Changed {
     Nothing,
 }
 
+impl Changed {
+    /// Something else beside this.
+    fn or_other(self) -> Self {
+        if self == Self::Nothing { Self::Other } else { self }
+    }
+}
+
 /// What is learned of addresses and edges; it outlives a config.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
@@ -66,6 +76,7 @@ pub(crate) struct Known {
     /// The sites of the last configs, the newest first: an edge may go back to one.
     sets: VecDeque<Arc<SiteSet>>,
     said: HashMap<NodeId, Said>,
+    outliers: Outliers,
 }
 
 /// The sites of a config, and the digest by which an edge tells that it has them.
@@ -90,6 +101,8 @@ struct Said {
 pub(crate) struct Judge {
     targets: Vec<Target>,
     edges: Vec<NodeId>,
+    /// The edges of each PoP.
+    pops: Vec<Vec<NodeId>>,
     sites: Vec<SiteId>,
     set: Arc<SiteSet>,
     rules: Rules,
@@ -129,6 +142,12 @@ impl Judge {
         Self {
             targets: targets(config),
             edges: config.network.edges().map(|(_, edge)| edge.id.clone()).collect(),
+            pops: config
+                .network
+                .pops
+                .iter()
+                .map(|pop| pop.edges.iter().map(|edge| edge.id.clone()).collect())
+                .collect(),
             set: SiteSet::of(&sites),
             sites,
             rules: Rules { fall: health.fall, rise: health.rise },
@@ -138,6 +157,11 @@ impl Judge {
     /// Every address to probe.
     pub(crate) fn targets(&self) -> &[Target] {
         &self.targets
+    }
+
+    /// Every edge, by its index in fitness.
+    pub(crate) fn edges(&self) -> &[NodeId] {
+        &self.edges
     }
 
     /// Takes a finding in. `now` is any clock that only goes forward.
@@ -164,7 +188,15 @@ impl Judge {
             && known.sites.get(&target.id).is_none_or(|before| before.digest != set.digest)
         {
             known.sites.insert(target.id.clone(), Arc::clone(set));
-            changed = if changed == Changed::Nothing { Changed::Other } else { changed };
+            changed = changed.or_other();
+        }
+        if let Some(report) = &said.report
+            && let Some(pop) = self.pops.iter().find(|pop| pop.contains(&target.id))
+        {
+            known.outliers.hear(&target.id, report, now);
+            if known.outliers.judge(pop, now) {
+                changed = changed.or_other();
+            }
         }
         changed
     }
@@ -189,6 +221,8 @@ impl Judge {
             let missing = self.sites.iter().enumerate().filter(|(_, site)| !set.sites.contains(*site));
             missing.for_each(|(site, _)| fitness.mark_missing(edge, site));
         }
+        let failing = self.edges.iter().enumerate().filter(|(_, id)| known.outliers.is_failing(id));
+        failing.for_each(|(edge, _)| fitness.mark_failing(edge));
         fitness
     }
 
@@ -203,6 +237,7 @@ impl Judge {
                 held_s: 0,
                 report: said.and_then(|said| said.report.clone()),
                 failure: said.and_then(|said| said.failure.clone()),
+                failing: known.outliers.is_failing(&target.id),
             });
             let health = known.of(target);
             state.addresses.insert(target.address.ip(), health.map_or(Verdict::Up, Health::verdict));
@@ -243,6 +278,7 @@ mod tests {
         Judge {
             targets: vec![target(0, "fra-1", 1), target(1, "fra-2", 2)],
             edges: ["fra-1", "fra-2"].map(|id| NodeId::parse(id).unwrap()).to_vec(),
+            pops: vec![["fra-1", "fra-2"].map(|id| NodeId::parse(id).unwrap()).to_vec()],
             set: SiteSet::of(&sites),
             sites: sites.to_vec(),
             rules: Rules { fall: 2, rise: 2 },

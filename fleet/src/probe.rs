@@ -1,6 +1,6 @@
 //! One probe of one address.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use config::{Secret, limits};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::credential::{Credential, HEADER};
 use crate::report::Report;
@@ -50,12 +50,30 @@ pub(crate) async fn probe(address: SocketAddr, key: Option<&Secret>, now_ms: u64
     tokio::time::timeout(limit, ask(address, key, now_ms)).await.unwrap_or(Probed::Timeout)
 }
 
-async fn ask(address: SocketAddr, key: Option<&Secret>, now_ms: u64) -> Probed {
-    let stream = match TcpStream::connect(address).await {
-        Ok(stream) => stream,
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => return Probed::Refused,
-        Err(_) => return Probed::Broken,
+/// Asks an address for its health from one of our own, and forgets the answer: whom it visits reads the round trip, as of
+/// any client, when the connection ends.
+pub async fn visit(from: IpAddr, to: SocketAddr, limit: Duration) {
+    let visiting = async {
+        let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Behind NAT the address is not the machine's: any will do.
+        let _ = socket.bind(SocketAddr::new(from, 0));
+        let stream = socket.connect(to).await?;
+        exchange(stream, to, None, 0).await;
+        std::io::Result::Ok(())
     };
+    // Who is down is found out by name servers.
+    let _ = tokio::time::timeout(limit, visiting).await;
+}
+
+async fn ask(address: SocketAddr, key: Option<&Secret>, now_ms: u64) -> Probed {
+    match TcpStream::connect(address).await {
+        Ok(stream) => exchange(stream, address, key, now_ms).await,
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Probed::Refused,
+        Err(_) => Probed::Broken,
+    }
+}
+
+async fn exchange(stream: TcpStream, address: SocketAddr, key: Option<&Secret>, now_ms: u64) -> Probed {
     let mut request = Request::get(PATH).header("host", address.to_string()).header("connection", "close");
     if let Some(key) = key {
         let random = u64::from(address.port()) ^ now_ms.rotate_left(20);

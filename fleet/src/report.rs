@@ -19,6 +19,9 @@ pub struct Report {
     pub requests: u64,
     /// Bytes of bodies sent since start.
     pub bytes: u64,
+    /// Of these, those that it could not serve; an origin's own 5xx is served.
+    #[serde(default)]
+    pub failed: u64,
     /// Milliseconds since start, on its own clock.
     #[serde(default)]
     pub uptime_ms: u64,

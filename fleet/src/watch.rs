@@ -180,6 +180,16 @@ impl Court {
             let up = state.addresses.values().any(|verdict| *verdict == Verdict::Up);
             self.shared.metrics.edge_up.with_label_values(&[id.as_str()]).set(i64::from(up));
         }
+        let before = self.fitness.load();
+        for (edge, id) in self.judge.edges().iter().enumerate() {
+            match (before.is_failing(edge), fitness.is_failing(edge)) {
+                (false, true) => {
+                    tracing::warn!(edge = %id, "its probes pass, but its answers fail: it is left out for a minute");
+                }
+                (true, false) => tracing::warn!(edge = %id, "it is tried again"),
+                _ => {}
+            }
+        }
         self.fitness.store(Arc::new(fitness));
     }
 }

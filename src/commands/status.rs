@@ -134,7 +134,9 @@ fn health(id: &str, nodes: &[Value]) -> String {
         addresses.is_some_and(|addresses| addresses.values().any(|verdict| verdict == "up"))
     };
     let held = seen.iter().filter_map(|edge| edge.get("held_s")?.as_u64()).max().filter(|held| *held > 0);
+    let fails = seen.iter().any(|edge| edge.get("failing").and_then(Value::as_bool) == Some(true));
     match (seen.iter().filter(is_up).count(), seen.len()) {
+        (1.., _) if fails => "fails to serve".to_owned(),
         (_, 0) => "-".to_owned(),
         (up, all) if up == all => "up".to_owned(),
         (0, _) => held.map_or("down".to_owned(), |held| format!("down, held {held} s")),

@@ -12,6 +12,7 @@ mod marker;
 mod peer;
 mod reload;
 mod serve;
+mod visits;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -21,7 +21,9 @@ use super::last_good::LastGood;
 use super::listeners::Listeners;
 use super::marker::Marker;
 use super::peer::Peer;
-use super::{Built, NameServer, Node, Roles, build_loaded, last_good, latency, load, reload, with_other_faults};
+use super::{
+    Built, NameServer, Node, Roles, build_loaded, last_good, latency, load, reload, visits, with_other_faults,
+};
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
 
@@ -135,6 +137,7 @@ async fn run(
     tracing::info!(node = %id, admin = %address, "serving");
     let latency_path = home.join(LATENCY);
     tokio::spawn(load::follow(Arc::clone(&node)));
+    tokio::spawn(visits::follow(Arc::clone(&node)));
     tokio::spawn(latency::follow(Arc::clone(&node), latency_path.clone()));
     let last_good = LastGood::new(&home);
     tokio::spawn(last_good::follow(Arc::clone(&node), last_good.clone()));

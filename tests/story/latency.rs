@@ -120,3 +120,30 @@ fn round_trips_of_the_operator_weigh_like_measured_ones() {
         if said.contains("PoP one") { Ok(()) } else { Err(said) }
     });
 }
+
+#[test]
+fn edges_visit_each_other() {
+    runtime().block_on(async {
+        let network = two_pops(166);
+        let text = fs::read_to_string(network.path("hither.toml")).unwrap();
+        let admin = "addresses = [\"127.0.2.167\"]\nadmin = \"127.0.2.167:9400\"";
+        fs::write(network.path("hither.toml"), text.replace("addresses = [\"127.0.2.167\"]", admin)).unwrap();
+        let _one = network.start("one-1");
+        let _two = network.start("two-1");
+        let path = "/round-trips?boot=0&since=0";
+        let host = format!("{}:8444", network.edge.ip());
+        let mut seen = false;
+        for turn in 0..60 {
+            let signed = Credential::sign(&config::Secret::new(KEY), fleet::wall_clock_ms(), turn, "GET", path, b"");
+            let peer = (network.edge.ip(), 8444).into();
+            let handed = get(peer, path, &[("host", &host), (HEADER, &signed)]).await.unwrap();
+            let handed: fleet::latency::Handover = serde_json::from_slice(&handed.body).unwrap();
+            seen = handed.prefixes.iter().any(|(prefix, _)| prefix.to_string() == "127.0.2.0");
+            if seen {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        assert!(seen, "the other's own address");
+    });
+}

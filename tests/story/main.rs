@@ -14,6 +14,7 @@ mod conformance;
 mod crowd;
 mod demo;
 mod disk;
+mod failing;
 mod fault;
 mod interim;
 mod latency;

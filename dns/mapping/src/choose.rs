@@ -124,7 +124,7 @@ pub fn is_fit(topology: &Topology, fitness: &Fitness, site: usize, edge: EdgeInd
 }
 
 fn may_serve(fitness: &Fitness, site: usize, edge: EdgeIndex) -> bool {
-    !fitness.is_drained(edge) && fitness.has_site(edge, site)
+    !fitness.is_drained(edge) && !fitness.is_failing(edge) && fitness.has_site(edge, site)
 }
 
 fn has_address(topology: &Topology, edge: EdgeIndex, family: Family) -> bool {

@@ -12,6 +12,7 @@ use crate::topology::EdgeIndex;
 pub struct Fitness {
     up: [FixedBitSet; 2],
     drained: FixedBitSet,
+    failing: FixedBitSet,
     changing: FixedBitSet,
     /// By site: edges that do not have it yet. Empty but for moments after a site was added.
     missing: BTreeMap<usize, FixedBitSet>,
@@ -29,6 +30,7 @@ impl Fitness {
         Self {
             up: [full(), full()],
             drained: FixedBitSet::with_capacity(edges),
+            failing: FixedBitSet::with_capacity(edges),
             changing: FixedBitSet::with_capacity(edges),
             missing: BTreeMap::new(),
         }
@@ -49,6 +51,13 @@ impl Fitness {
     pub fn mark_drained(&mut self, edge: EdgeIndex) {
         if edge < self.drained.len() {
             self.drained.insert(edge);
+        }
+    }
+
+    /// Notes that the edge's answers fail, though its probes pass.
+    pub fn mark_failing(&mut self, edge: EdgeIndex) {
+        if edge < self.failing.len() {
+            self.failing.insert(edge);
         }
     }
 
@@ -87,6 +96,12 @@ impl Fitness {
     #[must_use]
     pub fn is_drained(&self, edge: EdgeIndex) -> bool {
         self.drained.contains(edge)
+    }
+
+    /// Whether the edge's answers fail.
+    #[must_use]
+    pub fn is_failing(&self, edge: EdgeIndex) -> bool {
+        self.failing.contains(edge)
     }
 
     /// Whether the verdict is about to change.

@@ -41,6 +41,11 @@ impl Samples {
         self.by_prefix.iter()
     }
 
+    /// Takes a prefix out, with what was measured from it.
+    pub fn take(&mut self, prefix: PrefixKey) -> Option<Measured> {
+        self.by_prefix.remove(&prefix)
+    }
+
     /// How many prefixes were measured.
     #[must_use]
     pub fn len(&self) -> usize {

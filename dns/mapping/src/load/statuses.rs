@@ -6,12 +6,13 @@ use crate::address::Family;
 use crate::fitness::Fitness;
 use crate::topology::{EdgeIndex, Topology};
 
-/// What each PoP can carry, by its index: the capacity of its edges that are up in any family and not drained.
+/// What each PoP can carry, by its index: the capacity of its edges that are up in any family,
+/// neither drained nor failing.
 #[must_use]
 pub fn statuses(topology: &Topology, fitness: &Fitness) -> Vec<PopStatus> {
     let carries = |edge: &EdgeIndex| {
         let is_up = [Family::V4, Family::V6].into_iter().any(|family| fitness.is_up(*edge, family));
-        is_up && !fitness.is_drained(*edge)
+        is_up && !fitness.is_drained(*edge) && !fitness.is_failing(*edge)
     };
     let pops = topology.pops.iter().map(|pop| {
         let edges = pop.edges.clone().filter(carries).filter_map(|edge| topology.edges.get(edge));
