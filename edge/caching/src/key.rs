@@ -48,15 +48,17 @@ pub struct CacheKey {
 }
 
 impl CacheKey {
-    /// Builds a key. `host` may have a port; case and the scheme's own port make no difference
-    /// (RFC 9110 §4.2.3). Path and query count byte by byte; an empty path is `/`.
+    /// Builds a key. `host` may have a port; case, the scheme's own port (RFC 9110 §4.2.3) and the dot that makes a
+    /// name absolute (RFC 3986 §3.2.2) make no difference. Path and query count byte by byte; an empty path is `/`.
     #[must_use]
     pub fn new(site: &str, scheme: Scheme, host: &str, path_and_query: &str) -> Self {
         let host = host.to_ascii_lowercase();
-        let host = match host.rsplit_once(':') {
-            Some((name, port)) if port.is_empty() || port == scheme.default_port() => name,
-            _ => &host,
+        let (name, port) = match host.rsplit_once(':') {
+            Some((name, port)) if port.is_empty() || port == scheme.default_port() => (name, ""),
+            Some((name, _)) if !host.ends_with(']') => host.split_at(name.len()),
+            _ => (host.as_str(), ""),
         };
+        let host = format!("{}{port}", name.strip_suffix('.').unwrap_or(name));
         let uri_at = site.len() + 1;
         let path_at = uri_at + scheme.as_str().len() + "://".len() + host.len();
         let slash = if path_and_query.starts_with('/') { "" } else { "/" };
@@ -156,9 +158,15 @@ mod tests {
     #[test]
     fn keys_differ_exactly_where_targets_do() {
         let base = CacheKey::new("s", Scheme::Http, "h", "/");
+        assert_eq!(CacheKey::new("s", Scheme::Http, "h.:81", "/").host(), "h:81");
+        assert_eq!(CacheKey::new("s", Scheme::Http, "[::1]:81", "/").host(), "[::1]:81");
+        assert_eq!(CacheKey::new("s", Scheme::Http, "[::1]", "/").host(), "[::1]");
         let table = [
             (CacheKey::new("s", Scheme::Http, "H:80", ""), true),
             (CacheKey::new("s", Scheme::Http, "h:", "/"), true),
+            (CacheKey::new("s", Scheme::Http, "h.", "/"), true),
+            (CacheKey::new("s", Scheme::Http, "H.:80", "/"), true),
+            (CacheKey::new("s", Scheme::Http, "h.:81", "/"), false),
             (CacheKey::new("s", Scheme::Https, "h", "/"), false),
             (CacheKey::new("s", Scheme::Http, "h:443", "/"), false),
             (CacheKey::new("s", Scheme::Http, "h", "/?"), false),

@@ -148,6 +148,9 @@ fn target(url: &str) -> Result<(String, String), NoTarget> {
         return Err(NoTarget::DotSegments);
     }
     let key = CacheKey::new("", scheme, host, path);
+    if key.host().is_empty() {
+        return Err(NoTarget::NotAUrl);
+    }
     Ok((key.host().to_owned(), key.path_and_query().to_owned()))
 }
 
