@@ -1,11 +1,12 @@
 //! What was purged here: the marks that objects are judged by, and the log that keeps them.
 
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use caching::{CacheKey, Manner, Moment, Position, Purge, Purges, Tag, Word};
-use fleet::{PurgeEntry, PurgeLog, PurgeLogError, PurgesBefore, wall_clock_ms};
+use fleet::{NewLog, PurgeEntry, PurgeLog, PurgeLogError, PurgesBefore, wall_clock_ms};
 
 use crate::clock::Clock;
 
@@ -31,20 +32,11 @@ const MOST: u64 = 1_000_000;
 const LEAST: u64 = 10_000;
 
 impl Purging {
-    /// Opens the log of an edge with so much memory.
-    ///
-    /// A log that cannot be read is put aside and a new one begun: what a disk kept under the old one is
-    /// then told by its identity to be useless. Where none can be begun, the edge serves, and purging is
+    /// Opens the log of an edge with so much memory. Where none can be opened, the edge serves, and purging is
     /// refused until one can.
     pub(crate) fn open(path: &Path, memory: u64, clock: Clock, identity: u64) -> Self {
         let most = (memory >> 20).saturating_mul(PER_MIB).clamp(LEAST, MOST);
-        let opened = PurgeLog::open(path, most, identity).or_else(|error| {
-            let aside = path.with_extension("broken");
-            std::fs::rename(path, &aside).map_err(|_| error.clone())?;
-            tracing::error!(%error, kept = %aside.display(), "the log of purges is broken; a new one begins");
-            PurgeLog::open(path, most, identity)
-        });
-        let (log, before) = match opened {
+        let (log, before) = match open_log(path, most, NewLog { identity, floor: 0 }) {
             Ok((log, before)) => (Some(log), before),
             Err(error) => {
                 tracing::error!(%error, "there is no log of purges: purging is refused");
@@ -93,13 +85,18 @@ impl Purging {
     pub(crate) fn purge(&self, purges: &[Purge], manner: Manner) -> Result<Position, PurgeLogError> {
         let mut held = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let log = match held.take() {
-            Some(log) => held.insert(log),
-            None => held.insert(PurgeLog::open(&self.path, self.most, self.identity)?.0),
+            Some(log) => log,
+            // After a failed write. One that begins now begins after all that is in force.
+            None => {
+                let identity = RandomState::new().hash_one("purges");
+                open_log(&self.path, self.most, NewLog { identity, floor: self.position() })?.0
+            }
         };
         let at_ms = wall_clock_ms();
         let entries: Vec<PurgeEntry> =
             purges.iter().map(|purge| PurgeEntry { at_ms, manner, purge: purge.clone() }).collect();
-        let (last, floor) = log.append(&entries)?;
+        let (log, last, floor) = log.append(&entries)?;
+        *held = Some(log);
         let mut table = self.purges.write().unwrap_or_else(PoisonError::into_inner);
         let count = u64::try_from(purges.len()).unwrap_or(0);
         for (position, purge) in (last + 1 - count..).zip(purges) {
@@ -109,4 +106,20 @@ impl Purging {
         self.position.store(table.position(), Ordering::Release);
         Ok(last)
     }
+}
+
+/// Opens a log, or begins one. One that is damaged is put aside: what a disk kept under it is told by its identity
+/// to be useless.
+fn open_log(path: &Path, most: u64, new: NewLog) -> Result<(PurgeLog, PurgesBefore), PurgeLogError> {
+    PurgeLog::open(path, most, new).or_else(|error| {
+        if !error.is_damaged {
+            return Err(error);
+        }
+        let aside = PurgeLog::put_aside(path).map_err(|_| error.clone())?;
+        tracing::error!(
+            %error, kept = %aside.display(),
+            "the log of purges is damaged; a new one begins, and what a disk tier kept before is not used"
+        );
+        PurgeLog::open(path, most, new)
+    })
 }

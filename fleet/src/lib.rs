@@ -24,7 +24,7 @@ pub use demand::{Demand, Meter};
 pub use health::{Health, Outcome, Rules, Verdict};
 pub use judge::EdgeState;
 pub use probe::visit;
-pub use purge_log::{PurgeEntry, PurgeLog, PurgeLogError, PurgesBefore};
+pub use purge_log::{NewLog, PurgeEntry, PurgeLog, PurgeLogError, PurgesBefore};
 pub use purge_order::PurgeOrder;
 pub use rates::Rates;
 pub use report::{Report, site_digest};
