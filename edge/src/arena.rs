@@ -3,6 +3,7 @@
 //! The first touch of a page costs up to 13 µs on a virtual machine, and an allocator that gets hundreds of
 //! them back from other threads keeps more than it hands out.
 
+use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -27,6 +28,15 @@ impl Buffer {
 
     pub(crate) fn extend_from_slice(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
+    }
+
+    /// Reads all that there is.
+    pub(crate) fn read_from(&mut self, from: &mut impl Read) -> std::io::Result<usize> {
+        from.read_to_end(&mut self.0)
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.0.capacity()
     }
 
     pub(crate) fn len(&self) -> usize {

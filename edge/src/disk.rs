@@ -21,6 +21,7 @@ use config::{Config, Problem, Severity};
 use telemetry::Metrics;
 use tokio::sync::Semaphore;
 
+use crate::arena::Buffer;
 use crate::clock::{Clock, today};
 use crate::head::Head;
 use crate::kept::Kept;
@@ -100,14 +101,24 @@ pub(crate) enum Found {
     Apart(Vec<u32>),
 }
 
+/// What was read of an object.
+struct Read {
+    row: Row,
+    head: Option<Vec<u8>>,
+    /// None where some of it is not there.
+    slices: Option<Found>,
+}
+
 /// Jobs that wait for the worker.
 const QUEUE: usize = 1_024;
 /// The share of memory that may wait to be written.
 const QUEUED_SHARE: u64 = 16;
 /// The share of memory that the index may take.
 const INDEX_SHARE: u64 = 8;
-/// Reads under way, at most: each has a thread and up to 1 MiB.
-const MOST_READS: usize = 32;
+/// Reads under way, at most: each has a thread.
+const MOST_READS: u64 = 32;
+/// The share of memory for what is being read, up to 1 MiB at once.
+const READS_SHARE: u64 = 16;
 /// The share of memory for one key's place in the filters of admission, bytes.
 const KEY_SHARE: u64 = 4_096;
 /// How long a disk that failed is left alone.
@@ -165,6 +176,7 @@ impl Disk {
             let shared = Arc::clone(&shared);
             thread("disk-sweep").spawn(move || worker::sweep(&shared))?;
         }
+        let reads = (memory / READS_SHARE >> 20).clamp(2, MOST_READS);
         let keys = usize::try_from(memory / KEY_SHARE).unwrap_or(usize::MAX);
         Ok(Self {
             shared,
@@ -172,7 +184,7 @@ impl Disk {
             removed: Mutex::new(removed),
             worker: Mutex::new(Some(worker)),
             admission: Admission::new(keys, clock.now()),
-            reads: Arc::new(Semaphore::new(MOST_READS)),
+            reads: Arc::new(Semaphore::new(usize::try_from(reads).unwrap_or(1))),
             requests,
             most_queued: usize::try_from(memory / QUEUED_SHARE).unwrap_or(usize::MAX),
             seed,
@@ -249,25 +261,38 @@ impl Disk {
 
     /// Reads the objects of a key; small bodies with them.
     pub(crate) async fn load(&self, key: &CacheKey, small: u64) -> Vec<Loaded> {
-        let (key, clocks) = (key.clone(), self.clocks());
-        self.ask(move |shared| shared.load(&key, small, clocks)).await.unwrap_or_default()
+        let rows = self.shared.index.rows(key.hash()).unwrap_or_default();
+        let memory = || rows.iter().map(|row| (*row, (row.length <= small).then(|| row.buffers()))).collect();
+        let read = |shared: &Shared, wanted: Vec<(Row, Option<Vec<Buffer>>)>| -> Vec<Read> {
+            wanted.into_iter().map(|(row, into)| shared.read_object(row, into)).collect()
+        };
+        let read = self.ask(memory, read).await.unwrap_or_default();
+        let clocks = self.clocks();
+        read.into_iter().filter_map(|read| self.shared.loaded(key, read, clocks)).collect()
     }
 
-    /// Reads one slice.
-    pub(crate) async fn read(&self, body: u64, number: u32) -> Option<Bytes> {
-        self.ask(move |shared| shared.read(body, number)).await.flatten()
+    /// Reads one slice of so many bytes.
+    pub(crate) async fn read(&self, body: u64, number: u32, length: usize) -> Option<Bytes> {
+        let memory = || Buffer::with_capacity(length);
+        self.ask(memory, move |shared, into| shared.read(body, number, into)).await.flatten()
     }
 
-    /// Reads on a thread that may wait for the disk; for so long that the caller may.
-    async fn ask<T: Send + 'static>(&self, read: impl FnOnce(&Shared) -> T + Send + 'static) -> Option<T> {
+    /// Reads on a thread that may wait for the disk; for so long that the caller may. Such threads are many, and what
+    /// one allocates stays with it: `memory` is taken here, as soon as there is a place.
+    async fn ask<M: Send + 'static, T: Send + 'static>(
+        &self,
+        memory: impl FnOnce() -> M,
+        read: impl FnOnce(&Shared, M) -> T + Send + 'static,
+    ) -> Option<T> {
         if self.shared.is_failing() {
             return None;
         }
         let (shared, reads) = (Arc::clone(&self.shared), Arc::clone(&self.reads));
         let reading = async {
             let place = reads.acquire_owned().await.ok()?;
+            let memory = memory();
             let reading = tokio::task::spawn_blocking(move || {
-                let read = read(&shared);
+                let read = read(&shared, memory);
                 drop(place);
                 read
             });
@@ -357,25 +382,24 @@ impl Shared {
         }
     }
 
-    fn load(&self, key: &CacheKey, small: u64, clocks: Clocks) -> Vec<Loaded> {
-        let rows = self.index.rows(key.hash()).unwrap_or_default();
-        rows.iter().filter_map(|row| self.load_one(key, row, small, clocks)).collect()
-    }
-
-    /// One object; what cannot be read is forgotten.
-    fn load_one(&self, key: &CacheKey, row: &Row, small: u64, clocks: Clocks) -> Option<Loaded> {
-        let head = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.index.head(row.body))).ok().flatten();
-        let record = head.and_then(|head| Record::read(&head)).filter(|record| record.length == row.length);
-        let head = record.and_then(|record| record.head(key, clocks));
-        let slices = if row.length <= small {
-            let read = (0..row.slices()).map(|number| self.read(row.body, number));
-            let whole = read.collect::<Option<Vec<Bytes>>>();
-            let length = |slices: &Vec<Bytes>| slices.iter().map(Bytes::len).sum::<usize>();
-            whole.filter(|slices| u64::try_from(length(slices)).ok() == Some(row.length)).map(Found::Whole)
+    /// An object as it is on disk; its body too where there is memory for it.
+    fn read_object(&self, row: Row, into: Option<Vec<Buffer>>) -> Read {
+        let head = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.index.head(row.body)));
+        let slices = if let Some(into) = into {
+            let read = (0..).zip(into).map(|(number, into)| self.read(row.body, number, into));
+            read.collect::<Option<Vec<Bytes>>>().map(Found::Whole)
         } else {
             let there = (0..row.slices()).filter(|number| self.store.has(row.body, *number));
             Some(Found::Apart(there.collect()))
         };
+        Read { row, head: head.ok().flatten(), slices }
+    }
+
+    /// An object as it was read; what could not be is forgotten.
+    fn loaded(&self, key: &CacheKey, read: Read, clocks: Clocks) -> Option<Loaded> {
+        let Read { row, head, slices } = read;
+        let record = head.and_then(|head| Record::read(&head)).filter(|record| record.length == row.length);
+        let head = record.and_then(|record| record.head(key, clocks));
         let Some((head, slices)) = head.zip(slices) else {
             self.metrics.disk_errors.with_label_values(&["lost"]).inc();
             // The files go with the next sweep, or when the name is used again.
@@ -385,8 +409,8 @@ impl Shared {
         Some(Loaded { head, body: row.body, length: row.length, slices })
     }
 
-    fn read(&self, body: u64, number: u32) -> Option<Bytes> {
-        match self.store.read(body, number) {
+    fn read(&self, body: u64, number: u32, into: Buffer) -> Option<Bytes> {
+        match self.store.read(body, number, into) {
             Ok(Some(bytes)) => Some(bytes),
             Ok(None) => None,
             Err(error) => {

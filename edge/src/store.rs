@@ -310,7 +310,7 @@ impl Store {
     /// Reads a slice from disk, if it is there.
     pub(crate) async fn read_slice(&self, sliced: &Sliced, number: u32) -> Option<Bytes> {
         let disk = self.disk.as_ref().filter(|_| sliced.is_on_disk(number))?;
-        let bytes = disk.read(sliced.id(), number).await.filter(|bytes| bytes.len() == sliced.length_of(number));
+        let bytes = disk.read(sliced.id(), number, sliced.length_of(number)).await;
         match bytes {
             Some(bytes) => {
                 let span = Span { first: 0, bytes: bytes.clone() };

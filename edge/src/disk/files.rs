@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use config::limits;
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::arena::Buffer;
 
 /// Where slices of bodies are kept when RAM has no room. Every call waits for the disk.
 ///
@@ -19,8 +20,8 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(crate) trait DiskStore: Send + Sync + 'static {
     /// Keeps a slice.
     fn write(&self, body: u64, number: u32, bytes: &[u8]) -> io::Result<()>;
-    /// A slice as it was written; `None` if it is not there or damaged.
-    fn read(&self, body: u64, number: u32) -> io::Result<Option<Bytes>>;
+    /// A slice as it was written, read into memory of its length; `None` if it is not there or damaged.
+    fn read(&self, body: u64, number: u32, into: Buffer) -> io::Result<Option<Bytes>>;
     /// Whether a slice is there.
     fn has(&self, body: u64, number: u32) -> bool;
     /// Forgets the slices of a body, as many as it has.
@@ -97,20 +98,24 @@ impl DiskStore for Files {
         written
     }
 
-    fn read(&self, body: u64, number: u32) -> io::Result<Option<Bytes>> {
-        let file = match File::open(self.path(body, number)) {
+    fn read(&self, body: u64, number: u32, mut into: Buffer) -> io::Result<Option<Bytes>> {
+        let mut file = match File::open(self.path(body, number)) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let most = HEADER + limits::SLICE_BYTES;
-        let mut all = Vec::with_capacity(
-            file.metadata().map_or(most, |meta| usize::try_from(meta.len()).unwrap_or(most).min(most) + 1),
-        );
-        file.take(u64::try_from(most + 1).unwrap_or(u64::MAX)).read_to_end(&mut all)?;
-        let whole = Bytes::from(all);
-        let is_ours = whole.get(HEADER..).is_some_and(|bytes| whole.starts_with(&header(body, number, bytes)));
-        Ok(is_ours.then(|| whole.slice(HEADER..)))
+        let length = into.capacity();
+        if file.metadata()?.len() != u64::try_from(HEADER + length).unwrap_or(u64::MAX) {
+            return Ok(None);
+        }
+        let mut head = [0; HEADER];
+        match file.read_exact(&mut head) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+            read => read?,
+        }
+        into.read_from(&mut file.take(u64::try_from(length).unwrap_or(0)))?;
+        let is_ours = head == header(body, number, into.as_ref());
+        Ok(is_ours.then(|| into.freeze()))
     }
 
     fn has(&self, body: u64, number: u32) -> bool {
@@ -149,6 +154,11 @@ impl DiskStore for Files {
 mod tests {
     use super::*;
 
+    /// Reads a slice of body 7, of ten bytes.
+    fn read(files: &Files, number: u32) -> io::Result<Option<Bytes>> {
+        files.read(7, number, Buffer::with_capacity(10))
+    }
+
     fn files() -> (tempfile::TempDir, Files) {
         let dir = tempfile::tempdir().unwrap();
         let files = Files::new(dir.path());
@@ -160,8 +170,8 @@ mod tests {
     fn what_is_read_is_what_was_written_or_nothing() {
         let (_dir, files) = files();
         files.write(7, 3, b"some bytes").unwrap();
-        assert_eq!(files.read(7, 3).unwrap().as_deref(), Some(&b"some bytes"[..]));
-        assert_eq!(files.read(7, 4).unwrap(), None);
+        assert_eq!(read(&files, 3).unwrap().as_deref(), Some(&b"some bytes"[..]));
+        assert_eq!(read(&files, 4).unwrap(), None);
         let path = files.path(7, 3);
         let whole = fs::read(&path).unwrap();
         // Every bit of it counts, and every length but its own.
@@ -169,16 +179,16 @@ mod tests {
             let mut flipped = whole.clone();
             flipped[at] ^= 1;
             fs::write(&path, flipped).unwrap();
-            assert_eq!(files.read(7, 3).unwrap(), None, "a bit of byte {at}");
+            assert_eq!(read(&files, 3).unwrap(), None, "a bit of byte {at}");
             fs::write(&path, &whole[..at]).unwrap();
-            assert_eq!(files.read(7, 3).unwrap(), None, "cut at {at}");
+            assert_eq!(read(&files, 3).unwrap(), None, "cut at {at}");
         }
         fs::write(&path, [&whole[..], b"x"].concat()).unwrap();
-        assert_eq!(files.read(7, 3).unwrap(), None, "longer");
+        assert_eq!(read(&files, 3).unwrap(), None, "longer");
         fs::write(files.path(7, 5), &whole).unwrap();
-        assert_eq!(files.read(7, 5).unwrap(), None, "another slice's");
+        assert_eq!(read(&files, 5).unwrap(), None, "another slice's");
         fs::write(&path, &whole).unwrap();
-        assert!(files.read(7, 3).unwrap().is_some());
+        assert!(read(&files, 3).unwrap().is_some());
         files.remove(7, 4);
         assert!(!files.has(7, 3));
     }
@@ -200,7 +210,7 @@ mod tests {
         );
         drop(dir);
         assert!(files.write(7, 1, b"nowhere").is_err());
-        assert_eq!(files.read(7, 0).unwrap(), None);
+        assert_eq!(read(&files, 0).unwrap(), None);
         files.prepare().unwrap();
         files.write(7, 1, b"again").unwrap();
         fs::remove_dir_all(&files.root).unwrap();

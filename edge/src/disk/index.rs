@@ -11,6 +11,8 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
+use crate::arena::Buffer;
+
 /// An object on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
@@ -59,6 +61,13 @@ impl Row {
     /// How many slices its body has.
     pub(crate) fn slices(&self) -> u32 {
         u32::try_from(self.length.div_ceil(limits::SLICE_BYTES as u64)).unwrap_or(u32::MAX)
+    }
+
+    /// Memory for each slice of its body.
+    pub(crate) fn buffers(&self) -> Vec<Buffer> {
+        let of_slices = (0..self.slices()).map(|number| self.length - u64::from(number) * limits::SLICE_BYTES as u64);
+        let room = |left: u64| usize::try_from(left).unwrap_or(usize::MAX).min(limits::SLICE_BYTES);
+        of_slices.map(|left| Buffer::with_capacity(room(left))).collect()
     }
 }
 
@@ -188,6 +197,13 @@ impl Index {
             *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
         }
         written
+    }
+
+    /// Puts a damaged database aside, for another to be opened in its place.
+    pub(crate) fn abandon(&self) {
+        // What panicked once may panic again when it is dropped.
+        std::mem::forget(self.database.write().unwrap_or_else(PoisonError::into_inner).take());
+        let _ = std::fs::rename(&self.path, self.path.with_extension("broken"));
     }
 
     /// Bytes of blocks and objects, as of now.

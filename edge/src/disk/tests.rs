@@ -31,12 +31,12 @@ impl DiskStore for Faulty {
         self.files.write(body, number, bytes)
     }
 
-    fn read(&self, body: u64, number: u32) -> io::Result<Option<Bytes>> {
+    fn read(&self, body: u64, number: u32, into: Buffer) -> io::Result<Option<Bytes>> {
         self.has(READS_FAIL)?;
         if self.has(READS_HANG).is_err() {
             std::thread::sleep(READ_TIME * 3);
         }
-        self.files.read(body, number)
+        self.files.read(body, number, into)
     }
 
     fn has(&self, body: u64, number: u32) -> bool {
@@ -236,4 +236,55 @@ async fn another_log_of_purges_empties_the_disk() {
     drop(disk);
     let disk = Disk::open(setting(2)).unwrap();
     assert_eq!((load(&disk, 1).await, disk.seed), (None, 9));
+}
+
+/// Whichever page of the database is damaged: the disk goes on, and the next start has what came after.
+#[tokio::test]
+async fn a_damaged_index_begins_anew() {
+    let stage = Stage::new();
+    let path = stage.dir.path().join("heads.redb");
+    let disk = stage.open();
+    keep(&disk, 1);
+    written(&disk, 1).await;
+    drop(disk);
+    let sound = std::fs::read(&path).unwrap();
+    let pages = sound.chunks(4_096).enumerate().skip(1).filter(|(_, page)| page.iter().any(|byte| *byte != 0));
+    let mut lost = 0;
+    for (page, _) in pages {
+        let mut damaged = sound.clone();
+        damaged[page * 4_096..][..64].iter_mut().for_each(|byte| *byte ^= 0x5a);
+        std::fs::write(&path, damaged).unwrap();
+        let disk = stage.open();
+        lost += usize::from(load(&disk, 1).await.is_none());
+        keep(&disk, 2);
+        // Written, or met by the commit.
+        drop(disk);
+        let disk = stage.open();
+        assert!(load(&disk, 2).await.is_none_or(|bytes| bytes == slices(2)), "page {page}");
+        keep(&disk, 3);
+        written(&disk, 3).await;
+        assert_eq!(load(&disk, 3).await, Some(slices(3)), "page {page}");
+    }
+    assert!(lost > 0, "some page counts");
+}
+
+#[tokio::test]
+async fn a_commit_that_meets_damage_is_an_alarm_and_the_index_begins_anew() {
+    let stage = Stage::new();
+    let disk = stage.open();
+    keep(&disk, 1);
+    written(&disk, 1).await;
+    let committer = worker::Committer { shared: Arc::clone(&disk.shared), identity: 1, seed: 7 };
+    committer.attempt("commit", || panic!("a bit has flipped"));
+    assert_eq!((stage.errors("commit"), disk.size().2), (1, true));
+    assert!(stage.dir.path().join("heads.broken").exists());
+    disk.shared.failing_until.store(i64::MIN, Ordering::Relaxed);
+    while !disk.shared.index.is_open() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(load(&disk, 1).await, None);
+    keep(&disk, 2);
+    written(&disk, 2).await;
+    drop((disk, committer));
+    assert_eq!(load(&stage.open(), 2).await, Some(slices(2)));
 }

@@ -159,10 +159,10 @@ impl Worker {
 }
 
 /// Writes changes down.
-struct Committer {
-    shared: Arc<Shared>,
-    identity: u64,
-    seed: u64,
+pub(super) struct Committer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) identity: u64,
+    pub(super) seed: u64,
 }
 
 impl Committer {
@@ -178,14 +178,23 @@ impl Committer {
         }
         if !index.is_open() {
             index.clear();
-            let opened = store.prepare().map_err(redb::Error::Io).and_then(|()| index.open(self.identity, self.seed));
-            if let Err(error) = opened {
-                self.shared.failed("open", &error);
+            let open = || store.prepare().map_err(redb::Error::Io).and_then(|()| index.open(self.identity, self.seed));
+            self.attempt("open", || open().map(drop));
+        } else if !changes.is_empty() {
+            self.attempt("commit", || index.commit(changes.into_iter()));
+        }
+    }
+
+    /// Does something with the database; one that is damaged is put aside. Its pages are not checked as they are read: a
+    /// bit that has flipped may be met by a panic.
+    pub(super) fn attempt(&self, what: &str, work: impl FnOnce() -> Result<(), redb::Error>) {
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.shared.failed(what, &error),
+            Err(_) => {
+                self.shared.index.abandon();
+                self.shared.failed(what, &"its index is damaged, and begins anew");
             }
-        } else if !changes.is_empty()
-            && let Err(error) = index.commit(changes.into_iter())
-        {
-            self.shared.failed("commit", &error);
         }
     }
 }
