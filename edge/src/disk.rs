@@ -176,7 +176,7 @@ impl Disk {
             let shared = Arc::clone(&shared);
             thread("disk-sweep").spawn(move || worker::sweep(&shared))?;
         }
-        let reads = (memory / READS_SHARE >> 20).clamp(2, MOST_READS);
+        let reads = ((memory / READS_SHARE) >> 20).clamp(2, MOST_READS);
         let keys = usize::try_from(memory / KEY_SHARE).unwrap_or(usize::MAX);
         Ok(Self {
             shared,
