@@ -58,7 +58,7 @@ impl CacheKey {
             Some((name, _)) if !host.ends_with(']') => host.split_at(name.len()),
             _ => (host.as_str(), ""),
         };
-        let host = format!("{}{port}", name.strip_suffix('.').unwrap_or(name));
+        let host = format!("{}{port}", name.trim_end_matches('.'));
         let uri_at = site.len() + 1;
         let path_at = uri_at + scheme.as_str().len() + "://".len() + host.len();
         let slash = if path_and_query.starts_with('/') { "" } else { "/" };
@@ -164,7 +164,9 @@ mod tests {
         let table = [
             (CacheKey::new("s", Scheme::Http, "H:80", ""), true),
             (CacheKey::new("s", Scheme::Http, "h:", "/"), true),
+            (CacheKey::new("s", Scheme::Http, "h..", "/"), true),
             (CacheKey::new("s", Scheme::Http, "h.", "/"), true),
+            (CacheKey::new("s", Scheme::Http, "h..", "/"), true),
             (CacheKey::new("s", Scheme::Http, "H.:80", "/"), true),
             (CacheKey::new("s", Scheme::Http, "h.:81", "/"), false),
             (CacheKey::new("s", Scheme::Https, "h", "/"), false),
