@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ::fleet::PurgeOrder;
-use config::{Network, NodeId, Secret};
+use config::{AdminState, Network, NodeId, Secret};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
@@ -14,6 +14,8 @@ use crate::node::{Running, running};
 /// What an edge said to a purge.
 pub(crate) struct Receipt {
     pub(crate) edge: NodeId,
+    /// No clients are sent to a drained edge: nobody waits for its word.
+    pub(crate) is_drained: bool,
     pub(crate) outcome: Outcome,
     pub(crate) took: Duration,
 }
@@ -39,6 +41,7 @@ pub(crate) async fn purge_everywhere(network: &Network, key: Option<&Secret>, or
     let here = if key.is_some() { Vec::new() } else { running(network) };
     let told = network.edges().map(|(_, edge)| {
         let reached = reach(network, edge, key, &here);
+        let is_drained = edge.admin_state == AdminState::Drained;
         let (edge, body) = (edge.id.clone(), body.clone());
         async move {
             let began = Instant::now();
@@ -46,7 +49,7 @@ pub(crate) async fn purge_everywhere(network: &Network, key: Option<&Secret>, or
                 Ok((address, proof)) => tell(address, body, &proof).await,
                 Err(why) => Outcome::Silent(why),
             };
-            Receipt { edge, outcome, took: began.elapsed() }
+            Receipt { edge, is_drained, outcome, took: began.elapsed() }
         }
     });
     futures_util::stream::iter(told.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await
@@ -89,13 +92,18 @@ pub(crate) fn receipts(receipts: &[Receipt]) -> Value {
         };
         json!({ "edge": receipt.edge.as_str(), "position": position, "error": error, "ms": receipt.took.as_millis() })
     };
-    let is_complete = receipts.iter().all(Receipt::is_acknowledged);
+    let is_complete = !receipts.iter().any(Receipt::is_missing);
     json!({ "complete": is_complete, "edges": receipts.iter().map(one).collect::<Vec<_>>() })
 }
 
 impl Receipt {
     pub(crate) fn is_acknowledged(&self) -> bool {
         matches!(self.outcome, Outcome::Acknowledged(_))
+    }
+
+    /// Whether clients may still get what it should have purged.
+    pub(crate) fn is_missing(&self) -> bool {
+        !self.is_acknowledged() && !self.is_drained
     }
 }
 

@@ -38,8 +38,8 @@ pub use host::{DomainName, HostName, HostPattern};
 pub use id::{CountryCode, NodeId, PopId, SiteId};
 pub use load::{Config, Loaded, Refused, ZoneFile, default_state, is_leftover, load, load_copy};
 pub use network::{
-    Addresses, Admin, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, Log, NameServer, Network,
-    Node, Pop,
+    Addresses, Admin, AdminState, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, Log, NameServer,
+    Network, Node, Pop,
 };
 pub use path::PathGlob;
 pub use prefix::Prefix;

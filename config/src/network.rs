@@ -229,9 +229,35 @@ pub struct Pop {
     pub country: Option<CountryCode>,
     /// Where it is, degrees north and east: clients go to the nearest PoP. A reload takes it.
     pub location: Location,
+    /// The operator's word on all its edges, where none has one of its own. Default: `judged`. A reload takes it.
+    pub admin_state: AdminState,
     /// Its edges, each a `[[pop.edge]]`.
     #[schemars(rename = "edge", transform = shape::some(None))]
     pub edges: Vec<EdgeNode>,
+}
+
+/// The operator's word on whether an edge is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub enum AdminState {
+    /// Its health decides.
+    Judged,
+    /// It is not, unless nothing else is fit anywhere.
+    Drained,
+    /// It is, whatever its health and load.
+    Forced,
+}
+
+impl AdminState {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Judged => "judged",
+            Self::Drained => "drained",
+            Self::Forced => "forced",
+        }
+    }
 }
 
 /// A name server node.
@@ -265,6 +291,10 @@ pub struct EdgeNode {
     /// What it can send; edges of a PoP share sites in proportion. Default: `10Gbps`. A reload takes it.
     #[schemars(with = "String", transform = shape::rate(&limits::CAPACITY))]
     pub capacity: u64,
+    /// The operator's word on whether it is named: `judged` by its health, `drained` (never, unless nothing else is
+    /// fit anywhere: take it out before work on it, and wait for a TTL), or `forced` (always, whatever probes say and however full it is).
+    /// Default: its PoP's. A reload takes it.
+    pub admin_state: AdminState,
     /// Its own clear HTTP. Default: `[edge] http`. A reload opens the new and closes the old.
     pub http: Option<Listen>,
     /// Its own TLS. Default: `[edge] https`. A reload opens the new and closes the old.

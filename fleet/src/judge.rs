@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Config, NodeId, SiteId};
+use config::{AdminState, Config, NodeId, SiteId};
 use mapping::{EdgeIndex, Family, Fitness};
 use serde::Serialize;
 
@@ -47,6 +47,8 @@ pub struct EdgeState {
     pub failure: Option<String>,
     /// Whether it is left out because its answers fail, though its probes pass.
     pub failing: bool,
+    /// The operator's word: `judged`, `drained` or `forced`.
+    pub admin_state: &'static str,
 }
 
 /// What a finding changed.
@@ -101,6 +103,8 @@ struct Said {
 pub(crate) struct Judge {
     targets: Vec<Target>,
     edges: Vec<NodeId>,
+    /// The operator's word on each.
+    admin_states: Vec<AdminState>,
     /// The edges of each PoP.
     pops: Vec<Vec<NodeId>>,
     sites: Vec<SiteId>,
@@ -142,6 +146,7 @@ impl Judge {
         Self {
             targets: targets(config),
             edges: config.network.edges().map(|(_, edge)| edge.id.clone()).collect(),
+            admin_states: config.network.edges().map(|(_, edge)| edge.admin_state).collect(),
             pops: config
                 .network
                 .pops
@@ -223,6 +228,13 @@ impl Judge {
         }
         let failing = self.edges.iter().enumerate().filter(|(_, id)| known.outliers.is_failing(id));
         failing.for_each(|(edge, _)| fitness.mark_failing(edge));
+        for (edge, state) in self.admin_states.iter().enumerate() {
+            match state {
+                AdminState::Judged => {}
+                AdminState::Drained => fitness.mark_drained(edge),
+                AdminState::Forced => fitness.mark_forced(edge),
+            }
+        }
         fitness
     }
 
@@ -238,6 +250,7 @@ impl Judge {
                 report: said.and_then(|said| said.report.clone()),
                 failure: said.and_then(|said| said.failure.clone()),
                 failing: known.outliers.is_failing(&target.id),
+                admin_state: self.admin_states.get(target.edge).map_or("judged", |state| state.as_str()),
             });
             let health = known.of(target);
             state.addresses.insert(target.address.ip(), health.map_or(Verdict::Up, Health::verdict));
@@ -278,6 +291,7 @@ mod tests {
         Judge {
             targets: vec![target(0, "fra-1", 1), target(1, "fra-2", 2)],
             edges: ["fra-1", "fra-2"].map(|id| NodeId::parse(id).unwrap()).to_vec(),
+            admin_states: vec![AdminState::Judged; 2],
             pops: vec![["fra-1", "fra-2"].map(|id| NodeId::parse(id).unwrap()).to_vec()],
             set: SiteSet::of(&sites),
             sites: sites.to_vec(),
@@ -287,6 +301,20 @@ mod tests {
 
     fn report(sites: String) -> Finding {
         Finding::Well(Some(Report { config_version: 1, sites, ..Report::default() }))
+    }
+
+    #[test]
+    fn the_operators_word_stands_above_health() {
+        let (mut judge, mut known) = (judge(), Known::default());
+        let target = judge.targets()[0].clone();
+        for at in 1..=2 {
+            judge.judge(&mut known, &target, Finding::Ill("refused".to_owned()), Duration::from_secs(at));
+        }
+        judge.admin_states = vec![AdminState::Forced, AdminState::Drained];
+        let fitness = judge.fitness(&known);
+        assert!(fitness.is_up(0, Family::V4) && !fitness.is_changing(0) && !fitness.is_drained(0));
+        assert!(fitness.is_drained(1));
+        assert_eq!(judge.states(&known, Duration::from_secs(3))[&target.id].admin_state, "forced");
     }
 
     #[test]

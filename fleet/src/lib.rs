@@ -17,6 +17,7 @@ mod purge_order;
 mod rates;
 mod report;
 mod saved;
+pub mod votes;
 mod watch;
 
 pub use credential::{Credential, HEADER, hex, wall_clock_ms};

@@ -31,11 +31,11 @@ pub(crate) fn run(args: Purge, dir: Option<PathBuf>) -> Done {
         let done = told.iter().filter(|receipt| receipt.is_acknowledged()).count();
         say(format!("\n{done} of {} edges have acknowledged, after {} ms", told.len(), took.as_millis()));
     }
-    if told.iter().all(Receipt::is_acknowledged) {
+    let laggards: Vec<&str> =
+        told.iter().filter(|receipt| receipt.is_missing()).map(|receipt| receipt.edge.as_str()).collect();
+    if laggards.is_empty() {
         return Ok(Exit::Done);
     }
-    let laggards: Vec<&str> =
-        told.iter().filter(|receipt| !receipt.is_acknowledged()).map(|receipt| receipt.edge.as_str()).collect();
     let message =
         format!("not purged on {}: what they have stored may still be served; purge again", laggards.join(", "));
     Err(Failure::in_part(message))
@@ -55,6 +55,9 @@ fn show(receipts: &[Receipt]) -> String {
         let (position, why) = match &receipt.outcome {
             Outcome::Acknowledged(position) => (position.to_string(), "purged".to_owned()),
             Outcome::Refused(why) => ("-".to_owned(), format!("refused: {why}")),
+            Outcome::Silent(why) if receipt.is_drained => {
+                ("-".to_owned(), format!("NOT purged, but drained; purge again before it comes back: {why}"))
+            }
             Outcome::Silent(why) => ("-".to_owned(), format!("NOT purged: {why}")),
         };
         vec![receipt.edge.to_string(), position, format!("{} ms", receipt.took.as_millis()), why]

@@ -135,7 +135,9 @@ fn health(id: &str, nodes: &[Value]) -> String {
     };
     let held = seen.iter().filter_map(|edge| edge.get("held_s")?.as_u64()).max().filter(|held| *held > 0);
     let fails = seen.iter().any(|edge| edge.get("failing").and_then(Value::as_bool) == Some(true));
+    let said = seen.iter().find_map(|edge| edge.get("admin_state")?.as_str().filter(|state| *state != "judged"));
     match (seen.iter().filter(is_up).count(), seen.len()) {
+        (up, all) if let Some(said) = said => format!("{said}, {}", if up == all { "up" } else { "down" }),
         (1.., _) if fails => "fails to serve".to_owned(),
         (_, 0) => "-".to_owned(),
         (up, all) if up == all => "up".to_owned(),

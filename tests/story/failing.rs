@@ -3,7 +3,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::support::{HITHER, Network, Origin, addresses, copy_dir, dig, get, reply, run, wait_for};
+use crate::support::{
+    HITHER, Network, Origin, Signal, addresses, copy_dir, dig, get, reply, run, runs, signal, wait_for,
+};
 
 #[test]
 fn an_edge_that_cannot_reach_origins_leaves_within_ten_seconds() {
@@ -45,4 +47,53 @@ fn an_edge_that_cannot_reach_origins_leaves_within_ten_seconds() {
     let dir = network.dir.path().display().to_string();
     let said = run(HITHER, &["-C", &dir, "explain", "shop.cdn.example", "--from", "10.0.0.1"]);
     assert!(said.contains("one-2 fails: its probes pass, its answers do not come"), "{said}");
+}
+
+#[test]
+fn the_operators_word_stands_above_health() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let origin = runtime.block_on(Origin::start(|_, _| reply(200, &[("cache-control", "no-store")], "hello")));
+    let network = Network::new(171, origin.address, "");
+    let file = network.path("hither.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let write = |state: &str| {
+        let second = "[[pop.edge]]\nid = \"one-2\"\naddresses = [\"127.0.2.172\"]\nadmin = \"127.0.2.172:9400\"\n";
+        fs::write(&file, format!("{text}{second}{state}\n")).unwrap();
+    };
+    let dir = network.dir.path().display().to_string();
+    let hither = |words: &[&str]| run(HITHER, &[&["-C", &dir], words].concat());
+    write("");
+    let _one = network.start("one-1");
+    let two = network.start("one-2");
+    let _name_server = network.start("ns1");
+    let named = || addresses(&dig("@127.0.2.171", 5400, &["shop.cdn.example", "+subnet=10.0.0.0/24"]));
+    let becomes = |count: usize, what: &str| {
+        wait_for(Duration::from_secs(5), what, || {
+            let named = named();
+            if named.len() == count { Ok(()) } else { Err(format!("{named:?}")) }
+        });
+    };
+    becomes(2, "both are named");
+    write("admin_state = \"drained\"");
+    becomes(1, "the drained one is not");
+    let said = hither(&["explain", "shop.cdn.example", "--from", "10.0.0.1"]);
+    assert!(said.contains("one-2 is drained"), "{said}");
+    let pid = two.0.id();
+    signal(pid, Signal::SIGTERM);
+    wait_for(Duration::from_secs(20), "it ends", || if runs(pid) { Err("it runs".to_owned()) } else { Ok(()) });
+    drop(two);
+    let said = hither(&["purge", "--site", "shop"]);
+    assert!(said.contains("NOT purged, but drained; purge again before it comes back"), "{said}");
+    write("");
+    let start = Instant::now();
+    wait_for(Duration::from_secs(5), "it is seen to be down", || {
+        let said = hither(&["explain", "shop.cdn.example", "--from", "10.0.0.1"]);
+        if said.contains("one-2 is down") { Ok(()) } else { Err(said) }
+    });
+    assert!(start.elapsed() < Duration::from_secs(5));
+    becomes(1, "it is not named");
+    write("admin_state = \"forced\"");
+    becomes(2, "the operator's word counts");
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(named().len(), 2, "whatever probes say");
 }

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::{
-    Addresses, Admin, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Latency, Listen, Location, Log, NameServer,
-    Network, Pop,
+    Addresses, Admin, AdminState, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Latency, Listen, Location, Log,
+    NameServer, Network, Pop,
 };
 use crate::host::DomainName;
 use crate::id::{CountryCode, NodeId, PopId};
@@ -169,26 +169,37 @@ fn read_pop(mut table: Table<'_>) -> Option<Pop> {
     let name = table.optional("name", |v| v.parse(|text| Ok(text.to_owned())));
     let country = table.optional("country", |v| v.parse(CountryCode::read));
     let location = table.required("location", location);
-    let edges = table.list("edge", |v| v.table(read_edge_node));
+    let admin_state = table.or("admin_state", AdminState::Judged, admin_state);
+    let edges = table.list("edge", |v| v.table(|table| read_edge_node(table, admin_state)));
     if table.is_empty("edge") {
         table.context().add(table.fault("this PoP has no edge").help("add a [[pop.edge]] table below it"));
     }
     table.finish();
     let id = id?;
-    Some(Pop { name: name.unwrap_or_else(|| id.to_string()), id, country, location: location?, edges })
+    Some(Pop { name: name.unwrap_or_else(|| id.to_string()), id, country, location: location?, admin_state, edges })
 }
 
-fn read_edge_node(mut table: Table<'_>) -> Option<EdgeNode> {
+fn admin_state(value: Value<'_>) -> Option<AdminState> {
+    value.parse(|text| match text {
+        "judged" => Ok(AdminState::Judged),
+        "drained" => Ok(AdminState::Drained),
+        "forced" => Ok(AdminState::Forced),
+        _ => Err(Wrong::new(format!("`{text}` is not known here")).help("one of \"judged\", \"drained\", \"forced\"")),
+    })
+}
+
+fn read_edge_node(mut table: Table<'_>, of_pop: AdminState) -> Option<EdgeNode> {
     let id = table.required("id", |v| define(v, Kind::Edge, NodeId::parse));
     let addresses = table.required("addresses", |v| read_addresses(v, Kind::Edge));
     let capacity = table.or("capacity", limits::CAPACITY.default, |v| v.rate(&limits::CAPACITY));
+    let admin_state = table.or("admin_state", of_pop, admin_state);
     let http = table.optional("http", listen);
     let https = table.optional("https", listen);
     let admin = table.optional("admin", socket);
     let peer = table.optional("peer", socket);
     table.finish();
     let addresses = addresses?;
-    Some(EdgeNode { id: id?, peer, addresses, capacity, http, https, admin })
+    Some(EdgeNode { id: id?, peer, addresses, capacity, admin_state, http, https, admin })
 }
 
 /// Reads a new thing's id and notes that it is taken.

@@ -12,6 +12,7 @@ use crate::topology::EdgeIndex;
 pub struct Fitness {
     up: [FixedBitSet; 2],
     drained: FixedBitSet,
+    forced: FixedBitSet,
     failing: FixedBitSet,
     changing: FixedBitSet,
     /// By site: edges that do not have it yet. Empty but for moments after a site was added.
@@ -30,6 +31,7 @@ impl Fitness {
         Self {
             up: [full(), full()],
             drained: FixedBitSet::with_capacity(edges),
+            forced: FixedBitSet::with_capacity(edges),
             failing: FixedBitSet::with_capacity(edges),
             changing: FixedBitSet::with_capacity(edges),
             missing: BTreeMap::new(),
@@ -51,6 +53,13 @@ impl Fitness {
     pub fn mark_drained(&mut self, edge: EdgeIndex) {
         if edge < self.drained.len() {
             self.drained.insert(edge);
+        }
+    }
+
+    /// Notes that the edge is up by the operator's word, whatever else is noted of it.
+    pub fn mark_forced(&mut self, edge: EdgeIndex) {
+        if edge < self.forced.len() {
+            self.forced.insert(edge);
         }
     }
 
@@ -86,10 +95,17 @@ impl Fitness {
     /// Whether the edge's addresses of a family answer.
     #[must_use]
     pub fn is_up(&self, edge: EdgeIndex, family: Family) -> bool {
-        match family {
-            Family::V4 => self.up[0].contains(edge),
-            Family::V6 => self.up[1].contains(edge),
-        }
+        let up = match family {
+            Family::V4 => &self.up[0],
+            Family::V6 => &self.up[1],
+        };
+        up.contains(edge) || self.is_forced(edge)
+    }
+
+    /// Whether the operator forces the edge up.
+    #[must_use]
+    pub fn is_forced(&self, edge: EdgeIndex) -> bool {
+        self.forced.contains(edge)
     }
 
     /// Whether the operator drains the edge.
@@ -101,12 +117,12 @@ impl Fitness {
     /// Whether the edge's answers fail.
     #[must_use]
     pub fn is_failing(&self, edge: EdgeIndex) -> bool {
-        self.failing.contains(edge)
+        self.failing.contains(edge) && !self.is_forced(edge)
     }
 
     /// Whether the verdict is about to change.
     #[must_use]
     pub fn is_changing(&self, edge: EdgeIndex) -> bool {
-        self.changing.contains(edge)
+        self.changing.contains(edge) && !self.is_forced(edge)
     }
 }

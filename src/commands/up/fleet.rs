@@ -119,7 +119,7 @@ impl Facts for FleetFacts {
             let told = purge_everywhere(&known.network, known.keys.fleet.as_ref(), &order).await;
             match refusal(&told) {
                 Some(why) => Err(Refused::Wrong(why.to_owned())),
-                None if told.iter().all(Receipt::is_acknowledged) => Ok(Purged::Done(receipts(&told))),
+                None if !told.iter().any(Receipt::is_missing) => Ok(Purged::Done(receipts(&told))),
                 None => Ok(Purged::InPart(receipts(&told))),
             }
         })

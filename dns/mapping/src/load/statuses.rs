@@ -7,7 +7,8 @@ use crate::fitness::Fitness;
 use crate::topology::{EdgeIndex, Topology};
 
 /// What each PoP can carry, by its index: the capacity of its edges that are up in any family,
-/// neither drained nor failing.
+/// neither drained nor failing. A PoP all of whose edges are drained takes nobody; one all of whose edges are forced
+/// keeps everybody.
 #[must_use]
 pub fn statuses(topology: &Topology, fitness: &Fitness) -> Vec<PopStatus> {
     let carries = |edge: &EdgeIndex| {
@@ -18,7 +19,13 @@ pub fn statuses(topology: &Topology, fitness: &Fitness) -> Vec<PopStatus> {
         let edges = pop.edges.clone().filter(carries).filter_map(|edge| topology.edges.get(edge));
         #[expect(clippy::cast_precision_loss, reason = "a capacity needs no more")]
         let capacity = edges.map(|edge| edge.capacity as f64).sum();
-        PopStatus { capacity: Rate::parse(capacity).unwrap_or_default(), admission: Admission::Free }
+        let all = |is: fn(&Fitness, EdgeIndex) -> bool| pop.edges.clone().all(|edge| is(fitness, edge));
+        let admission = match pop.edges.is_empty() {
+            false if all(Fitness::is_drained) => Admission::Drained,
+            false if all(Fitness::is_forced) => Admission::Forced,
+            _ => Admission::Free,
+        };
+        PopStatus { capacity: Rate::parse(capacity).unwrap_or_default(), admission }
     });
     pops.collect()
 }
