@@ -31,7 +31,8 @@ fuzz_target!(|bytes: &[u8]| {
 fn requested(scheme: Scheme, host: &str, target: &str) -> Option<CacheKey> {
     let authority: Authority = host.parse().ok().filter(|_| !host.contains('@'))?;
     let target: PathAndQuery = target.parse().ok()?;
-    let is_path = target.as_str().starts_with('/') && !authority.host().is_empty() && !host.contains('*');
+    let is_path =
+        target.as_str().starts_with('/') && !authority.host().trim_end_matches('.').is_empty() && !host.contains('*');
     let is_stored = !is_ambiguous(&decode_unreserved(target.path()));
     (is_path && is_stored).then(|| CacheKey::new("shop", scheme, host, target.as_str()))
 }
