@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Take back what edges have stored; returns when every edge has acknowledged, and names those that have not
     Purge(Purge),
+    /// What another config would do: clients moved, cost, load of each PoP, caches to fill
+    Plan(Plan),
     /// What the map is worth, and what it has learned
     Map(Map),
     /// Serve a directory as a customer's origin would (used by the demo)
@@ -65,6 +67,12 @@ pub(crate) struct Check {
     /// The config directory
     #[arg(value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
+    /// Also tell what it would do beside the config that serves: as `hither plan`
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// With --plan: a name server's `queries.jsonl`. Left out: every country's people, for every site
+    #[arg(long, value_name = "FILE", requires = "plan")]
+    pub(crate) queries: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -127,6 +135,22 @@ pub(crate) struct Purge {
     /// Make it stale instead: it is validated, and served in its grace and when the origin fails
     #[arg(long)]
     pub(crate) soft: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// The config directory as it is
+    #[arg(value_name = "OLD")]
+    pub(crate) old: PathBuf,
+    /// The config directory as it would be
+    #[arg(value_name = "NEW")]
+    pub(crate) new: PathBuf,
+    /// A name server's `queries.jsonl`. Left out: every country's people, for every site
+    #[arg(long, value_name = "FILE")]
+    pub(crate) queries: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use config::{Config, Loaded, Look, Network, Problem, Refused, Secret, report};
+use config::{Loaded, Look, Network, Problem, Refused, Secret, report};
 
 use crate::exit::Failure;
 use crate::say::note;
@@ -24,17 +24,6 @@ fn look_for(named: Option<PathBuf>) -> PathBuf {
     let running = crate::client::ask_json(crate::client::DEFAULT_ADMIN, "/status", None).ok();
     let running = running.and_then(|status| status.get("directory")?.as_str().map(PathBuf::from));
     running.unwrap_or_else(|| PathBuf::from("/etc/hither"))
-}
-
-/// Reads a directory; faults become the failure's text, warnings are printed.
-pub(crate) fn load(dir: &Path) -> Result<Config, Failure> {
-    match config::load(dir) {
-        Ok(Loaded { config, warnings }) => {
-            print(&warnings);
-            Ok(config)
-        }
-        Err(problems) => Err(refused(&problems.problems)),
-    }
 }
 
 /// What running nodes are asked by.

@@ -39,6 +39,7 @@ fn main() -> std::process::ExitCode {
         Command::Get(args) => commands::get::run(args, dir),
         Command::Purge(args) => commands::purge::run(args, dir),
         Command::Status(args) => commands::status::run(args, dir),
+        Command::Plan(args) => commands::plan::run(&args),
         Command::Map(args) => commands::map::run(args, dir),
         Command::SampleOrigin(args) => sample_origin::run(&args),
     };

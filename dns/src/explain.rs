@@ -196,8 +196,11 @@ impl View {
         }
     }
 
-    /// Follows aliases to the routed name.
-    fn routed_site(&self, name: &str) -> Result<usize, String> {
+    /// The site that a name is routed to, over aliases, by its place in the config.
+    ///
+    /// # Errors
+    /// Says why the name is not routed.
+    pub fn routed_site(&self, name: &str) -> Result<usize, String> {
         let mut at = Name::from_ascii(name).map_err(|error| format!("`{name}` is not a domain name: {error}"))?;
         at.set_fqdn(true);
         for _ in 0..config::limits::DNS_CHAIN {

@@ -8,6 +8,7 @@
 
 mod database;
 mod geofeed;
+mod population;
 mod reading;
 mod record;
 mod regions;

@@ -46,7 +46,7 @@ pub struct View {
 #[derive(Debug)]
 pub(crate) struct RoutedSite {
     pub(crate) id: SiteId,
-    hash: u64,
+    pub(crate) hash: u64,
     pub(crate) class: usize,
 }
 

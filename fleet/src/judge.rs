@@ -98,6 +98,12 @@ struct Said {
     failure: Option<String>,
 }
 
+/// The fitness of a config's edges where nothing is known of them but the operator's word.
+#[must_use]
+pub fn unprobed_fitness(config: &Config) -> Fitness {
+    Judge::new(config).fitness(&Known::default())
+}
+
 /// The edges and sites of one config, and how they are judged.
 #[derive(Debug)]
 pub(crate) struct Judge {

@@ -23,7 +23,7 @@ mod watch;
 pub use credential::{Credential, HEADER, hex, wall_clock_ms};
 pub use demand::{Demand, Meter};
 pub use health::{Health, Outcome, Rules, Verdict};
-pub use judge::EdgeState;
+pub use judge::{EdgeState, unprobed_fitness};
 pub use probe::visit;
 pub use purge_log::{NewLog, PurgeEntry, PurgeLog, PurgeLogError, PurgesBefore};
 pub use purge_order::PurgeOrder;

@@ -1,11 +1,16 @@
 //! `hither check`: what a node would do with the directory, short of serving.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use config::Network;
+
+use super::alone::unprobed;
+use super::plan::Planned;
 use crate::cli::Check;
+use crate::client;
 use crate::directory;
-use crate::exit::{Done, Exit};
-use crate::node::{Roles, build};
+use crate::exit::{Done, Exit, Failure};
+use crate::node::{self, LastGood, Roles, Unprobed, build};
 use crate::say::say;
 
 pub(crate) fn run(args: Check, dir: Option<PathBuf>) -> Done {
@@ -23,5 +28,33 @@ pub(crate) fn run(args: Check, dir: Option<PathBuf>) -> Done {
     ];
     let counts = counts.map(|(count, noun)| format!("{count} {noun}{}", if count == 1 { "" } else { "s" }));
     say(format!("{}: good. {}", dir.display(), counts.join(", ")));
+    if args.plan {
+        let new = built.into_unprobed().ok_or_else(|| Failure::ours("no name server was built"))?;
+        say(format!("\n{}", plan(&dir, &new, args.queries.as_deref())?.trim_end()));
+    }
     Ok(Exit::Done)
+}
+
+/// What a directory would do beside the config that serves.
+fn plan(dir: &Path, new: &Unprobed, queries: Option<&Path>) -> Result<String, Failure> {
+    let admin = &new.config.network.admin;
+    let status = client::ask_json(admin.listen, "/status", admin.token.as_ref()).ok();
+    let serves = status.and_then(|status| status.get("directory")?.as_str().map(PathBuf::from));
+    let old = match serves {
+        Some(other) if other != dir => unprobed(&other)?,
+        // These files serve already, or soon: what came before them.
+        _ => before(dir, &new.config.network)?,
+    };
+    Ok(Planned::of(&old, new, queries)?.show())
+}
+
+/// The last config that a name server here has kept.
+fn before(dir: &Path, network: &Network) -> Result<Unprobed, Failure> {
+    let kept = network.name_servers.iter().map(|node| LastGood::new(&network.state.join(node.id.as_str())).files());
+    let kept = kept.filter(|files| files.is_dir()).max_by_key(|files| files.metadata().and_then(|m| m.modified()).ok());
+    let kept = kept.ok_or_else(|| {
+        Failure::operator("nothing serves, and no name server has served here: compare with `hither plan OLD NEW`")
+    })?;
+    let loaded = config::load_copy(&kept, dir).map_err(|found| directory::refused(&found.problems))?;
+    node::unprobed(loaded).map_err(|problems| directory::refused(&problems))
 }

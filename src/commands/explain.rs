@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use config::{Network, NodeId};
 use dns::{Candidate, Explanation, Measured, View};
 use mapping::Family;
 use serde_json::Value;
 
+use super::alone::unprobed;
 use super::table;
 use crate::cli::Explain;
 use crate::client::{self, AskError};
@@ -27,8 +27,11 @@ pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
     let explained: Result<Vec<Explanation>, Failure> =
         froms.iter().map(|from| asking.explain(&args.name, *from)).collect();
     let explained = explained?;
-    let note =
-        if asking.alone.is_some() { "(nobody answers at the admin address: every edge is taken as up)\n" } else { "" };
+    let note = if asking.alone.is_some() {
+        "(nobody answers at the admin address: every edge is taken as up, and nothing as measured but latency/*.csv)\n"
+    } else {
+        ""
+    };
     let text = match (args.json, args.batch.is_some(), explained.as_slice()) {
         (true, false, [one]) => serde_json::to_string_pretty(one).map_err(Failure::ours)?,
         (true, ..) => serde_json::to_string_pretty(&explained).map_err(Failure::ours)?,
@@ -91,11 +94,7 @@ fn ask(network: &Network, path: &str) -> Result<Value, AskError> {
 }
 
 fn alone(dir: &Path) -> Result<View, Failure> {
-    let config = directory::load(dir)?;
-    let world = dns::geo::load(&config.network.geo, None, std::time::SystemTime::now());
-    let world = world.map_err(|problem| directory::refused(&[problem]))?;
-    View::build(&config, (&world.geography, &world.regions), &Arc::default(), None)
-        .map_err(|problems| directory::refused(&problems))
+    Ok(unprobed(dir)?.view)
 }
 
 fn show(explained: &Explanation) -> String {

@@ -1,9 +1,11 @@
 //! One file a command.
 
+pub(crate) mod alone;
 pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod map;
+pub(crate) mod plan;
 pub(crate) mod purge;
 pub(crate) mod run;
 pub(crate) mod status;

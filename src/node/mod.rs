@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use certs::{Certificates, Names};
 use config::{Config, Loaded, NodeId, Problem};
 use dns::View;
@@ -30,6 +30,7 @@ use telemetry::Metrics;
 use answer::Answers;
 
 pub(crate) use facts::keys;
+pub(crate) use last_good::LastGood;
 pub(crate) use logging::start_logging;
 pub(crate) use marker::{Marker, Running, running};
 pub(crate) use reload::{settled, watch};
@@ -69,6 +70,20 @@ pub(crate) struct Built {
     sites: Option<edge::Sites>,
     view: Option<(View, World)>,
     pub(crate) warnings: Vec<Problem>,
+}
+
+/// A config and its answers where no edge has been probed: by its files and the operator's word alone.
+pub(crate) struct Unprobed {
+    pub(crate) config: Config,
+    pub(crate) view: View,
+    pub(crate) world: World,
+}
+
+impl Unprobed {
+    fn new(config: Config, view: View, world: World) -> Self {
+        let fitness = ::fleet::unprobed_fitness(&config);
+        Self { view: view.with_fitness(Arc::new(ArcSwap::from_pointee(fitness))), config, world }
+    }
 }
 
 /// What a name server has in use, to build the next from.
@@ -135,6 +150,12 @@ fn build_loaded(loaded: Loaded, roles: Roles, before: Option<&Before>) -> Result
     Ok(Built { config, names, sites, view, warnings })
 }
 
+/// A config's answers where no edge has been probed.
+pub(crate) fn unprobed(loaded: Loaded) -> Result<Unprobed, Vec<Problem>> {
+    let (view, world) = build_view(&loaded.config, None)?;
+    Ok(Unprobed::new(loaded.config, view, world))
+}
+
 /// What stands against a config besides what reading it has found: all faults are told at once.
 fn with_other_faults(dir: &Path, roles: Roles, refused: config::Refused) -> Vec<Problem> {
     let mut problems = refused.problems;
@@ -165,6 +186,11 @@ fn build_view(config: &Config, before: Option<&Before>) -> Result<(View, World),
 impl Built {
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// As [`unprobed`]; `None` where no name server was built.
+    pub(crate) fn into_unprobed(self) -> Option<Unprobed> {
+        self.view.map(|(view, world)| Unprobed::new(self.config, view, world))
     }
 
     /// The config alone.

@@ -23,6 +23,7 @@ mod memory;
 mod name_server;
 mod nearest;
 mod node;
+mod plan;
 mod purge;
 mod slices;
 mod stall;

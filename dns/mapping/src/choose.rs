@@ -65,7 +65,7 @@ pub enum Chosen {
 }
 
 /// Edges of a PoP that share a site while its load is small: two, so that one may fail.
-const LEAST_SHARING: usize = 2;
+pub const LEAST_SHARING: usize = 2;
 
 /// A PoP with the wanted family is used in place of one without while it costs at most 1.5 times.
 const FAMILY_COST: (u32, u32) = (3, 2);
