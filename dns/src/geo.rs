@@ -14,6 +14,7 @@ mod record;
 mod regions;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -35,12 +36,15 @@ pub struct World {
     /// Databases that are too old.
     pub warnings: Vec<Problem>,
     inputs: Inputs,
+    /// When databases were made.
+    built: BTreeMap<PathBuf, SystemTime>,
 }
 
 /// Reads the databases that a config names; `before` is used again while its files are unchanged.
 ///
 /// # Errors
-/// A file that is missing or broken, or says nothing of what it is read for, named.
+/// A file that is missing or broken, says nothing of what it is read for, or is older than what was read from it
+/// before, named.
 pub fn load(geo: &Geo, before: Option<&World>, now: SystemTime) -> Result<World, Problem> {
     let inputs = Inputs::of(geo);
     if let Some(before) = before.filter(|before| before.inputs == inputs) {
@@ -49,6 +53,13 @@ pub fn load(geo: &Geo, before: Option<&World>, now: SystemTime) -> Result<World,
     let regions = regions::read();
     let mut reading = Reading::new(&regions);
     let mut warnings = Vec::new();
+    let mut built = BTreeMap::new();
+    let mut open = |path: &PathBuf| {
+        let earlier = before.and_then(|before| before.built.get(path));
+        let database = Database::open(path)?.no_older_than(earlier.copied())?;
+        built.extend(database.built().map(|time| (path.clone(), time)));
+        Ok(database)
+    };
     let mut read = |database: Database| {
         warnings.extend(database.warn_of_age(now));
         reading.read(&database)
@@ -58,10 +69,10 @@ pub fn load(geo: &Geo, before: Option<&World>, now: SystemTime) -> Result<World,
     }
     // One after the other: they are large.
     for path in &geo.database {
-        read(Database::open(path)?)?;
+        read(open(path)?)?;
     }
     let (asn_v4, asn_v6) = match &geo.asn {
-        Some(path) => read_asns(&Database::open(path)?)?,
+        Some(path) => read_asns(&open(path)?)?,
         None => (Vec::new(), Vec::new()),
     };
     for path in &geo.geofeed {
@@ -69,7 +80,7 @@ pub fn load(geo: &Geo, before: Option<&World>, now: SystemTime) -> Result<World,
     }
     let (places, v4, v6) = reading.finish();
     let geography = Geography { places, v4, v6, asn_v4, asn_v6 };
-    Ok(World { geography: Arc::new(geography), regions: regions.into(), warnings, inputs })
+    Ok(World { geography: Arc::new(geography), regions: regions.into(), warnings, inputs, built })
 }
 
 impl World {

@@ -105,10 +105,23 @@ impl Database {
         Ok(Found { v4: v4.finish(), v6: v6.finish() })
     }
 
+    /// When it was made.
+    pub(super) fn built(&self) -> Option<SystemTime> {
+        self.reader.metadata().build_time().ok()
+    }
+
+    /// Refuses a database that is older than what was read from the same file before: likely an upload gone wrong.
+    pub(super) fn no_older_than(self, before: Option<SystemTime>) -> Result<Self, Problem> {
+        let lost = before.zip(self.built()).and_then(|(before, built)| before.duration_since(built).ok());
+        let Some(lost) = lost.filter(|lost| !lost.is_zero()) else { return Ok(self) };
+        let days = lost.as_secs().div_ceil(86_400);
+        Err(Problem::general(format!("the geo database {} is {days} days older than the one in use", self.name))
+            .help("put a newer one there; to go back to an older, restart the name servers, or give it another name"))
+    }
+
     /// Warns of a database that is too old.
     pub(super) fn warn_of_age(&self, now: SystemTime) -> Option<Problem> {
-        let built = self.reader.metadata().build_time().ok()?;
-        let age = now.duration_since(built).ok().filter(|age| *age > OLD)?;
+        let age = now.duration_since(self.built()?).ok().filter(|age| *age > OLD)?;
         let days = age.as_secs() / 86_400;
         let mut problem = Problem::general(format!("the geo database {} is {days} days old", self.name));
         problem.severity = Severity::Warning;

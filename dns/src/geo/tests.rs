@@ -421,31 +421,27 @@ fn a_database_older_than_half_a_year_warns() {
 }
 
 #[test]
-fn a_pop_that_lies_in_another_country_warns() {
+fn a_database_older_than_the_one_in_use_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let server = "[[nameserver]]\nid = \"ns1\"\naddresses = [\"192.0.2.54\"]\n";
-    let warnings = |country: &str, location: &str| -> Vec<String> {
-        let edge = "[[pop.edge]]\nid = \"a-1\"\naddresses = [\"198.18.1.1\"]\n";
-        let pop = format!("[[pop]]\nid = \"a\"\n{country}location = {location}\n{edge}");
-        write(&dir, "hither.toml", format!("zone = \"cdn.example\"\n{server}{pop}").as_bytes());
-        let network = config::load(dir.path()).unwrap().config.network;
-        warn_of_places(&network, &regions::read()).iter().map(ToString::to_string).collect()
+    let of_day = |day: u64| {
+        let built = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + day * 86_400);
+        let mut writer = Writer::builder("Test").build_epoch(built).build();
+        writer.insert_value("192.0.2.0/24".parse::<IpNet>().unwrap(), country("DE")).unwrap();
+        writer.to_bytes().unwrap()
     };
-    let germany = "country = \"DE\"\n";
-    for (country, location) in [
-        (germany, "[50.11, 8.68]"),
-        // Passau lies at the border, nearer to where Upper Austrians live than to where Bavarians do.
-        (germany, "[48.57, 13.46]"),
-        ("", "[8.68, 50.11]"),
-        ("country = \"XX\"\n", "[8.68, 50.11]"),
-    ] {
-        assert_eq!(warnings(country, location), [""; 0], "{country}{location}");
-    }
-    let turned = warnings(germany, "[8.68, 50.11]");
-    assert!(
-        turned.len() == 1 && turned[0].contains("`a` says it is in DE, but its location is nearest to SO"),
-        "{turned:?}"
-    );
+    let path = write(&dir, "city.mmdb", &of_day(5));
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_701_000_000);
+    let before = load(&geo(&[&path]), None, now).unwrap();
+    write(&dir, "city.mmdb", &of_day(3));
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(now).unwrap();
+    let said = load(&geo(&[&path]), Some(&before), now).unwrap_err().to_string();
+    assert!(said.contains("city.mmdb is 2 days older than the one in use"), "{said}");
+    // A start takes it, and another name.
+    load(&geo(&[&path]), None, now).unwrap();
+    let other = write(&dir, "other.mmdb", &of_day(3));
+    load(&geo(&[&other]), Some(&before), now).unwrap();
+    write(&dir, "city.mmdb", &of_day(6));
+    load(&geo(&[&path]), Some(&before), now).unwrap();
 }
 
 /// Reads the mmdb files under the folder that `HITHER_MMDB_SAMPLES` names: MaxMind's collection of
