@@ -1,30 +1,36 @@
 //! The map: what compiling costs, how fast look-ups are, how many answers resolvers must keep.
 //!
-//! `cargo xtask bench -p hither-benches --bench map -- [PoPs] [DATABASE...]`; without a database the built-in
-//! countries. PoPs (12 unless told) of four edges each: the demo's, then where most people live. Costs are CPU
-//! seconds of the process.
+//! `cargo xtask bench -p hither-benches --bench map -- [PoPs] [rules=N] [plot=FILE] [DATABASE...]`; without a database
+//! the built-in countries. PoPs (12 unless told) of four edges each: the demo's, then where most people live; rules
+//! by prefix, AS, country and continent, for all sites and for one. Costs are CPU seconds of the process. A plot
+//! is of compiling and tables against PoPs and networks, as SVG.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that fails panics")]
 
+#[path = "map/plot.rs"]
+mod plot;
+
 use std::hint::black_box;
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
-use config::{Geo, Location, PopId};
+use config::{Act, Continent, CountryCode, Geo, Location, PopId, Prefix, Route, SiteId};
 use dns::geo::World;
 use mapping::latency::Learned;
-use mapping::{EdgeSpec, Family, Fitness, Inputs, Map, PopSpec, Topology, Wanted};
+use mapping::{EdgeSpec, Family, Fitness, Geography, Inputs, Map, PopSpec, Run, Topology, Wanted};
 use nix::time::{ClockId, clock_gettime};
+use plot::Point;
 
 fn main() -> ExitCode {
     // Cargo adds a flag of its own.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let (counts, files): (Vec<&String>, Vec<&String>) =
-        arguments.iter().partition(|word| word.parse::<usize>().is_ok());
-    let counts: Vec<usize> = counts.into_iter().filter_map(|word| word.parse().ok()).collect();
-    let geo =
-        Geo { database: files.into_iter().map(PathBuf::from).collect(), asn: None, geofeed: Vec::new(), home: None };
+    let value = |name: &str| arguments.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    let rules: usize = value("rules").and_then(|count| count.parse().ok()).unwrap_or(0);
+    let counts: Vec<usize> = arguments.iter().filter_map(|word| word.parse().ok()).collect();
+    let files = arguments.iter().filter(|word| !word.contains('=') && word.parse::<usize>().is_err());
+    let geo = Geo { database: files.map(PathBuf::from).collect(), asn: None, geofeed: Vec::new(), home: None };
     let start = cpu_seconds();
     let world = match dns::geo::load(&geo, None, SystemTime::now()) {
         Ok(world) => world,
@@ -41,36 +47,115 @@ fn main() -> ExitCode {
         geography.v4.len(),
         geography.v6.len()
     );
+    if let Some(file) = value("plot") {
+        return plot(&world, &counts, Path::new(file));
+    }
     for count in if counts.is_empty() { vec![12] } else { counts } {
-        measure(&world, count);
+        measure(&world, count, rules);
     }
     println!("resident at most: {} MB", most_resident());
     ExitCode::SUCCESS
 }
 
-fn measure(world: &World, count: usize) {
+fn measure(world: &World, count: usize, rules: usize) {
     let topology = topology(world, count);
-    let pops: Vec<PopId> = (0..count).filter_map(|number| PopId::parse(&format!("p{number}")).ok()).collect();
-    let classes = mapping::class_of_sites(&[], &[]);
+    let (map, seconds) = compile(&world.geography, world, &topology, rules);
+    println!(
+        "\n{count} PoPs, {rules} rules: compiled in {seconds:.2} s, {} units, tables of {} MB",
+        map.units(),
+        map.bytes() >> 20
+    );
+    for family in [Family::V4, Family::V6] {
+        look_up(&map, world, family);
+    }
+    entries(&map, &topology, count);
+}
+
+/// A map, and what it cost.
+fn compile(geography: &Geography, world: &World, topology: &Topology, rules: usize) -> (Map, f64) {
+    let pops: Vec<PopId> =
+        (0..topology.pops.len()).filter_map(|number| PopId::parse(&format!("p{number}")).ok()).collect();
+    let site = SiteId::parse("shop").unwrap();
+    let routes: Vec<Route> = (0..rules).map(|number| route(number, &pops, &site)).collect();
+    let classes = mapping::class_of_sites(&routes, &[site, SiteId::parse("blog").unwrap()]);
     let home = Location { latitude: 50.0, longitude: 8.0 };
     let inputs = Inputs {
-        topology: &topology,
+        topology,
         pops: &pops,
-        geography: &world.geography,
+        geography,
         regions: &world.regions,
         home,
-        routes: &[],
+        routes: &routes,
         classes: &classes,
         learned: &Learned::default(),
     };
     let start = cpu_seconds();
     let map = mapping::compile(&inputs);
-    let seconds = cpu_seconds() - start;
-    println!("\n{count} PoPs: compiled in {seconds:.2} s, {} units, tables of {} MB", map.units(), map.bytes() >> 20);
-    for family in [Family::V4, Family::V6] {
-        look_up(&map, world, family);
+    (map, cpu_seconds() - start)
+}
+
+/// A rule as operators have them: most by prefix, some by country, continent and AS, every eighth for one site.
+fn route(number: usize, pops: &[PopId], site: &SiteId) -> Route {
+    let drawn = mix(number as u64);
+    let pop = |turn: u32| pops[(drawn.rotate_left(turn) % pops.len() as u64) as usize].clone();
+    let act = match drawn >> 60 {
+        0..6 => Act::Pin(pop(7)),
+        6..12 => Act::Prefer(vec![pop(7), pop(13)]),
+        _ => Act::Forbid(vec![pop(7)]),
+    };
+    let mut route =
+        Route { prefix: None, asn: None, country: None, continent: None, sites: None, act, line: number + 1 };
+    match drawn % 16 {
+        0 => route.country = CountryCode::parse(["DE", "FR", "BR", "IN", "US", "JP"][(drawn >> 32) as usize % 6]),
+        1 => route.continent = Continent::of(CountryCode::parse("JP").unwrap()),
+        2 => route.asn = Some((drawn >> 32) as u32 % 64_000),
+        3..6 => {
+            let address = Ipv6Addr::from((u128::from(drawn) << 64 & ((1 << 125) - 1)) | 0x2 << 124);
+            route.prefix = Some(Prefix::around(address.into(), 32 + (drawn >> 8) as u8 % 17));
+        }
+        _ => {
+            let address = Ipv4Addr::from((drawn >> 16) as u32);
+            route.prefix = Some(Prefix::around(address.into(), 12 + (drawn >> 8) as u8 % 13));
+        }
     }
-    entries(&map, &topology, count);
+    route.sites = (drawn >> 20).is_multiple_of(8).then(|| vec![site.clone()]);
+    route
+}
+
+/// Draws what compiling costs, and how large tables are, by PoPs for more and fewer networks.
+fn plot(world: &World, counts: &[usize], file: &Path) -> ExitCode {
+    let counts = if counts.is_empty() { &[12, 40, 120, 400, 1_200, 4_000][..] } else { counts };
+    let mut curves = Vec::new();
+    for part in [1, 4, 16] {
+        let geography = thinned(&world.geography, part);
+        let networks = geography.v4.len() + geography.v6.len();
+        let points = counts.iter().map(|count| {
+            let (map, seconds) = compile(&geography, world, &topology(world, *count), 0);
+            let megabytes = map.bytes() as f64 / 1e6;
+            println!("{count} PoPs, {networks} networks: {seconds:.2} s, {megabytes:.0} MB");
+            Point { pops: *count as f64, seconds, megabytes }
+        });
+        curves.push((format!("{:.1} million networks", networks as f64 / 1e6), points.collect::<Vec<_>>()));
+    }
+    match plot::draw(file, &curves) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("map: {}: {error}", file.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The same with one of so many runs.
+fn thinned(geography: &Geography, part: usize) -> Geography {
+    let thin = |runs: &[Run<u32>]| runs.iter().step_by(part).copied().collect();
+    Geography {
+        places: geography.places.clone(),
+        v4: thin(&geography.v4),
+        v6: thin(&geography.v6),
+        asn_v4: Vec::new(),
+        asn_v6: Vec::new(),
+    }
 }
 
 /// The demo's places.

@@ -1,4 +1,6 @@
 use super::*;
+use crate::PopIndex;
+use crate::latency::{Histogram, Measured, Observed};
 use crate::{Cause, Fitness, PlaceIndex, class_of_sites};
 use config::{Act, CountryCode, Prefix, SiteId};
 use proptest::prelude::*;
@@ -33,6 +35,16 @@ type Starts = Vec<(u64, PlaceIndex)>;
 
 /// A map of these runs; the other family's clients are at the first place.
 fn build(family: Family, runs: &[(u64, PlaceIndex)], places: Vec<Place>, routes: &[Route]) -> (Map, Topology) {
+    build_learned(family, runs, places, routes, &Learned::default())
+}
+
+fn build_learned(
+    family: Family,
+    runs: &[(u64, PlaceIndex)],
+    places: Vec<Place>,
+    routes: &[Route],
+    learned: &Learned,
+) -> (Map, Topology) {
     let (topology, pops) = topology(4);
     let runs = runs.iter().map(|(start, value)| Run { start: *start, value: *value }).collect();
     let other = vec![Run { start: 0, value: 0 }];
@@ -48,7 +60,7 @@ fn build(family: Family, runs: &[(u64, PlaceIndex)], places: Vec<Place>, routes:
         home,
         routes,
         classes: &classes,
-        learned: &Learned::default(),
+        learned,
     };
     (compile(&inputs), topology)
 }
@@ -242,9 +254,15 @@ fn equals_a_naive_scan(family: Family, runs: &Starts, drawn: &[Drawn], keys: &[u
 }
 
 /// At every instant, for every fitness, scopes form a partition and the answer is constant in each.
-fn scopes_form_a_partition(family: Family, runs: &Starts, drawn: &[Drawn], drawn_up: &Up) -> Result<(), TestCaseError> {
+fn scopes_form_a_partition(
+    family: Family,
+    runs: &Starts,
+    drawn: &[Drawn],
+    learned: &Learned,
+    drawn_up: &Up,
+) -> Result<(), TestCaseError> {
     let routes: Vec<Route> = drawn.iter().map(|drawn| drawn.route(family)).collect();
-    let (map, topology) = build(family, runs, places(), &routes);
+    let (map, topology) = build_learned(family, runs, places(), &routes, learned);
     let mut fitness = Fitness::all_up(4);
     for (edge, up) in drawn_up.iter().enumerate() {
         let families = [Family::V4, Family::V6].into_iter().zip(up);
@@ -280,7 +298,7 @@ fn neighbours_that_fall_back_differently_have_scopes_of_their_own() {
     let drawn = [forbid(0, ["p1", "p2", "p3"]), forbid(1, ["p3", "p2", "p1"])];
     let runs = starts(Family::V4, &BTreeMap::new(), 256);
     let up = vec![[false; 2], [true; 2], [true; 2], [true; 2]];
-    scopes_form_a_partition(Family::V4, &runs, &drawn, &up).unwrap();
+    scopes_form_a_partition(Family::V4, &runs, &drawn, &Learned::default(), &up).unwrap();
 }
 
 /// Whether each edge answers in IPv4 and in IPv6.
@@ -290,12 +308,64 @@ fn up() -> impl Strategy<Value = Up> {
     proptest::collection::vec(any::<[bool; 2]>(), 4)
 }
 
+/// By place, what is measured to each PoP: milliseconds, and how often from each prefix.
+type Seen = Vec<[Option<(f64, u16)>; 4]>;
+
+fn seen() -> impl Strategy<Value = Seen> {
+    let one = || proptest::option::of((1.0_f64..200.0, 1_u16..20));
+    proptest::collection::vec([one(), one(), one(), one()], LONGITUDES.len())
+}
+
+/// What such round trips from twenty prefixes of each place teach.
+fn learned_of(seen: &Seen) -> Learned {
+    let (topology, _) = topology(4);
+    let pops: Vec<(Location, f64)> = topology.pops.iter().map(|pop| (pop.location, 1.0)).collect();
+    let histogram = |(ms, times): (f64, u16)| {
+        let mut histogram = Histogram::default();
+        histogram.add(ms, times);
+        histogram
+    };
+    let measured: Vec<Measured> = seen
+        .iter()
+        .map(|by_pop| {
+            let seen = by_pop.iter().enumerate();
+            seen.filter_map(|(pop, seen)| Some((PopIndex::from_usize(pop), histogram((*seen)?)))).collect()
+        })
+        .collect();
+    let observed = places().into_iter().zip(LONGITUDES).zip(&measured).flat_map(|((place, longitude), measured)| {
+        let location = Location { latitude: 0.0, longitude: f64::from(longitude) };
+        std::iter::repeat_n(Observed { place, location, asn: 0, measured }, 20)
+    });
+    crate::latency::learn(&pops, &observed.collect::<Vec<_>>(), &Learned::default())
+}
+
 /// Offsets of runs at the borders of blocks.
 fn at_borders(blocks: u64) -> impl Strategy<Value = BTreeMap<u64, PlaceIndex>> {
     proptest::collection::btree_map((0..blocks).prop_map(|block| block * 256), 0_u32..6, 1..40)
 }
 
 proptest! {
+    /// Whatever was measured: each PoP is in a list once, and a group's list begins with where the group goes.
+    #[test]
+    fn lists_of_what_was_learned_are_whole(seen in seen()) {
+        let learned = learned_of(&seen);
+        let offsets = (0..6).map(|place| (u64::from(place) * 256, place)).collect();
+        let (map, _) =
+            build_learned(Family::V4, &starts(Family::V4, &offsets, 6 * 256), places(), &[], &learned);
+        for (number, place) in (0..).zip(places()) {
+            let list = map.find(Family::V4.address(base(Family::V4) + number * 256), 24, 0).unwrap().list;
+            let mut pops: Vec<usize> = list.ranked.iter().map(|ranked| ranked.pop.as_usize()).collect();
+            let (_, group) = learned.group_of(place, 0).unwrap();
+            let nearest = (LONGITUDES[usize::try_from(number).unwrap()] + 5) / 10;
+            let is_theirs = usize::try_from(nearest).unwrap() == group.expected.as_usize();
+            prop_assert!(!is_theirs || pops[0] == group.current.as_usize(), "{:?} {:?}", pops, group);
+            prop_assert!(list.ranked[1..].is_sorted_by_key(|ranked| ranked.cost));
+            pops.sort_unstable();
+            prop_assert_eq!(pops, [0, 1, 2, 3]);
+            prop_assert_eq!(list.cause, Cause::Latency(u32::try_from(learned.group_of(place, 0).unwrap().0).unwrap()));
+        }
+    }
+
     #[test]
     fn an_ipv4_lookup_equals_a_naive_scan(
         at_borders in at_borders(64),
@@ -322,15 +392,17 @@ proptest! {
 
     #[test]
     fn ipv4_scopes_form_a_partition_for_any_fitness(
-        offsets in at_borders(512), drawn in rules(512, 8), up in up(),
+        offsets in at_borders(512), drawn in rules(512, 8), seen in seen(), up in up(),
     ) {
-        scopes_form_a_partition(Family::V4, &starts(Family::V4, &offsets, 512 * 256), &drawn, &up)?;
+        let learned = learned_of(&seen);
+        scopes_form_a_partition(Family::V4, &starts(Family::V4, &offsets, 512 * 256), &drawn, &learned, &up)?;
     }
 
     #[test]
     fn ipv6_scopes_form_a_partition_for_any_fitness(
-        offsets in at_borders(512), drawn in rules(512, 8), up in up(),
+        offsets in at_borders(512), drawn in rules(512, 8), seen in seen(), up in up(),
     ) {
-        scopes_form_a_partition(Family::V6, &starts(Family::V6, &offsets, 512 * 256), &drawn, &up)?;
+        let learned = learned_of(&seen);
+        scopes_form_a_partition(Family::V6, &starts(Family::V6, &offsets, 512 * 256), &drawn, &learned, &up)?;
     }
 }
