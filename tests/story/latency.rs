@@ -1,6 +1,7 @@
 //! Round trips of real connections reach the name server, and what it has learned moves clients.
 
 use std::fs;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use config::NodeId;
@@ -8,7 +9,7 @@ use fleet::latency::{Counts, Store};
 use fleet::{Credential, HEADER};
 use mapping::latency::Histogram;
 
-use crate::support::{HITHER, Network, Origin, Signal, get, reply, run, runs, signal, wait_for};
+use crate::support::{HITHER, Network, Origin, Signal, addresses, dig, get, reply, run, runs, signal, wait_for};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
@@ -146,4 +147,58 @@ fn edges_visit_each_other() {
         }
         assert!(seen, "the other's own address");
     });
+}
+
+/// Ten groups have seen only Frankfurt, and a heavy one both: a fifth of each light one's answers name Paris for a
+/// while, and only those.
+#[test]
+fn exploring_tries_the_other_pop_now_and_then() {
+    let network = two_pops(175);
+    let file = network.path("hither.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}[latency]\nexplore = true\n[dns]\nttl = \"1s\"\nttl_changing = \"1s\"\n")).unwrap();
+    let state = network.path(".state/ns1");
+    fs::create_dir_all(&state).unwrap();
+    let light = ["93.192", "145.97", "84.20", "80.160", "83.0", "88.100", "78.64", "81.240", "91.112", "151.20"];
+    let prefixes = |block: &str, ms: f64, times: u32| -> Vec<String> {
+        let bucket = Histogram::bucket(ms);
+        (0..20).map(|net| format!("[\"{block}.{net}.0\",[[{bucket},{times}]]]")).collect()
+    };
+    let heavy = |ms| prefixes("90.0", ms, 500);
+    let one: Vec<String> = light.iter().flat_map(|block| prefixes(block, 90.0, 1)).chain(heavy(30.0)).collect();
+    let saved = format!(
+        "{{\"aged_s\":{},\"since\":[],\"pops\":[[\"one\",[{}]],[\"two\",[{}]]]}}",
+        fleet::wall_clock_ms() / 1_000,
+        one.join(","),
+        heavy(10.0).join(",")
+    );
+    fs::write(state.join("latency.json"), saved).unwrap();
+    let _name_server = network.start("ns1");
+    let sent = |block: &str| {
+        let subnet = format!("+subnet={block}.5.0/24");
+        addresses(&dig("@127.0.2.175", 5400, &["shop.cdn.example", &subnet]))[0]
+    };
+    let (one, two): (IpAddr, IpAddr) = ([127, 0, 2, 175].into(), [127, 0, 2, 176].into());
+    let settled: Vec<&str> = light.into_iter().filter(|block| sent(block) == one).collect();
+    assert!(settled.len() >= 5, "{settled:?}");
+    let mut answers = (0, 0);
+    let mut tried = Vec::new();
+    wait_for(Duration::from_secs(60), "some try, and go back", || {
+        for block in &settled {
+            match sent(block) {
+                address if address == two => {
+                    answers.1 += 1;
+                    tried.push(*block);
+                }
+                address => {
+                    assert_eq!(address, one);
+                    answers.0 += 1;
+                }
+            }
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        let is_back = tried.iter().any(|block| sent(block) == one);
+        if is_back && answers.0 > answers.1 { Ok(()) } else { Err(format!("{answers:?}")) }
+    });
+    assert_eq!(sent("90.0"), two, "who is known is not tried");
 }
