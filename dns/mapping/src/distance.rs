@@ -6,11 +6,11 @@ use config::Location;
 pub const COST_PER_MS: f64 = 10.0;
 
 /// Mean radius of the earth.
-pub(crate) const EARTH_KM: f64 = 6_371.0;
+pub const EARTH_KM: f64 = 6_371.0;
 
 /// Distance one millisecond of round trip covers: light in fibre goes 200 km/ms, there and back,
 /// and cables are about twice the great circle.
-pub(crate) const KM_PER_MS: f64 = 50.0;
+pub const KM_PER_MS: f64 = 50.0;
 
 /// Milliseconds that no nearness removes: last mile and equipment.
 pub(crate) const LEAST_MS: f64 = 5.0;

@@ -18,12 +18,12 @@ mod prior;
 mod samples;
 mod worth;
 
-pub use decide::{BUDGET, Candidate, Trial, decide, is_tried, trials};
-pub use estimate::{Estimate, estimate};
-pub use group::{GroupKey, LEAST_ACTIVE};
+pub use decide::{Candidate, Trial, is_tried};
+pub use estimate::Estimate;
+pub use group::GroupKey;
 pub use histogram::Histogram;
 pub use learn::{Group, Learned, Observed, learn};
 pub use observe::observe;
-pub use prior::{Neighbour, neighbours_residual, prior_ms, stretch};
+pub use prior::{prior_ms, stretch};
 pub use samples::{Measured, PrefixKey, Samples, prefix_key};
 pub use worth::{Worth, worth};

@@ -5,6 +5,7 @@
 //! among those others, has placed anybody. Which way is north is not found, and does not matter.
 
 use config::Location;
+use mapping::{EARTH_KM, KM_PER_MS};
 
 use super::matrix::Matrix;
 use super::trial::Dice;
@@ -13,9 +14,6 @@ use super::trial::Dice;
 const ROUNDS: usize = 300;
 /// Round trips a node is moved by in a round.
 const SPRINGS: usize = 24;
-/// Kilometres a millisecond covers, as the map's prior takes it.
-const KM_PER_MS: f64 = 50.0;
-const EARTH_KM: f64 = 6_371.0;
 
 /// A node on the sphere, with what each of its ways has beyond distance (Dabek et al. 2004, "Vivaldi").
 #[derive(Clone, Copy)]

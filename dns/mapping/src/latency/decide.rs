@@ -17,7 +17,7 @@ const LEAST_PROMISE_MS: f64 = 0.1;
 /// The largest share of a group that tries another PoP, of 10,000.
 const MOST_OF_A_GROUP: u32 = 2_000;
 /// The share of all answers that may be trials, of 10,000.
-pub const BUDGET: u32 = 100;
+pub(super) const BUDGET: u32 = 100;
 
 /// A PoP that may serve a group, with what is believed of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,7 +43,7 @@ pub struct Trial {
 
 /// The PoP a group had better go to than the present one, if there is one beyond doubt.
 #[must_use]
-pub fn decide(current: &Candidate, candidates: &[Candidate]) -> Option<PopIndex> {
+pub(super) fn decide(current: &Candidate, candidates: &[Candidate]) -> Option<PopIndex> {
     let better = |other: &&Candidate| {
         let (now, then) = (current.estimate, other.estimate);
         let doubt = now.spread.hypot(then.spread);
@@ -59,7 +59,7 @@ pub fn decide(current: &Candidate, candidates: &[Candidate]) -> Option<PopIndex>
 /// Which groups try which PoPs: the most promising first, weighed by traffic, until the budget is used.
 /// A group is its share of the traffic (all together 1), its present PoP and the candidates.
 #[must_use]
-pub fn trials(groups: &[(f64, Candidate, Vec<Candidate>)]) -> Vec<Trial> {
+pub(super) fn trials(groups: &[(f64, Candidate, Vec<Candidate>)]) -> Vec<Trial> {
     let mut wanted: Vec<(f64, Trial)> = Vec::new();
     for (number, (traffic, current, candidates)) in groups.iter().enumerate() {
         let promises = candidates.iter().filter(|candidate| candidate.pop != current.pop).map(|candidate| {

@@ -23,7 +23,7 @@ pub struct Estimate {
 /// Weighs a prior (milliseconds) with the median of so many samples from so many prefixes: the posterior of
 /// two normal distributions.
 #[must_use]
-pub fn estimate(prior_ms: f64, measured: Option<(f64, u32, u32)>) -> Estimate {
+pub(super) fn estimate(prior_ms: f64, measured: Option<(f64, u32, u32)>) -> Estimate {
     let prior = prior_ms.max(f64::MIN_POSITIVE).ln();
     let Some((median_ms, samples, prefixes)) = measured.filter(|(median, samples, _)| *median > 0.0 && *samples > 0)
     else {

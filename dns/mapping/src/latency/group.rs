@@ -7,7 +7,7 @@ use config::CountryCode;
 use crate::place::{Place, point};
 
 /// A group is used with so many prefixes measured; below that its members are in a wider one.
-pub const LEAST_ACTIVE: usize = 20;
+pub(super) const LEAST_ACTIVE: usize = 20;
 
 /// Cells from narrow to wide, in tenths of a degree.
 const CELLS: [i16; 3] = [5, 20, 80];

@@ -30,7 +30,7 @@ pub fn stretch(to_others: impl IntoIterator<Item = (f64, f64)>) -> f64 {
 /// A group where a PoP was measured: how far it is, how far off its prior was (a logarithm), and how sure
 /// that is, from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Neighbour {
+pub(super) struct Neighbour {
     /// Distance to it.
     pub distance_km: f64,
     /// Logarithm of what was measured by what was expected.
@@ -42,7 +42,7 @@ pub struct Neighbour {
 /// What the neighbours' residuals suggest for a place: a kernel of 600 km with a ridge of 0.1. Their
 /// countries say less: a quarter of what distance does.
 #[must_use]
-pub fn neighbours_residual(neighbours: impl IntoIterator<Item = Neighbour>) -> f64 {
+pub(super) fn neighbours_residual(neighbours: impl IntoIterator<Item = Neighbour>) -> f64 {
     let (mut sum, mut weights) = (0.0, RIDGE);
     for neighbour in neighbours {
         let weight = neighbour.weight * (-neighbour.distance_km / REACH_KM).exp();
