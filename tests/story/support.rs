@@ -185,7 +185,12 @@ impl Origin {
                     let service = service_fn(move |request: Request<Incoming>| {
                         let number = counted.requests.fetch_add(1, Ordering::SeqCst) + 1;
                         counted.seen.lock().unwrap().push(request.headers().clone());
-                        let response = script(number, request);
+                        let answer = || script(number, request);
+                        // A script may sleep: what else its thread had to do goes to another, where there is one.
+                        let response = match tokio::runtime::Handle::current().runtime_flavor() {
+                            tokio::runtime::RuntimeFlavor::MultiThread => tokio::task::block_in_place(answer),
+                            _ => answer(),
+                        };
                         async move { Ok::<_, std::convert::Infallible>(response) }
                     });
                     let _ = hyper::server::conn::http1::Builder::new()
