@@ -287,7 +287,7 @@ fn scope_reason(mapped: &Mapped<'_>, placed: Option<Use>, pop: Option<PopIndex>)
     let depth = mapped.list.ranked.iter().position(|ranked| Some(ranked.pop) == pop);
     match (placed.map(|placed| placed.width), depth) {
         (Some(Width::Block(_)), _) => "since load moves blocks of this size apart",
-        (Some(Width::Trial), _) => "since these clients try this PoP, to learn of it",
+        (Some(Width::Trial(_)), _) => "since these clients try this PoP, to learn of it",
         (Some(Width::List), _) => "since load moves this PoP's clients apart",
         (_, Some(0)) => "for all clients with this best PoP",
         (_, Some(1)) => "for all clients with these first two PoPs",

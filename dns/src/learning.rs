@@ -20,7 +20,7 @@ pub fn learn_of(config: &Config, world: &World, samples: Samples, before: &Learn
         .zip((0..).map(PopIndex::from_usize))
         .map(|(pop, index)| (pop.location, steady(before.stretch(index), stretch_of(config, &between, index))));
     let pops: Vec<(Location, f64)> = stretched.collect();
-    learn(&pops, &observe(&world.geography, &world.regions, &samples), before)
+    learn(&pops, &world.regions, &observe(&world.geography, &world.regions, &samples), before)
 }
 
 /// How much was measured, and what it is worth; samples as for [`learn_of`].
@@ -80,7 +80,7 @@ fn with_operators(config: &Config, mut samples: Samples) -> Samples {
     for row in &config.round_trips {
         let Some(pop) = config.network.pops.iter().position(|pop| pop.id == row.pop) else { continue };
         let prefixes: Vec<_> = within(row.prefix).collect();
-        // All of them together were measured so often.
+        // All of them together were measured so often, each at least once.
         let each = row.samples / u16::try_from(prefixes.len()).unwrap_or(u16::MAX);
         let mut seen = Histogram::default();
         seen.add(row.rtt_ms, each.max(1));

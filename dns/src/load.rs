@@ -1,11 +1,11 @@
 //! What a view needs to know of load, and what load needs to know of a view.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use mapping::load::{Assignment, PopStatus, UnitIndex};
+use mapping::load::{Assignment, PopStatus, Tried, UnitIndex};
 use mapping::{Cause, PopIndex, Ranked};
 
 use crate::compiled::Compiled;
@@ -23,11 +23,28 @@ impl View {
         if Arc::ptr_eq(&self.compiled, compiled) {
             return Arc::clone(&self.assignment);
         }
-        let earlier: HashMap<&[Ranked], UnitIndex> = self.lists().zip(0..).collect();
-        let lists = compiled.map.lists().iter();
-        let renumbered =
-            self.assignment.load().renumbered(lists.map(|list| earlier.get(list.ranked.as_slice()).copied()));
-        Arc::new(ArcSwap::from_pointee(renumbered))
+        let earlier = self.earlier(compiled.map.lists().iter().map(|list| list.ranked.as_slice()));
+        let firsts = compiled.map.lists().iter().map(|list| list.ranked.first().map(|first| first.pop));
+        Arc::new(ArcSwap::from_pointee(self.assignment.load().renumbered(firsts.zip(earlier))))
+    }
+
+    /// Which list of this view's map each list of another has come from: the same one, else one that has the same
+    /// PoPs at other costs, each once.
+    #[must_use]
+    pub fn earlier<'l>(&self, lists: impl Iterator<Item = &'l [Ranked]>) -> Vec<Option<UnitIndex>> {
+        let pops = |list: &[Ranked]| list.iter().map(|ranked| ranked.pop).collect::<Vec<PopIndex>>();
+        let same: HashMap<&[Ranked], UnitIndex> = self.lists().zip(0..).collect();
+        let lists: Vec<&[Ranked]> = lists.collect();
+        let mut found: Vec<Option<UnitIndex>> = lists.iter().map(|list| same.get(list).copied()).collect();
+        let taken: HashSet<UnitIndex> = found.iter().flatten().copied().collect();
+        let mut alike: HashMap<Vec<PopIndex>, Vec<UnitIndex>> = HashMap::new();
+        for (list, number) in self.lists().zip(0..).filter(|(_, number)| !taken.contains(number)) {
+            alike.entry(pops(list)).or_default().push(number);
+        }
+        for (found, list) in found.iter_mut().zip(lists).filter(|(found, _)| found.is_none()) {
+            *found = alike.get_mut(&pops(list)).and_then(Vec::pop);
+        }
+        found
     }
 
     /// Every ranked list of its map.
@@ -41,16 +58,16 @@ impl View {
         Some(self.compiled.map.find(prefix, 0, 0)?.number)
     }
 
-    /// Which units try which PoPs at a time (Unix seconds): in a share of all slots of a TTL, those of groups of which
-    /// something is to be learned. By hash, so that all name servers agree; never units that a route has ranked.
+    /// Which units try which PoPs at a time (Unix seconds): those of groups of which something is to be learned, with
+    /// other blocks in every slot of a TTL. Never units that a route has ranked.
     #[must_use]
-    pub fn trials(&self, now_s: u64) -> Vec<(UnitIndex, PopIndex)> {
+    pub fn trials(&self, now_s: u64) -> Vec<(UnitIndex, Tried)> {
         let slot = now_s / u64::from(self.ttl.max(1));
         let learned = self.learned();
         let tried = self.compiled.map.lists().iter().enumerate().filter_map(|(unit, list)| {
             let Cause::Latency(group) = list.cause else { return None };
             let trial = learned.groups().get(usize::try_from(group).ok()?)?.trial?;
-            mapping::latency::is_tried(&trial, list, slot).then_some((unit, trial.pop))
+            Some((unit, trial.tried(list, slot)))
         });
         tried.collect()
     }

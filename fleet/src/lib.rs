@@ -27,6 +27,6 @@ pub use judge::{EdgeState, unprobed_fitness};
 pub use probe::visit;
 pub use purge_log::{NewLog, PurgeEntry, PurgeLog, PurgeLogError, PurgesBefore};
 pub use purge_order::PurgeOrder;
-pub use rates::Rates;
+pub use rates::{Rate, Rates};
 pub use report::{Report, site_digest};
 pub use watch::Watch;

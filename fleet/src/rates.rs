@@ -1,6 +1,7 @@
 //! How fast edges send, from what they report of themselves.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use config::NodeId;
 
@@ -14,22 +15,32 @@ pub struct Rates(BTreeMap<NodeId, Sent>);
 struct Sent {
     uptime_ms: u64,
     bytes: u64,
-    /// Bits per second; none until there are two reports of one start.
-    rate: Option<f64>,
+    /// None until there are two reports of one start.
+    rate: Option<Rate>,
+}
+
+/// A rate between two reports.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Bits per second.
+    pub bits: f64,
+    /// How far the reports were apart.
+    pub over: Duration,
 }
 
 impl Rates {
-    /// Takes in an edge's latest report; bits per second between it and the one before. `None` for a first one;
+    /// Takes in an edge's latest report; the rate between it and the one before. `None` for a first one;
     /// the rate before, where it is the same again.
-    pub fn hear(&mut self, edge: &NodeId, report: &Report) -> Option<f64> {
+    pub fn hear(&mut self, edge: &NodeId, report: &Report) -> Option<Rate> {
         let (uptime_ms, bytes) = (report.uptime_ms, report.bytes);
         let before = self.0.get(edge).copied();
         let rate = match before {
             Some(before) if before.uptime_ms == uptime_ms => before.rate,
             Some(before) if before.uptime_ms < uptime_ms && before.bytes <= bytes => {
+                let over = uptime_ms - before.uptime_ms;
                 #[expect(clippy::cast_precision_loss, reason = "a rate needs no more")]
-                let rate = 8_000.0 * (bytes - before.bytes) as f64 / (uptime_ms - before.uptime_ms) as f64;
-                Some(rate)
+                let bits = 8_000.0 * (bytes - before.bytes) as f64 / over as f64;
+                Some(Rate { bits, over: Duration::from_millis(over) })
             }
             // It was started again.
             _ => None,
@@ -62,7 +73,7 @@ mod tests {
             (2_400, 5, None),
         ] {
             let report = Report { uptime_ms, bytes, ..Report::default() };
-            assert_eq!(rates.hear(&edge, &report), expected, "{uptime_ms}");
+            assert_eq!(rates.hear(&edge, &report).map(|rate| rate.bits), expected, "{uptime_ms}");
         }
     }
 }

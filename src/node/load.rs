@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ::fleet::{Demand, EdgeState, Rates, Verdict, wall_clock_ms};
+use ::fleet::{Demand, EdgeState, Rate, Rates, Verdict, wall_clock_ms};
 use config::{Config, NodeId, PopId, limits};
 use mapping::load::{Assignment, LoadReport, Reports, Settings, State, UnitIndex, step};
 use mapping::{PopIndex, Ranked};
@@ -22,6 +22,8 @@ type Demands = Mutex<BTreeMap<NodeId, (Instant, Demand)>>;
 const SILENT: Duration = Duration::from_secs(60);
 /// How often is looked whether the map is another one.
 const LOOK: Duration = Duration::from_secs(1);
+/// What an edge sends that is down.
+const NOTHING: Rate = Rate { bits: 0.0, over: Duration::ZERO };
 /// How much better another PoP must be for clients to move, in milliseconds.
 const BONUS_MS: f64 = 5.0;
 
@@ -88,8 +90,8 @@ async fn ask(node: Arc<Node>, demands: Arc<Demands>) {
 struct Heard {
     /// Bits per second by client prefix.
     demand: HashMap<IpAddr, u64>,
-    /// Bits per second by PoP, where all its edges are known.
-    loads: Vec<Option<f64>>,
+    /// By PoP, where all its edges are known.
+    loads: Vec<Option<Rate>>,
     now: Duration,
 }
 
@@ -115,17 +117,25 @@ impl Steering {
     fn hear(&mut self, config: &Config, states: &BTreeMap<NodeId, EdgeState>, demands: &Demands) -> Heard {
         self.rates.retain(|edge| states.contains_key(edge));
         let mut demand: HashMap<IpAddr, u64> = HashMap::new();
-        for (prefix, rate) in lock(demands).values().flat_map(|(_, demand)| &demand.prefixes) {
+        let is_up = |edge: &NodeId| {
+            states.get(edge).is_some_and(|state| state.addresses.values().any(|verdict| *verdict == Verdict::Up))
+        };
+        // The clients of an edge that is down are counted where they have gone.
+        let told = lock(demands);
+        let told = told.iter().filter(|(edge, _)| is_up(edge)).map(|(_, (_, demand))| demand);
+        for (prefix, rate) in told.flat_map(|demand| &demand.prefixes) {
             let sum = demand.entry(*prefix).or_default();
             *sum = sum.saturating_add(*rate);
         }
         let mut load_of = |edge: &config::EdgeNode| {
             let state = states.get(&edge.id)?;
-            let is_up = state.addresses.values().any(|verdict| *verdict == Verdict::Up);
             let rate = state.report.as_ref().and_then(|report| self.rates.hear(&edge.id, report));
-            if is_up { rate } else { Some(0.0) }
+            if is_up(&edge.id) { rate } else { Some(NOTHING) }
         };
-        let loads = config.network.pops.iter().map(|pop| pop.edges.iter().map(&mut load_of).sum()).collect();
+        let together = |one: Rate, other: Rate| Rate { bits: one.bits + other.bits, over: one.over.max(other.over) };
+        let mut sum =
+            |pop: &config::Pop| pop.edges.iter().try_fold(NOTHING, |sum, edge| Some(together(sum, load_of(edge)?)));
+        let loads = config.network.pops.iter().map(&mut sum).collect();
         Heard { demand, loads, now: self.start.elapsed() }
     }
 
@@ -133,14 +143,15 @@ impl Steering {
         let view = &answers.view;
         let pops: Vec<PopId> = config.network.pops.iter().map(|pop| pop.id.clone()).collect();
         let statuses = view.statuses();
+        let settings = Settings { ttl: config.network.dns.ttl, bonus_ms: BONUS_MS };
         let state = match self.last.take() {
-            Some(last) if last.pops == pops && last.answers.view.has_map_of(view) => last.state,
-            Some(last) if last.pops == pops => last.state.with_units(renumbered(&last.answers, answers)),
-            _ => {
-                let settings = Settings { ttl: config.network.dns.ttl, bonus_ms: BONUS_MS };
-                State::new(settings, view.lists().map(<[Ranked]>::to_vec).collect(), &statuses)
-            }
+            Some(last) if last.pops != pops || *last.state.settings() != settings => None,
+            Some(last) if last.answers.view.has_map_of(view) => Some(last.state),
+            Some(last) => Some(last.state.with_units(renumbered(&last.answers, answers))),
+            None => None,
         };
+        let state =
+            state.unwrap_or_else(|| State::new(settings, view.lists().map(<[Ranked]>::to_vec).collect(), &statuses));
         let mut demands = vec![0.0; view.lists().count()];
         for (prefix, rate) in &heard.demand {
             if let Some(demand) = view.unit_of(*prefix).and_then(|unit| demands.get_mut(unit)) {
@@ -153,7 +164,11 @@ impl Steering {
         let loads: Vec<LoadReport> = (0..)
             .map(PopIndex::from_usize)
             .zip(&heard.loads)
-            .filter_map(|(pop, load)| Some(LoadReport { pop, at: heard.now, rate: (*load)? }))
+            // A mean is of the middle of its time.
+            .filter_map(|(pop, load)| {
+                let Rate { bits, over } = (*load)?;
+                Some(LoadReport { pop, at: heard.now.saturating_sub(over / 2), rate: bits })
+            })
             .collect();
         let reports = Reports { demands: &demands, loads: &loads };
         let state = step(state, &statuses, &reports, heard.now);
@@ -172,7 +187,7 @@ impl Steering {
             #[expect(clippy::cast_possible_truncation, reason = "a float saturates")]
             let whole = |number: f64| number as i64;
             if let Some(load) = load {
-                node.metrics.pop_load.with_label_values(&[pop.as_str()]).set(whole(*load));
+                node.metrics.pop_load.with_label_values(&[pop.as_str()]).set(whole(load.bits));
             }
             let price = table.price_ms(PopIndex::from_usize(number));
             node.metrics.pop_price.with_label_values(&[pop.as_str()]).set(whole(price.ceil()));
@@ -192,6 +207,6 @@ impl Steering {
 
 /// Every list of a map, with its number in the map before, where it had one.
 fn renumbered(before: &Answers, now: &Answers) -> Vec<(Vec<Ranked>, Option<UnitIndex>)> {
-    let earlier: HashMap<&[Ranked], UnitIndex> = before.view.lists().zip(0..).collect();
-    now.view.lists().map(|list| (list.to_vec(), earlier.get(list).copied())).collect()
+    let earlier = before.view.earlier(now.view.lists());
+    now.view.lists().map(<[Ranked]>::to_vec).zip(earlier).collect()
 }

@@ -70,7 +70,32 @@ pub const LEAST_SHARING: usize = 2;
 /// A PoP with the wanted family is used in place of one without while it costs at most 1.5 times.
 const FAMILY_COST: (u32, u32) = (3, 2);
 
-/// Chooses the first fit PoP of the list, or a fit one that load has moved these clients to; then its edges.
+/// The PoP for a client, without its edges: found without an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picked {
+    /// The PoP: it is fit, but may have no address of the family.
+    pub pop: PopIndex,
+    /// The scope that holds if its edges are the answer.
+    pub scope: u8,
+    /// How long it will likely hold.
+    pub basis: Basis,
+    /// What it costs, as in the list.
+    cost: u32,
+}
+
+/// The first fit PoP of the list, or a fit one that load has moved these clients to; `None` where nothing is fit.
+#[must_use]
+pub fn pick(
+    topology: &Topology,
+    fitness: &Fitness,
+    mapped: Mapped<'_>,
+    placed: Option<Use>,
+    wanted: Wanted,
+) -> Option<Picked> {
+    View { topology, fitness, wanted }.pick(&narrowed(mapped, placed), placed)
+}
+
+/// Picks the PoP, then its edges.
 #[must_use]
 pub fn choose(
     topology: &Topology,
@@ -80,37 +105,24 @@ pub fn choose(
     wanted: Wanted,
 ) -> Choice {
     let view = View { topology, fitness, wanted };
-    let mapped = placed.map_or(mapped, |placed| narrowed(mapped, placed.width));
-    let ranked = &mapped.list.ranked;
-    let Some((depth, nearest, cost)) = view.first_fit(mapped.list) else {
+    let mapped = narrowed(mapped, placed);
+    let Some(picked) = view.pick(&mapped, placed) else {
         return view.fail_open(&mapped);
     };
-    let elsewhere = placed.filter(|placed| placed.width != Width::Depth && view.is_pop_fit(placed.pop));
-    let elsewhere = elsewhere.and_then(|placed| ranked.iter().find(|ranked| ranked.pop == placed.pop));
-    let (pop, cost) = elsewhere.map_or((nearest, cost), |ranked| (ranked.pop, ranked.cost));
-    let scope = match depth {
-        0 => mapped.scopes.first,
-        1 => mapped.scopes.second,
-        _ => mapped.scopes.whole,
-    };
-    let basis = if pop == nearest {
-        view.basis(ranked.iter().take(depth + 1).map(|ranked| ranked.pop).chain([pop]))
-    } else {
-        Basis::Changing
-    };
+    let Picked { pop, scope, basis, .. } = picked;
     let edges = view.edges(pop);
-    if !edges.is_empty() {
-        return Choice { chosen: Chosen::Edges { pop, edges }, scope, basis };
+    if edges.is_empty() {
+        return view.other_pop(&mapped, picked);
     }
-    view.other_pop(&mapped, pop, cost, basis)
+    Choice { chosen: Chosen::Edges { pop, edges }, scope, basis }
 }
 
 /// While load moves clients apart that the list sends together, scopes are those of the whole list, or of a block.
-fn narrowed(mapped: Mapped<'_>, width: Width) -> Mapped<'_> {
-    let whole = match width {
-        Width::Depth => return mapped,
-        Width::List | Width::Trial => mapped.scopes.whole,
-        Width::Block(bits) => mapped.scopes.whole.max(bits),
+fn narrowed(mapped: Mapped<'_>, placed: Option<Use>) -> Mapped<'_> {
+    let whole = match placed.map(|placed| placed.width) {
+        None | Some(Width::Depth) => return mapped,
+        Some(Width::List) => mapped.scopes.whole,
+        Some(Width::Block(bits) | Width::Trial(bits)) => mapped.scopes.whole.max(bits),
     };
     Mapped { scopes: Scopes { first: whole, second: whole, whole }, ..mapped }
 }
@@ -141,6 +153,30 @@ struct View<'a> {
 }
 
 impl View<'_> {
+    fn pick(&self, mapped: &Mapped<'_>, placed: Option<Use>) -> Option<Picked> {
+        let ranked = &mapped.list.ranked;
+        let (depth, nearest, cost) = self.first_fit(mapped.list)?;
+        let elsewhere = placed.filter(|placed| placed.width != Width::Depth && self.is_pop_fit(placed.pop));
+        let elsewhere = elsewhere.and_then(|placed| {
+            let listed = ranked.iter().find(|ranked| ranked.pop == placed.pop);
+            // Nothing is known of a PoP that is tried: it may be beyond the list.
+            let may_try = matches!(placed.width, Width::Trial(_)) && !mapped.list.forbidden.contains(&placed.pop);
+            listed.map(|ranked| (ranked.pop, ranked.cost)).or_else(|| may_try.then_some((placed.pop, cost)))
+        });
+        let (pop, cost) = elsewhere.unwrap_or((nearest, cost));
+        let scope = match depth {
+            0 => mapped.scopes.first,
+            1 => mapped.scopes.second,
+            _ => mapped.scopes.whole,
+        };
+        let basis = if pop == nearest {
+            self.basis(ranked.iter().take(depth + 1).map(|ranked| ranked.pop).chain([pop]))
+        } else {
+            Basis::Changing
+        };
+        Some(Picked { pop, scope, basis, cost })
+    }
+
     /// The first fit PoP: of the list, else the nearest to the list's best, forbidden ones last.
     fn first_fit(&self, list: &List) -> Option<(usize, PopIndex, u32)> {
         let ranked = &list.ranked;
@@ -156,7 +192,8 @@ impl View<'_> {
     ///
     /// While it is only down, IPv4 comes from the next PoP at any cost, since many clients have nothing
     /// else. IPv6 may be missing: clients that have it reach the fit PoP by IPv4.
-    fn other_pop(&self, mapped: &Mapped<'_>, pop: PopIndex, cost: u32, basis: Basis) -> Choice {
+    fn other_pop(&self, mapped: &Mapped<'_>, picked: Picked) -> Choice {
+        let Picked { pop, cost, basis, .. } = picked;
         let ranked = &mapped.list.ranked;
         let scope = if self.topology.has(self.wanted.family) { mapped.scopes.whole } else { 0 };
         let is_down = self.wanted.family == Family::V4 && self.has_family(pop);
@@ -165,7 +202,13 @@ impl View<'_> {
         let beyond = is_down.then(|| self.beyond(mapped.list)).into_iter().flatten();
         let found = listed.chain(beyond).map(|pop| (pop, self.edges(pop))).find(|(_, edges)| !edges.is_empty());
         match found {
-            Some((pop, edges)) => Choice { chosen: Chosen::Edges { pop, edges }, scope, basis },
+            Some((other, edges)) => {
+                let basis = match basis {
+                    Basis::Settled => self.basis([other].into_iter()),
+                    Basis::Changing => Basis::Changing,
+                };
+                Choice { chosen: Chosen::Edges { pop: other, edges }, scope, basis }
+            }
             None if is_down => Choice { scope, ..self.fail_open(mapped) },
             None => Choice { chosen: Chosen::NoAddress, scope, basis },
         }
@@ -241,11 +284,13 @@ impl View<'_> {
         -weight / uniform.ln()
     }
 
-    /// Answers with the best PoP as if all were up.
+    /// Answers with the best PoP as if all were up: an edge that the operator has drained only if there is no other.
     fn fail_open(&self, mapped: &Mapped<'_>) -> Choice {
         let family = self.wanted.family;
-        for ranked in &mapped.list.ranked {
-            let edges = self.sharing(ranked.pop, |edge| self.has_address(*edge, family));
+        let undrained = mapped.list.ranked.iter().map(|ranked| (ranked, false));
+        for (ranked, with_drained) in undrained.chain(mapped.list.ranked.iter().map(|ranked| (ranked, true))) {
+            let may_take = |edge: &EdgeIndex| with_drained || !self.fitness.is_drained(*edge);
+            let edges = self.sharing(ranked.pop, |edge| self.has_address(*edge, family) && may_take(edge));
             if !edges.is_empty() {
                 let scope =
                     if mapped.list.ranked.first() == Some(ranked) { mapped.scopes.first } else { mapped.scopes.whole };

@@ -83,8 +83,11 @@ impl Map {
             let last = runs.get(next).map_or(block_last, |run| run.start - 1);
             let run = runs.get(next.checked_sub(1)?)?;
             let cut = scope(*family, key, run.start, last);
-            unit = run.value;
-            scopes = Scopes { first: cut, second: cut, whole: cut };
+            // A rule holds for who has told that it is meant.
+            if cut <= known_bits {
+                unit = run.value;
+                scopes = Scopes { first: cut, second: cut, whole: cut };
+            }
         }
         let class = if class < self.classes { class } else { 0 };
         let list = self.lists_by_unit.get(usize::try_from(unit).ok()? * self.classes + class)?;
@@ -117,9 +120,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Map {
     let mut work = Work::new(inputs);
     let mut fine = HashMap::new();
     let mut table = |work: &mut Work<'_>, family, places: &[Run<PlaceIndex>], asns: &[Run<u32>]| {
-        let runs = work.unit_runs(family, places, asns);
-        let coarse = work.coarse(family, &runs, &mut fine);
-        drop(runs);
+        let coarse = work.coarse(family, (places, asns), &mut fine);
         Table::build(family, &work.depths(coarse))
     };
     let geography = inputs.geography;
@@ -155,13 +156,18 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Places, prefix rules and AS numbers joined into runs of units, at full precision.
-    fn unit_runs(&mut self, family: Family, places: &[Run<PlaceIndex>], asns: &[Run<u32>]) -> Vec<Run<u32>> {
-        let (sets, set_runs) = self.rules.runs(family);
+    /// Places, prefix rules and AS numbers joined into runs of units from the first key to the last.
+    fn unit_runs(
+        &mut self,
+        (first, last): (u64, u64),
+        (places, asns): (&[Run<PlaceIndex>], &[Run<u32>]),
+        (sets, set_runs): &(Vec<RuleSet>, Vec<Run<u32>>),
+    ) -> Vec<Run<u32>> {
         let mut known: HashMap<(PlaceIndex, u32, u32), u32> = HashMap::new();
-        let mut out = Vec::with_capacity(places.len());
-        let (mut places, mut set_runs, mut asns) = (Cursor::new(places), Cursor::new(&set_runs), Cursor::new(asns));
-        let mut key = 0;
+        let mut out = Vec::new();
+        let (mut places, mut set_runs, mut asns) =
+            (Cursor::at(places, first), Cursor::at(set_runs, first), Cursor::at(asns, first));
+        let mut key = first;
         loop {
             let place = places.value_at(key).unwrap_or(0);
             let set = set_runs.value_at(key).unwrap_or(0);
@@ -178,8 +184,8 @@ impl<'a> Work<'a> {
             };
             push(&mut out, key, unit);
             match [places.next_start(), set_runs.next_start(), asns.next_start()].into_iter().flatten().min() {
-                Some(next) => key = next,
-                None => return out,
+                Some(next) if next <= last => key = next,
+                _ => return out,
             }
         }
     }
@@ -206,17 +212,22 @@ impl<'a> Work<'a> {
         intern(&mut self.units, &mut self.unit_index, Unit { lists })
     }
 
-    /// Runs cut at block borders; a block with finer rules becomes a unit of its own, so that no
-    /// wider scope ever covers it.
+    /// Runs cut at block borders, by rules no longer than a scope; a block with longer ones becomes a unit of its own,
+    /// so that no wider scope ever covers it.
     fn coarse(
         &mut self,
         family: Family,
-        runs: &[Run<u32>],
+        world: (&[Run<PlaceIndex>], &[Run<u32>]),
         fine: &mut HashMap<u32, (Family, Vec<Run<u32>>)>,
     ) -> Vec<Run<u32>> {
-        let mut coarse = snap::snap(family, runs);
-        let mut blocks: Vec<_> = snap::fine(family, runs, &self.rules.long_keys(family)).into_iter().collect();
-        blocks.sort_by_key(|block| block.0);
+        let scoped = self.rules.runs(family, family.longest_scope());
+        let mut coarse = snap::snap(family, &self.unit_runs((0, family.last()), world, &scoped));
+        let long = self.rules.blocks_of_long(family);
+        let all = if long.is_empty() { scoped } else { self.rules.runs(family, u8::MAX) };
+        let mut blocks = Vec::new();
+        for first in long {
+            blocks.push((first, self.unit_runs((first, first + (family.block() - 1)), world, &all)));
+        }
         let mut spans = Vec::new();
         for (first, runs) in blocks {
             let at = coarse.partition_point(|run| run.start <= first);
@@ -282,8 +293,9 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn new(runs: &'a [Run<u32>]) -> Self {
-        Self { runs, at: 0 }
+    /// Before or at the run of a key.
+    fn at(runs: &'a [Run<u32>], key: u64) -> Self {
+        Self { runs, at: runs.partition_point(|run| run.start <= key).saturating_sub(1) }
     }
 
     fn value_at(&mut self, key: u64) -> Option<u32> {

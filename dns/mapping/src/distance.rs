@@ -25,6 +25,27 @@ pub fn distance_km(a: Location, b: Location) -> f64 {
     2.0 * EARTH_KM * h.sqrt().min(1.0).asin()
 }
 
+/// A point on the unit sphere: the angle between two is the arc cosine of their product.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Direction(pub(crate) [f64; 3]);
+
+impl Direction {
+    pub(crate) fn of(location: Location) -> Self {
+        let (latitude, longitude) = (location.latitude.to_radians(), location.longitude.to_radians());
+        Self([latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin(), latitude.sin()])
+    }
+
+    pub(crate) fn cosine(self, other: Self) -> f64 {
+        let ([ax, ay, az], [bx, by, bz]) = (self.0, other.0);
+        ax * bx + ay * by + az * bz
+    }
+}
+
+/// The distance between directions of this cosine.
+pub(crate) fn kilometres(cosine: f64) -> f64 {
+    EARTH_KM * cosine.clamp(-1.0, 1.0).acos()
+}
+
 /// The round trip expected over a distance, in tenths of a millisecond; a stretched way is longer.
 #[must_use]
 pub fn cost(distance_km: f64, stretch: f64) -> u32 {

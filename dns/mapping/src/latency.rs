@@ -18,7 +18,7 @@ mod prior;
 mod samples;
 mod worth;
 
-pub use decide::{Candidate, Trial, is_tried};
+pub use decide::{Candidate, Trial};
 pub use estimate::Estimate;
 pub use group::GroupKey;
 pub use histogram::Histogram;

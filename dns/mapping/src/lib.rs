@@ -28,7 +28,7 @@ mod topology;
 mod unit;
 
 pub use address::Family;
-pub use choose::{Basis, Choice, Chosen, LEAST_SHARING, Wanted, choose, is_fit};
+pub use choose::{Basis, Choice, Chosen, LEAST_SHARING, Picked, Wanted, choose, is_fit, pick};
 pub use compile::{Inputs, Map, Mapped, compile};
 pub use distance::{COST_PER_MS, EARTH_KM, KM_PER_MS, cost, distance_km};
 pub use fitness::Fitness;

@@ -26,7 +26,7 @@ mod statuses;
 mod step;
 mod trail;
 
-pub use assignment::{Assignment, Use, Width};
+pub use assignment::{Assignment, Tried, Use, Width};
 pub use learn::{LoadReport, Reports};
 pub use limit::{Limit, Room};
 pub use parts::{Parts, block_bits};
@@ -34,6 +34,7 @@ pub use rate::Rate;
 pub use solve::{Parcel, Problem, Solution, solve};
 pub use state::{Admission, PopStatus, Reason, Settings, State, UnitIndex};
 pub use statuses::statuses;
+use step::FILLED;
 pub use step::step;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::f64::consts::PI;
 use config::{CountryCode, Location};
 use fixedbitset::FixedBitSet;
 
-use crate::distance::{EARTH_KM, cost, cost_of_ms, reach_km};
+use crate::distance::{Direction, EARTH_KM, cost, cost_of_ms, kilometres, reach_km};
 use crate::latency::Learned;
 use crate::place::{Place, Region};
 use crate::topology::{PopIndex, Topology};
@@ -25,14 +25,10 @@ pub(crate) struct Ranker<'a> {
     home: Direction,
 }
 
-/// A point on the unit sphere: the angle between two is the arc cosine of their product.
-#[derive(Clone, Copy, Debug)]
-struct Direction([f64; 3]);
-
 impl<'a> Ranker<'a> {
     pub(crate) fn new(topology: &'a Topology, regions: &'a [Region], home: Location, learned: &Learned) -> Self {
         let mut by_country: HashMap<CountryCode, Vec<(&Region, Direction)>> = HashMap::new();
-        for region in regions {
+        for region in regions.iter().filter(|region| region.population > 0.0) {
             by_country.entry(region.country).or_default().push((region, Direction::of(region.location)));
         }
         let stretched = topology.pops.iter().enumerate().map(|(index, pop)| {
@@ -90,7 +86,7 @@ impl<'a> Ranker<'a> {
 fn country_distance(regions: &[(&Region, Direction)], pop: Direction) -> f64 {
     let people: f64 = regions.iter().map(|(region, _)| region.population).sum();
     let weighted: f64 = regions.iter().map(|(region, at)| region.population * kilometres(at.cosine(pop))).sum();
-    weighted / people.max(1.0)
+    weighted / people
 }
 
 /// The nearest so far.
@@ -122,22 +118,6 @@ impl Nearest {
             self.ranked.truncate(KEPT);
         }
     }
-}
-
-impl Direction {
-    fn of(location: Location) -> Self {
-        let (latitude, longitude) = (location.latitude.to_radians(), location.longitude.to_radians());
-        Self([latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin(), latitude.sin()])
-    }
-
-    fn cosine(self, other: Self) -> f64 {
-        let ([ax, ay, az], [bx, by, bz]) = (self.0, other.0);
-        ax * bx + ay * by + az * bz
-    }
-}
-
-fn kilometres(cosine: f64) -> f64 {
-    EARTH_KM * cosine.clamp(-1.0, 1.0).acos()
 }
 
 /// A list without any rule.

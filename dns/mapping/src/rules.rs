@@ -1,6 +1,6 @@
 //! The operator's rules, made ready for compiling.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use config::{Act, Continent, CountryCode, PopId, Route, SiteId};
 use fixedbitset::FixedBitSet;
@@ -126,11 +126,13 @@ impl Rules {
         self.asns.contains(&asn)
     }
 
-    /// Where which prefix rules hold: a sweep over their borders.
-    pub(crate) fn runs(&self, family: Family) -> (Vec<RuleSet>, Vec<Run<u32>>) {
+    /// Where which rules hold with prefixes of at most this length: a sweep over their borders.
+    pub(crate) fn runs(&self, family: Family, longest: u8) -> (Vec<RuleSet>, Vec<Run<u32>>) {
         let mut borders: Vec<(u64, bool, u32)> = Vec::new();
         for (number, rule) in (0_u32..).zip(&self.rules) {
-            let Some((first, last)) = rule.prefix.and_then(|prefix| keys(family, prefix)) else {
+            let Some((first, last)) =
+                rule.prefix.filter(|prefix| prefix.length() <= longest).and_then(|prefix| keys(family, prefix))
+            else {
                 continue;
             };
             borders.push((first, true, number));
@@ -142,7 +144,7 @@ impl Rules {
         let mut sets: Vec<RuleSet> = vec![Vec::new()];
         let mut known: HashMap<RuleSet, u32> = HashMap::from([(Vec::new(), 0)]);
         let mut runs = vec![Run { start: 0, value: 0 }];
-        let mut active = std::collections::BTreeSet::new();
+        let mut active = BTreeSet::new();
         for (key, begins, number) in borders {
             if begins {
                 active.insert(number);
@@ -159,15 +161,11 @@ impl Rules {
         (sets, runs)
     }
 
-    /// Prefixes of rules longer than any scope.
-    pub(crate) fn long_keys(&self, family: Family) -> Vec<u64> {
-        let long = |prefix: &config::Prefix| prefix.length() > family.longest_scope();
-        self.rules
-            .iter()
-            .filter_map(|rule| rule.prefix.filter(long))
-            .filter_map(|prefix| keys(family, prefix))
-            .map(|(first, _)| first)
-            .collect()
+    /// First keys of the blocks with rules longer than any scope, in order.
+    pub(crate) fn blocks_of_long(&self, family: Family) -> BTreeSet<u64> {
+        let prefixes = self.rules.iter().filter_map(|rule| rule.prefix);
+        let long = prefixes.filter(|prefix| prefix.length() > family.longest_scope());
+        long.filter_map(|prefix| keys(family, prefix)).map(|(first, _)| first & !(family.block() - 1)).collect()
     }
 
     /// The list for a place under the rules that hold there: the first that matches counts. `near` is what

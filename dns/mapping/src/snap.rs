@@ -1,8 +1,6 @@
 //! Cutting runs at block borders: nothing is mapped finer than the longest scope, but the
 //! operator's own longer rules.
 
-use std::collections::{BTreeSet, HashMap};
-
 use crate::address::Family;
 use crate::runs::{Run, push};
 
@@ -33,23 +31,6 @@ pub(crate) fn snap(family: Family, runs: &[Run<u32>]) -> Vec<Run<u32>> {
                 position = last.saturating_add(1);
             }
         }
-        at += 1;
-    }
-    out
-}
-
-/// The runs within each block that holds a rule longer than the longest scope.
-pub(crate) fn fine(family: Family, runs: &[Run<u32>], long: &[u64]) -> HashMap<u64, Vec<Run<u32>>> {
-    let blocks: BTreeSet<u64> = long.iter().map(|key| key & !(family.block() - 1)).collect();
-    blocks.into_iter().map(|first| (first, within(family, runs, first))).collect()
-}
-
-fn within(family: Family, runs: &[Run<u32>], first: u64) -> Vec<Run<u32>> {
-    let last = first + (family.block() - 1);
-    let mut at = runs.partition_point(|run| run.start <= first).saturating_sub(1);
-    let mut out = Vec::new();
-    while let Some(run) = runs.get(at).filter(|run| run.start <= last) {
-        push(&mut out, run.start.max(first), run.value);
         at += 1;
     }
     out

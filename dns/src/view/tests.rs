@@ -73,7 +73,7 @@ fn view_of(pops: &str) -> View {
     View::build(&config_of(pops), (&Arc::new(geography()), &Arc::default()), &Arc::default(), None).unwrap()
 }
 
-fn view() -> View {
+pub(crate) fn view() -> View {
     view_of(POPS)
 }
 
@@ -100,7 +100,7 @@ fn geography() -> Geography {
 }
 
 /// A client subnet option from `address/source` (RFC 7871 §6).
-fn option(subnet: &str) -> Vec<u8> {
+pub(crate) fn option(subnet: &str) -> Vec<u8> {
     let (address, source) = subnet.split_once('/').unwrap();
     let source: u8 = source.parse().unwrap();
     let (family, octets) = match address.parse().unwrap() {
@@ -445,15 +445,15 @@ fn groups_that_stay_are_known_and_try_other_pops_in_turns() {
         samples.add(prefix, mapping::PopIndex::from_usize(frankfurt), &seen);
     }
     let pops: Vec<_> = config.network.pops.iter().map(|pop| (pop.location, 1.0)).collect();
-    let learned = Arc::new(learn(&pops, &observe(&geography, &[], &samples), &Learned::default()));
+    let learned = Arc::new(learn(&pops, &[], &observe(&geography, &[], &samples), &Learned::default()));
     let view = View::build(&config, (&geography, &Arc::default()), &learned, None).unwrap();
     let told = view.explain("shop.cdn.example", [81, 0, 3, 4].into(), Family::V4).unwrap();
     assert_eq!((told.pop.as_deref(), told.source.as_str()), (Some("fra"), "latency"));
     assert!(told.candidates[0].measured.as_ref().is_some_and(|measured| measured.samples == 400), "{told:?}");
-    let slots = 4_000_u64;
-    let tried = (0..slots).filter(|slot| !view.trials(slot * 20).is_empty()).count();
+    let tried = |slot: u64| view.trials(slot * 20);
     // A hundredth of all traffic, and this group has all of it.
-    assert!((20..=60).contains(&tried), "{tried} of {slots}");
+    assert_eq!(tried(0).iter().map(|(_, tried)| tried.share).collect::<Vec<_>>(), [100]);
+    assert_ne!(tried(0), tried(1), "others in the next slot");
     let before = View::build(&config, (&geography, &Arc::default()), &Arc::default(), None).unwrap();
     assert!(!learned.decides_as(&before.learned()), "a new group is news, though it stays");
 }

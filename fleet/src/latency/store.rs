@@ -10,7 +10,7 @@ use mapping::latency::{Histogram, PrefixKey, Samples, prefix_key};
 use mapping::{Family, PopIndex};
 use serde::{Deserialize, Serialize};
 
-use super::handover::{Counts, Handover, Since};
+use super::handover::{Handover, Since};
 
 /// Round trips count half after a day: a backbone's map stays true for weeks, a last mile for days.
 const EPOCH: Duration = Duration::from_secs(86_400);
@@ -31,7 +31,7 @@ pub struct Store {
 struct Saved {
     aged_s: u64,
     since: Vec<(String, Since)>,
-    pops: Vec<(String, Vec<(IpAddr, Counts)>)>,
+    pops: Vec<(String, Vec<(IpAddr, Vec<(u8, f64)>)>)>,
 }
 
 impl Store {
@@ -129,15 +129,17 @@ impl Store {
         let Ok(saved) = serde_json::from_slice::<Saved>(&text) else {
             return Self::default();
         };
-        let mut store =
-            Self { aged: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(saved.aged_s)), ..Self::default() };
+        let Some(aged) = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(saved.aged_s)) else {
+            return Self::default();
+        };
+        let mut store = Self { aged: Some(aged), ..Self::default() };
         let most = limits::LATENCY_PREFIXES.min(limits::LATENCY_OF_ALL / saved.pops.len().max(1));
         for (pop, prefixes) in saved.pops {
             let Ok(pop) = PopId::parse(&pop) else { continue };
             let column = store.by_pop.entry(pop).or_default();
             for (address, counts) in prefixes.into_iter().take(most) {
                 let seen = column.entry(prefix_key(address)).or_default();
-                counts.into_iter().for_each(|(bucket, count)| seen.add_to(bucket, count));
+                counts.into_iter().for_each(|(bucket, count)| seen.add_exactly(bucket, count));
             }
         }
         let known = saved.since.into_iter().filter_map(|(edge, since)| Some((NodeId::parse(&edge).ok()?, since)));
@@ -150,8 +152,7 @@ impl Store {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
-        let narrow = |count: u32| u16::try_from(count).unwrap_or(u16::MAX);
-        let counts = |seen: &Histogram| seen.counts().map(|(bucket, count)| (bucket, narrow(count))).collect();
+        let counts = |seen: &Histogram| seen.exact_counts().collect();
         let column = |column: &BTreeMap<PrefixKey, Histogram>| {
             column.iter().map(|((family, key), seen)| (family.address(*key), counts(seen))).collect()
         };

@@ -90,7 +90,7 @@ impl World {
                     prefix.measure(client, pop, dice);
                 }
             }
-            let next = learn(&self.pops, &observed(&networks), &learned);
+            let next = learn(&self.pops, &[], &observed(&networks), &learned);
             wrong += self.wrong_moves(&networks, &learned, &next);
             learned = next;
         }

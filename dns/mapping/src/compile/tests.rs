@@ -133,6 +133,19 @@ fn a_rule_longer_than_a_scope_binds_only_who_tells_enough() {
         24,
         "no wider scope covers the block"
     );
+    for (family, rule, inside, block) in [
+        (Family::V4, "10.0.0.0/25", "10.0.0.7", "10.0.0.7"),
+        (Family::V4, "10.0.0.0/32", "10.0.0.0", "10.0.0.0"),
+        (Family::V6, "2001:db8::/64", "2001:db8::7", "2001:db8::7"),
+        (Family::V6, "2001:db8::53/128", "2001:db8::53", "2001:db8::53"),
+    ] {
+        let (map, _) = build(family, &[(0, 0)], vec![point(0, "AA")], &[route(rule, Act::Pin(pop("p3")))]);
+        assert_eq!(best(&map, inside, 128, 0), 3, "{rule}");
+        assert_eq!(best(&map, block, family.longest_scope(), 0), 0, "{rule}: a block's source does not tell");
+    }
+    // Of a source that is wider than the rule nothing can be said to all in it.
+    let (map, _) = build(Family::V4, &[(0, 0)], vec![point(0, "AA")], &[route("10.0.0.0/28", Act::Pin(pop("p3")))]);
+    assert_eq!([25, 28, 32].map(|bits| best(&map, "10.0.0.0", bits, 0)), [0, 3, 3]);
 }
 
 /// Six places, each with PoPs at distances of its own.
@@ -336,7 +349,7 @@ fn learned_of(seen: &Seen) -> Learned {
         let location = Location { latitude: 0.0, longitude: f64::from(longitude) };
         std::iter::repeat_n(Observed { place, location, asn: 0, measured }, 20)
     });
-    crate::latency::learn(&pops, &observed.collect::<Vec<_>>(), &Learned::default())
+    crate::latency::learn(&pops, &[], &observed.collect::<Vec<_>>(), &Learned::default())
 }
 
 /// Offsets of runs at the borders of blocks.

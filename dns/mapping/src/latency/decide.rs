@@ -3,6 +3,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::latency::estimate::Estimate;
+use crate::load::Tried;
 use crate::topology::PopIndex;
 use crate::unit::List;
 
@@ -31,14 +32,24 @@ pub struct Candidate {
 /// Some answers of a group name another PoP, to measure it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trial {
-    /// The group, by its place in the list given.
-    pub group: usize,
     /// The PoP to try.
     pub pop: PopIndex,
     /// Of 10,000 answers, how many.
     pub share: u32,
     /// The gain expected of knowing more, milliseconds: expected improvement (Jones et al. 1998).
     pub promise_ms: f64,
+}
+
+/// A group that may try another PoP.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'c> {
+    /// Its number.
+    pub(super) group: usize,
+    /// Its share of the traffic; all together 1.
+    pub(super) traffic: f64,
+    /// Its present PoP.
+    pub(super) current: Candidate,
+    pub(super) candidates: &'c [Candidate],
 }
 
 /// The PoP a group had better go to than the present one, if there is one beyond doubt.
@@ -57,22 +68,21 @@ pub(super) fn decide(current: &Candidate, candidates: &[Candidate]) -> Option<Po
 }
 
 /// Which groups try which PoPs: the most promising first, weighed by traffic, until the budget is used.
-/// A group is its share of the traffic (all together 1), its present PoP and the candidates.
 #[must_use]
-pub(super) fn trials(groups: &[(f64, Candidate, Vec<Candidate>)]) -> Vec<Trial> {
-    let mut wanted: Vec<(f64, Trial)> = Vec::new();
-    for (number, (traffic, current, candidates)) in groups.iter().enumerate() {
+pub(super) fn trials<'c>(groups: impl IntoIterator<Item = Asked<'c>>) -> Vec<(usize, Trial)> {
+    let mut wanted: Vec<(f64, usize, Trial)> = Vec::new();
+    for Asked { group, traffic, current, candidates } in groups {
         let promises = candidates.iter().filter(|candidate| candidate.pop != current.pop).map(|candidate| {
             let promise_ms = expected_improvement(current.estimate, candidate.estimate);
-            Trial { group: number, pop: candidate.pop, share: 0, promise_ms }
+            Trial { pop: candidate.pop, share: 0, promise_ms }
         });
         let best = promises.max_by(|a, b| a.promise_ms.total_cmp(&b.promise_ms));
-        wanted.extend(best.filter(|trial| trial.promise_ms >= LEAST_PROMISE_MS).map(|trial| (*traffic, trial)));
+        wanted.extend(best.filter(|trial| trial.promise_ms >= LEAST_PROMISE_MS).map(|trial| (traffic, group, trial)));
     }
-    wanted.sort_by(|a, b| (b.0 * b.1.promise_ms).total_cmp(&(a.0 * a.1.promise_ms)).then(a.1.group.cmp(&b.1.group)));
+    wanted.sort_by(|a, b| (b.0 * b.2.promise_ms).total_cmp(&(a.0 * a.2.promise_ms)).then(a.1.cmp(&b.1)));
     let mut left = f64::from(BUDGET);
     let mut chosen = Vec::new();
-    for (traffic, trial) in wanted {
+    for (traffic, group, trial) in wanted {
         let most = (left / traffic.max(f64::MIN_POSITIVE)).min(f64::from(MOST_OF_A_GROUP));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 2,000")]
         let share = most.max(0.0) as u32;
@@ -80,21 +90,20 @@ pub(super) fn trials(groups: &[(f64, Candidate, Vec<Candidate>)]) -> Vec<Trial> 
             break;
         }
         left -= f64::from(share) * traffic;
-        chosen.push(Trial { share, ..trial });
+        chosen.push((group, Trial { share, ..trial }));
     }
     chosen
 }
 
-/// Whether clients of a list try the PoP in a slot of time.
-#[must_use]
-pub fn is_tried(trial: &Trial, list: &List, slot: u64) -> bool {
-    // By its PoPs and costs, not its number: numbers change whenever the map is compiled.
-    let ranked = list
-        .ranked
-        .iter()
-        .flat_map(|ranked| [ranked.pop.as_usize().to_le_bytes(), u64::from(ranked.cost).to_le_bytes()]);
-    let bytes: Vec<u8> = ranked.flatten().chain(slot.to_le_bytes()).collect();
-    xxh3_64(&bytes) % 10_000 < u64::from(trial.share)
+impl Trial {
+    /// Which blocks of a list try the PoP in a slot of time.
+    #[must_use]
+    pub fn tried(&self, list: &List, slot: u64) -> Tried {
+        // By its PoPs, not its number: numbers change whenever the map is compiled.
+        let pops = list.ranked.iter().flat_map(|ranked| ranked.pop.as_usize().to_le_bytes());
+        let bytes: Vec<u8> = pops.chain(slot.to_le_bytes()).collect();
+        Tried { pop: self.pop, share: self.share, turn: xxh3_64(&bytes) }
+    }
 }
 
 /// What knowing more of another PoP is expected to gain, milliseconds.
@@ -120,27 +129,9 @@ fn normal_below(z: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::latency::estimate::estimate;
-    use crate::unit::{Cause, Ranked};
 
     fn candidate(pop: usize, prior_ms: f64, measured: Option<(f64, u32, u32)>) -> Candidate {
         Candidate { pop: PopIndex::from_usize(pop), estimate: estimate(prior_ms, measured) }
-    }
-
-    #[test]
-    fn a_list_is_tried_in_its_share_of_slots() {
-        let list = |cost| List {
-            ranked: vec![Ranked { pop: PopIndex::from_usize(0), cost }],
-            forbidden: Vec::new(),
-            cause: Cause::Latency(0),
-        };
-        for share in [0, 100, 2_000] {
-            let trial = Trial { group: 0, pop: PopIndex::from_usize(1), share, promise_ms: 1.0 };
-            let tried = |list: &List| (0..20_000_u64).filter(|slot| is_tried(&trial, list, *slot)).count();
-            let expected = usize::try_from(share).unwrap() * 2;
-            assert!(tried(&list(7)).abs_diff(expected) <= expected / 4, "{share}: {}", tried(&list(7)));
-            let both = |slot: &u64| is_tried(&trial, &list(7), *slot) && is_tried(&trial, &list(8), *slot);
-            assert!((0..20_000).filter(both).count() <= expected / 3, "lists take turns of their own");
-        }
     }
 
     #[test]
@@ -167,11 +158,14 @@ mod tests {
         let sure = candidate(0, 20.0, Some((20.0, 1_000, 20)));
         let far = candidate(1, 200.0, None);
         let near = candidate(1, 19.0, None);
-        let groups = vec![(0.5, sure, vec![sure, far]), (0.3, sure, vec![sure, near]), (0.2, sure, vec![sure])];
-        let chosen = trials(&groups);
-        assert_eq!(chosen.iter().map(|trial| trial.group).collect::<Vec<_>>(), [1]);
-        assert!(f64::from(chosen[0].share) * 0.3 <= f64::from(BUDGET));
-        let small = vec![(0.001, sure, vec![near]); 3];
-        assert!(trials(&small).iter().all(|trial| trial.share == MOST_OF_A_GROUP), "at most a fifth of a group");
+        fn asked(group: usize, traffic: f64, candidates: &[Candidate]) -> Asked<'_> {
+            Asked { group, traffic, current: candidate(0, 20.0, Some((20.0, 1_000, 20))), candidates }
+        }
+        let chosen = trials([asked(7, 0.5, &[sure, far]), asked(8, 0.3, &[sure, near]), asked(9, 0.2, &[sure])]);
+        assert_eq!(chosen.iter().map(|(group, _)| *group).collect::<Vec<_>>(), [8]);
+        assert!(f64::from(chosen[0].1.share) * 0.3 <= f64::from(BUDGET));
+        let near = [near];
+        let small = [1, 2, 3].map(|group| asked(group, 0.001, &near));
+        assert!(trials(small).iter().all(|(_, trial)| trial.share == MOST_OF_A_GROUP), "at most a fifth of a group");
     }
 }

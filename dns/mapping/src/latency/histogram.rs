@@ -5,7 +5,10 @@ const BUCKETS: u8 = 64;
 /// From one bucket to the next: a median is true to 6 %.
 const FACTOR: f64 = 1.13;
 
-/// How often which round trip was seen, in two epochs.
+/// Parts of a sample: what was seen once counts for four epochs more.
+const PARTS: u32 = 16;
+
+/// How often which round trip was seen; less with every epoch since.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
     /// By number; only those that are not empty.
@@ -15,10 +18,8 @@ pub struct Histogram {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bucket {
     number: u8,
-    /// Seen in this epoch.
-    now: u32,
-    /// What is left of earlier ones.
-    before: u32,
+    /// How often, in sixteenths.
+    parts: u32,
 }
 
 impl Histogram {
@@ -35,33 +36,33 @@ impl Histogram {
     pub fn merge(&mut self, other: &Self) {
         for bucket in &other.buckets {
             let mine = self.bucket_mut(bucket.number);
-            mine.now = mine.now.saturating_add(bucket.now);
-            mine.before = mine.before.saturating_add(bucket.before);
+            mine.parts = mine.parts.saturating_add(bucket.parts);
         }
     }
 
     /// Begins a new epoch: what was seen counts half.
     pub fn age(&mut self) {
-        for bucket in &mut self.buckets {
-            bucket.before = bucket.before.saturating_add(bucket.now) / 2;
-            bucket.now = 0;
-        }
-        self.buckets.retain(|bucket| bucket.before > 0);
+        self.buckets.iter_mut().for_each(|bucket| bucket.parts /= 2);
+        self.buckets.retain(|bucket| bucket.parts > 0);
     }
 
-    /// How many round trips count.
+    /// How many round trips count; a part of one is one.
     #[must_use]
     pub fn count(&self) -> u32 {
-        self.buckets.iter().map(Bucket::count).fold(0, u32::saturating_add)
+        self.parts().div_ceil(PARTS)
+    }
+
+    fn parts(&self) -> u32 {
+        self.buckets.iter().map(|bucket| bucket.parts).fold(0, u32::saturating_add)
     }
 
     /// The median, milliseconds: within its bucket as if all lay evenly there.
     #[must_use]
     pub fn median(&self) -> Option<f64> {
-        let half = f64::from(self.count()) / 2.0;
+        let half = f64::from(self.parts()) / 2.0;
         let mut below = 0.0;
         for bucket in &self.buckets {
-            let count = f64::from(bucket.count());
+            let count = f64::from(bucket.parts);
             if count > 0.0 && below + count >= half {
                 return Some(FACTOR.powf(f64::from(bucket.number) + (half - below) / count));
             }
@@ -70,15 +71,30 @@ impl Histogram {
         None
     }
 
-    /// The counts by bucket number, of both epochs: as they travel and are saved.
+    /// The counts by bucket number: as they travel.
     pub fn counts(&self) -> impl Iterator<Item = (u8, u32)> + '_ {
-        self.buckets.iter().map(|bucket| (bucket.number, bucket.count()))
+        self.buckets.iter().map(|bucket| (bucket.number, bucket.parts.div_ceil(PARTS)))
+    }
+
+    /// The counts by bucket number with what is left of aged ones: as they are saved.
+    pub fn exact_counts(&self) -> impl Iterator<Item = (u8, f64)> + '_ {
+        self.buckets.iter().map(|bucket| (bucket.number, f64::from(bucket.parts) / f64::from(PARTS)))
+    }
+
+    /// Counts in a bucket what was saved; what is no count is none.
+    pub fn add_exactly(&mut self, number: u8, times: f64) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float saturates, NaN is 0")]
+        let parts = (times.clamp(0.0, f64::from(u16::MAX)) * f64::from(PARTS)) as u32;
+        if parts > 0 {
+            let bucket = self.bucket_mut(number.min(BUCKETS - 1));
+            bucket.parts = bucket.parts.saturating_add(parts);
+        }
     }
 
     /// Counts in a bucket; numbers beyond the last are the last.
     pub fn add_to(&mut self, number: u8, times: u16) {
         let bucket = self.bucket_mut(number.min(BUCKETS - 1));
-        bucket.now = bucket.now.saturating_add(u32::from(times));
+        bucket.parts = bucket.parts.saturating_add(PARTS * u32::from(times));
     }
 
     /// The bucket of a round trip.
@@ -93,17 +109,11 @@ impl Histogram {
     fn bucket_mut(&mut self, number: u8) -> &mut Bucket {
         let at = self.buckets.partition_point(|bucket| bucket.number < number);
         if self.buckets.get(at).is_none_or(|bucket| bucket.number != number) {
-            self.buckets.insert(at, Bucket { number, now: 0, before: 0 });
+            self.buckets.insert(at, Bucket { number, parts: 0 });
         }
         // It was put there just now if it was not there.
         #[expect(clippy::indexing_slicing, reason = "see above")]
         &mut self.buckets[at]
-    }
-}
-
-impl Bucket {
-    fn count(&self) -> u32 {
-        self.now.saturating_add(self.before)
     }
 }
 
@@ -142,7 +152,23 @@ mod tests {
         assert_eq!(histogram.count(), 4);
         histogram.add(100.0, 8);
         assert!(histogram.median().unwrap() > 50.0, "the new outweighs the old");
-        (0..20).for_each(|_| histogram.age());
+        (0..24).for_each(|_| histogram.age());
         assert_eq!(histogram, Histogram::default());
+    }
+
+    #[test]
+    fn what_is_spread_over_buckets_halves_as_what_is_not() {
+        let mut histogram = Histogram::default();
+        [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1_280.0].map(|milliseconds| histogram.add(milliseconds, 1));
+        let median = histogram.median();
+        for expected in [4, 2, 1] {
+            histogram.age();
+            assert_eq!((histogram.count(), histogram.median()), (expected, median));
+        }
+        let mut saved = Histogram::default();
+        histogram.exact_counts().for_each(|(bucket, times)| saved.add_exactly(bucket, times));
+        assert_eq!(saved, histogram);
+        [f64::NAN, -1.0, 0.0].map(|wild| saved.add_exactly(9, wild));
+        assert_eq!(saved, histogram);
     }
 }

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use config::Location;
+use config::{CountryCode, Location};
 
-use crate::distance::distance_km;
-use crate::latency::decide::{Candidate, Trial, decide, trials};
+use crate::distance::{Direction, cost, distance_km, kilometres};
+use crate::latency::decide::{Asked, Candidate, Trial, decide, trials};
 use crate::latency::estimate::{Estimate, estimate};
 use crate::latency::group::{GroupKey, LEAST_ACTIVE};
 use crate::latency::histogram::Histogram;
-use crate::latency::prior::{Neighbour, neighbours_residual, prior_ms};
+use crate::latency::prior::{Neighbour, TOLD_KM, neighbours_residual, prior_ms};
 use crate::latency::samples::Measured;
-use crate::place::Place;
+use crate::place::{Place, Region};
 use crate::topology::PopIndex;
 
 /// The nearest PoPs by geography that may serve a group.
@@ -111,31 +111,24 @@ impl Learned {
     }
 }
 
-/// Pools what was measured by groups, and decides where each goes. `before`: what was decided last time.
+/// Pools what was measured by groups, and decides where each goes. PoPs are told with their stretch, `regions` are those
+/// that the map is compiled with. `before`: what was decided last time.
 #[must_use]
-pub fn learn(pops: &[(Location, f64)], observed: &[Observed<'_>], before: &Learned) -> Learned {
+pub fn learn(pops: &[(Location, f64)], regions: &[Region], observed: &[Observed<'_>], before: &Learned) -> Learned {
     let pools = pool(observed);
-    let intercept = intercept(pops, &pools);
-    let residuals = residuals(pops, &pools, intercept);
+    let ways = Ways::new(pops, regions, pools.values());
+    let intercept = intercept(&ways, &pools);
+    let residuals = residuals(&ways, &pools, intercept);
     let all: f64 = observed.iter().map(|observed| samples(observed.measured)).sum();
     let mut groups: Vec<Group> = Vec::with_capacity(pools.len());
     for (key, pool) in &pools {
-        let expected = |pop: usize| {
-            let (location, stretch) = pops.get(pop).copied().unwrap_or((pool.location, 1.0));
-            prior_ms(distance_km(pool.location, location), stretch) + intercept
-        };
-        let Some(quickest) = (0..pops.len()).min_by(|a, b| expected(*a).total_cmp(&expected(*b))) else {
-            continue;
-        };
-        let quickest = PopIndex::from_usize(quickest);
-        let candidates = candidates(pops, pool, &residuals, expected);
+        let Some(quickest) = ways.quickest(pool) else { continue };
         let earlier = before.index.get(key).and_then(|number| before.groups.get(*number));
         let earlier = earlier.filter(|earlier| earlier.expected == quickest).map(|earlier| earlier.current);
         let current = earlier.filter(|pop| pop.as_usize() < pops.len()).unwrap_or(quickest);
-        let believed = |pop: PopIndex| candidates.iter().find(|candidate| candidate.pop == pop).copied();
-        let now = believed(current)
-            .unwrap_or(Candidate { pop: current, estimate: estimate(expected(current.as_usize()), None) });
-        let current = decide(&now, &candidates).unwrap_or(current);
+        let candidates = candidates(&ways, pool, (&residuals, intercept), current);
+        let now = candidates.iter().find(|candidate| candidate.pop == current);
+        let current = now.and_then(|now| decide(now, &candidates)).unwrap_or(current);
         groups.push(Group {
             key: *key,
             location: pool.location,
@@ -169,15 +162,14 @@ impl Learned {
                 *share += traffic;
             }
         }
-        let numbers: Vec<usize> = (0..self.groups.len()).filter(|number| narrowest.get(*number) > Some(&0.0)).collect();
-        let asked = numbers.iter().filter_map(|number| {
-            let group = self.groups.get(*number)?;
+        let asked = self.groups.iter().zip(&narrowest).enumerate().filter(|(_, (_, traffic))| **traffic > 0.0);
+        let asked = asked.filter_map(|(number, (group, traffic))| {
             let current = group.candidates.iter().find(|candidate| candidate.pop == group.current)?;
-            Some((narrowest.get(*number)? / f64::max(all, 1.0), *current, group.candidates.clone()))
+            let traffic = traffic / f64::max(all, 1.0);
+            Some(Asked { group: number, traffic, current: *current, candidates: &group.candidates })
         });
-        let asked: Vec<_> = asked.collect();
-        for trial in trials(&asked) {
-            if let Some(group) = numbers.get(trial.group).and_then(|number| self.groups.get_mut(*number)) {
+        for (number, trial) in trials(asked) {
+            if let Some(group) = self.groups.get_mut(number) {
                 group.trial = Some(trial);
             }
         }
@@ -187,6 +179,8 @@ impl Learned {
 /// What was measured in one group.
 struct Pool {
     location: Location,
+    /// The country, where the database knows no more of any member.
+    country: Option<CountryCode>,
     prefixes: usize,
     samples: f64,
     /// By PoP: round trips, and from how many prefixes.
@@ -216,7 +210,7 @@ impl Pool {
             }
         }
         let samples = members.iter().map(|member| samples(member.measured)).sum();
-        Self { location: middle(members), prefixes: members.len(), samples, by_pop }
+        Self { location: middle(members), country: country(members), prefixes: members.len(), samples, by_pop }
     }
 
     /// Median, samples and prefixes of a PoP.
@@ -230,7 +224,11 @@ fn samples(measured: &Measured) -> f64 {
     measured.values().map(|seen| f64::from(seen.count())).sum()
 }
 
-/// The first member is as good a middle as any within a cell, and does not break at the date line.
+fn country(members: &[&Observed<'_>]) -> Option<CountryCode> {
+    let Place::Country(country) = members.first()?.place else { return None };
+    members.iter().all(|member| member.place == Place::Country(country)).then_some(country)
+}
+
 fn middle(members: &[&Observed<'_>]) -> Location {
     let first = members.first().map_or(Location { latitude: 0.0, longitude: 0.0 }, |member| member.location);
     let count = members.len() as f64;
@@ -241,82 +239,134 @@ fn middle(members: &[&Observed<'_>]) -> Location {
     Location { latitude, longitude }
 }
 
-/// What all round trips have beyond distance, milliseconds: last miles. It changes no order, but makes what
-/// is expected comparable with what was measured.
-fn intercept(pops: &[(Location, f64)], pools: &BTreeMap<GroupKey, Pool>) -> f64 {
-    let beyond = pools.values().flat_map(|pool| {
-        pool.by_pop.iter().filter_map(|(pop, (seen, _))| {
-            let (location, stretch) = pops.get(pop.as_usize())?;
-            Some(seen.median()? - prior_ms(distance_km(pool.location, *location), *stretch))
-        })
-    });
-    let mut beyond: Vec<f64> = beyond.collect();
-    beyond.sort_by(f64::total_cmp);
-    beyond.get(beyond.len() / 2).copied().unwrap_or(0.0).clamp(INTERCEPTS.0, INTERCEPTS.1)
+/// The ways from groups to PoPs, as the map ranks them.
+struct Ways<'a> {
+    /// Where each is, and its stretch.
+    pops: &'a [(Location, f64)],
+    /// Km from countries' people to each PoP.
+    by_country: HashMap<CountryCode, Vec<f64>>,
 }
 
-/// By PoP: where it was measured, and how far off what was expected.
-type Residuals = HashMap<PopIndex, Vec<(Location, f64, f64)>>;
+impl<'a> Ways<'a> {
+    fn new<'p>(pops: &'a [(Location, f64)], regions: &[Region], pools: impl Iterator<Item = &'p Pool>) -> Self {
+        let countries: BTreeMap<CountryCode, Location> =
+            pools.filter_map(|pool| Some((pool.country?, pool.location))).collect();
+        let away = |(country, centre): (CountryCode, Location)| {
+            let to = |(pop, _): &(Location, f64)| Place::Country(country).distance_km(centre, regions, *pop);
+            (country, pops.iter().map(to).collect())
+        };
+        Self { pops, by_country: countries.into_iter().map(away).collect() }
+    }
 
-fn residuals(pops: &[(Location, f64)], pools: &BTreeMap<GroupKey, Pool>, intercept: f64) -> Residuals {
+    fn distance_km(&self, pool: &Pool, pop: usize) -> f64 {
+        let of_country = pool.country.and_then(|country| self.by_country.get(&country));
+        let known = of_country.and_then(|away| away.get(pop)).copied();
+        known.unwrap_or_else(|| {
+            self.pops.get(pop).map_or(f64::INFINITY, |(location, _)| distance_km(pool.location, *location))
+        })
+    }
+
+    fn stretch(&self, pop: usize) -> f64 {
+        self.pops.get(pop).map_or(1.0, |(_, stretch)| *stretch)
+    }
+
+    fn prior_ms(&self, pool: &Pool, pop: usize) -> f64 {
+        prior_ms(self.distance_km(pool, pop), self.stretch(pop))
+    }
+
+    /// The first of the map's list without any measurement.
+    fn quickest(&self, pool: &Pool) -> Option<PopIndex> {
+        let cost = |pop: &usize| (cost(self.distance_km(pool, *pop), self.stretch(*pop)), *pop);
+        (0..self.pops.len()).min_by_key(cost).map(PopIndex::from_usize)
+    }
+}
+
+/// What all round trips have beyond distance, milliseconds: last miles. It changes no order, but makes what
+/// is expected comparable with what was measured. The median of each PoP counts once, so that nobody shifts it alone.
+fn intercept(ways: &Ways<'_>, pools: &BTreeMap<GroupKey, Pool>) -> f64 {
+    let mut by_pop: BTreeMap<PopIndex, Vec<f64>> = BTreeMap::new();
+    for pool in pools.values() {
+        for (pop, (seen, _)) in &pool.by_pop {
+            if let Some(median) = seen.median().filter(|_| pop.as_usize() < ways.pops.len()) {
+                by_pop.entry(*pop).or_default().push(median - ways.prior_ms(pool, pop.as_usize()));
+            }
+        }
+    }
+    let of_pops: Vec<f64> = by_pop.into_values().filter_map(median).collect();
+    median(of_pops).unwrap_or(0.0).clamp(INTERCEPTS.0, INTERCEPTS.1)
+}
+
+fn median(mut numbers: Vec<f64>) -> Option<f64> {
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied()
+}
+
+/// By PoP: where it was measured, how far off what was expected, and how sure that is.
+type Residuals = HashMap<PopIndex, Vec<(Direction, f64, f64)>>;
+
+fn residuals(ways: &Ways<'_>, pools: &BTreeMap<GroupKey, Pool>, intercept: f64) -> Residuals {
     let mut residuals: Residuals = HashMap::new();
     for pool in pools.values() {
-        for pop in pool.by_pop.keys() {
-            let Some(((location, stretch), (median, samples, _))) = pops.get(pop.as_usize()).zip(pool.measured(*pop))
-            else {
-                continue;
-            };
-            let expected = prior_ms(distance_km(pool.location, *location), *stretch) + intercept;
+        for pop in pool.by_pop.keys().filter(|pop| pop.as_usize() < ways.pops.len()) {
+            let Some((median, samples, _)) = pool.measured(*pop) else { continue };
+            let expected = ways.prior_ms(pool, pop.as_usize()) + intercept;
             let sure = f64::from(samples) / (f64::from(samples) + HALF_SURE);
-            residuals.entry(*pop).or_default().push((pool.location, (median / expected).ln(), sure));
+            let at = Direction::of(pool.location);
+            residuals.entry(*pop).or_default().push((at, (median / expected).ln(), sure));
         }
     }
     residuals
 }
 
-/// The nearest by geography, the quickest expected, the quickest by what neighbours measured, and those
-/// measured here.
+/// The nearest by geography, the quickest expected, the quickest by what neighbours measured, those measured here, and
+/// the one used now.
 fn candidates(
-    pops: &[(Location, f64)],
+    ways: &Ways<'_>,
     pool: &Pool,
-    residuals: &Residuals,
-    expected: impl Fn(usize) -> f64,
+    (residuals, intercept): (&Residuals, f64),
+    current: PopIndex,
 ) -> Vec<Candidate> {
-    let believed = |pop: usize| {
+    let here = Direction::of(pool.location);
+    let told = (TOLD_KM / crate::distance::EARTH_KM).cos();
+    let believe = |pop: usize, expected: f64| {
         let index = PopIndex::from_usize(pop);
         let measured = pool.measured(index);
         let residual = if measured.is_some() {
             0.0
         } else {
             let around = residuals.get(&index).into_iter().flatten();
-            neighbours_residual(around.map(|(location, residual, weight)| Neighbour {
-                distance_km: distance_km(pool.location, *location),
+            let around = around.map(|(at, residual, sure)| (at.cosine(here), residual, sure));
+            let around = around.filter(|(cosine, ..)| *cosine > told);
+            neighbours_residual(around.map(|(cosine, residual, sure)| Neighbour {
+                distance_km: kilometres(cosine),
                 residual: *residual,
-                weight: *weight,
+                weight: *sure,
             }))
         };
-        Candidate { pop: index, estimate: estimate(expected(pop) * residual.exp(), measured) }
+        Candidate { pop: index, estimate: estimate(expected * residual.exp(), measured) }
     };
-    let mut by_distance: Vec<(f64, usize)> = pops
-        .iter()
-        .enumerate()
-        .map(|(number, (location, _))| (distance_km(pool.location, *location), number))
-        .collect();
+    let mut by_distance: Vec<(f64, usize)> =
+        (0..ways.pops.len()).map(|pop| (ways.distance_km(pool, pop), pop)).collect();
     by_distance.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut by_expected: Vec<usize> = (0..pops.len()).collect();
-    by_expected.sort_by(|a, b| expected(*a).total_cmp(&expected(*b)));
-    by_expected.truncate(ASKED_FOR);
-    let by_neighbours =
-        by_expected.iter().copied().min_by(|a, b| believed(*a).estimate.mean.total_cmp(&believed(*b).estimate.mean));
-    let near = by_distance.iter().take(NEAREST).map(|(_, number)| *number);
-    let measured = pool.by_pop.keys().map(|pop| pop.as_usize()).filter(|pop| *pop < pops.len());
+    let expected = |(away, pop): &(f64, usize)| (prior_ms(*away, ways.stretch(*pop)) + intercept, *pop);
+    let mut by_expected: Vec<(f64, usize)> = by_distance.iter().map(expected).collect();
+    by_expected.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let asked = by_expected.iter().take(ASKED_FOR).map(|(expected, pop)| believe(*pop, *expected));
+    let asked: Vec<Candidate> = asked.collect();
+    let by_neighbours = asked.iter().min_by(|a, b| a.estimate.mean.total_cmp(&b.estimate.mean));
+    let near = by_distance.iter().take(NEAREST).map(|(_, pop)| *pop);
+    let measured = pool.by_pop.keys().map(|pop| pop.as_usize()).filter(|pop| *pop < ways.pops.len());
+    let first = by_expected.first().map(|(_, pop)| *pop);
+    let others = first.into_iter().chain(by_neighbours.map(|candidate| candidate.pop.as_usize()));
     let mut chosen: Vec<usize> = Vec::new();
-    for pop in near.chain(by_expected.first().copied()).chain(by_neighbours).chain(measured) {
+    for pop in near.chain(others).chain(measured).chain([current.as_usize()]) {
         if !chosen.contains(&pop) {
             chosen.push(pop);
         }
     }
-    chosen.into_iter().map(believed).collect()
+    let known = |pop: usize| asked.iter().find(|candidate| candidate.pop.as_usize() == pop).copied();
+    let anew = |pop: usize| believe(pop, ways.prior_ms(pool, pop) + intercept);
+    chosen.into_iter().map(|pop| known(pop).unwrap_or_else(|| anew(pop))).collect()
 }
 
 impl Group {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use config::{CountryCode, Location};
 
 use crate::address::Family;
+use crate::distance::Direction;
 use crate::geography::Geography;
 use crate::latency::learn::Observed;
 use crate::latency::samples::Samples;
@@ -33,8 +34,7 @@ pub fn observe<'a>(geography: &Geography, regions: &[Region], samples: &'a Sampl
 fn centres(regions: &[Region]) -> HashMap<CountryCode, Location> {
     let mut sums: HashMap<CountryCode, [f64; 3]> = HashMap::new();
     for region in regions {
-        let (latitude, longitude) = (region.location.latitude.to_radians(), region.location.longitude.to_radians());
-        let at = [latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin(), latitude.sin()];
+        let Direction(at) = Direction::of(region.location);
         let sum = sums.entry(region.country).or_default();
         sum.iter_mut().zip(at).for_each(|(sum, at)| *sum += at * region.population.max(1.0));
     }

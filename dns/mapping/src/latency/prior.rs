@@ -4,6 +4,8 @@ use crate::distance::{KM_PER_MS, LEAST_MS};
 
 /// How far what was measured says something of its neighbourhood, km.
 const REACH_KM: f64 = 600.0;
+/// Farther neighbours are not asked: each would weigh less than a hundredth, km.
+pub(super) const TOLD_KM: f64 = 5.0 * REACH_KM;
 /// What a neighbourhood without measurements weighs: keeps a single far neighbour from deciding.
 const RIDGE: f64 = 0.1;
 /// Bounds of a stretch: cables are never shorter than the great circle, and a PoP beyond the other bound

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::parts::{Parts, block_bits};
 use super::state::{Heat, State, UnitIndex};
 use crate::address::Family;
@@ -33,8 +35,28 @@ struct Assigned {
     parts: Parts,
     /// By part.
     pops: Vec<PopIndex>,
-    /// The PoP that is tried for now.
-    trial: Option<PopIndex>,
+    /// What some of its blocks try for now.
+    trial: Option<Tried>,
+}
+
+/// A PoP that a share of a unit's blocks try for a while, so that its round trips are learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// The PoP.
+    pub pop: PopIndex,
+    /// Of 10,000 blocks, how many.
+    pub share: u32,
+    /// Another number, other blocks.
+    pub turn: u64,
+}
+
+impl Tried {
+    /// Whether the block of a key is among them. By hash, so that all name servers agree.
+    fn has(&self, family: Family, key: u64) -> bool {
+        let block = key >> (family.bits() - block_bits(family));
+        let bytes: Vec<u8> = [self.turn, block].into_iter().flat_map(u64::to_le_bytes).collect();
+        xxh3_64(&bytes) % 10_000 < u64::from(self.share)
+    }
 }
 
 /// What an answer is made with.
@@ -55,10 +77,10 @@ pub enum Width {
     Depth,
     /// For the whole list's scope: some of those units are elsewhere.
     List,
-    /// As `List`: these clients try another PoP, so that its round trips are learned.
-    Trial,
     /// As `List`, and no wider than a prefix of this length: the unit's parts are in several places.
     Block(u8),
+    /// As `Block`: these clients try another PoP.
+    Trial(u8),
 }
 
 impl State {
@@ -99,23 +121,30 @@ impl State {
 }
 
 impl Assignment {
-    /// The same for another map of the same PoPs: `earlier` tells which unit each of its units was here, if any. Until
-    /// load is looked at again the others go where their lists say.
+    /// The same for another map of the same PoPs: of each of its units the first PoP, and which unit it was here, if
+    /// any. Until load is looked at again the others go where their lists say.
     #[must_use]
-    pub fn renumbered(&self, earlier: impl IntoIterator<Item = Option<UnitIndex>>) -> Self {
-        let unknown = Assigned { best: None, parts: Parts::Whole, pops: Vec::new(), trial: None };
-        let unit =
-            |number: Option<UnitIndex>| number.and_then(|number| self.units.get(number)).unwrap_or(&unknown).clone();
-        Self { units: earlier.into_iter().map(unit).collect(), ..self.clone() }
+    pub fn renumbered(&self, units: impl IntoIterator<Item = (Option<PopIndex>, Option<UnitIndex>)>) -> Self {
+        let unit = |(best, earlier): (Option<PopIndex>, Option<UnitIndex>)| {
+            let known = earlier.and_then(|earlier| self.units.get(earlier)).cloned();
+            known.unwrap_or_else(|| Assigned {
+                best,
+                parts: Parts::Whole,
+                pops: best.into_iter().collect(),
+                trial: None,
+            })
+        };
+        Self { units: units.into_iter().map(unit).collect(), ..self.clone() }
     }
 
-    /// Lets units try other PoPs for now. Who else has their best PoP is answered with narrow scopes meanwhile, lest
-    /// a wide answer in a cache covers them.
+    /// Lets blocks of units try other PoPs for now, where those have room. Who else has their best PoP is answered with
+    /// narrow scopes meanwhile, lest a wide answer in a cache covers them.
     #[must_use]
-    pub fn with_trials(mut self, trials: impl IntoIterator<Item = (UnitIndex, PopIndex)>) -> Self {
-        for (number, pop) in trials {
-            let Some(unit) = self.units.get_mut(number) else { continue };
-            unit.trial = Some(pop);
+    pub fn with_trials(mut self, trials: impl IntoIterator<Item = (UnitIndex, Tried)>) -> Self {
+        for (number, tried) in trials {
+            let is_full = self.predicted_share(tried.pop).is_some_and(|share| share > super::FILLED);
+            let Some(unit) = self.units.get_mut(number).filter(|_| !is_full) else { continue };
+            unit.trial = Some(tried);
             if let Some(split) = unit.best.and_then(|best| self.shedding.get_mut(best.as_usize())) {
                 *split = Shedding::Yes;
             }
@@ -140,11 +169,12 @@ impl Assignment {
     pub fn find(&self, unit: UnitIndex, address: IpAddr) -> Option<Use> {
         let family = Family::of(address);
         let unit = self.units.get(unit)?;
-        if let Some(pop) = unit.trial {
-            return Some(Use { pop, width: Width::Trial });
+        let key = Family::key(address);
+        if let Some(tried) = unit.trial.filter(|tried| tried.has(family, key)) {
+            return Some(Use { pop: tried.pop, width: Width::Trial(block_bits(family)) });
         }
-        let pop = *unit.pops.get(usize::from(unit.parts.part_of(family, Family::key(address))))?;
-        let width = if unit.pops.iter().any(|other| *other != pop) {
+        let pop = *unit.pops.get(usize::from(unit.parts.part_of(family, key)))?;
+        let width = if unit.trial.is_some() || unit.pops.iter().any(|other| *other != pop) {
             Width::Block(block_bits(family))
         } else if Some(pop) != unit.best || self.is_split(pop) {
             Width::List

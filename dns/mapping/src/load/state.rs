@@ -121,6 +121,12 @@ impl State {
         Self { settings, units, pops, history: History::new(settings.ttl), solved: None, reason: None }
     }
 
+    /// What it was made with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The same after the map was compiled anew: `earlier` tells which unit each new one was, if any. The
     /// PoPs are the same ones; where they are not, start from [`State::new`].
     #[must_use]

@@ -11,7 +11,7 @@ use super::state::{Admission, Heat, Placed, PopLoad, PopStatus, Reason, State, U
 use crate::topology::PopIndex;
 
 /// PoPs are filled to this share: what stays free is room for what comes within a TTL.
-const FILLED: f64 = 0.75;
+pub(super) const FILLED: f64 = 0.75;
 
 /// Above this predicted share everything is placed anew.
 const CROWDED: f64 = 0.80;

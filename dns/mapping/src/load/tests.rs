@@ -337,9 +337,17 @@ fn a_trial_goes_before_load_and_narrows_its_neighbours() {
     let lists = vec![list(&[(0, 10), (1, 20)]), list(&[(0, 11), (1, 20)]), list(&[(1, 10), (0, 20)])];
     let mut run = Loop::new(lists, &[10.0, 10.0, 10.0], vec![free(100.0), free(100.0)]);
     run.run(2);
-    let table = run.state.assignment().with_trials([(0, pop(1)), (9, pop(1))]);
+    let tried = |share| Tried { pop: pop(1), share, turn: 5 };
+    let table = run.state.assignment().with_trials([(0, tried(2_000)), (9, tried(2_000))]);
+    let blocks = 0..10_000_u64;
+    let count = blocks.clone().filter(|block| table.find(0, Family::V4.address(block << 12)).unwrap().pop == pop(1));
+    let count = count.count();
+    assert!((1_800..2_200).contains(&count), "a fifth of the blocks: {count}");
+    for address in blocks.map(|block| Family::V4.address(block << 12)) {
+        let width = table.find(0, address).unwrap().width;
+        assert!(matches!(width, Width::Block(20) | Width::Trial(20)), "{width:?}");
+    }
     let address = Family::V4.address(0);
-    assert_eq!(table.find(0, address), Some(Use { pop: pop(1), width: Width::Trial }));
     assert_eq!(table.find(1, address), Some(Use { pop: pop(0), width: Width::List }));
     assert_eq!(table.find(2, address), Some(Use { pop: pop(1), width: Width::Depth }));
 }
@@ -350,10 +358,10 @@ fn a_table_is_good_for_the_units_that_another_map_has_too() {
     let mut run = Loop::new(lists, &[90.0, 20.0], vec![free(100.0), free(100.0)]);
     run.run(10);
     let table = run.state.assignment();
-    let renumbered = table.renumbered([Some(1), None, Some(0)]);
+    let renumbered = table.renumbered([(Some(pop(1)), Some(1)), (Some(pop(0)), None), (Some(pop(0)), Some(0))]);
     let address = Family::V4.address(0);
     assert_eq!(renumbered.find(0, address), table.find(1, address));
-    assert_eq!(renumbered.find(1, address), None);
+    assert_eq!(renumbered.find(1, address), Some(Use { pop: pop(0), width: Width::List }), "its best PoP is split");
     assert_eq!(renumbered.find(2, address), table.find(0, address));
     assert!(renumbered.is_split(pop(0)));
 }

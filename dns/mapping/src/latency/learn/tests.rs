@@ -38,19 +38,19 @@ fn here(learned: &Learned) -> &Group {
 #[test]
 fn a_group_goes_where_it_is_quickest_and_stays_there() {
     let before = measured(20, &[(0, 90.0, 5), (1, 30.0, 5)]);
-    let learned = learn(&POPS, &observed(&before), &Learned::default());
+    let learned = learn(&POPS, &[], &observed(&before), &Learned::default());
     let group = here(&learned);
     assert_eq!((group.expected, group.current, group.prefixes), (pop(0), pop(1), 20));
     // About the same now: what is the same is no reason to move back.
     let after = measured(20, &[(0, 29.0, 5), (1, 30.0, 5)]);
-    assert_eq!(here(&learn(&POPS, &observed(&after), &learned)).current, pop(1));
-    assert_eq!(here(&learn(&POPS, &observed(&after), &Learned::default())).current, pop(0));
+    assert_eq!(here(&learn(&POPS, &[], &observed(&after), &learned)).current, pop(1));
+    assert_eq!(here(&learn(&POPS, &[], &observed(&after), &Learned::default())).current, pop(0));
 }
 
 #[test]
 fn few_prefixes_are_no_group() {
     let few = measured(19, &[(0, 90.0, 50), (1, 30.0, 50)]);
-    assert_eq!(learn(&POPS, &observed(&few), &Learned::default()).groups(), []);
+    assert_eq!(learn(&POPS, &[], &observed(&few), &Learned::default()).groups(), []);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn an_as_of_its_own_is_a_group_of_its_own() {
     let mut all = observed(&slow);
     all.iter_mut().for_each(|observed| observed.asn = 64_500);
     all.extend(observed(&quick));
-    let learned = learn(&POPS, &all, &Learned::default());
+    let learned = learn(&POPS, &[], &all, &Learned::default());
     let place = Place::at(at(0.0, 2.0), None);
     assert_eq!(learned.group_of(place, 64_500).unwrap().1.current, pop(1));
     assert_eq!(learned.group_of(place, 64_501).unwrap().1.key.asn, None);
@@ -69,10 +69,10 @@ fn an_as_of_its_own_is_a_group_of_its_own() {
 #[test]
 fn what_is_not_known_is_tried_and_what_is_known_is_not() {
     let one = measured(20, &[(0, 90.0, 50)]);
-    let group = here(&learn(&POPS, &observed(&one), &Learned::default())).clone();
+    let group = here(&learn(&POPS, &[], &observed(&one), &Learned::default())).clone();
     assert_eq!(group.trial.map(|trial| trial.pop), Some(pop(1)));
     let both = measured(20, &[(0, 20.0, 500), (1, 90.0, 500)]);
-    assert_eq!(here(&learn(&POPS, &observed(&both), &Learned::default())).trial, None);
+    assert_eq!(here(&learn(&POPS, &[], &observed(&both), &Learned::default())).trial, None);
 }
 
 proptest! {
@@ -97,13 +97,13 @@ proptest! {
         }).collect();
         let mut learned = Learned::default();
         for _ in 0..3 {
-            let next = learn(&pops, &observed, &learned);
+            let next = learn(&pops, &[], &observed, &learned);
             for group in next.groups() {
                 prop_assert!(group.current.as_usize() < pops.len());
                 prop_assert!(group.candidates.iter().all(|candidate| candidate.pop.as_usize() < pops.len()));
                 prop_assert!(group.candidates.iter().all(|candidate| candidate.estimate.mean.is_finite()));
             }
-            prop_assert_eq!(&learn(&pops, &observed, &learned), &next, "the same again");
+            prop_assert_eq!(&learn(&pops, &[], &observed, &learned), &next, "the same again");
             learned = next;
         }
     }
