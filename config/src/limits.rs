@@ -98,6 +98,8 @@ pub const POPS: usize = 10_000;
 
 /// The largest query read over UDP: names are 255 bytes, options a few hundred.
 pub const DNS_QUERY_BYTES: usize = 4_096;
+/// Datagrams taken by one system call, and replies sent by one.
+pub const DNS_BATCH: usize = 32;
 /// Pause in accepting when the process has no descriptors left: others must close first.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// TCP connections at once on one DNS listener of one core; for a further one the longest idle ends.
@@ -175,6 +177,8 @@ pub const LATENCY_KEPT: usize = 100_000;
 pub const LATENCY_PREFIXES: usize = 200_000;
 /// Prefixes of all PoPs together: some 200 MB.
 pub const LATENCY_OF_ALL: usize = 2_000_000;
+/// The longest list of round trips that an edge tells: all that it keeps, each in some fifteen buckets.
+pub const LATENCY_TOLD_BYTES: usize = 16 << 20;
 /// The largest file of saved round trips read.
 pub const LATENCY_SAVED_BYTES: u64 = 512 << 20;
 /// How often name servers ask edges for round trips.
@@ -183,6 +187,8 @@ pub const LATENCY_ASKED: Duration = Duration::from_secs(60);
 pub const DEMAND_PREFIXES: usize = 65_536;
 /// Of these, the greatest that it tells name servers.
 pub const DEMAND_TOLD: usize = 2_048;
+/// The longest list of them: 45 bytes of address and 20 of a rate each.
+pub const DEMAND_TOLD_BYTES: usize = 160 << 10;
 /// How often name servers ask edges for it.
 pub const DEMAND_ASKED: Duration = Duration::from_secs(10);
 /// How often name servers look whether load has to move.
@@ -191,6 +197,8 @@ pub const LOAD_STEP: Duration = Duration::from_secs(5);
 pub const ROUND_TRIP_MS: (f64, f64) = (0.01, 10_000.0);
 /// Most samples that a line of it stands for.
 pub const ROUND_TRIP_SAMPLES: u16 = 10_000;
+/// Prefixes (/24, /48) in all lines of `latency/` together: some 150 MB.
+pub const ROUND_TRIP_PREFIXES: usize = 1_000_000;
 /// The largest file of `latency/`: half a million lines.
 pub const ROUND_TRIPS_BYTES: u64 = 32 << 20;
 /// The longest order to purge: a thousand URLs of a KiB.

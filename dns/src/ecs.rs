@@ -25,9 +25,14 @@ enum Scoped {
 
 impl Asker {
     pub(crate) fn new(subnet: Option<&Subnet>, resolver: IpAddr) -> Self {
+        Self::by(subnet.map(|subnet| (subnet.address, subnet.source)), resolver)
+    }
+
+    /// By a client subnet's address and source.
+    pub(crate) fn by(subnet: Option<(IpAddr, u8)>, resolver: IpAddr) -> Self {
         match subnet {
             // RFC 7871 §7.1.2: a source of /0 asks not to use the client's address.
-            Some(subnet) if subnet.source > 0 => Self::of(subnet.address, subnet.source, Scoped::Yes),
+            Some((address, source)) if source > 0 => Self::of(address, source, Scoped::Yes),
             _ => Self::of(resolver, if resolver.is_ipv4() { 32 } else { 128 }, Scoped::No),
         }
     }

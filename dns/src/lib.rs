@@ -10,6 +10,7 @@
 mod compiled;
 mod ecs;
 mod explain;
+mod fast;
 pub mod geo;
 mod learning;
 mod load;
@@ -23,6 +24,7 @@ mod zone;
 mod zones;
 
 pub use explain::{Candidate, Explanation, Group, Measured, Unfit};
+pub use fast::{Answered, Fast};
 pub use learning::{impossible_round_trips, learn_of, worth_of};
 pub use query::Subnet;
 pub use reply::{Facts, Reply};

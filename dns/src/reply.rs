@@ -4,7 +4,7 @@ use hickory_server::proto::op::{Edns as OutEdns, Message, Query as Question, Res
 use hickory_server::proto::rr::rdata::opt::EdnsOption;
 
 use config::limits;
-use mapping::{Cause, PopIndex};
+use mapping::{Basis, Cause, Family, PopIndex};
 
 use crate::query::{Asked, Dnssec, Envelope, Query, SCOPE_AT, Subnet};
 
@@ -17,6 +17,20 @@ pub struct Reply {
     pub facts: Facts,
     /// The largest UDP reply the asker takes.
     pub(crate) payload: u16,
+    /// For whom else it is the answer.
+    pub(crate) reuse: Reuse,
+}
+
+/// For whom else the records of a reply are the answer to the same question, by the same view and fitness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// For nobody that can be told.
+    #[default]
+    Never,
+    /// For everybody.
+    Always,
+    /// For whoever is sent to this PoP for this site, on the same basis and with the same turn.
+    Routed { site: usize, family: Family, pop: PopIndex, basis: Basis },
 }
 
 /// What is counted and logged about a reply.
@@ -33,9 +47,9 @@ pub struct Facts {
 }
 
 /// The option's code (RFC 7871 §6).
-const CLIENT_SUBNET: u16 = 8;
+pub(crate) const CLIENT_SUBNET: u16 = 8;
 /// The least a requestor may announce (RFC 6891 §6.2.3).
-const LEAST_PAYLOAD: u16 = 512;
+pub(crate) const LEAST_PAYLOAD: u16 = 512;
 
 impl Reply {
     /// An empty authoritative reply to a query.
@@ -49,7 +63,7 @@ impl Reply {
             facts.subnet.clone_from(&edns.subnet);
             message.edns = Some(opt(edns.dnssec));
         }
-        Self { message, facts, payload }
+        Self { message, facts, payload, reuse: Reuse::Never }
     }
 
     /// A reply that only refuses.
@@ -60,7 +74,7 @@ impl Reply {
             Asked::WithEdns(dnssec) => Some(opt(dnssec)),
             Asked::Plainly => None,
         };
-        Self { message, facts: Facts::default(), payload: LEAST_PAYLOAD }
+        Self { message, facts: Facts::default(), payload: LEAST_PAYLOAD, reuse: Reuse::Never }
     }
 
     /// Adds the client subnet option: the query's, with our scope (RFC 7871 §7.2.1).

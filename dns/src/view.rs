@@ -15,7 +15,8 @@ use mapping::{Basis, Chosen, Classes, Family, Fitness, Geography, Region, Topolo
 use crate::compiled::Compiled;
 use crate::ecs::Asker;
 use crate::query::{Flaw, Query};
-use crate::reply::Reply;
+use crate::reply::{Reply, Reuse};
+use crate::why;
 use crate::zone::{Found, Zone};
 use crate::zones::Zones;
 
@@ -36,6 +37,8 @@ pub struct View {
     pub(crate) ttl: u32,
     pub(crate) ttl_changing: u32,
     pub(crate) answers: usize,
+    /// After so many turns edges and their addresses stand as at first.
+    turns: usize,
     /// Who may ask why.
     pub(crate) explained_to: Vec<Prefix>,
     /// What looks like a mistake in the zones.
@@ -73,6 +76,7 @@ impl View {
         let assignment = before.filter(|before| before.pops == pops).map(|before| before.assignment_for(&compiled));
         let assignment = assignment.unwrap_or_default();
         let fitness = Fitness::all_up(topology.edges.len());
+        let turns = turns(&topology, network.dns.answers.into());
         let sites = ids
             .into_iter()
             .map(|id| RoutedSite { hash: mapping::site_hash(&id), class: classes.of(&id), id })
@@ -92,6 +96,7 @@ impl View {
             ttl: seconds(network.dns.ttl),
             ttl_changing: seconds(network.dns.ttl_changing),
             answers: usize::from(network.dns.answers),
+            turns,
             explained_to: network.dns.explain.clone(),
             warnings,
         })
@@ -166,6 +171,9 @@ impl View {
                 if !self.tells_why(&mut reply, &query, resolver) {
                     self.walk(&mut reply, zone, &query, resolver);
                 }
+                if why::is_asked(&query) {
+                    reply.reuse = Reuse::Never;
+                }
             }
         }
         reply.seal();
@@ -177,6 +185,7 @@ impl View {
         let kind = query.question.query_type();
         let mut name = query.question.name().clone();
         let mut zone = zone;
+        reply.reuse = Reuse::Always;
         for _ in 0..config::limits::DNS_CHAIN {
             match zone.find(&name, kind) {
                 Found::Records(records) => return reply.message.answers.extend(records),
@@ -184,6 +193,8 @@ impl View {
                 Found::NoData if kind == RecordType::ANY => return reply.message.answers.push(minimal_any(&name)),
                 Found::NoData => return reply.message.authorities.push(zone.negative()),
                 Found::NoName => {
+                    // Of names that are not there are too many to keep.
+                    reply.reuse = Reuse::Never;
                     // RFC 6604 §3: the code is that of the last name of a chain.
                     reply.message.metadata.response_code = ResponseCode::NXDomain;
                     return reply.message.authorities.push(zone.negative());
@@ -206,6 +217,7 @@ impl View {
 
     /// Answers a routed name with the edges chosen for who asks.
     fn route(&self, reply: &mut Reply, zone: &Zone, name: &Name, site: usize, query: &Query, resolver: IpAddr) {
+        reply.reuse = Reuse::Never;
         let subnet = query.edns.as_ref().and_then(|edns| edns.subnet.as_ref());
         let asker = Asker::new(subnet, resolver);
         let family = match query.question.query_type() {
@@ -218,8 +230,7 @@ impl View {
         let Some(mapped) = self.compiled.map.find(asker.address, asker.known_bits, routed.class) else {
             return;
         };
-        // The message's id is as random as a turn needs to be.
-        let turn = usize::from(query.envelope.id);
+        let turn = self.turn(query.envelope.id);
         let wanted = Wanted { site, hash: routed.hash, family, answers: self.answers, turn };
         let placed = self.assignment.load().find(mapped.number, asker.address);
         let choice = mapping::choose(&self.topology, &self.fitness.load(), mapped, placed, wanted);
@@ -229,6 +240,9 @@ impl View {
         };
         reply.facts.cause = Some(mapped.list.cause);
         reply.facts.scope = asker.scope(choice.scope);
+        if let Chosen::Edges { pop, .. } = choice.chosen {
+            reply.reuse = Reuse::Routed { site, family, pop, basis: choice.basis };
+        }
         match choice.chosen {
             Chosen::Edges { pop, edges } | Chosen::FailOpen { pop, edges } => {
                 reply.facts.pop = Some(pop);
@@ -237,13 +251,21 @@ impl View {
             }
             Chosen::NoAddress => {
                 let mut soa = zone.negative();
-                // Elsewhere, or soon here, there are addresses: no longer true than an answer would be.
                 if self.topology.has(family) {
+                    // Elsewhere, or soon here, there are addresses: no longer true than an answer would be.
                     soa.ttl = soa.ttl.min(ttl);
+                } else {
+                    // Nobody has one.
+                    (reply.facts.scope, reply.reuse) = (0, Reuse::Always);
                 }
                 reply.message.authorities.push(soa);
             }
         }
+    }
+
+    /// Which turn it is: a message's id is as random as that needs to be.
+    pub(crate) fn turn(&self, id: u16) -> usize {
+        usize::from(id) % self.turns
     }
 
     /// One address of an edge: machines differ, so one each.
@@ -255,6 +277,22 @@ impl View {
         };
         Some(Record::from_rdata(name.clone(), ttl, data))
     }
+}
+
+/// The least number of turns in which whatever turns comes round: up to `answers` edges, and addresses of each.
+fn turns(topology: &Topology, answers: usize) -> usize {
+    let sharing = 1..=mapping::LEAST_SHARING.max(answers);
+    let addresses = topology.edges.iter().flat_map(|edge| [edge.v4.len(), edge.v6.len()]);
+    let turns = sharing.chain(addresses).filter(|count| *count > 0).fold(1, least_common_multiple);
+    turns.min(usize::from(u16::MAX) + 1)
+}
+
+fn least_common_multiple(a: usize, b: usize) -> usize {
+    let (mut divisor, mut rest) = (a, b);
+    while rest > 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    (a / divisor).saturating_mul(b)
 }
 
 fn pick<T: Copy>(list: &[T], turn: usize) -> Option<T> {
@@ -283,4 +321,4 @@ fn minimal_any(name: &Name) -> Record {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -17,15 +17,20 @@ const LABEL: &[u8] = b"_why";
 /// RFC 1035 §3.3: "a single length octet followed by that number of characters".
 const LONGEST: usize = 255;
 
+/// Whether an explanation is asked for: the answer depends on who asks.
+pub(crate) fn is_asked(query: &Query) -> bool {
+    let mut labels = query.question.name().iter();
+    query.question.query_type() == RecordType::TXT
+        && labels.next().is_some_and(|label| label.eq_ignore_ascii_case(LABEL))
+}
+
 impl View {
     /// Answers with an explanation, if that was asked for by who may and of what is routed; whether it was.
     pub(crate) fn tells_why(&self, reply: &mut Reply, query: &Query, resolver: IpAddr) -> bool {
-        let asked = query.question.name();
-        let is_why = asked.iter().next().is_some_and(|label| label.eq_ignore_ascii_case(LABEL));
-        let may_ask = || self.explained_to.iter().any(|prefix| prefix.contains(resolver));
-        if query.question.query_type() != RecordType::TXT || !is_why || !may_ask() {
+        if !is_asked(query) || !self.explained_to.iter().any(|prefix| prefix.contains(resolver)) {
             return false;
         }
+        let asked = query.question.name();
         let subnet = query.edns.as_ref().and_then(|edns| edns.subnet.as_ref());
         let asker = Asker::new(subnet, resolver);
         let Ok(explained) = self.explain(&asked.base_name().to_ascii(), asker.address, Family::V4) else {

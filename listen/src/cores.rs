@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, LocalSet};
 
 /// Tells whoever waits when to stop.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct Stop {
 }
 
 /// What a core is to do until its own stop; made on the core, from what the core has.
-pub type Job<C> = Box<dyn FnOnce(&C) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+pub type Job<C> = Box<dyn FnOnce(&C) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 /// The cores' threads. Dropping it lets each end when its jobs have.
 #[derive(Debug)]
@@ -111,14 +111,14 @@ impl<C: 'static> Cores<C> {
 }
 
 fn run<C>(runtime: &Runtime, equip: impl FnOnce() -> C, mut jobs: UnboundedReceiver<Job<C>>, failed: Stop) {
-    runtime.block_on(async {
+    LocalSet::new().block_on(runtime, async {
         let core = equip();
         let mut running = JoinSet::new();
         let mut open = true;
         while open || !running.is_empty() {
             tokio::select! {
                 job = jobs.recv(), if open => match job {
-                    Some(job) => drop(running.spawn(job(&core))),
+                    Some(job) => drop(running.spawn_local(job(&core))),
                     None => open = false,
                 },
                 Some(ended) = running.join_next() => {

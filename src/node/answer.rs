@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dns::transport::{Answer, Transport};
-use dns::{Reply, View};
+use dns::{Answered, Reply, View};
 use mapping::{Cause, PopIndex};
 use prometheus::IntCounter;
 use telemetry::{Clients, Log, Metrics, QueryRecord};
@@ -21,7 +21,7 @@ pub(crate) struct Answering {
 
 /// A view with the counters of its PoPs.
 pub(crate) struct Answers {
-    pub(crate) view: View,
+    pub(crate) view: Arc<View>,
     /// By PoP, by what ranked it: rule, latency, geography.
     routed: Vec<[IntCounter; 3]>,
 }
@@ -46,16 +46,15 @@ impl Answers {
             ["rule", "latency", "geography"]
                 .map(|source| metrics.dns_routed.with_label_values(&[name.as_str(), source]))
         };
-        Self { routed: (0..view.pops()).map(counters).collect(), view }
+        Self { routed: (0..view.pops()).map(counters).collect(), view: Arc::new(view) }
     }
 
-    fn count(&self, reply: &Reply) {
-        let counters = reply.facts.pop.and_then(|pop| self.routed.get(pop.as_usize()));
-        if let Some([rule, latency, geography]) = counters {
-            match reply.facts.cause {
-                Some(Cause::Geography) => geography.inc(),
-                Some(Cause::Latency(_)) => latency.inc(),
-                Some(Cause::Rule(_)) | None => rule.inc(),
+    fn count(&self, pop: PopIndex, cause: Cause) {
+        if let Some([rule, latency, geography]) = self.routed.get(pop.as_usize()) {
+            match cause {
+                Cause::Geography => geography.inc(),
+                Cause::Latency(_) => latency.inc(),
+                Cause::Rule(_) => rule.inc(),
             }
         }
     }
@@ -69,6 +68,22 @@ impl Answering {
     }
 }
 
+impl Answering {
+    /// Counts a reply; the name of its code.
+    fn count_reply(&self, transport: Transport, code: u16) -> &'static str {
+        let [udp, tcp] = &self.replies;
+        let counters = match transport {
+            Transport::Udp => udp,
+            Transport::Tcp => tcp,
+        };
+        let known = RCODES.iter().position(|(number, _)| *number == code).unwrap_or(RCODES.len() - 1);
+        if let Some(counter) = counters.get(known) {
+            counter.inc();
+        }
+        RCODES.get(known).map_or("OTHER", |(_, rcode)| rcode)
+    }
+}
+
 impl Answer for Answering {
     fn answer(&self, message: &[u8], peer: SocketAddr, transport: Transport) -> Option<Reply> {
         let answers = self.node.name_server.as_ref()?.answers.load();
@@ -77,22 +92,35 @@ impl Answer for Answering {
             self.node.metrics.dns_silent.inc();
             return None;
         };
-        let [udp, tcp] = &self.replies;
-        let (counters, transport) = match transport {
-            Transport::Udp => (udp, "udp"),
-            Transport::Tcp => (tcp, "tcp"),
-        };
-        let code = u16::from(reply.message.metadata.response_code);
-        let known = RCODES.iter().position(|(number, _)| *number == code).unwrap_or(RCODES.len() - 1);
-        if let Some(counter) = counters.get(known) {
-            counter.inc();
+        let rcode = self.count_reply(transport, reply.message.metadata.response_code.into());
+        if let (Some(pop), Some(cause)) = (reply.facts.pop, reply.facts.cause) {
+            answers.count(pop, cause);
         }
-        answers.count(&reply);
         if let Some((log, clients)) = &self.log {
-            let rcode = RCODES.get(known).map_or("OTHER", |(_, rcode)| rcode);
+            let transport = match transport {
+                Transport::Udp => "udp",
+                Transport::Tcp => "tcp",
+            };
             write(log, *clients, &answers.view, &reply, peer, transport, rcode);
         }
         Some(reply)
+    }
+
+    fn view(&self) -> Option<Arc<View>> {
+        // The log wants to know more of each.
+        let name_server = self.node.name_server.as_ref().filter(|_| self.log.is_none())?;
+        Some(Arc::clone(&name_server.answers.load().as_ref()?.view))
+    }
+
+    fn count(&self, view: &Arc<View>, answered: &Answered) {
+        self.count_reply(Transport::Udp, answered.code);
+        let answers = self.node.name_server.as_ref().map(|name_server| name_server.answers.load());
+        let answers = answers.as_ref().and_then(|answers| answers.as_ref());
+        if let (Some(answers), Some((pop, cause))) = (answers, answered.routed)
+            && Arc::ptr_eq(&answers.view, view)
+        {
+            answers.count(pop, cause);
+        }
     }
 }
 

@@ -159,8 +159,7 @@ impl Listeners {
 }
 
 async fn serve_datagrams(socket: std::net::UdpSocket, answer: Arc<dyn Answer>, stop: Stop) -> std::io::Result<()> {
-    serve_udp(tokio::net::UdpSocket::from_std(socket)?, answer, stop.stopped()).await;
-    Ok(())
+    serve_udp(tokio::net::UdpSocket::from_std(socket)?, answer, stop.stopped()).await
 }
 
 async fn serve_streams(socket: std::net::TcpListener, answer: Arc<dyn Answer>, stop: Stop) -> std::io::Result<()> {

@@ -175,7 +175,7 @@ fn build_view(config: &Config, before: Option<&Before>) -> Result<(View, World),
     if !impossible.is_empty() {
         return Err(impossible);
     }
-    let view = before.and_then(|before| before.answers.as_ref()).map(|answers| &answers.view);
+    let view = before.and_then(|before| before.answers.as_ref()).map(|answers| &*answers.view);
     let none = Arc::default();
     let samples = before.map_or(&none, |before| &before.latency);
     let learned = latency::learn(config, &world, samples, view);

@@ -7,8 +7,11 @@ pub use tcp::serve_tcp;
 pub use udp::serve_udp;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use crate::fast::Answered;
 use crate::reply::Reply;
+use crate::view::View;
 
 /// How a message came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,4 +26,11 @@ pub enum Transport {
 pub trait Answer: Send + Sync + 'static {
     /// Answers a message; `None` is silence.
     fn answer(&self, message: &[u8], peer: SocketAddr, transport: Transport) -> Option<Reply>;
+
+    /// The view by which [`Answer::answer`] answers now, if a reply by UDP may go without it once it has answered the
+    /// same.
+    fn view(&self) -> Option<Arc<View>>;
+
+    /// Counts a reply that went without.
+    fn count(&self, view: &Arc<View>, answered: &Answered);
 }

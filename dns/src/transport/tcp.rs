@@ -146,7 +146,7 @@ fn is_exhausted(error: &std::io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Reply;
+    use crate::{Answered, Reply, View};
 
     /// Answers whatever is no answer itself with nothing but a header.
     struct Header;
@@ -158,6 +158,12 @@ mod tests {
                 Err(_) => None,
             }
         }
+
+        fn view(&self) -> Option<Arc<View>> {
+            None
+        }
+
+        fn count(&self, _: &Arc<View>, _: &Answered) {}
     }
 
     /// `. NS`, with an id.

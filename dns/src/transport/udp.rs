@@ -1,43 +1,105 @@
-//! DNS over UDP: receive, answer, send; no task and no queue per datagram.
+//! DNS over UDP: receive, answer, send, many at once; no task and no queue per datagram.
 
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use config::limits;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use super::{Answer, Transport};
+use crate::fast::Fast;
+use crate::view::View;
 
-/// Answers datagrams until `stop` resolves. The socket is bound to one address, so that replies
-/// leave from where they were asked.
-pub async fn serve_udp(socket: UdpSocket, answer: Arc<dyn Answer>, stop: impl Future<Output = ()> + Send) {
-    let mut buffer = vec![0_u8; limits::DNS_QUERY_BYTES];
+mod batch;
+
+use batch::{Batch, Reply};
+
+/// Answers datagrams until `stop` resolves; replies leave from where they were asked.
+///
+/// # Errors
+/// The socket's, at its start.
+pub async fn serve_udp(
+    socket: UdpSocket,
+    answer: Arc<dyn Answer>,
+    stop: impl Future<Output = ()> + Send,
+) -> std::io::Result<()> {
+    let mut batch = Batch::new(&socket)?;
+    let mut answering = Answering { answer, fast: None };
     let serve = async {
         loop {
             // An error here is a peer's (ICMP unreachable) or passes: the socket stays good.
-            let Ok((length, peer)) = socket.recv_from(&mut buffer).await else {
-                tokio::task::yield_now().await;
-                continue;
-            };
-            let Some(message) = buffer.get(..length) else {
-                continue;
-            };
-            if peer.port() == 0 || is_reflected(peer.ip()) {
-                continue;
-            }
-            // A panic costs its query, not the core.
-            let answered = catch_unwind(AssertUnwindSafe(|| answer.answer(message, peer, Transport::Udp)));
-            let reply = answered.ok().flatten();
-            if let Some(bytes) = reply.and_then(|reply| reply.to_udp()) {
-                // A full send buffer drops the reply, as the network would: the asker asks again.
-                let _ = socket.try_send_to(&bytes, peer);
+            let _ = socket.readable().await;
+            match socket.try_io(Interest::READABLE, || batch.receive(&socket)) {
+                Ok(count) => {
+                    let view = answering.follow();
+                    batch.answer(count, &socket, |message, peer, reply| {
+                        answering.answer(view.as_ref(), message, peer, reply)
+                    });
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => tokio::task::yield_now().await,
             }
         }
     };
     tokio::select! {
         () = serve => {}
         () = stop => {}
+    }
+    Ok(())
+}
+
+/// Answers one socket's queries: by the fast path what it knows, and by the general one what it is to know.
+struct Answering {
+    answer: Arc<dyn Answer>,
+    fast: Option<Fast>,
+}
+
+impl Answering {
+    /// Goes on with the view of now, if answers may go without being looked at.
+    fn follow(&mut self) -> Option<Arc<View>> {
+        let view = self.answer.view()?;
+        match &mut self.fast {
+            Some(fast) => fast.follow(&view),
+            None => self.fast = Some(Fast::new(Arc::clone(&view))),
+        }
+        Some(view)
+    }
+
+    /// Writes the reply; its length, 0 for silence.
+    fn answer(&mut self, view: Option<&Arc<View>>, message: &[u8], peer: SocketAddr, out: &mut Reply) -> usize {
+        if peer.port() == 0 || is_reflected(peer.ip()) {
+            return 0;
+        }
+        // A panic costs its query, not the core.
+        let answered = catch_unwind(AssertUnwindSafe(|| {
+            let fast = self.fast.as_ref().zip(view);
+            if let Some((fast, view)) = fast
+                && let Some(sent) = fast.answer(message, peer.ip().to_canonical(), out)
+            {
+                self.answer.count(view, &sent);
+                return Some(sent.length);
+            }
+            self.answer_generally(view, message, peer, out)
+        }));
+        answered.ok().flatten().unwrap_or(0)
+    }
+
+    fn answer_generally(
+        &mut self,
+        view: Option<&Arc<View>>,
+        message: &[u8],
+        peer: SocketAddr,
+        out: &mut Reply,
+    ) -> Option<usize> {
+        let reply = self.answer.answer(message, peer, Transport::Udp)?;
+        if let Some((fast, view)) = self.fast.as_mut().zip(view) {
+            fast.learn(view, message, peer.ip().to_canonical(), &reply);
+        }
+        let bytes = reply.to_udp()?;
+        out.get_mut(..bytes.len())?.copy_from_slice(&bytes);
+        Some(bytes.len())
     }
 }
 
