@@ -63,11 +63,10 @@ pub(crate) async fn fetch_json(address: SocketAddr, path: &str, token: Option<&S
     read_json(address, status, &body)
 }
 
-/// As [`fetch_json`], with any proof.
-pub(crate) async fn get_json(address: SocketAddr, path: &str, proof: &Proof) -> Result<Value, AskError> {
-    let told = exchange(address, Request::get(path), path, Bytes::new(), proof).await;
-    let (status, body) = told.map_err(AskError::NobodyThere)?;
-    read_json(address, status, &body)
+/// Asks as a node asks another; an answer of more than `most` bytes, or another than 200, is none.
+pub(crate) async fn get_bytes(address: SocketAddr, path: &str, proof: &Proof, most: usize) -> Option<Bytes> {
+    let told = exchange(address, Request::get(path), path, (Bytes::new(), most), proof).await;
+    told.ok().filter(|(status, _)| *status == StatusCode::OK).map(|(_, body)| body)
 }
 
 /// Tells an admin or peer address something.
@@ -78,7 +77,7 @@ pub(crate) async fn post_json(
     proof: &Proof,
 ) -> Result<Value, AskError> {
     let post = Request::post(path).header("content-type", "application/json");
-    let told = exchange(address, post, path, Bytes::from(body), proof).await;
+    let told = exchange(address, post, path, (Bytes::from(body), MOST_BYTES), proof).await;
     let (status, body) = told.map_err(AskError::NobodyThere)?;
     read_json(address, status, &body)
 }
@@ -101,14 +100,14 @@ pub(crate) async fn fetch(
     token: Option<&Secret>,
 ) -> Result<(StatusCode, Bytes), String> {
     let proof = token.map_or(Proof::None, |token| Proof::Token(token.clone()));
-    exchange(address, Request::get(path), path, Bytes::new(), &proof).await
+    exchange(address, Request::get(path), path, (Bytes::new(), MOST_BYTES), &proof).await
 }
 
 async fn exchange(
     address: SocketAddr,
     request: http::request::Builder,
     path: &str,
-    body: Bytes,
+    (body, most): (Bytes, usize),
     proof: &Proof,
 ) -> Result<(StatusCode, Bytes), String> {
     let exchange = async {
@@ -133,7 +132,7 @@ async fn exchange(
         let response = sender.send_request(request.map_err(|error| error.to_string())?).await;
         let response = response.map_err(|error| error.to_string())?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), MOST_BYTES).collect().await.map_err(|error| error.to_string())?;
+        let body = Limited::new(response.into_body(), most).collect().await.map_err(|error| error.to_string())?;
         driven.abort();
         Ok((status, body.to_bytes()))
     };

@@ -155,6 +155,14 @@ impl Reading {
                 all.extend(round_trips::read(&source, &self.context));
             }
         }
+        let prefixes: usize = all.iter().map(RoundTrip::prefixes).sum();
+        if prefixes > limits::ROUND_TRIP_PREFIXES {
+            let most = limits::ROUND_TRIP_PREFIXES;
+            let message = format!("the lines of latency/ are of {prefixes} /24 and /48; at most {most} are kept");
+            let help = "leave out the widest lines, or those of prefixes without many clients";
+            self.context.add(Problem::general(message).help(help));
+            all.clear();
+        }
         all
     }
 

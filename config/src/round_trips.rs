@@ -27,6 +27,14 @@ pub struct RoundTrip {
     pub place: Place,
 }
 
+impl RoundTrip {
+    /// How many /24 (IPv6: /48) it is of.
+    pub(crate) fn prefixes(&self) -> usize {
+        let longest = if self.prefix.address().is_ipv4() { 24 } else { 48_u8 };
+        1 << longest.saturating_sub(self.prefix.length()).min(8)
+    }
+}
+
 /// Samples that a line without the field stands for: what moves a group.
 const SAMPLES: u16 = 8;
 /// Faults of one file that are told.
@@ -41,7 +49,8 @@ pub(crate) fn read(source: &Arc<Source>, context: &Context) -> Vec<RoundTrip> {
     for (number, line) in source.text.split_inclusive('\n').enumerate() {
         let place = source.place(start..start + line.trim_end().len());
         start += line.len();
-        let text = line.trim();
+        // Spreadsheets begin with a byte order mark.
+        let text = line.trim_start_matches('\u{feff}').trim();
         let is_heading = number == 0 && text.starts_with("prefix");
         if text.is_empty() || text.starts_with('#') || is_heading {
             continue;

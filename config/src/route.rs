@@ -92,13 +92,13 @@ fn warn_of_hidden(routes: &[(Route, Place)]) -> Vec<Problem> {
 impl Route {
     /// Whether it matches whatever another matches.
     fn covers(&self, other: &Self) -> bool {
-        let continent = other.continent.or_else(|| other.country.and_then(Continent::of));
+        let is_of = |own| other.continent.or_else(|| other.country.and_then(Continent::of)) == Some(own);
         let of_sites =
             |own: &Vec<SiteId>| other.sites.as_ref().is_some_and(|sites| sites.iter().all(|site| own.contains(site)));
         self.prefix.is_none_or(|own| other.prefix.is_some_and(|prefix| own.holds(&prefix)))
             && self.asn.is_none_or(|own| other.asn == Some(own))
             && self.country.is_none_or(|own| other.country == Some(own))
-            && self.continent.is_none_or(|own| continent == Some(own))
+            && self.continent.is_none_or(is_of)
             && self.sites.as_ref().is_none_or(of_sites)
     }
 }
@@ -161,6 +161,21 @@ mod tests {
     use crate::source::Source;
     use crate::table::{Context, read_document};
     use std::path::Path;
+
+    #[test]
+    fn warnings_are_no_faults_however_many() {
+        let context = Context::default();
+        let route =
+            |net: usize| format!("[[route]]\nprefix = \"10.0.{}.{}/25\"\npin = \"fra\"\n", net / 2, net % 2 * 128);
+        let text: String = (0..150).map(route).collect();
+        let source =
+            Source::new(Path::new("routes.toml"), format!("{text}[[route]]\nprefix = \"10.0.0.0/33\"\npin = 3\n"));
+        read_document(&context, &source, |table| read(table, AsNumbers::Known));
+        let told = context.finish();
+        let of = |severity| told.iter().filter(|problem| problem.severity == severity).count();
+        assert_eq!(of(crate::problem::Severity::Warning), limits::PROBLEMS + 1);
+        assert!(told.iter().any(|problem| problem.to_string().contains("/33")), "what is wrong is told too");
+    }
 
     #[test]
     fn a_route_behind_a_wider_one_is_named() {

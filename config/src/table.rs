@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::limits::{self, Bounds};
 use crate::nearest::nearest;
-use crate::problem::Problem;
+use crate::problem::{Problem, Severity};
 use crate::register::Register;
 use crate::source::{Place, Source};
 use crate::units;
@@ -47,10 +47,16 @@ pub(crate) struct Value<'a> {
 impl Context {
     pub(crate) fn add(&self, problem: Problem) {
         let mut problems = self.problems.borrow_mut();
-        // A file that is no config at all has a fault a line: nobody reads them to the end.
-        match problems.len().cmp(&limits::PROBLEMS) {
+        let severity = problem.severity;
+        // A file that is no config at all has a fault a line: nobody reads them to the end. Warnings bar no fault.
+        let told = problems.iter().filter(|told| told.severity == severity).count();
+        match told.cmp(&limits::PROBLEMS) {
             Ordering::Less => problems.push(problem),
-            Ordering::Equal => problems.push(Problem::general("there are more faults; these are told first")),
+            Ordering::Equal => {
+                let more = if severity == Severity::Fault { "faults" } else { "warnings" };
+                let more = Problem::general(format!("there are more {more}; these are told first"));
+                problems.push(Problem { severity, ..more });
+            }
             Ordering::Greater => {}
         }
     }

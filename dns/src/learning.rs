@@ -103,11 +103,6 @@ fn within(prefix: Prefix) -> impl Iterator<Item = (Family, u64)> {
     (0..count).map(move |number| (family, first + number * step))
 }
 
-/// Light in fibre goes 200 km in a millisecond, and a round trip there and back.
-const FIBRE_KM_PER_MS: f64 = 100.0;
-/// How far databases are off where they name a city, km.
-const OFF_KM: f64 = 100.0;
-
 /// The operator's round trips that cannot be: quicker than light in fibre goes the distance.
 #[must_use]
 pub fn impossible_round_trips(config: &Config, world: &World) -> Vec<Problem> {
@@ -121,7 +116,7 @@ fn impossible(config: &Config, world: &World, row: &RoundTrip) -> Option<Problem
         return None;
     };
     let distance_km = place.distance_km(pop.location, &world.regions, pop.location);
-    let least_ms = (distance_km - OFF_KM) / FIBRE_KM_PER_MS;
+    let least_ms = mapping::least_possible_ms(distance_km);
     if row.rtt_ms >= least_ms {
         return None;
     }

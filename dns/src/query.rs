@@ -74,6 +74,9 @@ pub(crate) enum Flaw {
 /// Where the scope stands in the option: family (2), source, scope (RFC 7871 §6).
 pub(crate) const SCOPE_AT: usize = 3;
 
+/// The label before a name that is to be explained.
+const WHY: &[u8] = b"_why";
+
 impl Query {
     /// Reads a message.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Flaw> {
@@ -109,6 +112,15 @@ impl Query {
                 Ok(Self { envelope, question, edns: Some(Edns { payload, dnssec, subnet: subnet.into_iter().next() }) })
             }
         }
+    }
+}
+
+impl Query {
+    /// Whether an explanation is asked for, as `TXT _why.NAME`: its answer depends on who asks.
+    pub(crate) fn asks_why(&self) -> bool {
+        let mut labels = self.question.name().iter();
+        self.question.query_type() == RecordType::TXT
+            && labels.next().is_some_and(|label| label.eq_ignore_ascii_case(WHY))
     }
 }
 

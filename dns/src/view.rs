@@ -16,7 +16,6 @@ use crate::compiled::Compiled;
 use crate::ecs::Asker;
 use crate::query::{Flaw, Query};
 use crate::reply::{Reply, Reuse};
-use crate::why;
 use crate::zone::{Found, Zone};
 use crate::zones::Zones;
 
@@ -171,7 +170,7 @@ impl View {
                 if !self.tells_why(&mut reply, &query, resolver) {
                     self.walk(&mut reply, zone, &query, resolver);
                 }
-                if why::is_asked(&query) {
+                if query.asks_why() {
                     reply.reuse = Reuse::Never;
                 }
             }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use hickory_server::proto::rr::rdata::TXT;
-use hickory_server::proto::rr::{RData, Record, RecordType};
+use hickory_server::proto::rr::{RData, Record};
 use mapping::Family;
 
 use crate::ecs::Asker;
@@ -12,22 +12,13 @@ use crate::query::Query;
 use crate::reply::Reply;
 use crate::view::View;
 
-/// The label before the name that is explained.
-const LABEL: &[u8] = b"_why";
 /// RFC 1035 §3.3: "a single length octet followed by that number of characters".
 const LONGEST: usize = 255;
-
-/// Whether an explanation is asked for: the answer depends on who asks.
-pub(crate) fn is_asked(query: &Query) -> bool {
-    let mut labels = query.question.name().iter();
-    query.question.query_type() == RecordType::TXT
-        && labels.next().is_some_and(|label| label.eq_ignore_ascii_case(LABEL))
-}
 
 impl View {
     /// Answers with an explanation, if that was asked for by who may and of what is routed; whether it was.
     pub(crate) fn tells_why(&self, reply: &mut Reply, query: &Query, resolver: IpAddr) -> bool {
-        if !is_asked(query) || !self.explained_to.iter().any(|prefix| prefix.contains(resolver)) {
+        if !query.asks_why() || !self.explained_to.iter().any(|prefix| prefix.contains(resolver)) {
             return false;
         }
         let asked = query.question.name();

@@ -64,11 +64,14 @@ impl Outliers {
             .filter_map(|edge| self.records.get(edge).map(|record| (edge, record.answers())))
             .map(|(edge, (requests, failed))| (edge, requests, failed))
             .collect();
-        let all = counted.iter().fold((0, 0), |sum, (_, requests, failed)| (sum.0 + requests, sum.1 + failed));
+        let all = counted.iter().fold((0_u64, 0_u64), |sum, (_, requests, failed)| {
+            (sum.0.saturating_add(*requests), sum.1.saturating_add(*failed))
+        });
         let mut worst: Vec<(f64, NodeId)> = Vec::new();
         for (edge, requests, failed) in counted {
-            let (own, others) = (share(requests, failed), share(all.0 - requests, all.1 - failed));
-            let enough = requests >= LEAST_REQUESTS && all.0 - requests >= LEAST_REQUESTS;
+            let rest = (all.0.saturating_sub(requests), all.1.saturating_sub(failed));
+            let (own, others) = (share(requests, failed), share(rest.0, rest.1));
+            let enough = requests >= LEAST_REQUESTS && rest.0 >= LEAST_REQUESTS;
             if enough && own >= FAILING && own >= TIMES * others {
                 worst.push((own, edge.clone()));
             }
@@ -130,6 +133,20 @@ mod tests {
             outliers.judge(pop, Duration::from_secs(now));
         }
         pop.iter().filter(|edge| outliers.is_failing(edge)).map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn absurd_numbers_of_one_edge_harm_no_other() {
+        let pop = edges(2);
+        let mut outliers = Outliers::default();
+        for (now, requests) in [0, u64::MAX, 7, u64::MAX].into_iter().enumerate() {
+            for (edge, requests) in pop.iter().zip([requests, 10]) {
+                let report = Report { requests, failed: requests, ..Report::default() };
+                outliers.hear(edge, &report, Duration::from_secs(now as u64));
+                outliers.judge(&pop, Duration::from_secs(now as u64));
+            }
+        }
+        assert!(!outliers.is_failing(&pop[1]));
     }
 
     #[test]

@@ -37,8 +37,9 @@ impl LastGood {
         let now = seconds(now);
         let starts = fs::read_to_string(self.starts()).unwrap_or_default();
         let recent = starts.lines().filter_map(|line| line.parse::<u64>().ok());
+        // A start that is still to come was noted by a clock that has been set back.
         let mut recent: Vec<u64> =
-            recent.filter(|start| now.saturating_sub(*start) < limits::PROVEN.as_secs()).collect();
+            recent.filter(|start| now.checked_sub(*start).is_some_and(|ago| ago < limits::PROVEN.as_secs())).collect();
         let deaths = recent.len();
         recent.push(now);
         let lines: String = recent.iter().map(|start| format!("{start}\n")).collect();
@@ -118,5 +119,7 @@ mod tests {
         assert!(!last_good.is_called_for(at(301)));
         last_good.forget_starts();
         assert!(!last_good.is_called_for(at(302)));
+        fs::write(last_good.starts(), "9000\n9001\n9002\n").unwrap();
+        assert!(!last_good.is_called_for(at(400)), "noted by a clock that has been set back");
     }
 }

@@ -3,12 +3,14 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ::fleet::latency::{Collector, Handover, Store};
 use config::{Config, NodeId, PopId, limits};
 use dns::View;
+use futures_util::StreamExt;
 use listen::RoundTrips;
 use mapping::latency::Learned;
 use serde_json::{Value, json};
@@ -19,6 +21,18 @@ use super::{Node, lock};
 
 /// How often what was learned is written down: a crash costs no more.
 const SAVED_EVERY: Duration = Duration::from_secs(600);
+
+/// How often costs behind a list's first PoP, which decide who comes when it fails, are brought up to date.
+const REVISED_EVERY: Duration = Duration::from_secs(3_600);
+
+/// What a map is compiled anew for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Somebody is sent elsewhere.
+    Moves,
+    /// Anything was measured.
+    Anything,
+}
 
 /// Tells a collector of the connections that end.
 pub(crate) struct Told(pub(crate) Arc<Collector>);
@@ -31,7 +45,7 @@ impl RoundTrips for Told {
 
 /// Learns for as long as the node runs; nothing without the fleet's key.
 pub(crate) async fn follow(node: Arc<Node>, path: PathBuf) {
-    let mut saved = Instant::now();
+    let (mut saved, mut revised) = (Instant::now(), Instant::now());
     // Edges have kept what came while this name server was away.
     let mut pause = limits::LATENCY_ASKED / 12;
     loop {
@@ -44,18 +58,25 @@ pub(crate) async fn follow(node: Arc<Node>, path: PathBuf) {
             let since = lock(&name_server.latency).since(edge);
             format!("/round-trips?boot={}&since={}", since.boot, since.position)
         };
-        let handed: Vec<(NodeId, PopId, Handover)> = ask_edges(&config, key, question).await;
-        {
-            let mut store = lock(&name_server.latency);
-            if handed.iter().any(|(_, _, handover)| !handover.prefixes.is_empty()) {
-                store.note_heard(SystemTime::now());
-            }
-            for (edge, pop, handover) in handed {
-                store.take(&edge, (&pop, config.network.pops.len()), handover);
-            }
-            store.age(SystemTime::now());
+        let pops = config.network.pops.len();
+        let mut handed = pin!(ask_edges::<Handover>(&config, key, limits::LATENCY_TOLD_BYTES, question));
+        while let Some((edge, pop, handover)) = handed.next().await {
+            let store = Arc::clone(&name_server.latency);
+            let took = tokio::task::spawn_blocking(move || {
+                let mut store = lock(&store);
+                if !handover.prefixes.is_empty() {
+                    store.note_heard(SystemTime::now());
+                }
+                store.take(&edge, (&pop, pops), handover);
+            });
+            let _ = took.await;
         }
-        relearn(&node).await;
+        lock(&name_server.latency).age(SystemTime::now());
+        let news = if revised.elapsed() >= REVISED_EVERY { News::Anything } else { News::Moves };
+        if news == News::Anything {
+            revised = Instant::now();
+        }
+        relearn(&node, news).await;
         if saved.elapsed() >= SAVED_EVERY {
             saved = Instant::now();
             save(&node, &path).await;
@@ -77,8 +98,8 @@ pub(crate) async fn save(node: &Arc<Node>, path: &std::path::Path) {
     }
 }
 
-/// Learns from what is there; where that sends anybody elsewhere, a map is compiled aside and swapped in.
-pub(crate) async fn relearn(node: &Arc<Node>) {
+/// Learns from what is there; where that is news, a map is compiled aside and swapped in.
+pub(crate) async fn relearn(node: &Arc<Node>, news: News) {
     let (Some(name_server), Some(config)) = (&node.name_server, node.config.load_full()) else { return };
     let Some(answers) = name_server.answers.load_full() else { return };
     let world = lock(&name_server.world).clone();
@@ -86,6 +107,8 @@ pub(crate) async fn relearn(node: &Arc<Node>) {
     let before = Arc::clone(&answers);
     let built = tokio::task::spawn_blocking(move || {
         let learned = learn(&config, &world, &store, Some(&before.view));
+        let is_revised = news == News::Anything && learned != *before.view.learned();
+        let learned = if is_revised { learned.revised() } else { learned };
         if learned.decides_as(&before.view.learned()) {
             before.view.relearn(Arc::new(learned));
             return None;

@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ::fleet::{Demand, EdgeState, Rate, Rates, Verdict, wall_clock_ms};
-use config::{Config, NodeId, PopId, limits};
+use config::{Config, EdgeNode, NodeId, PopId, limits};
+use futures_util::StreamExt;
 use mapping::load::{Assignment, LoadReport, Reports, Settings, State, UnitIndex, step};
 use mapping::{PopIndex, Ranked};
 
@@ -24,6 +26,8 @@ const SILENT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_secs(1);
 /// What an edge sends that is down.
 const NOTHING: Rate = Rate { bits: 0.0, over: Duration::ZERO };
+/// Demand and load of an edge are means over different times: by so much one may exceed the other.
+const OTHER_TIME: f64 = 2.0;
 /// How much better another PoP must be for clients to move, in milliseconds.
 const BONUS_MS: f64 = 5.0;
 
@@ -79,17 +83,18 @@ async fn ask(node: Arc<Node>, demands: Arc<Demands>) {
         tokio::time::sleep(limits::DEMAND_ASKED).await;
         let Some(config) = node.config.load_full() else { continue };
         let Some(key) = &config.fleet_key else { continue };
-        let told: Vec<(NodeId, PopId, Demand)> = ask_edges(&config, key, |_| "/demand".to_owned()).await;
-        let mut demands = lock(&demands);
-        demands.extend(told.into_iter().map(|(edge, _, demand)| (edge, (Instant::now(), demand))));
-        demands.retain(|_, (when, _)| when.elapsed() < SILENT);
+        let mut told = pin!(ask_edges::<Demand>(&config, key, limits::DEMAND_TOLD_BYTES, |_| "/demand".to_owned()));
+        while let Some((edge, _, demand)) = told.next().await {
+            lock(&demands).insert(edge, (Instant::now(), demand));
+        }
+        lock(&demands).retain(|_, (when, _)| when.elapsed() < SILENT);
     }
 }
 
 /// What was heard before a step.
 struct Heard {
     /// Bits per second by client prefix.
-    demand: HashMap<IpAddr, u64>,
+    demand: HashMap<IpAddr, f64>,
     /// By PoP, where all its edges are known.
     loads: Vec<Option<Rate>>,
     now: Duration,
@@ -116,26 +121,31 @@ impl Steering {
 
     fn hear(&mut self, config: &Config, states: &BTreeMap<NodeId, EdgeState>, demands: &Demands) -> Heard {
         self.rates.retain(|edge| states.contains_key(edge));
-        let mut demand: HashMap<IpAddr, u64> = HashMap::new();
         let is_up = |edge: &NodeId| {
             states.get(edge).is_some_and(|state| state.addresses.values().any(|verdict| *verdict == Verdict::Up))
         };
-        // The clients of an edge that is down are counted where they have gone.
-        let told = lock(demands);
-        let told = told.iter().filter(|(edge, _)| is_up(edge)).map(|(_, (_, demand))| demand);
-        for (prefix, rate) in told.flat_map(|demand| &demand.prefixes) {
-            let sum = demand.entry(*prefix).or_default();
-            *sum = sum.saturating_add(*rate);
-        }
-        let mut load_of = |edge: &config::EdgeNode| {
-            let state = states.get(&edge.id)?;
-            let rate = state.report.as_ref().and_then(|report| self.rates.hear(&edge.id, report));
+        let rates = &mut self.rates;
+        let mut load_of = |edge: &EdgeNode| {
+            let report = states.get(&edge.id)?.report.as_ref();
+            let rate = report.and_then(|report| rates.hear(&edge.id, report));
             if is_up(&edge.id) { rate } else { Some(NOTHING) }
         };
-        let together = |one: Rate, other: Rate| Rate { bits: one.bits + other.bits, over: one.over.max(other.over) };
-        let mut sum =
-            |pop: &config::Pop| pop.edges.iter().try_fold(NOTHING, |sum, edge| Some(together(sum, load_of(edge)?)));
-        let loads = config.network.pops.iter().map(&mut sum).collect();
+        let mut demand: HashMap<IpAddr, f64> = HashMap::new();
+        let told = lock(demands);
+        let mut loads = Vec::new();
+        for pop in &config.network.pops {
+            let mut sum = Some(NOTHING);
+            for edge in &pop.edges {
+                let load = load_of(edge);
+                sum =
+                    sum.zip(load).map(|(sum, load)| Rate { bits: sum.bits + load.bits, over: sum.over.max(load.over) });
+                // The clients of an edge that is down are counted where they have gone.
+                if let Some((_, told)) = told.get(&edge.id).filter(|_| is_up(&edge.id)) {
+                    add_demand(&mut demand, told, most_demand(edge, load));
+                }
+            }
+            loads.push(sum);
+        }
         Heard { demand, loads, now: self.start.elapsed() }
     }
 
@@ -155,8 +165,6 @@ impl Steering {
         let mut demands = vec![0.0; view.lists().count()];
         for (prefix, rate) in &heard.demand {
             if let Some(demand) = view.unit_of(*prefix).and_then(|unit| demands.get_mut(unit)) {
-                #[expect(clippy::cast_precision_loss, reason = "a rate needs no more")]
-                let rate = *rate as f64;
                 *demand += rate;
             }
         }
@@ -205,8 +213,61 @@ impl Steering {
     }
 }
 
+/// The most that an edge's clients can take, bits per second: what it sends, with room for another time of measuring,
+/// and no more than it can send. An edge speaks of its own clients, not of others'.
+fn most_demand(edge: &EdgeNode, load: Option<Rate>) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more")]
+    let capacity = edge.capacity as f64;
+    load.map_or(capacity, |load| (OTHER_TIME * load.bits).min(capacity))
+}
+
+/// Adds what an edge tells of its clients, scaled down to what they can take together.
+fn add_demand(demand: &mut HashMap<IpAddr, f64>, told: &Demand, most: f64) {
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more")]
+    let rates = || told.prefixes.iter().take(limits::DEMAND_TOLD).map(|(prefix, rate)| (*prefix, *rate as f64));
+    let all: f64 = rates().map(|(_, rate)| rate).sum();
+    let scale = if all > most { most / all } else { 1.0 };
+    for (prefix, rate) in rates() {
+        *demand.entry(prefix).or_default() += rate * scale;
+    }
+}
+
 /// Every list of a map, with its number in the map before, where it had one.
 fn renumbered(before: &Answers, now: &Answers) -> Vec<(Vec<Ranked>, Option<UnitIndex>)> {
     let earlier = before.view.earlier(now.view.lists());
     now.view.lists().map(<[Ranked]>::to_vec).zip(earlier).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_speaks_of_its_own_clients_alone() {
+        let capacity = 1_000_000;
+        let text = "zone = \"cdn.example\"\n[[nameserver]]\nid = \"ns1\"\naddresses = [\"127.0.0.1\"]\n[[pop]]\nid = \"fra\"\n\
+             location = [50, 8]\n[[pop.edge]]\nid = \"fra-1\"\naddresses = [\"127.0.0.2\"]\ncapacity = \"1Mbps\"\n";
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("hither.toml"), text).unwrap();
+        let config = config::load(dir.path()).unwrap().config;
+        let (_, edge) = config.network.edges().next().unwrap();
+        assert_eq!(edge.capacity, capacity);
+        let rate = |bits| Some(Rate { bits, over: Duration::from_secs(1) });
+        for (load, told, expected) in [
+            (rate(100_000.0), vec![90_000], vec![90_000.0]),
+            (rate(100_000.0), vec![u64::MAX, u64::MAX], vec![100_000.0, 100_000.0]),
+            (rate(900_000.0), vec![3_000_000], vec![1_000_000.0]),
+            (rate(0.0), vec![5], vec![0.0]),
+            (None, vec![u64::MAX], vec![1_000_000.0]),
+        ] {
+            let address = |number| IpAddr::from([10, 0, number, 0]);
+            let prefixes = (0..).map(address).zip(told.iter().copied()).collect();
+            let mut demand = HashMap::new();
+            add_demand(&mut demand, &Demand { prefixes }, most_demand(edge, load));
+            let heard: Vec<f64> =
+                (0..told.len()).map(|number| demand[&address(u8::try_from(number).unwrap())]).collect();
+            let close = heard.iter().zip(&expected).all(|(heard, expected)| (heard - expected).abs() < 1.0);
+            assert!(close, "{told:?}: {heard:?}");
+        }
+    }
 }

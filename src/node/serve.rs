@@ -121,7 +121,7 @@ async fn run(
         node.refused.store(Some(Arc::new(why.to_owned())));
     }
     // Before anybody is answered.
-    latency::relearn(&node).await;
+    latency::relearn(&node, latency::News::Moves).await;
     listeners.put(bound);
     let address = admin.local_addr().map_err(Failure::ours)?;
     let stop = Stop::new();

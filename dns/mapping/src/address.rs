@@ -27,6 +27,20 @@ impl Family {
         }
     }
 
+    /// First and last keys of blocks whose addresses hold IPv4 ones: v4-mapped (RFC 4291 §2.5.5.2), NAT64 (RFC 6052
+    /// §2.1) and 6to4 (RFC 3056 §2).
+    #[must_use]
+    pub fn embedding(self) -> &'static [(u64, u64)] {
+        match self {
+            Self::V4 => &[],
+            Self::V6 => &[
+                (0, 0xff),
+                (0x0064_ff9b_0000_0000, 0x0064_ff9b_0000_00ff),
+                (0x2002_0000_0000_0000, 0x2002_ffff_ffff_ffff),
+            ],
+        }
+    }
+
     /// The longest scope handed out: the source lengths that resolvers send (RFC 7871 §11.1).
     #[must_use]
     pub fn longest_scope(self) -> u8 {

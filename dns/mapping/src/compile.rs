@@ -11,7 +11,7 @@ use crate::latency::Learned;
 use crate::place::{Place, PlaceIndex, Region};
 use crate::rank::{Near, Ranker};
 use crate::rules::{Classes, RuleSet, Rules};
-use crate::runs::{Run, push};
+use crate::runs::{Run, Span, overlay, push};
 use crate::scope::{Scopes, scope};
 use crate::snap;
 use crate::table::{Depths, Table};
@@ -228,6 +228,7 @@ impl<'a> Work<'a> {
         for first in long {
             blocks.push((first, self.unit_runs((first, first + (family.block() - 1)), world, &all)));
         }
+        coarse = overlay(family, &coarse, &self.apart(family, &coarse));
         let mut spans = Vec::new();
         for (first, runs) in blocks {
             let at = coarse.partition_point(|run| run.start <= first);
@@ -236,12 +237,34 @@ impl<'a> Work<'a> {
             let copy = usize::try_from(majority).ok().and_then(|unit| self.units.get(unit)).cloned();
             self.units.extend(copy);
             fine.insert(own, (family, runs));
-            spans.push(crate::runs::Span { first, last: first + (family.block() - 1), value: own });
+            spans.push(Span { first, last: first + (family.block() - 1), value: own });
         }
         if !spans.is_empty() {
-            coarse = crate::runs::overlay(family, &coarse, &spans);
+            coarse = overlay(family, &coarse, &spans);
         }
         coarse
+    }
+
+    /// Where IPv6 addresses hold IPv4 ones, which are mapped as such: units of their own, so that no wider scope ever
+    /// covers those.
+    fn apart(&mut self, family: Family, coarse: &[Run<u32>]) -> Vec<Span<u32>> {
+        let mut spans = Vec::new();
+        for (first, last) in family.embedding().iter().copied() {
+            let at = coarse.partition_point(|run| run.start <= first).saturating_sub(1);
+            let mut copies: HashMap<u32, u32> = HashMap::new();
+            let runs = coarse.get(at..).unwrap_or_default().iter().take_while(|run| run.start <= last);
+            for (number, run) in runs.enumerate() {
+                let end = coarse.get(at + number + 1).map_or(last, |next| (next.start - 1).min(last));
+                let units = &mut self.units;
+                let value = *copies.entry(run.value).or_insert_with(|| {
+                    let copy = usize::try_from(run.value).ok().and_then(|unit| units.get(unit)).cloned();
+                    units.extend(copy);
+                    u32::try_from(units.len() - 1).unwrap_or(0)
+                });
+                spans.push(Span { first: run.start.max(first), last: end, value });
+            }
+        }
+        spans
     }
 
     /// The runs, and which units are alike by the first PoP and by the first two, of every class.

@@ -25,6 +25,18 @@ pub fn distance_km(a: Location, b: Location) -> f64 {
     2.0 * EARTH_KM * h.sqrt().min(1.0).asin()
 }
 
+/// Light in fibre goes 200 km in a millisecond, and a round trip there and back.
+const FIBRE_KM_PER_MS: f64 = 100.0;
+/// How far databases are off where they name a city, km.
+const OFF_KM: f64 = 100.0;
+
+/// The round trip below which none can be over a distance, milliseconds: light in fibre, and places that are told a
+/// little wrong.
+#[must_use]
+pub fn least_possible_ms(distance_km: f64) -> f64 {
+    ((distance_km - OFF_KM) / FIBRE_KM_PER_MS).max(0.0)
+}
+
 /// A point on the unit sphere: the angle between two is the arc cosine of their product.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Direction(pub(crate) [f64; 3]);

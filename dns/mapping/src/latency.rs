@@ -10,6 +10,7 @@
 
 mod decide;
 mod estimate;
+mod floor;
 mod group;
 mod histogram;
 mod learn;

@@ -30,7 +30,7 @@ mod unit;
 pub use address::Family;
 pub use choose::{Basis, Choice, Chosen, LEAST_SHARING, Picked, Wanted, choose, is_fit, pick};
 pub use compile::{Inputs, Map, Mapped, compile};
-pub use distance::{COST_PER_MS, EARTH_KM, KM_PER_MS, cost, distance_km};
+pub use distance::{COST_PER_MS, EARTH_KM, KM_PER_MS, cost, distance_km, least_possible_ms};
 pub use fitness::Fitness;
 pub use geography::Geography;
 pub use place::{Place, PlaceIndex, Region};

@@ -47,10 +47,13 @@ impl Database {
     /// A file.
     pub(super) fn open(path: &Path) -> Result<Self, Problem> {
         let name = path.display().to_string();
-        match File::open(path) {
-            Ok(file) => Self::read(name, file),
-            Err(error) => Err(broken(&name, error)),
-        }
+        // Asked before it is opened: to open a pipe would wait.
+        let opened = match std::fs::metadata(path) {
+            Ok(meta) if !meta.is_file() => return Err(broken(&name, "it is not a file")),
+            Ok(_) => File::open(path),
+            Err(error) => Err(error),
+        };
+        opened.map_err(|error| broken(&name, error)).and_then(|file| Self::read(name.clone(), file))
     }
 
     fn read(name: String, source: impl Read) -> Result<Self, Problem> {

@@ -456,4 +456,5 @@ fn groups_that_stay_are_known_and_try_other_pops_in_turns() {
     assert_ne!(tried(0), tried(1), "others in the next slot");
     let before = View::build(&config, (&geography, &Arc::default()), &Arc::default(), None).unwrap();
     assert!(!learned.decides_as(&before.learned()), "a new group is news, though it stays");
+    assert!(learned.decides_as(&learned) && !Learned::clone(&learned).revised().decides_as(&learned));
 }

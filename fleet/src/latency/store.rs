@@ -26,12 +26,15 @@ pub struct Store {
     heard: Option<SystemTime>,
 }
 
+/// Bucket numbers, and how often each counts.
+type SavedCounts = Vec<(u8, f64)>;
+
 /// As it is saved.
 #[derive(Serialize, Deserialize)]
 struct Saved {
     aged_s: u64,
     since: Vec<(String, Since)>,
-    pops: Vec<(String, Vec<(IpAddr, Vec<(u8, f64)>)>)>,
+    pops: Vec<(String, Vec<(IpAddr, SavedCounts)>)>,
 }
 
 impl Store {
@@ -204,8 +207,11 @@ mod tests {
             assert_eq!(samples.len(), 2);
             assert_eq!(store.samples(&[pop("lhr")]).len(), 0);
         }
-        std::fs::write(&path, "{\"aged_s\":1,\"since\":[[\"fra-1\"").unwrap();
-        assert_eq!(Store::read(&path).iter().count(), 0);
+        let absurd = format!("{{\"aged_s\":{},\"since\":[],\"pops\":[]}}", u64::MAX);
+        for broken in ["{\"aged_s\":1,\"since\":[[\"fra-1\"", &absurd] {
+            std::fs::write(&path, broken).unwrap();
+            assert_eq!(Store::read(&path).iter().count(), 0);
+        }
     }
 
     #[test]

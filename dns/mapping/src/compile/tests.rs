@@ -148,6 +148,23 @@ fn a_rule_longer_than_a_scope_binds_only_who_tells_enough() {
     assert_eq!([25, 28, 32].map(|bits| best(&map, "10.0.0.0", bits, 0)), [0, 3, 3]);
 }
 
+#[test]
+fn no_scope_covers_addresses_that_are_mapped_as_ipv4() {
+    let (map, _) = build(Family::V6, &[(0, 0)], vec![point(0, "AA")], &[]);
+    for (address, scope) in [
+        ("2001:db8::", 5..=15),
+        ("2003::", 16..=16),
+        ("2002:5b00::", 16..=16),
+        ("64:ff9b::", 56..=56),
+        ("::", 56..=56),
+        ("64:ff9b:0:100::", 56..=56),
+        ("ffff::", 1..=1),
+    ] {
+        let told = map.find(address.parse().unwrap(), 56, 0).unwrap().scopes.first;
+        assert!(scope.contains(&told), "{address}: {told}");
+    }
+}
+
 /// Six places, each with PoPs at distances of its own.
 const LONGITUDES: [i16; 6] = [0, 4, 6, 14, 16, 30];
 

@@ -34,8 +34,13 @@ impl Histogram {
 
     /// Adds what another has counted.
     pub fn merge(&mut self, other: &Self) {
+        self.merge_above(other, 0);
+    }
+
+    /// The same; what lies below a bucket counts in it.
+    pub fn merge_above(&mut self, other: &Self, least: u8) {
         for bucket in &other.buckets {
-            let mine = self.bucket_mut(bucket.number);
+            let mine = self.bucket_mut(bucket.number.max(least));
             mine.parts = mine.parts.saturating_add(bucket.parts);
         }
     }
@@ -159,7 +164,9 @@ mod tests {
     #[test]
     fn what_is_spread_over_buckets_halves_as_what_is_not() {
         let mut histogram = Histogram::default();
-        [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1_280.0].map(|milliseconds| histogram.add(milliseconds, 1));
+        for milliseconds in [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1_280.0] {
+            histogram.add(milliseconds, 1);
+        }
         let median = histogram.median();
         for expected in [4, 2, 1] {
             histogram.age();
@@ -168,7 +175,9 @@ mod tests {
         let mut saved = Histogram::default();
         histogram.exact_counts().for_each(|(bucket, times)| saved.add_exactly(bucket, times));
         assert_eq!(saved, histogram);
-        [f64::NAN, -1.0, 0.0].map(|wild| saved.add_exactly(9, wild));
+        for wild in [f64::NAN, -1.0, 0.0] {
+            saved.add_exactly(9, wild);
+        }
         assert_eq!(saved, histogram);
     }
 }

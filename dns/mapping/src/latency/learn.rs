@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use config::{CountryCode, Location};
 
-use crate::distance::{Direction, cost, distance_km, kilometres};
+use crate::distance::{cost, distance_km};
 use crate::latency::decide::{Asked, Candidate, Trial, decide, trials};
 use crate::latency::estimate::{Estimate, estimate};
+use crate::latency::floor::Floors;
 use crate::latency::group::{GroupKey, LEAST_ACTIVE};
 use crate::latency::histogram::Histogram;
-use crate::latency::prior::{Neighbour, TOLD_KM, neighbours_residual, prior_ms};
+use crate::latency::prior::{Residuals, prior_ms};
 use crate::latency::samples::Measured;
 use crate::place::{Place, Region};
 use crate::topology::PopIndex;
@@ -43,8 +44,6 @@ pub struct Group {
     pub key: GroupKey,
     /// The middle of its prefixes.
     pub location: Location,
-    /// Its share of all samples.
-    pub traffic: f64,
     /// Measured prefixes.
     pub prefixes: usize,
     /// The PoP that is expected to be the quickest where nothing is measured.
@@ -66,6 +65,8 @@ pub struct Learned {
     stretches: Vec<f64>,
     asns: BTreeSet<u32>,
     intercept_ms: f64,
+    /// Another number, another map, whatever it decides.
+    revision: u64,
 }
 
 impl Learned {
@@ -84,14 +85,20 @@ impl Learned {
 
     /// What all round trips have beyond what distance lets expect, milliseconds.
     #[must_use]
-    pub fn intercept_ms(&self) -> f64 {
+    pub(crate) fn intercept_ms(&self) -> f64 {
         self.intercept_ms
     }
 
     /// Whether a group is of this AS alone.
     #[must_use]
-    pub fn names_asn(&self, asn: u32) -> bool {
+    pub(crate) fn names_asn(&self, asn: u32) -> bool {
         self.asns.contains(&asn)
+    }
+
+    /// The same, for a map of its own: costs behind the first PoP are anew what was measured.
+    #[must_use]
+    pub fn revised(self) -> Self {
+        Self { revision: self.revision + 1, ..self }
     }
 
     /// Whether a map made of the other has the same groups and sends each to the same PoP.
@@ -101,7 +108,7 @@ impl Learned {
             let one = |group: &Group| (group.key, group.expected, group.current);
             learned.groups.iter().map(one).collect::<Vec<_>>()
         };
-        self.stretches == other.stretches && decided(self) == decided(other)
+        self.revision == other.revision && self.stretches == other.stretches && decided(self) == decided(other)
     }
 
     /// All groups, in the order of their keys.
@@ -115,24 +122,22 @@ impl Learned {
 /// that the map is compiled with. `before`: what was decided last time.
 #[must_use]
 pub fn learn(pops: &[(Location, f64)], regions: &[Region], observed: &[Observed<'_>], before: &Learned) -> Learned {
-    let pools = pool(observed);
+    let pools = pool(observed, &mut Floors::new(pops, regions));
     let ways = Ways::new(pops, regions, pools.values());
     let intercept = intercept(&ways, &pools);
-    let residuals = residuals(&ways, &pools, intercept);
-    let all: f64 = observed.iter().map(|observed| samples(observed.measured)).sum();
+    let mut residuals = residuals(&ways, &pools, intercept);
     let mut groups: Vec<Group> = Vec::with_capacity(pools.len());
     for (key, pool) in &pools {
         let Some(quickest) = ways.quickest(pool) else { continue };
         let earlier = before.index.get(key).and_then(|number| before.groups.get(*number));
         let earlier = earlier.filter(|earlier| earlier.expected == quickest).map(|earlier| earlier.current);
         let current = earlier.filter(|pop| pop.as_usize() < pops.len()).unwrap_or(quickest);
-        let candidates = candidates(&ways, pool, (&residuals, intercept), current);
+        let candidates = candidates(&ways, pool, (&mut residuals, intercept), current);
         let now = candidates.iter().find(|candidate| candidate.pop == current);
         let current = now.and_then(|now| decide(now, &candidates)).unwrap_or(current);
         groups.push(Group {
             key: *key,
             location: pool.location,
-            traffic: pool.samples / all.max(1.0),
             prefixes: pool.prefixes,
             expected: quickest,
             current,
@@ -143,7 +148,7 @@ pub fn learn(pops: &[(Location, f64)], regions: &[Region], observed: &[Observed<
     let index = groups.iter().enumerate().map(|(number, group)| (group.key, number)).collect();
     let asns = groups.iter().filter_map(|group| group.key.asn).collect();
     let stretches = pops.iter().map(|(_, stretch)| *stretch).collect();
-    let mut learned = Learned { groups, index, stretches, asns, intercept_ms: intercept };
+    let mut learned = Learned { groups, index, stretches, asns, intercept_ms: intercept, revision: before.revision };
     learned.try_others(observed);
     learned
 }
@@ -182,13 +187,12 @@ struct Pool {
     /// The country, where the database knows no more of any member.
     country: Option<CountryCode>,
     prefixes: usize,
-    samples: f64,
     /// By PoP: round trips, and from how many prefixes.
     by_pop: BTreeMap<PopIndex, (Histogram, u32)>,
 }
 
 /// Groups with enough prefixes.
-fn pool(observed: &[Observed<'_>]) -> BTreeMap<GroupKey, Pool> {
+fn pool(observed: &[Observed<'_>], floors: &mut Floors<'_>) -> BTreeMap<GroupKey, Pool> {
     let mut members: BTreeMap<GroupKey, Vec<&Observed<'_>>> = BTreeMap::new();
     for observed in observed {
         for key in GroupKey::ladder(observed.place, observed.asn) {
@@ -196,21 +200,20 @@ fn pool(observed: &[Observed<'_>]) -> BTreeMap<GroupKey, Pool> {
         }
     }
     members.retain(|_, members| members.len() >= LEAST_ACTIVE);
-    members.into_iter().map(|(key, members)| (key, Pool::of(&members))).collect()
+    members.into_iter().map(|(key, members)| (key, Pool::of(&members, floors))).collect()
 }
 
 impl Pool {
-    fn of(members: &[&Observed<'_>]) -> Self {
+    fn of(members: &[&Observed<'_>], floors: &mut Floors<'_>) -> Self {
         let mut by_pop: BTreeMap<PopIndex, (Histogram, u32)> = BTreeMap::new();
         for member in members {
             for (pop, seen) in member.measured {
                 let (pooled, prefixes) = by_pop.entry(*pop).or_default();
-                pooled.merge(seen);
+                pooled.merge_above(seen, floors.bucket(member, *pop));
                 *prefixes += 1;
             }
         }
-        let samples = members.iter().map(|member| samples(member.measured)).sum();
-        Self { location: middle(members), country: country(members), prefixes: members.len(), samples, by_pop }
+        Self { location: middle(members), country: country(members), prefixes: members.len(), by_pop }
     }
 
     /// Median, samples and prefixes of a PoP.
@@ -224,11 +227,13 @@ fn samples(measured: &Measured) -> f64 {
     measured.values().map(|seen| f64::from(seen.count())).sum()
 }
 
+/// The country that the place of every member is.
 fn country(members: &[&Observed<'_>]) -> Option<CountryCode> {
     let Place::Country(country) = members.first()?.place else { return None };
     members.iter().all(|member| member.place == Place::Country(country)).then_some(country)
 }
 
+/// The mean of the members' places.
 fn middle(members: &[&Observed<'_>]) -> Location {
     let first = members.first().map_or(Location { latitude: 0.0, longitude: 0.0 }, |member| member.location);
     let count = members.len() as f64;
@@ -301,18 +306,14 @@ fn median(mut numbers: Vec<f64>) -> Option<f64> {
     numbers.get(numbers.len() / 2).copied()
 }
 
-/// By PoP: where it was measured, how far off what was expected, and how sure that is.
-type Residuals = HashMap<PopIndex, Vec<(Direction, f64, f64)>>;
-
 fn residuals(ways: &Ways<'_>, pools: &BTreeMap<GroupKey, Pool>, intercept: f64) -> Residuals {
-    let mut residuals: Residuals = HashMap::new();
+    let mut residuals = Residuals::default();
     for pool in pools.values() {
         for pop in pool.by_pop.keys().filter(|pop| pop.as_usize() < ways.pops.len()) {
             let Some((median, samples, _)) = pool.measured(*pop) else { continue };
             let expected = ways.prior_ms(pool, pop.as_usize()) + intercept;
             let sure = f64::from(samples) / (f64::from(samples) + HALF_SURE);
-            let at = Direction::of(pool.location);
-            residuals.entry(*pop).or_default().push((at, (median / expected).ln(), sure));
+            residuals.add(*pop, pool.location, (median / expected).ln(), sure);
         }
     }
     residuals
@@ -323,26 +324,13 @@ fn residuals(ways: &Ways<'_>, pools: &BTreeMap<GroupKey, Pool>, intercept: f64) 
 fn candidates(
     ways: &Ways<'_>,
     pool: &Pool,
-    (residuals, intercept): (&Residuals, f64),
+    (residuals, intercept): (&mut Residuals, f64),
     current: PopIndex,
 ) -> Vec<Candidate> {
-    let here = Direction::of(pool.location);
-    let told = (TOLD_KM / crate::distance::EARTH_KM).cos();
-    let believe = |pop: usize, expected: f64| {
+    let mut believe = |pop: usize, expected: f64| {
         let index = PopIndex::from_usize(pop);
         let measured = pool.measured(index);
-        let residual = if measured.is_some() {
-            0.0
-        } else {
-            let around = residuals.get(&index).into_iter().flatten();
-            let around = around.map(|(at, residual, sure)| (at.cosine(here), residual, sure));
-            let around = around.filter(|(cosine, ..)| *cosine > told);
-            neighbours_residual(around.map(|(cosine, residual, sure)| Neighbour {
-                distance_km: kilometres(cosine),
-                residual: *residual,
-                weight: *sure,
-            }))
-        };
+        let residual = if measured.is_some() { 0.0 } else { residuals.around(index, pool.location) };
         Candidate { pop: index, estimate: estimate(expected * residual.exp(), measured) }
     };
     let mut by_distance: Vec<(f64, usize)> =
@@ -365,7 +353,7 @@ fn candidates(
         }
     }
     let known = |pop: usize| asked.iter().find(|candidate| candidate.pop.as_usize() == pop).copied();
-    let anew = |pop: usize| believe(pop, ways.prior_ms(pool, pop) + intercept);
+    let mut anew = |pop: usize| believe(pop, ways.prior_ms(pool, pop) + intercept);
     chosen.into_iter().map(|pop| known(pop).unwrap_or_else(|| anew(pop))).collect()
 }
 

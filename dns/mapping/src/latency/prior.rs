@@ -1,11 +1,14 @@
 //! What is expected where nothing is measured.
 
-use crate::distance::{KM_PER_MS, LEAST_MS};
+use std::collections::HashMap;
+
+use config::Location;
+
+use crate::distance::{Direction, KM_PER_MS, LEAST_MS, kilometres};
+use crate::topology::PopIndex;
 
 /// How far what was measured says something of its neighbourhood, km.
 const REACH_KM: f64 = 600.0;
-/// Farther neighbours are not asked: each would weigh less than a hundredth, km.
-pub(super) const TOLD_KM: f64 = 5.0 * REACH_KM;
 /// What a neighbourhood without measurements weighs: keeps a single far neighbour from deciding.
 const RIDGE: f64 = 0.1;
 /// Bounds of a stretch: cables are never shorter than the great circle, and a PoP beyond the other bound
@@ -29,29 +32,63 @@ pub fn stretch(to_others: impl IntoIterator<Item = (f64, f64)>) -> f64 {
     middle.clamp(STRETCHES.0, STRETCHES.1)
 }
 
-/// A group where a PoP was measured: how far it is, how far off its prior was (a logarithm), and how sure
-/// that is, from 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Neighbour {
-    /// Distance to it.
-    pub distance_km: f64,
-    /// Logarithm of what was measured by what was expected.
-    pub residual: f64,
-    /// How much of it was measured, not assumed.
-    pub weight: f64,
+/// How far off their priors round trips were, by PoP and place. Summed over cells, so that the work grows with the
+/// world and not with what was measured.
+#[derive(Debug, Default)]
+pub(super) struct Residuals {
+    by_pop: HashMap<PopIndex, HashMap<Cell, Sum>>,
+    /// What was asked before.
+    told: HashMap<(PopIndex, Cell), f64>,
 }
 
-/// What the neighbours' residuals suggest for a place: a kernel of 600 km with a ridge of 0.1. Their
-/// countries say less: a quarter of what distance does.
-#[must_use]
-pub(super) fn neighbours_residual(neighbours: impl IntoIterator<Item = Neighbour>) -> f64 {
-    let (mut sum, mut weights) = (0.0, RIDGE);
-    for neighbour in neighbours {
-        let weight = neighbour.weight * (-neighbour.distance_km / REACH_KM).exp();
-        sum += weight * neighbour.residual;
-        weights += weight;
+/// Two degrees each way, some 200 km: a third of the reach.
+type Cell = (i32, i32);
+
+/// Residuals of a cell, weighed by how sure they are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    residual: f64,
+    weight: f64,
+    /// Where they are: a sum of directions.
+    at: [f64; 3],
+}
+
+fn cell(location: Location) -> Cell {
+    #[expect(clippy::cast_possible_truncation, reason = "degrees")]
+    let number = |degrees: f64| (degrees / 2.0).floor() as i32;
+    (number(location.latitude), number(location.longitude))
+}
+
+impl Residuals {
+    /// Notes that a PoP's prior was off by a residual (a logarithm) at a place; how sure that is, from 0 to 1.
+    pub(super) fn add(&mut self, pop: PopIndex, location: Location, residual: f64, sure: f64) {
+        let sum = self.by_pop.entry(pop).or_default().entry(cell(location)).or_default();
+        sum.residual += sure * residual;
+        sum.weight += sure;
+        let Direction(at) = Direction::of(location);
+        sum.at.iter_mut().zip(at).for_each(|(sum, at)| *sum += sure * at);
     }
-    sum / weights
+
+    /// What those around a place suggest for a PoP: a kernel of 600 km with a ridge of 0.1. Their countries say less: a
+    /// quarter of what distance does.
+    pub(super) fn around(&mut self, pop: PopIndex, location: Location) -> f64 {
+        let key = (pop, cell(location));
+        if let Some(told) = self.told.get(&key) {
+            return *told;
+        }
+        let (latitude, longitude) = (f64::from(key.1.0) * 2.0 + 1.0, f64::from(key.1.1) * 2.0 + 1.0);
+        let here = Direction::of(Location { latitude, longitude });
+        let (mut residuals, mut weights) = (0.0, RIDGE);
+        for sum in self.by_pop.get(&pop).into_iter().flat_map(HashMap::values) {
+            let length = sum.at.iter().map(|at| at * at).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+            let near = (-kilometres(here.cosine(Direction(sum.at)) / length) / REACH_KM).exp();
+            residuals += near * sum.residual;
+            weights += near * sum.weight;
+        }
+        let told = residuals / weights;
+        self.told.insert(key, told);
+        told
+    }
 }
 
 #[cfg(test)]
@@ -69,10 +106,20 @@ mod tests {
 
     #[test]
     fn near_neighbours_count_and_far_ones_do_not() {
-        let at = |distance_km, residual| Neighbour { distance_km, residual, weight: 1.0 };
-        assert_eq!(neighbours_residual([]), 0.0);
-        assert!(neighbours_residual([at(0.0, 0.5)]) > 0.45);
-        assert!(neighbours_residual([at(6_000.0, 0.5)]).abs() < 0.001);
-        assert!(neighbours_residual([at(10.0, 0.5), at(3_000.0, -0.5)]) > 0.4);
+        let pop = PopIndex::from_usize(0);
+        // On the equator a degree is 111 km; here is the middle of a cell.
+        let at = |km: f64| Location { latitude: 1.0, longitude: 1.0 + km / 111.2 };
+        let here = |neighbours: &[(f64, f64)]| {
+            let mut residuals = Residuals::default();
+            neighbours.iter().for_each(|(km, residual)| residuals.add(pop, at(*km), *residual, 1.0));
+            assert_eq!(residuals.around(PopIndex::from_usize(1), at(0.0)), 0.0, "of another PoP nothing is told");
+            let told = residuals.around(pop, at(0.0));
+            assert_eq!(residuals.around(pop, at(0.0)), told);
+            told
+        };
+        assert_eq!(here(&[]), 0.0);
+        assert!(here(&[(0.0, 0.5)]) > 0.45);
+        assert!(here(&[(6_000.0, 0.5)]).abs() < 0.001);
+        assert!(here(&[(10.0, 0.5), (3_000.0, -0.5)]) > 0.4);
     }
 }

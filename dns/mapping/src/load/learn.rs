@@ -26,8 +26,8 @@ pub struct LoadReport {
     pub rate: f64,
 }
 
-/// How far one report of demand moves the estimate. More follows a surge sooner and noise more; a step being
-/// 5 s, 0.4 forgets half in 7 s.
+/// How far one report of demand moves the estimate. More follows a surge sooner and noise more; a step being 5 s, half
+/// is forgotten in 33 s.
 const DEMAND_GAIN: f64 = 0.1;
 
 /// How far one report of load moves a PoP's weight.

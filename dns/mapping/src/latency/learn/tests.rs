@@ -48,6 +48,32 @@ fn a_group_goes_where_it_is_quickest_and_stays_there() {
 }
 
 #[test]
+fn a_country_goes_where_the_map_sends_its_people() {
+    let country = CountryCode::parse("US").unwrap();
+    let region = |longitude, population| Region { country, population, location: at(0.0, longitude) };
+    // Most live near the first PoP, and the middle of all is near the second.
+    let regions = [region(0.0, 6.0), region(12.0, 5.0)];
+    let measured = measured(20, &[(0, 90.0, 5), (1, 30.0, 5)]);
+    let one = |measured| Observed { place: Place::Country(country), location: at(0.0, 5.6), asn: 0, measured };
+    let observed: Vec<Observed<'_>> = measured.iter().map(one).collect();
+    let learned = learn(&POPS, &regions, &observed, &Learned::default());
+    let (_, group) = learned.group_of(Place::Country(country), 0).unwrap();
+    assert_eq!((group.expected, group.current), (pop(0), pop(1)));
+}
+
+#[test]
+fn no_edge_is_nearer_than_light_in_fibre() {
+    // Twenty degrees are 2,224 km, and some 21 ms there and back.
+    let pops = [(at(0.0, 2.0), 1.0), (at(0.0, 22.0), 1.0)];
+    let lie = measured(20, &[(0, 12.0, 5), (1, 1.0, 1_000)]);
+    let learned = learn(&pops, &[], &observed(&lie), &Learned::default());
+    let group = here(&learned);
+    assert_eq!(group.current, pop(0));
+    let believed = group.estimate(pop(1)).unwrap().milliseconds();
+    assert!((18.0..24.0).contains(&believed), "{believed}");
+}
+
+#[test]
 fn few_prefixes_are_no_group() {
     let few = measured(19, &[(0, 90.0, 50), (1, 30.0, 50)]);
     assert_eq!(learn(&POPS, &[], &observed(&few), &Learned::default()).groups(), []);
