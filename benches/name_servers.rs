@@ -1,0 +1,112 @@
+//! DNS over UDP: queries per second of one core beside the field's name servers, with the same zone, the same places and
+//! the same queries.
+//!
+//! `cargo xtask bench -p hither-benches --bench name_servers -- [SECONDS [ROUNDS]]`, after `cargo build --release` and
+//! `apt-get install gdnsd knot knot-module-geoip nsd`. Servers have one core and the generator the other; each is asked
+//! for some seconds in turn, again and again, and medians are printed (NSD answers in a child, whose CPU is not seen). The bare loop receives, puts a record behind the
+//! question and sends: what the kernel leaves to be had.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark that fails panics")]
+
+#[path = "name_servers/bare.rs"]
+mod bare;
+#[path = "name_servers/generator.rs"]
+mod generator;
+#[path = "name_servers/queries.rs"]
+mod queries;
+#[path = "name_servers/servers.rs"]
+mod servers;
+#[path = "name_servers/world.rs"]
+mod world;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use generator::{Pace, ask};
+use nix::sched::{CpuSet, sched_setaffinity};
+use queries::Kind;
+use servers::Server;
+use world::World;
+
+/// Distinct queries of a kind.
+const QUERIES: usize = 50_000;
+/// Queries a second at which waits are measured.
+const CALM: u32 = 20_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [bare, address] = arguments.as_slice()
+        && bare == "bare"
+    {
+        bare::serve(address);
+    }
+    let number = |at: usize, default| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (seconds, rounds) = (number(0, 2), number(1, 5));
+    let mut core = CpuSet::new();
+    core.set(1).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::write(dir.path());
+    let servers = Server::all(dir.path(), &world);
+    sched_setaffinity(nix::unistd::Pid::from_raw(0), &core).unwrap();
+    for kind in Kind::ALL {
+        let queries = kind.queries(if kind == Kind::Geo { QUERIES } else { 1 });
+        let mut results: BTreeMap<&str, Vec<Figures>> = BTreeMap::new();
+        for _ in 0..rounds {
+            for server in servers.iter().filter(|server| server.has(kind)) {
+                results.entry(server.name).or_default().push(measure(server, &queries, Duration::from_secs(seconds)));
+            }
+        }
+        print(kind, &servers, results);
+    }
+}
+
+/// What one turn of a server gave.
+#[derive(Clone, Copy)]
+struct Figures {
+    rate: f64,
+    cpu_us: f64,
+    p99_us: f64,
+    bad: f64,
+}
+
+fn measure(server: &Server, queries: &[Vec<u8>], time: Duration) -> Figures {
+    // What it fills at first is not what is measured.
+    ask(server.address, queries, time / 4, Pace::Full);
+    let before = server.cpu_s();
+    let seen = ask(server.address, queries, time, Pace::Full);
+    let cpu_us = (server.cpu_s() - before) * 1e6 / seen.answered.max(1) as f64;
+    let mut calm = ask(server.address, queries, time / 2, Pace::Rate(CALM));
+    let bad = (seen.wrong + seen.lost) as f64 / (seen.answered + seen.wrong).max(1) as f64;
+    Figures { rate: seen.rate(), cpu_us, p99_us: f64::from(calm.wait_us(990)), bad }
+}
+
+fn print(kind: Kind, servers: &[Server], results: BTreeMap<&str, Vec<Figures>>) {
+    println!(
+        "\n{}\n{:12}{:>10}{:>12}{:>14}{:>16}{:>12}",
+        kind.name(),
+        "",
+        "q/s",
+        "CPU us",
+        "p99 us (20k)",
+        "of bare loop",
+        "bad"
+    );
+    let median = |of: &dyn Fn(&Figures) -> f64, figures: &[Figures]| {
+        let mut all: Vec<f64> = figures.iter().map(of).collect();
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
+    };
+    let bare = results.get("bare loop").map_or(1.0, |figures| median(&|one| one.rate, figures));
+    for server in servers {
+        let Some(figures) = results.get(server.name) else { continue };
+        let rate = median(&|one| one.rate, figures);
+        println!(
+            "{:12}{rate:>10.0}{:>12.2}{:>14.0}{:>16.2}{:>11.2}%",
+            server.name,
+            median(&|one| one.cpu_us, figures),
+            median(&|one| one.p99_us, figures),
+            rate / bare,
+            100.0 * median(&|one| one.bad, figures),
+        );
+    }
+}

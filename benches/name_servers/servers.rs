@@ -1,0 +1,206 @@
+//! The servers: each with the same zone, the same places of clients, and one core.
+
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::queries::Kind;
+use crate::world::{POPS, World};
+
+/// A server that runs.
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    child: Child,
+}
+
+/// Writes a server's config to its directory; how to start it, if it is installed.
+type Start = fn(&Path, &World) -> Option<Command>;
+
+/// The zone but for its routed name.
+const ZONE: &str = "$TTL 60\n@ SOA ns1 hostmaster 1 7200 900 1209600 60\n@ NS ns1\nns1 A 127.0.0.1\nwww A 192.0.2.1\n";
+/// The core of servers; the generator has the other.
+const CORE: &str = "0";
+
+impl Server {
+    /// Starts every server there is; what is not installed is left out, and told.
+    pub(crate) fn all(dir: &Path, world: &World) -> Vec<Self> {
+        let starts: [(&'static str, Start); 5] =
+            [("bare loop", bare), ("hither", hither), ("gdnsd", gdnsd), ("Knot", knot), ("NSD", nsd)];
+        let mut servers = Vec::new();
+        for (name, command) in starts {
+            let home = dir.join(name.replace(' ', "-"));
+            fs::create_dir_all(&home).unwrap();
+            let Some(mut command) = command(&home, world) else {
+                println!("{name} is not installed: left out");
+                continue;
+            };
+            let log = fs::File::create(home.join("log")).unwrap();
+            command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+            let child = command.spawn().unwrap();
+            let address = SocketAddr::from(([127, 0, 3, 1], port(name)));
+            let server = Self { name, address, child };
+            server.wait(&home);
+            servers.push(server);
+        }
+        servers
+    }
+
+    fn wait(&self, home: &Path) {
+        let query = Kind::Plain.queries(1).remove(0);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(20) {
+            let _ = socket.send_to(&query, self.address);
+            if socket.recv(&mut [0; 512]).is_ok() {
+                return;
+            }
+        }
+        panic!("{} does not answer: see {}", self.name, home.join("log").display());
+    }
+
+    /// Seconds of CPU used so far.
+    pub(crate) fn cpu_s(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let after = stat.rsplit(')').next().unwrap_or_default();
+        let ticks = |at: usize| after.split_whitespace().nth(at).and_then(|field| field.parse::<f64>().ok());
+        // Fields 14 and 15 of proc(5), in hundredths of a second.
+        (ticks(11).unwrap_or(0.0) + ticks(12).unwrap_or(0.0)) / 100.0
+    }
+
+    pub(crate) fn has(&self, kind: Kind) -> bool {
+        kind != Kind::Geo || self.name != "NSD"
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn port(name: &str) -> u16 {
+    5_400 + name.bytes().map(u16::from).sum::<u16>() % 500
+}
+
+fn pinned(program: &str) -> Option<Command> {
+    let found = ["/usr/sbin", "/usr/bin"].iter().map(|dir| Path::new(dir).join(program)).find(|path| path.exists());
+    let path = if program.starts_with('/') { Some(program.into()) } else { found };
+    let mut command = Command::new("taskset");
+    command.args(["-c", CORE]).arg(path?);
+    Some(command)
+}
+
+fn bare(_: &Path, _: &World) -> Option<Command> {
+    let own = std::env::current_exe().unwrap();
+    let mut command = pinned(own.to_str().unwrap())?;
+    command.args(["bare", &format!("127.0.3.1:{}", port("bare loop"))]);
+    Some(command)
+}
+
+fn hither(home: &Path, world: &World) -> Option<Command> {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/hither");
+    if !program.exists() {
+        return None;
+    }
+    let port = port("hither");
+    let pops: String = POPS
+        .iter()
+        .zip(1..)
+        .map(|((id, latitude, longitude), number)| {
+            format!(
+                "[[pop]]\nid = \"{id}\"\nlocation = [{latitude}, {longitude}]\nadmin_state = \"forced\"\n\
+                 [[pop.edge]]\nid = \"{id}-1\"\naddresses = [\"192.0.{number}.1\"]\n\
+                 [[pop.edge]]\nid = \"{id}-2\"\naddresses = [\"192.0.{number}.2\"]\n"
+            )
+        })
+        .collect();
+    let text = format!(
+        "zone = \"cdn.bench.example\"\nstate = \"state\"\n[admin]\nlisten = \"127.0.3.1:{}\"\n[geo]\ndatabase = [{:?}]\n\
+         [[nameserver]]\nid = \"ns1\"\naddresses = [\"127.0.3.1\"]\nlisten = [\"127.0.3.1:{port}\"]\n{pops}",
+        port + 1_000,
+        world.path()
+    );
+    fs::create_dir_all(home.join("sites")).unwrap();
+    fs::create_dir_all(home.join("zones")).unwrap();
+    fs::write(home.join("hither.toml"), text).unwrap();
+    let site = "hosts = [\"geo.bench.example\"]\n[origin]\nservers = [\"http://192.0.2.80\"]\n";
+    fs::write(home.join("sites/shop.toml"), site).unwrap();
+    fs::write(home.join("zones/bench.example"), ZONE).unwrap();
+    let mut command = pinned(program.to_str().unwrap())?;
+    command.args(["-C", home.to_str().unwrap(), "run", "--node", "ns1"]);
+    Some(command)
+}
+
+fn gdnsd(home: &Path, world: &World) -> Option<Command> {
+    let mut command = pinned("gdnsd")?;
+    for dir in ["zones", "run", "state"] {
+        fs::create_dir_all(home.join(dir)).unwrap();
+    }
+    let ids: Vec<&str> = POPS.iter().map(|(id, ..)| *id).collect();
+    let coordinates: String =
+        POPS.iter().map(|(id, latitude, longitude)| format!("{id} => [ {latitude}, {longitude} ] ")).collect();
+    let addresses: String = POPS
+        .iter()
+        .zip(1..)
+        .map(|((id, ..), number)| format!("{id} => [ 192.0.{number}.1, 192.0.{number}.2 ]\n"))
+        .collect();
+    let text = format!(
+        "options => {{ listen => 127.0.3.1:{}, run_dir => {run:?}, state_dir => {state:?}, udp_threads => 1, tcp_threads => 1 }}\n\
+         plugins => {{ geoip => {{\n maps => {{ world => {{ geoip2_db => {db:?}, datacenters => [ {} ],\n\
+         auto_dc_coords => {{ {coordinates} }} }} }}\n\
+         resources => {{ shop => {{ map => world, service_types => up, dcmap => {{ {addresses} }} }} }} }} }}\n",
+        port("gdnsd"),
+        ids.join(", "),
+        run = home.join("run"),
+        state = home.join("state"),
+        db = world.path(),
+    );
+    fs::write(home.join("config"), text).unwrap();
+    fs::write(home.join("zones/bench.example"), format!("{ZONE}geo 20 DYNA geoip!shop\n")).unwrap();
+    command.args(["-c", home.to_str().unwrap(), "start"]);
+    Some(command)
+}
+
+fn knot(home: &Path, world: &World) -> Option<Command> {
+    let mut command = pinned("knotd")?;
+    let countries: String = world
+        .countries()
+        .map(|(country, number)| format!("  - geo: \"{country}\"\n    A: 192.0.{number}.1\n    A: 192.0.{number}.2\n"))
+        .collect();
+    fs::write(home.join("geo.conf"), format!("geo.bench.example:\n{countries}")).unwrap();
+    let zone = format!("{ZONE}geo 20 A 192.0.1.1\n");
+    fs::write(home.join("bench.example.zone"), zone).unwrap();
+    let text = format!(
+        "server:\n    listen: 127.0.3.1@{}\n    rundir: {home:?}\n    udp-workers: 1\n    tcp-workers: 1\n    background-workers: 1\n    edns-client-subnet: on\n\
+         database:\n    storage: {home:?}\n\
+         mod-geoip:\n  - id: geo\n    config-file: {conf:?}\n    ttl: 20\n    mode: geodb\n    geodb-file: {db:?}\n    geodb-key: country/iso_code\n\
+         zone:\n  - domain: bench.example\n    storage: {home:?}\n    file: bench.example.zone\n    module: mod-geoip/geo\n",
+        port("Knot"),
+        conf = home.join("geo.conf"),
+        db = world.path(),
+    );
+    fs::write(home.join("knot.conf"), text).unwrap();
+    command.args(["-c", home.join("knot.conf").to_str().unwrap()]);
+    Some(command)
+}
+
+fn nsd(home: &Path, _: &World) -> Option<Command> {
+    let mut command = pinned("nsd")?;
+    fs::write(home.join("bench.example"), format!("$ORIGIN bench.example.\n{ZONE}")).unwrap();
+    let text = format!(
+        "server:\n    ip-address: 127.0.3.1@{}\n    server-count: 1\n    username: \"\"\n    zonesdir: {home:?}\n    pidfile: {pid:?}\n    database: \"\"\n    zonelistfile: {list:?}\n    xfrdfile: {xfrd:?}\n    xfrdir: {home:?}\n    rrl-ratelimit: 0\n\
+         remote-control:\n    control-enable: no\nzone:\n    name: bench.example\n    zonefile: bench.example\n",
+        port("NSD"),
+        pid = home.join("pid"),
+        list = home.join("list"),
+        xfrd = home.join("xfrd"),
+    );
+    fs::write(home.join("nsd.conf"), text).unwrap();
+    command.args(["-d", "-c", home.join("nsd.conf").to_str().unwrap()]);
+    Some(command)
+}
