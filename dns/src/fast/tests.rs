@@ -178,18 +178,41 @@ proptest! {
     }
 }
 
+/// A query as most send it.
+fn common(name: &str, kind: u8, subnet: Option<&str>) -> Vec<u8> {
+    let opt = subnet.map(|subnet| {
+        let option = option(subnet);
+        let length = option.len() as u8;
+        [&[0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, length + 4, 0, 8, 0, length], option.as_slice()].concat()
+    });
+    let header = [0, 4, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(opt.is_some())];
+    [&header[..], &wire(name), &[0, kind, 0, 1], &opt.unwrap_or_default()].concat()
+}
+
+#[test]
+fn no_answer_allocates() {
+    let view = Arc::new(view());
+    let mut fast = Fast::new(Arc::clone(&view));
+    for (name, kind, subnet) in [
+        ("shop.example", 15, None),
+        ("shop.example", 65, Some("81.2.3.0/24")),
+        ("www.shop.example", 1, None),
+        ("far.shop.example", 1, Some("133.2.3.0/24")),
+        ("www.shop.example", 28, Some("83.2.3.0/24")),
+    ] {
+        let query = common(name, kind, subnet);
+        ask(&mut fast, &view, &query, [10, 0, 0, 1].into());
+        let mut out = [0; 1_232];
+        let mut answered = None;
+        let allocated = allocation_counter::measure(|| answered = fast.answer(&query, [10, 0, 0, 1].into(), &mut out));
+        assert!(answered.is_some(), "{name} {kind}");
+        assert_eq!(allocated.count_total, 0, "{name} {kind}");
+    }
+}
+
 #[test]
 fn what_was_asked_before_is_known() {
     let view = Arc::new(view());
-    let query = |name: &str, kind: u8, subnet: Option<&str>| {
-        let opt = subnet.map(|subnet| {
-            let option = option(subnet);
-            let length = option.len() as u8;
-            [&[0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, length + 4, 0, 8, 0, length], option.as_slice()].concat()
-        });
-        let header = [0, 4, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(opt.is_some())];
-        [&header[..], &wire(name), &[0, kind, 0, 1], &opt.unwrap_or_default()].concat()
-    };
     for (name, kind, subnet, is_known) in [
         ("www.shop.example", 1, Some("81.2.3.0/24"), true),
         ("www.shop.example", 1, None, true),
@@ -204,14 +227,14 @@ fn what_was_asked_before_is_known() {
         ("_why.shop.cdn.example", 16, None, false),
         ("elsewhere.example", 1, None, false),
     ] {
-        let query = query(name, kind, subnet);
+        let query = common(name, kind, subnet);
         let mut fast = Fast::new(Arc::clone(&view));
         let known = [(); 3].map(|()| ask(&mut fast, &view, &query, [10, 0, 0, 1].into()));
         assert_eq!(known, [false, is_known, is_known], "{name} {kind}");
     }
     // Another fitness, another answer.
     let mut fast = Fast::new(Arc::clone(&view));
-    let www = query("www.shop.example", 1, Some("81.2.3.0/24"));
+    let www = common("www.shop.example", 1, Some("81.2.3.0/24"));
     assert!(!ask(&mut fast, &view, &www, [10, 0, 0, 1].into()));
     assert!(ask(&mut fast, &view, &www, [10, 0, 0, 1].into()));
     view.fitness().store(Arc::new(Fitness::all_up(3)));
