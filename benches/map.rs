@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         measure(&world, count, rules);
     }
     println!("resident at most: {} MB", most_resident());
+    one_read();
     health(&world);
     ExitCode::SUCCESS
 }
@@ -261,6 +262,16 @@ fn look_up(map: &Map, world: &World, family: Family) {
         by_pattern.push(format!("{nanoseconds:.0} ns {name}"));
     }
     println!("  look-up {family:?}: {}", by_pattern.join(", "));
+}
+
+/// Nanoseconds of one read at random that the next waits for, in about as much memory as a full city database's tables
+/// take: machines and their neighbours differ by it more than anything else here does.
+fn one_read() {
+    let memory: Vec<u64> = (0..1 << 24).map(mix).collect();
+    let (start, reads) = (Instant::now(), 1 << 20);
+    let last = (0..reads).fold(0, |at: u64, number| memory[((at ^ mix(number)) % memory.len() as u64) as usize]);
+    black_box(last);
+    println!("one read at random of 128 MiB: {:.0} ns", start.elapsed().as_nanos() as f64 / reads as f64);
 }
 
 /// How many answers a resolver must keep to know all of IPv4: by our scopes, at the least, echoing /24.

@@ -58,7 +58,8 @@ fn show(stats: &Value) -> String {
     let number = |key: &str| stats.get(key).and_then(Value::as_f64).unwrap_or(0.0);
     let share = |part: f64, all: f64| if all > 0.0 { 100.0 * part / all } else { 0.0 };
     let heard = stats.get("heard_s_ago").and_then(Value::as_u64);
-    let heard = heard.map_or_else(|| "none since the start".to_owned(), |ago| format!("the last {ago} s ago"));
+    let heard =
+        heard.map_or_else(|| "no edge asked since the start".to_owned(), |ago| format!("edges last asked {ago} s ago"));
     let (then, now) = (number("geography_ms"), number("learned_ms"));
     let mut out = format!(
         "measured  {} prefixes, {} round trips, {heard}; counts halve every day\n",
