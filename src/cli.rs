@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Purge(Purge),
     /// What another config would do: clients moved, cost, load of each PoP, caches to fill
     Plan(Plan),
+    /// DNSSEC keys of the zones served here: make, show, roll
+    Keys(Keys),
     /// What the map is worth, and what it has learned
     Map(Map),
     /// Serve a directory as a customer's origin would (used by the demo)
@@ -160,6 +162,61 @@ pub(crate) struct Plan {
 pub(crate) struct Map {
     #[command(subcommand)]
     pub(crate) command: MapCommand,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Keys {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Option<KeysCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make keys for every zone that has none, under secrets/dnssec; then copy these to every name server
+    Create(KeysCreate),
+    /// Begin to replace a zone's key: publish a new one beside it
+    Roll(KeysRoll),
+    /// End it, once the zone's parent has had the new DS for as long as the old one's TTL
+    Finish(KeysFinish),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysCreate {
+    /// What they sign by
+    #[arg(long, value_enum, default_value_t = Signing::EcdsaP256)]
+    pub(crate) algorithm: Signing,
+    /// Two keys each: a KSK, which the parent vouches for, and a ZSK, which can be rolled without it
+    #[arg(long)]
+    pub(crate) split: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Signing {
+    /// ECDSA P-256 with SHA-256
+    #[value(name = "ecdsa")]
+    EcdsaP256,
+    /// Ed25519
+    Ed25519,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysRoll {
+    /// The zone
+    #[arg(value_name = "ZONE")]
+    pub(crate) zone: String,
+    /// Its ZSK, where it has one, which needs nothing from the parent. Left out: its CSK or KSK
+    #[arg(long)]
+    pub(crate) zsk: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysFinish {
+    /// The zone
+    #[arg(value_name = "ZONE")]
+    pub(crate) zone: String,
 }
 
 #[derive(Debug, Subcommand)]

@@ -14,6 +14,7 @@ mod claims;
 mod continent;
 mod host;
 mod id;
+mod keys;
 pub mod limits;
 mod load;
 mod nearest;
@@ -36,6 +37,7 @@ mod wrong;
 pub use continent::Continent;
 pub use host::{DomainName, HostName, HostPattern};
 pub use id::{CountryCode, NodeId, PopId, SiteId};
+pub use keys::{KEY_SETTLES, KeyAlgorithm, KeyRole, ZoneKey, ZoneKeys};
 pub use load::{Config, Loaded, Refused, ZoneFile, default_state, is_leftover, load, load_copy};
 pub use network::{
     Addresses, Admin, AdminState, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, Log, NameServer,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::claims;
 use crate::host::DomainName;
 use crate::id::SiteId;
+use crate::keys::ZoneKeys;
 use crate::limits;
 use crate::network::{self, Network};
 use crate::problem::{Problem, Severity};
@@ -38,6 +39,8 @@ pub struct Config {
     pub round_trips: Vec<RoundTrip>,
     /// `secrets/fleet.key`, by which nodes know each other.
     pub fleet_key: Option<Secret>,
+    /// `secrets/dnssec/<zone>.toml` of every zone, if answers are signed.
+    pub zone_keys: Vec<ZoneKeys>,
     /// The newest change of any file, Unix milliseconds: the version that `status` shows. A file
     /// that is removed changes its directory, which counts too.
     pub version: u64,
@@ -102,14 +105,16 @@ pub fn load_copy(copy: &Path, dir: &Path) -> Result<Loaded, Refused> {
     let reading = Reading { copy: copy.to_owned(), dir: dir.to_owned(), ..Reading::default() };
     let (sites, zones) = (reading.sites(), reading.zones());
     let Rest { network, routes, round_trips, fleet_key } = reading.rest(&sites);
+    let zone_keys = network.as_ref().map_or_else(Vec::new, |network| reading.zone_keys(network, &zones));
     let version = reading.newest.get();
     let problems = reading.context.finish();
     let faulty = problems.iter().any(|problem| problem.severity == Severity::Fault);
     match (network, routes) {
         (Some(network), Some(routes)) if !faulty => {
             let sources = reading.sources.into_inner();
+            let dir = dir.to_owned();
             let config =
-                Config { dir: dir.to_owned(), network, sites, zones, routes, round_trips, fleet_key, version, sources };
+                Config { dir, network, sites, zones, routes, round_trips, fleet_key, zone_keys, version, sources };
             Ok(Loaded { config, warnings: problems })
         }
         (network, _) => Err(Refused { problems, network: network.map(Box::new), fleet_key, sites, zones }),
@@ -324,6 +329,32 @@ impl Reading {
             let too_short = || Wrong::new(format!("secrets/{} is too short", name.display())).help(LONG_ENOUGH);
             long_enough(&text).ok_or_else(too_short)
         })
+    }
+
+    /// The keys of every zone, if answers are signed.
+    fn zone_keys(&self, network: &Network, zones: &[ZoneFile]) -> Vec<ZoneKeys> {
+        if !network.dns.dnssec {
+            return Vec::new();
+        }
+        let mut names: Vec<&DomainName> = zones.iter().map(|zone| &zone.name).chain([&network.zone]).collect();
+        names.sort();
+        names.dedup();
+        let read = |zone: &DomainName| {
+            let name = ZoneKeys::file(zone);
+            let text = match read_text(&self.dir.join(&name), limits::SECRET_BYTES) {
+                Ok(text) => text,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let problem = Problem::general(format!("zone {zone} is to be signed and has no keys"));
+                    self.context.add(problem.help("`hither keys create` makes them; `[dns] dnssec` is on"));
+                    return None;
+                }
+                Err(error) => return self.unreadable(&name, &error.to_string()),
+            };
+            let keys = ZoneKeys::read(zone.clone(), &text);
+            let told = |why| self.context.add(Problem::general(format!("{}: {why}", name.display())));
+            keys.map_err(told).ok()
+        };
+        names.into_iter().filter_map(read).collect()
     }
 
     fn fleet_key(&self) -> Option<Secret> {

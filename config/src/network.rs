@@ -116,6 +116,10 @@ pub struct Dns {
     /// objects on fewer edges. Default: 2. A reload takes it.
     #[schemars(transform = shape::integer(&limits::DNS_ANSWERS))]
     pub answers: u8,
+    /// Whether answers are signed (DNSSEC): those of `zone` and of every zone under `zones/`. Each needs its keys, which
+    /// `hither keys create` makes under `secrets/dnssec`, and its DS at the parent, which `hither keys` tells. Default:
+    /// `false`. A reload takes it.
+    pub dnssec: bool,
     /// Resolvers that may ask `TXT _why.NAME`: why a client is sent where it is. What they are told says how the network is
     /// built. Default: this machine, `["127.0.0.0/8", "::1/128"]`. A reload takes it.
     pub explain: Vec<Prefix>,

@@ -11,11 +11,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use config::limits;
 use mapping::{Cause, Family, Fitness, PopIndex, Wanted};
 
+use crate::arrival::Arrival;
 use crate::ecs::Asker;
 use crate::query::SCOPE_AT;
 use crate::reply::{CLIENT_SUBNET, LEAST_PAYLOAD, Reply, Reuse};
@@ -32,6 +34,9 @@ use message::{Common, HEADER, Opt};
 pub struct Fast {
     view: Arc<View>,
     fitness: Arc<Fitness>,
+    /// When it began, and until when what it knows holds.
+    since: SystemTime,
+    until: SystemTime,
     encoded: Encoded,
 }
 
@@ -58,15 +63,17 @@ const COUNTS: std::ops::Range<usize> = 6..HEADER;
 impl Fast {
     /// Knows nothing yet.
     #[must_use]
-    pub fn new(view: Arc<View>) -> Self {
-        Self { fitness: view.fitness().load_full(), view, encoded: Encoded::default() }
+    pub fn new(view: Arc<View>, now: SystemTime) -> Self {
+        let until = view.good_until(now);
+        Self { fitness: view.fitness().load_full(), view, since: now, until, encoded: Encoded::default() }
     }
 
-    /// Forgets everything if it was about another view, or another fitness of this one.
-    pub fn follow(&mut self, view: &Arc<View>) {
-        if !self.is_of(view) {
+    /// Forgets everything if it was about another view, or another fitness of this one, or is old.
+    pub fn follow(&mut self, view: &Arc<View>, now: SystemTime) {
+        if !self.is_of(view) || !(self.since..self.until).contains(&now) {
             self.view = Arc::clone(view);
             self.fitness = ArcSwap::load_full(&view.fitness);
+            (self.since, self.until) = (now, view.good_until(now));
             self.encoded.clear();
         }
     }
@@ -134,14 +141,14 @@ impl Fast {
     }
 
     /// Keeps a reply that `view` has just made for a message, for the next who asks the same.
-    pub fn learn(&mut self, view: &Arc<View>, message: &[u8], resolver: IpAddr, reply: &Reply) {
+    pub fn learn(&mut self, view: &Arc<View>, message: &[u8], arrival: &Arrival, reply: &Reply) {
         let kept = Common::read(message).and_then(|query| Some((Key::of(&query)?, query)));
         let Some((key, query)) = kept.filter(|_| self.is_of(view) && reply.reuse != Reuse::Never) else { return };
         // In the asker's own case names would be compressed less, for everybody.
         if query.name().iter().any(u8::is_ascii_uppercase) {
             let lower: Vec<u8> = query.in_lower_case().collect();
-            if let Some(reply) = view.answer(&lower, resolver) {
-                self.learn(view, &lower, resolver, &reply);
+            if let Some(reply) = view.answer(&lower, arrival) {
+                self.learn(view, &lower, arrival, &reply);
             }
             return;
         }

@@ -7,7 +7,9 @@
 //! [`View::answer`] does all of that without IO; every transport, test and tool calls it.
 //! [`geo`] reads the databases that the map is compiled from.
 
+mod arrival;
 mod compiled;
+pub mod dnssec;
 mod ecs;
 mod explain;
 mod fast;
@@ -17,12 +19,14 @@ mod load;
 mod query;
 mod reply;
 mod sent;
+mod signed;
 pub mod transport;
 mod view;
 mod why;
 mod zone;
 mod zones;
 
+pub use arrival::Arrival;
 pub use explain::{Candidate, Explanation, Group, Measured, Unfit};
 pub use fast::{Answered, Fast};
 pub use learning::{impossible_round_trips, learn_of, worth_of};
@@ -30,4 +34,4 @@ pub use query::Subnet;
 pub use reply::{Facts, Reply};
 pub use sent::Sent;
 pub use view::View;
-pub use zones::check_zones;
+pub use zones::{check_zones, largest_ttl};

@@ -34,6 +34,8 @@ pub(crate) struct Envelope {
 pub(crate) struct Edns {
     pub(crate) payload: u16,
     pub(crate) dnssec: Dnssec,
+    /// Compact answers OK: a name that does not exist may be told by its code (RFC 9824 §5.1).
+    pub(crate) compact_ok: bool,
     pub(crate) subnet: Option<Subnet>,
 }
 
@@ -108,14 +110,20 @@ impl Query {
             Some(Opt { subnet: None, dnssec, .. }) => {
                 Err(refuse(Some(question), Asked::WithEdns(dnssec), ResponseCode::FormErr))
             }
-            Some(Opt { payload, dnssec, subnet: Some(subnet), .. }) => {
-                Ok(Self { envelope, question, edns: Some(Edns { payload, dnssec, subnet: subnet.into_iter().next() }) })
+            Some(Opt { payload, dnssec, compact_ok, subnet: Some(subnet), .. }) => {
+                let edns = Edns { payload, dnssec, compact_ok, subnet: subnet.into_iter().next() };
+                Ok(Self { envelope, question, edns: Some(edns) })
             }
         }
     }
 }
 
 impl Query {
+    /// Whether signatures are asked for.
+    pub(crate) fn wants_dnssec(&self) -> bool {
+        self.edns.as_ref().is_some_and(|edns| edns.dnssec == Dnssec::Ok)
+    }
+
     /// Whether an explanation is asked for, as `TXT _why.NAME`: its answer depends on who asks.
     pub(crate) fn asks_why(&self) -> bool {
         let mut labels = self.question.name().iter();
@@ -154,6 +162,7 @@ struct Opt {
     payload: u16,
     version: u8,
     dnssec: Dnssec,
+    compact_ok: bool,
     /// `None`: malformed; else no or one option.
     subnet: Option<Vec<Subnet>>,
 }
@@ -174,7 +183,7 @@ fn read_edns(message: &WireMessage<[u8]>) -> Option<Option<Opt>> {
     let Some(record) = found else {
         return Some(None);
     };
-    let (payload, (version, dnssec)) = (record.class().to_int(), unfold(record.ttl()));
+    let (payload, (version, dnssec, compact_ok)) = (record.class().to_int(), unfold(record.ttl()));
     let AllRecordData::Opt(opt) = record.into_any_record::<AllRecordData<_, _>>().ok()?.into_data() else {
         return None;
     };
@@ -190,14 +199,14 @@ fn read_edns(message: &WireMessage<[u8]>) -> Option<Option<Opt>> {
         [one] => read_subnet(one).map(|subnet| vec![subnet]),
         _ => None,
     };
-    Some(Some(Opt { payload, version, dnssec, subnet }))
+    Some(Some(Opt { payload, version, dnssec, compact_ok, subnet }))
 }
 
 /// What other records keep their TTL in: extended rcode, version, flags of which DO is the first
-/// (RFC 6891 §6.1.3).
-fn unfold(ttl: Ttl) -> (u8, Dnssec) {
+/// (RFC 6891 §6.1.3) and CO the second (RFC 9824 §7.2).
+fn unfold(ttl: Ttl) -> (u8, Dnssec, bool) {
     let [_, version, flags, _] = ttl.as_secs().to_be_bytes();
-    (version, if flags & 0x80 == 0 { Dnssec::Unasked } else { Dnssec::Ok })
+    (version, if flags & 0x80 == 0 { Dnssec::Unasked } else { Dnssec::Ok }, flags & 0x40 != 0)
 }
 
 /// RFC 7871 §6: in queries the scope "MUST be set to 0", the address holds no more bytes than the

@@ -19,6 +19,8 @@ pub struct Reply {
     pub(crate) payload: u16,
     /// For whom else it is the answer.
     pub(crate) reuse: Reuse,
+    /// Whether it is to be asked for again over a connection, whatever its size.
+    pub(crate) is_cut: bool,
 }
 
 /// For whom else the records of a reply are the answer to the same question, by the same view and fitness.
@@ -63,7 +65,7 @@ impl Reply {
             facts.subnet.clone_from(&edns.subnet);
             message.edns = Some(opt(edns.dnssec));
         }
-        Self { message, facts, payload, reuse: Reuse::Never }
+        Self { message, facts, payload, reuse: Reuse::Never, is_cut: false }
     }
 
     /// A reply that only refuses.
@@ -74,7 +76,16 @@ impl Reply {
             Asked::WithEdns(dnssec) => Some(opt(dnssec)),
             Asked::Plainly => None,
         };
-        Self { message, facts: Facts::default(), payload: LEAST_PAYLOAD, reuse: Reuse::Never }
+        Self { message, facts: Facts::default(), payload: LEAST_PAYLOAD, reuse: Reuse::Never, is_cut: false }
+    }
+
+    /// Leaves nothing but that it could not be answered.
+    pub(crate) fn fail(&mut self) {
+        self.message.metadata.response_code = ResponseCode::ServFail;
+        for section in [&mut self.message.answers, &mut self.message.authorities, &mut self.message.additionals] {
+            section.clear();
+        }
+        self.reuse = Reuse::Never;
     }
 
     /// Adds the client subnet option: the query's, with our scope (RFC 7871 §7.2.1).
@@ -93,6 +104,9 @@ impl Reply {
     /// the asker comes back by TCP knowing our limits and scope.
     #[must_use]
     pub fn to_udp(&self) -> Option<Vec<u8>> {
+        if self.is_cut {
+            return self.cut();
+        }
         let bytes = self.message.to_vec().ok()?;
         if bytes.len() <= usize::from(self.payload) {
             return Some(bytes);

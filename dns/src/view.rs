@@ -1,6 +1,6 @@
 //! An immutable snapshot of all that answering a query may consult.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -12,7 +12,9 @@ use mapping::latency::Learned;
 use mapping::load::Assignment;
 use mapping::{Basis, Chosen, Classes, Family, Fitness, Geography, Region, Topology, Wanted};
 
+use crate::arrival::Arrival;
 use crate::compiled::Compiled;
+use crate::dnssec::Signatures;
 use crate::ecs::Asker;
 use crate::query::{Flaw, Query};
 use crate::reply::{Reply, Reuse};
@@ -23,6 +25,7 @@ use crate::zones::Zones;
 #[derive(Debug)]
 pub struct View {
     pub(crate) zones: Zones,
+    signatures: Arc<Signatures>,
     pub(crate) compiled: Arc<Compiled>,
     learned: ArcSwap<Learned>,
     pub(crate) topology: Topology,
@@ -63,7 +66,8 @@ impl View {
         learned: &Arc<Learned>,
         before: Option<&Self>,
     ) -> Result<Self, Vec<Problem>> {
-        let (zones, warnings) = Zones::build(config)?;
+        let signatures = before.map(|before| Arc::clone(&before.signatures)).unwrap_or_default();
+        let (zones, warnings) = Zones::build(config, &signatures)?;
         let network = &config.network;
         let topology = Topology::of(network);
         let pops: Vec<PopId> = network.pops.iter().map(|pop| pop.id.clone()).collect();
@@ -83,6 +87,7 @@ impl View {
         let edges = network.edges().map(|(_, edge)| edge.id.clone()).collect();
         Ok(Self {
             zones,
+            signatures,
             compiled,
             learned: ArcSwap::new(Arc::clone(learned)),
             topology,
@@ -145,7 +150,7 @@ impl View {
 
     /// Answers one message; `None` is silence.
     #[must_use]
-    pub fn answer(&self, message: &[u8], resolver: IpAddr) -> Option<Reply> {
+    pub fn answer(&self, message: &[u8], arrival: &Arrival) -> Option<Reply> {
         let query = match Query::read(message) {
             Ok(query) => query,
             Err(Flaw::Silence) => return None,
@@ -158,7 +163,7 @@ impl View {
         let zone = match (query.question.query_class(), kind) {
             // Our version is nobody's business, and zones are not handed out.
             (DNSClass::IN, RecordType::AXFR | RecordType::IXFR) => None,
-            (DNSClass::IN, _) => self.zones.covering(query.question.name()),
+            (DNSClass::IN, _) => self.zones.having(query.question.name(), kind),
             _ => None,
         };
         match zone {
@@ -167,12 +172,13 @@ impl View {
                 reply.message.metadata.response_code = ResponseCode::Refused;
             }
             Some(zone) => {
-                if !self.tells_why(&mut reply, &query, resolver) {
-                    self.walk(&mut reply, zone, &query, resolver);
+                if !self.tells_why(&mut reply, &query, arrival.resolver) {
+                    self.walk(&mut reply, zone, &query, arrival);
                 }
                 if query.asks_why() {
                     reply.reuse = Reuse::Never;
                 }
+                self.sign(&mut reply, &query, arrival);
             }
         }
         reply.seal();
@@ -180,25 +186,35 @@ impl View {
     }
 
     /// Follows the name through the zones served here.
-    fn walk(&self, reply: &mut Reply, zone: &Zone, query: &Query, resolver: IpAddr) {
+    fn walk(&self, reply: &mut Reply, zone: &Zone, query: &Query, arrival: &Arrival) {
         let kind = query.question.query_type();
         let mut name = query.question.name().clone();
         let mut zone = zone;
         reply.reuse = Reuse::Always;
         for _ in 0..config::limits::DNS_CHAIN {
+            if let Some(records) = zone.made_by_keys(&name, kind, arrival.at) {
+                return reply.message.answers.extend(records);
+            }
             match zone.find(&name, kind) {
                 Found::Records(records) => return reply.message.answers.extend(records),
-                Found::Routed(site) => return self.route(reply, zone, &name, site, query, resolver),
+                Found::Routed(site) => return self.route(reply, zone, &name, site, query, arrival),
                 Found::NoData if kind == RecordType::ANY => return reply.message.answers.push(minimal_any(&name)),
-                Found::NoData => return reply.message.authorities.push(zone.negative()),
+                Found::NoData => {
+                    reply.message.authorities.push(zone.negative());
+                    return self.deny(reply, zone, &name, query, arrival);
+                }
                 Found::NoName => {
                     // Of names that are not there are too many to keep.
                     reply.reuse = Reuse::Never;
                     // RFC 6604 §3: the code is that of the last name of a chain.
                     reply.message.metadata.response_code = ResponseCode::NXDomain;
-                    return reply.message.authorities.push(zone.negative());
+                    reply.message.authorities.push(zone.negative());
+                    return self.deny(reply, zone, &name, query, arrival);
                 }
-                Found::Delegated(servers) => return refer(reply, zone, servers),
+                Found::Delegated(servers) => {
+                    refer(reply, zone, servers);
+                    return self.vouch(reply, zone, servers, query, arrival);
+                }
                 Found::Alias(alias) => {
                     let target = match &alias.data {
                         RData::CNAME(target) => target.0.clone(),
@@ -215,10 +231,10 @@ impl View {
     }
 
     /// Answers a routed name with the edges chosen for who asks.
-    fn route(&self, reply: &mut Reply, zone: &Zone, name: &Name, site: usize, query: &Query, resolver: IpAddr) {
+    fn route(&self, reply: &mut Reply, zone: &Zone, name: &Name, site: usize, query: &Query, arrival: &Arrival) {
         reply.reuse = Reuse::Never;
         let subnet = query.edns.as_ref().and_then(|edns| edns.subnet.as_ref());
-        let asker = Asker::new(subnet, resolver);
+        let asker = Asker::new(subnet, arrival.resolver);
         let family = match query.question.query_type() {
             RecordType::AAAA => Family::V6,
             _ => Family::V4,
@@ -258,6 +274,7 @@ impl View {
                     (reply.facts.scope, reply.reuse) = (0, Reuse::Always);
                 }
                 reply.message.authorities.push(soa);
+                self.deny(reply, zone, name, query, arrival);
             }
         }
     }

@@ -1,10 +1,15 @@
 //! One zone: its names, and what lies at each.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use config::{Problem, Severity, ZoneFile};
 use hickory_server::proto::rr::rdata::SOA;
 use hickory_server::proto::rr::{LowerName, Name, RData, Record, RecordType};
+use jiff::Timestamp;
+
+use crate::dnssec::Signer;
 
 mod entry;
 mod file;
@@ -27,7 +32,13 @@ pub(crate) struct Zone {
     soa: Record,
     /// Every name, empty non-terminals (RFC 4592 §2.2.2) included.
     nodes: HashMap<LowerName, Node>,
+    /// What signs it, if it is signed.
+    pub(crate) signer: Option<Arc<Signer>>,
 }
+
+/// The types that a routed name has, and those that a signed zone's keys make at its apex.
+const ROUTED_TYPES: &[RecordType] = &[RecordType::A, RecordType::AAAA];
+const KEY_TYPES: &[RecordType] = &[RecordType::DNSKEY, RecordType::CDS, RecordType::CDNSKEY];
 
 /// What a zone has for a name and type.
 #[derive(Clone, Debug)]
@@ -50,7 +61,7 @@ impl Zone {
     /// An empty zone with its SOA.
     pub(crate) fn new(apex: Name, soa: SOA, ttl: u32) -> Self {
         let record = Record::from_rdata(apex.clone(), ttl, RData::SOA(soa));
-        let mut zone = Self { apex: LowerName::new(&apex), soa: record.clone(), nodes: HashMap::new() };
+        let mut zone = Self { apex: LowerName::new(&apex), soa: record.clone(), nodes: HashMap::new(), signer: None };
         zone.insert(record);
         zone
     }
@@ -85,7 +96,7 @@ impl Zone {
     /// The zone of records that the rules allow.
     fn of(apex: &Name, records: Vec<Record>) -> Option<Self> {
         let soa = records.iter().find(|record| record.record_type() == RecordType::SOA)?.clone();
-        let mut zone = Self { apex: LowerName::new(apex), soa, nodes: HashMap::new() };
+        let mut zone = Self { apex: LowerName::new(apex), soa, nodes: HashMap::new(), signer: None };
         for record in records {
             zone.insert(record);
         }
@@ -130,6 +141,10 @@ impl Zone {
         })
     }
 
+    pub(crate) fn is_apex(&self, name: &Name) -> bool {
+        self.apex == LowerName::new(name)
+    }
+
     pub(crate) fn apex(&self) -> &LowerName {
         &self.apex
     }
@@ -152,17 +167,68 @@ impl Zone {
         if let Some(node) = self.nodes.get(&lower) {
             return node.answer(kind, name);
         }
-        let mut encloser = lower.base_name();
+        match self.wildcard(&lower) {
+            Some(node) => node.answer(kind, name),
+            None => Found::NoName,
+        }
+    }
+
+    /// The wildcard that stands for a name which is not there.
+    fn wildcard(&self, name: &LowerName) -> Option<&Node> {
+        let mut encloser = name.base_name();
         while !self.nodes.contains_key(&encloser) {
             if encloser.is_root() {
-                return Found::NoName;
+                return None;
             }
             encloser = encloser.base_name();
         }
-        let wildcard = Name::from(encloser).prepend_label("*").ok();
-        match wildcard.and_then(|wildcard| self.nodes.get(&LowerName::new(&wildcard))) {
-            Some(node) => node.answer(kind, name),
-            None => Found::NoName,
+        let wildcard = Name::from(encloser).prepend_label("*").ok()?;
+        self.nodes.get(&LowerName::new(&wildcard))
+    }
+
+    pub(crate) fn largest_ttl(&self) -> Option<u32> {
+        let sets = self.nodes.values().flat_map(|node| node.sets.values());
+        sets.flatten().map(|record| record.ttl).max()
+    }
+
+    /// The DS records of a delegation.
+    pub(crate) fn delegation_signer(&self, cut: &Name) -> &[Record] {
+        let node = self.nodes.get(&LowerName::new(cut));
+        node.and_then(|node| node.sets.get(&RecordType::DS)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Records of the apex that its keys make.
+    pub(crate) fn made_by_keys(&self, name: &Name, kind: RecordType, now: SystemTime) -> Option<Vec<Record>> {
+        let signer = self.signer.as_ref().filter(|_| KEY_TYPES.contains(&kind) && self.is_apex(name))?;
+        signer.records(kind, Timestamp::try_from(now).ok()?)
+    }
+
+    /// Whether the name itself is in the zone.
+    pub(crate) fn has(&self, name: &Name) -> bool {
+        self.nodes.contains_key(&LowerName::new(name))
+    }
+
+    /// The types that a name has; `None` where there is no such name.
+    pub(crate) fn types(&self, name: &Name) -> Option<Vec<RecordType>> {
+        let lower = LowerName::new(name);
+        let node = self.nodes.get(&lower).or_else(|| self.wildcard(&lower))?;
+        let of_sets = node.sets.keys().copied();
+        let of_routed = node.routed.map_or(&[][..], |_| ROUTED_TYPES).iter().copied();
+        let of_keys = if self.signer.is_some() && lower == self.apex { KEY_TYPES } else { &[] }.iter().copied();
+        Some(of_sets.chain(of_routed).chain(of_keys).collect())
+    }
+
+    /// The TTL with which a record set is signed: a routed answer's lasts as long as `routed`.
+    pub(crate) fn original_ttl(&self, first: &Record, routed: u32) -> u32 {
+        let (kind, lower) = (first.record_type(), LowerName::new(&first.name));
+        let is_routed = || {
+            let node = self.nodes.get(&lower).or_else(|| self.wildcard(&lower));
+            node.is_some_and(|node| node.routed.is_some() && !node.sets.contains_key(&kind))
+        };
+        match kind {
+            RecordType::SOA => self.soa.ttl,
+            kind if ROUTED_TYPES.contains(&kind) && is_routed() => routed,
+            _ => first.ttl,
         }
     }
 

@@ -1,17 +1,22 @@
 //! All zones served here: the network's own, and the operator's files.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use config::{Config, DomainName, HostName, Problem, Severity, ZoneFile};
+use config::{Config, DomainName, HostName, Problem, Severity, ZoneFile, ZoneKeys};
 use hickory_server::proto::rr::rdata::{A, AAAA, NS, SOA};
 use hickory_server::proto::rr::{LowerName, Name, RData, Record, RecordType};
+use jiff::Timestamp;
 
+use crate::dnssec::{Signatures, Signer};
 use crate::zone::{Found, Zone};
 
 /// Zones by apex.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Zones {
     zones: HashMap<LowerName, Zone>,
+    /// Whether any is signed.
+    signed: bool,
 }
 
 /// TTL of the network zone's own records: they change only with the fleet.
@@ -26,7 +31,7 @@ const EXPIRE: i32 = 1_209_600;
 impl Zones {
     /// Builds every zone, with the warnings of their files; sites are named by their place in the
     /// config.
-    pub(crate) fn build(config: &Config) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+    pub(crate) fn build(config: &Config, signatures: &Arc<Signatures>) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let mut zones = Self::default();
         let mut problems = Vec::new();
         for file in &config.zones {
@@ -38,11 +43,32 @@ impl Zones {
             problems.push(problem);
         }
         zones.route_sites(config);
+        problems.extend(zones.sign(config, signatures));
         if problems.iter().any(|problem| problem.severity == Severity::Fault) {
             return Err(problems);
         }
         problems.extend(zones.warn_of_aliases());
         Ok((zones, problems))
+    }
+
+    /// Gives every zone that has keys what signs it.
+    fn sign(&mut self, config: &Config, signatures: &Arc<Signatures>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for keys in &config.zone_keys {
+            let Ok(apex) = name(&keys.zone) else { continue };
+            let Some(zone) = self.zones.get_mut(&LowerName::new(&apex)) else { continue };
+            match Signer::new(&apex, keys, signatures) {
+                Ok(signer) => {
+                    zone.signer = Some(Arc::new(signer));
+                    self.signed = true;
+                }
+                Err(fault) => problems.push(
+                    Problem::general(format!("{}: {fault}", ZoneKeys::file(&keys.zone).display()))
+                        .help("take the file from the machine where `hither keys` made it, or from a backup"),
+                ),
+            }
+        }
+        problems
     }
 
     /// Aliases that lead to a name of ours which is not there: a site removed or misspelt.
@@ -115,9 +141,28 @@ impl Zones {
         }
     }
 
+    /// Whether any zone is.
+    pub(crate) fn are_signed(&self) -> bool {
+        self.signed
+    }
+
+    /// When the keys of any zone do something else.
+    pub(crate) fn keys_change_after(&self, now: Timestamp) -> Option<Timestamp> {
+        let signers = self.zones.values().filter_map(|zone| zone.signer.as_ref());
+        signers.filter_map(|signer| signer.changes_after(now)).min()
+    }
+
     /// The closest zone that covers a name.
     pub(crate) fn covering(&self, name: &Name) -> Option<&Zone> {
         self.closest(name).and_then(|apex| self.zones.get(&apex))
+    }
+
+    /// The zone that has a type of a name: a zone's DS is its parent's (RFC 4035 §3.1.4.1).
+    pub(crate) fn having(&self, name: &Name, kind: RecordType) -> Option<&Zone> {
+        let zone = self.covering(name)?;
+        let is_apex = !name.is_root() && *zone.apex() == LowerName::new(name);
+        let parent = || self.covering(&name.base_name());
+        if kind == RecordType::DS && is_apex { parent().or(Some(zone)) } else { Some(zone) }
     }
 
     fn covering_mut(&mut self, name: &Name) -> Option<&mut Zone> {
@@ -143,6 +188,12 @@ impl Zones {
 #[must_use]
 pub fn check_zones(zones: &[ZoneFile]) -> Vec<Problem> {
     zones.iter().flat_map(|file| Zone::read(file).1).collect()
+}
+
+/// The largest TTL in a zone file; `None` where it cannot be served.
+#[must_use]
+pub fn largest_ttl(file: &ZoneFile) -> Option<u32> {
+    Zone::read(file).0?.largest_ttl()
 }
 
 fn name(domain: &DomainName) -> Result<Name, Problem> {

@@ -4,6 +4,7 @@ pub(crate) mod alone;
 pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod get;
+pub(crate) mod keys;
 pub(crate) mod map;
 pub(crate) mod plan;
 pub(crate) mod purge;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dns::transport::{Answer, Transport};
-use dns::{Answered, Reply, View};
+use dns::{Answered, Arrival, Reply, View};
 use mapping::{Cause, PopIndex};
 use prometheus::IntCounter;
 use telemetry::{Clients, Log, Metrics, QueryRecord};
@@ -85,10 +85,11 @@ impl Answering {
 }
 
 impl Answer for Answering {
-    fn answer(&self, message: &[u8], peer: SocketAddr, transport: Transport) -> Option<Reply> {
+    fn answer(&self, message: &[u8], peer: SocketAddr, arrival: &Arrival) -> Option<Reply> {
+        let transport = arrival.transport;
         let answers = self.node.name_server.as_ref()?.answers.load();
         let answers = answers.as_ref()?;
-        let Some(reply) = answers.view.answer(message, peer.ip().to_canonical()) else {
+        let Some(reply) = answers.view.answer(message, arrival) else {
             self.node.metrics.dns_silent.inc();
             return None;
         };

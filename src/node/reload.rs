@@ -123,7 +123,7 @@ fn warn(node: &Node, config: &Config, started: &Config) {
 }
 
 /// The directory's own that hold config.
-const FOLDERS: [&str; 4] = ["sites", "zones", "latency", "secrets"];
+const FOLDERS: [&str; 5] = ["sites", "zones", "latency", "secrets", "secrets/dnssec"];
 
 /// Watches the directory, those in it that hold config, and the files' own elsewhere. Directories,
 /// not files: editors save by renaming.

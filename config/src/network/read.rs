@@ -101,10 +101,11 @@ fn read_dns(mut table: Table<'_>) -> Option<Dns> {
         let problem = Problem::warning(table.place_of("ttl_changing"), "`ttl_changing` is longer than `ttl`");
         table.context().add(problem.help("answers would be kept longer while things change"));
     }
+    let dnssec = table.or("dnssec", false, Value::boolean);
     let here = || [[127, 0, 0, 0].into(), Ipv6Addr::LOCALHOST.into()].map(|address: IpAddr| local(address)).to_vec();
     let explain = table.optional("explain", |v| v.list(|v| v.parse(Prefix::parse))).unwrap_or_else(here);
     table.finish();
-    Some(Dns { ttl, ttl_changing, answers, explain })
+    Some(Dns { ttl, ttl_changing, answers, dnssec, explain })
 }
 
 /// The loopback addresses of a family.

@@ -7,11 +7,11 @@ use mapping::{Basis, Family, PopIndex};
 
 use super::message::{Common, LONGEST_NAME};
 
-/// What an answer depends on besides its view and fitness, as bytes: the name in lower case, the type, and for edges
-/// the PoP, basis and turn.
+/// What an answer depends on besides its view and fitness, as bytes: the name in lower case, the type,
+/// whether signatures are wanted, and for edges the PoP, basis and turn.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key {
-    bytes: [u8; LONGEST_NAME + 2 + 1 + 8],
+    bytes: [u8; LONGEST_NAME + 2 + 1 + 1 + 8],
     length: usize,
 }
 
@@ -72,7 +72,7 @@ impl Key {
         key.add(name)?;
         // Lengths of labels are below 64, and no letter is.
         key.bytes.get_mut(..name.len())?.make_ascii_lowercase();
-        key.add(&[*kind_high, *kind_low])?;
+        key.add(&[*kind_high, *kind_low, u8::from(query.opt.is_some_and(|opt| opt.dnssec_ok))])?;
         Some(key)
     }
 

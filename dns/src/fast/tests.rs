@@ -126,7 +126,7 @@ fn in_lower_case(bytes: &[u8]) -> String {
 
 /// Asks both ways, and has the fast one learn; whether that knew the answer.
 fn ask(fast: &mut Fast, view: &Arc<View>, query: &[u8], resolver: IpAddr) -> bool {
-    let reply = view.answer(query, resolver);
+    let reply = view.answer(query, &Arrival::by_udp(resolver));
     let general = reply.as_ref().and_then(Reply::to_udp);
     let mut out = [0; 1_232];
     let answered = fast.answer(query, resolver, &mut out);
@@ -146,7 +146,7 @@ fn ask(fast: &mut Fast, view: &Arc<View>, query: &[u8], resolver: IpAddr) -> boo
         assert_eq!(answered.routed, reply.facts.pop.zip(reply.facts.cause));
     }
     if let Some(reply) = &reply {
-        fast.learn(view, query, resolver, reply);
+        fast.learn(view, query, &Arrival::by_udp(resolver), reply);
     }
     answered.is_some()
 }
@@ -158,7 +158,7 @@ proptest! {
         down in prop::collection::vec((0..3_usize, any::<bool>()), 0..4),
     ) {
         let view = Arc::new(view());
-        let mut fast = Fast::new(Arc::clone(&view));
+        let mut fast = Fast::new(Arc::clone(&view), SystemTime::now());
         let changes: Vec<Option<(usize, bool)>> = down.into_iter().map(Some).chain([None]).collect();
         for change in changes {
             if let Some((edge, is_down)) = change {
@@ -166,7 +166,7 @@ proptest! {
                 if is_down { fitness.mark_down(edge, Family::V4) } else { fitness.mark_changing(edge) }
                 view.fitness().store(Arc::new(fitness));
             }
-            fast.follow(&view);
+            fast.follow(&view, SystemTime::now());
             for (query, from) in &queries {
                 let resolver = from.split('/').next().unwrap().parse::<IpAddr>().unwrap().to_canonical();
                 ask(&mut fast, &view, query, resolver);
@@ -192,7 +192,7 @@ fn common(name: &str, kind: u8, subnet: Option<&str>) -> Vec<u8> {
 #[test]
 fn no_answer_allocates() {
     let view = Arc::new(view());
-    let mut fast = Fast::new(Arc::clone(&view));
+    let mut fast = Fast::new(Arc::clone(&view), SystemTime::now());
     for (name, kind, subnet) in [
         ("shop.example", 15, None),
         ("shop.example", 65, Some("81.2.3.0/24")),
@@ -228,17 +228,17 @@ fn what_was_asked_before_is_known() {
         ("elsewhere.example", 1, None, false),
     ] {
         let query = common(name, kind, subnet);
-        let mut fast = Fast::new(Arc::clone(&view));
+        let mut fast = Fast::new(Arc::clone(&view), SystemTime::now());
         let known = [(); 3].map(|()| ask(&mut fast, &view, &query, [10, 0, 0, 1].into()));
         assert_eq!(known, [false, is_known, is_known], "{name} {kind}");
     }
     // Another fitness, another answer.
-    let mut fast = Fast::new(Arc::clone(&view));
+    let mut fast = Fast::new(Arc::clone(&view), SystemTime::now());
     let www = common("www.shop.example", 1, Some("81.2.3.0/24"));
     assert!(!ask(&mut fast, &view, &www, [10, 0, 0, 1].into()));
     assert!(ask(&mut fast, &view, &www, [10, 0, 0, 1].into()));
     view.fitness().store(Arc::new(Fitness::all_up(3)));
-    fast.follow(&view);
+    fast.follow(&view, SystemTime::now());
     assert!(!ask(&mut fast, &view, &www, [10, 0, 0, 1].into()));
 }
 

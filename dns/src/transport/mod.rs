@@ -9,6 +9,7 @@ pub use udp::serve_udp;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::arrival::Arrival;
 use crate::fast::Answered;
 use crate::reply::Reply;
 use crate::view::View;
@@ -25,7 +26,7 @@ pub enum Transport {
 /// What answers messages: the program's current view, with its counting around it.
 pub trait Answer: Send + Sync + 'static {
     /// Answers a message; `None` is silence.
-    fn answer(&self, message: &[u8], peer: SocketAddr, transport: Transport) -> Option<Reply>;
+    fn answer(&self, message: &[u8], peer: SocketAddr, arrival: &Arrival) -> Option<Reply>;
 
     /// The view by which [`Answer::answer`] answers now, if a reply by UDP may go without it once it has answered the
     /// same.

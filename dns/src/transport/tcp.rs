@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::{Answer, Transport};
+use super::Answer;
+use crate::arrival::Arrival;
 
 /// Answers connections until `stop` resolves; what is being answered then is finished.
 pub async fn serve_tcp(listener: TcpListener, answer: Arc<dyn Answer>, stop: impl Future<Output = ()> + Send) {
@@ -110,7 +111,8 @@ impl Place {
                 return;
             };
             // A panic costs its connection, not the core.
-            let answered = catch_unwind(AssertUnwindSafe(|| answer.answer(&message, peer, Transport::Tcp)));
+            let arrival = Arrival::by_tcp(peer.ip().to_canonical());
+            let answered = catch_unwind(AssertUnwindSafe(|| answer.answer(&message, peer, &arrival)));
             let Some(reply) = answered.ok().flatten().and_then(|reply| reply.to_tcp()) else {
                 return;
             };
@@ -152,7 +154,7 @@ mod tests {
     struct Header;
 
     impl Answer for Header {
-        fn answer(&self, message: &[u8], _: SocketAddr, _: Transport) -> Option<Reply> {
+        fn answer(&self, message: &[u8], _: SocketAddr, _: &Arrival) -> Option<Reply> {
             match crate::query::Query::read(message) {
                 Ok(query) => Some(Reply::to(&query)),
                 Err(_) => None,

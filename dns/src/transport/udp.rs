@@ -4,11 +4,13 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use super::{Answer, Transport};
+use super::Answer;
+use crate::arrival::Arrival;
 use crate::fast::Fast;
 use crate::view::View;
 
@@ -59,10 +61,10 @@ struct Answering {
 impl Answering {
     /// Goes on with the view of now, if answers may go without being looked at.
     fn follow(&mut self) -> Option<Arc<View>> {
-        let view = self.answer.view()?;
+        let (view, now) = (self.answer.view()?, SystemTime::now());
         match &mut self.fast {
-            Some(fast) => fast.follow(&view),
-            None => self.fast = Some(Fast::new(Arc::clone(&view))),
+            Some(fast) => fast.follow(&view, now),
+            None => self.fast = Some(Fast::new(Arc::clone(&view), now)),
         }
         Some(view)
     }
@@ -93,9 +95,10 @@ impl Answering {
         peer: SocketAddr,
         out: &mut Reply,
     ) -> Option<usize> {
-        let reply = self.answer.answer(message, peer, Transport::Udp)?;
+        let arrival = Arrival::by_udp(peer.ip().to_canonical());
+        let reply = self.answer.answer(message, peer, &arrival)?;
         if let Some((fast, view)) = self.fast.as_mut().zip(view) {
-            fast.learn(view, message, peer.ip().to_canonical(), &reply);
+            fast.learn(view, message, &arrival, &reply);
         }
         let bytes = reply.to_udp()?;
         out.get_mut(..bytes.len())?.copy_from_slice(&bytes);

@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use super::*;
 use config::Location;
 use hickory_server::proto::op::{Edns, Message, Query as Question};
@@ -127,7 +129,7 @@ fn query(name: &str, kind: RecordType, subnet: Option<&str>, payload: u16) -> Ve
 
 /// What a resolver at home gets by UDP.
 fn ask(view: &View, name: &str, kind: RecordType, subnet: Option<&str>) -> Message {
-    let reply = view.answer(&query(name, kind, subnet, 1232), [10, 0, 0, 1].into()).unwrap();
+    let reply = view.answer(&query(name, kind, subnet, 1232), &Arrival::by_udp([10, 0, 0, 1].into())).unwrap();
     Message::from_vec(&reply.to_udp().unwrap()).unwrap()
 }
 
@@ -188,7 +190,9 @@ fn a_routed_name_is_answered_with_the_nearest_pop() {
         assert_eq!(brief(&reply), format!("NO ERROR: {expected}"), "{kind} {subnet}");
     }
     assert_eq!(brief(&ask(&view, "www.shop.example.", RecordType::A, None)), "NO ERROR: 198.18.1.1");
-    let from_tokyo = view.answer(&query("www.shop.example.", RecordType::A, None, 0), [133, 0, 0, 1].into()).unwrap();
+    let from_tokyo = view
+        .answer(&query("www.shop.example.", RecordType::A, None, 0), &Arrival::by_udp([133, 0, 0, 1].into()))
+        .unwrap();
     assert_eq!(brief(&from_tokyo.message), "NO ERROR: 198.18.3.1", "without a subnet the resolver is the client");
 }
 
@@ -284,7 +288,7 @@ fn a_name_is_routed_beside_what_its_zone_says() {
         ("blog.elsewhere.example.", RecordType::A, "QUERY REFUSED: "),
         ("shop.example.", RecordType::AXFR, "QUERY REFUSED: "),
     ] {
-        let reply = view.answer(&query(name, kind, None, 0), [83, 0, 0, 1].into()).unwrap().message;
+        let reply = view.answer(&query(name, kind, None, 0), &Arrival::by_udp([83, 0, 0, 1].into())).unwrap().message;
         assert_eq!(brief(&reply), expected, "{name} {kind}");
         assert_eq!(reply.metadata.authoritative, !expected.contains("REFUSED"), "{name} {kind}");
     }
@@ -297,7 +301,8 @@ fn a_subnet_is_copied_with_only_its_scope_changed() {
     let view = view();
     for subnet in ["83.1.2.0/24", "83.1.2.3/32", "83.1.0.0/17", "80.0.0.0/5", "0.0.0.0/0", "2001:db8::/56", "::/0"] {
         for (name, kind) in [("www.shop.example.", RecordType::A), ("none.shop.example.", RecordType::A)] {
-            let reply = view.answer(&query(name, kind, Some(subnet), 1232), [10, 0, 0, 1].into()).unwrap();
+            let reply =
+                view.answer(&query(name, kind, Some(subnet), 1232), &Arrival::by_udp([10, 0, 0, 1].into())).unwrap();
             let mut expected = option(subnet);
             expected[3] = reply.facts.scope;
             let length = u16::try_from(expected.len()).unwrap().to_be_bytes();
@@ -315,7 +320,7 @@ fn the_do_bit_is_copied() {
         for version in [0, 1] {
             let mut asked = Message::from_vec(&query(name, RecordType::A, Some("83.1.2.0/24"), 1232)).unwrap();
             asked.edns.as_mut().unwrap().set_dnssec_ok(dnssec).set_version(version);
-            let reply = view.answer(&asked.to_vec().unwrap(), [10, 0, 0, 1].into()).unwrap();
+            let reply = view.answer(&asked.to_vec().unwrap(), &Arrival::by_udp([10, 0, 0, 1].into())).unwrap();
             let told = Message::from_vec(&reply.to_udp().unwrap()).unwrap().edns.unwrap();
             assert_eq!(told.flags().dnssec_ok, dnssec, "{name} {version}");
         }
@@ -336,7 +341,7 @@ fn a_reply_too_long_is_cut_to_its_question_and_opt() {
         ("www.shop.example.", subnet, 0, (false, 1)),
     ] {
         let kind = if name.starts_with("www") { RecordType::A } else { RecordType::TXT };
-        let reply = view.answer(&query(name, kind, subnet, payload), [10, 0, 0, 1].into()).unwrap();
+        let reply = view.answer(&query(name, kind, subnet, payload), &Arrival::by_udp([10, 0, 0, 1].into())).unwrap();
         let cut = Message::from_vec(&reply.to_udp().unwrap()).unwrap();
         assert_eq!((cut.metadata.truncation, cut.answers.len()), expected, "{name} {payload}");
         assert_eq!((cut.queries.len(), scope(&cut)), (1, subnet.map(|_| reply.facts.scope)), "{name} {payload}");
@@ -409,7 +414,10 @@ fn a_map_is_compiled_anew_only_when_what_it_is_made_of_changes() {
 fn why_is_told_to_those_who_may_ask() {
     let view = view();
     let asked = |name: &str, kind, resolver: [u8; 4]| {
-        let reply = view.answer(&query(name, kind, Some("133.1.2.0/24"), 4096), resolver.into()).unwrap().message;
+        let reply = view
+            .answer(&query(name, kind, Some("133.1.2.0/24"), 4096), &Arrival::by_udp(resolver.into()))
+            .unwrap()
+            .message;
         (reply.metadata.response_code, reply.answers)
     };
     let (code, answers) = asked("_WHY.shop.cdn.example.", RecordType::TXT, [127, 0, 0, 1]);

@@ -1,0 +1,104 @@
+//! Signing a reply's record sets, and proving what is not there, for who asks for it.
+
+use hickory_server::proto::op::ResponseCode;
+use hickory_server::proto::rr::{Name, Record, RecordType};
+use jiff::Timestamp;
+
+use crate::arrival::Arrival;
+use crate::dnssec::{NXNAME, Of, Signer, Unsigned, nsec};
+use crate::query::Query;
+use crate::reply::{Reply, Reuse};
+use crate::transport::Transport;
+use crate::view::View;
+use crate::zone::Zone;
+
+impl View {
+    /// Adds the signatures; a reply that cannot be signed is none (RFC 4035 §3.1).
+    pub(crate) fn sign(&self, reply: &mut Reply, query: &Query, arrival: &Arrival) {
+        let Some(now) = self.signs_for(query, arrival) else { return };
+        let over_connection = arrival.transport == Transport::Tcp;
+        let answers = self.signed(std::mem::take(&mut reply.message.answers), over_connection, now);
+        let authorities = self.signed(std::mem::take(&mut reply.message.authorities), over_connection, now);
+        match (answers, authorities) {
+            (Ok(answers), Ok(authorities)) => {
+                (reply.message.answers, reply.message.authorities) = (answers, authorities);
+            }
+            // Who asks from an address of its own comes back over a connection.
+            (Err(Unsigned::Busy), _) | (_, Err(Unsigned::Busy)) if !over_connection => {
+                (reply.is_cut, reply.reuse) = (true, Reuse::Never);
+            }
+            _ => reply.fail(),
+        }
+    }
+
+    /// The time to sign at, if signatures are asked for and any zone is signed.
+    fn signs_for(&self, query: &Query, arrival: &Arrival) -> Option<Timestamp> {
+        (self.zones.are_signed() && query.wants_dnssec()).then(|| Timestamp::try_from(arrival.at).ok()).flatten()
+    }
+
+    /// A section with the signatures behind each record set.
+    fn signed(&self, section: Vec<Record>, over_connection: bool, now: Timestamp) -> Result<Vec<Record>, Unsigned> {
+        let mut out = Vec::with_capacity(section.len() * 2);
+        let same_set = |a: &Record, b: &Record| a.name == b.name && a.record_type() == b.record_type();
+        for set in section.chunk_by(same_set) {
+            out.extend_from_slice(set);
+            let Some(first) = set.first() else { continue };
+            let Some((zone, signer)) = self.zone_to_sign(first) else { continue };
+            let of = if zone.has(&first.name) { Of::Known } else { Of::Stranger { over_connection } };
+            out.extend(signer.sign(set, zone.original_ttl(first, self.ttl), of, now)?);
+        }
+        Ok(out)
+    }
+
+    /// The signed zone that a record is of; a delegation's NS records are the child's (RFC 4035 §2.2).
+    fn zone_to_sign(&self, record: &Record) -> Option<(&Zone, &Signer)> {
+        let zone = self.zones.having(&record.name, record.record_type())?;
+        let is_delegation = record.record_type() == RecordType::NS && !zone.is_apex(&record.name);
+        zone.signer.as_deref().filter(|_| !is_delegation).map(|signer| (zone, signer))
+    }
+
+    /// Proves that a name has no records of this type, or does not exist (RFC 9824 §3).
+    pub(crate) fn deny(&self, reply: &mut Reply, zone: &Zone, name: &Name, query: &Query, arrival: &Arrival) {
+        if zone.signer.is_none() || self.signs_for(query, arrival).is_none() {
+            return;
+        }
+        let kind = query.question.query_type();
+        let types = zone.types(name);
+        if types.is_none() && !query.edns.as_ref().is_some_and(|edns| edns.compact_ok) {
+            // A code for the name would contradict its NSEC record.
+            reply.message.metadata.response_code = ResponseCode::NoError;
+        }
+        let types = types.unwrap_or_else(|| vec![NXNAME]);
+        let has = types.into_iter().filter(|other| *other != kind);
+        match nsec(name, has, zone.negative().ttl) {
+            Some(record) if kind == RecordType::NSEC && zone.types(name).is_some() => {
+                reply.message.authorities.clear();
+                reply.message.answers.push(record);
+            }
+            Some(record) => reply.message.authorities.push(record),
+            None => reply.fail(),
+        }
+    }
+
+    /// Tells a delegation's DS records, or proves that it has none (RFC 4035 §3.1.4).
+    pub(crate) fn vouch(&self, reply: &mut Reply, zone: &Zone, servers: &[Record], query: &Query, arrival: &Arrival) {
+        let Some(cut) = servers.first().map(|server| &server.name) else { return };
+        if zone.signer.is_none() || self.signs_for(query, arrival).is_none() {
+            return;
+        }
+        let ds = zone.delegation_signer(cut);
+        if ds.is_empty() {
+            let types = [RecordType::NS];
+            reply.message.authorities.extend(nsec(cut, types, zone.negative().ttl));
+        } else {
+            reply.message.authorities.extend_from_slice(ds);
+        }
+    }
+
+    /// Until when answers may be kept: signatures are renewed, and keys change.
+    pub(crate) fn good_until(&self, now: std::time::SystemTime) -> std::time::SystemTime {
+        let at_most = now + config::limits::DNS_ANSWERS_KEPT;
+        let changes = Timestamp::try_from(now).ok().and_then(|now| self.zones.keys_change_after(now));
+        changes.map_or(at_most, |changes| std::time::SystemTime::from(changes).min(at_most))
+    }
+}
