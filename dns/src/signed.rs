@@ -102,3 +102,6 @@ impl View {
         changes.map_or(at_most, |changes| std::time::SystemTime::from(changes).min(at_most))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use hickory_server::proto::op::Message;
 use proptest::prelude::*;
 
 use super::*;
-use crate::view::tests::{option, view};
+use crate::view::tests::{option, signed_view, view};
 
 const NAMES: &[&str] = &[
     "www.shop.example",
@@ -156,8 +156,9 @@ proptest! {
     fn both_ways_answer_alike(
         queries in prop::collection::vec((query(), prop::sample::select(SUBNETS)), 1..60),
         down in prop::collection::vec((0..3_usize, any::<bool>()), 0..4),
+        is_signed in any::<bool>(),
     ) {
-        let view = Arc::new(view());
+        let view = Arc::new(if is_signed { signed_view() } else { view() });
         let mut fast = Fast::new(Arc::clone(&view), SystemTime::now());
         let changes: Vec<Option<(usize, bool)>> = down.into_iter().map(Some).chain([None]).collect();
         for change in changes {

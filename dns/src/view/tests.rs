@@ -79,6 +79,23 @@ pub(crate) fn view() -> View {
     view_of(POPS)
 }
 
+/// The same with every zone signed.
+pub(crate) fn signed_view() -> View {
+    let mut config = config_of(POPS);
+    config.zone_keys = vec![zone_keys("cdn.example"), zone_keys("shop.example")];
+    View::build(&config, (&Arc::new(geography()), &Arc::default()), &Arc::default(), None).unwrap()
+}
+
+fn zone_keys(zone: &str) -> config::ZoneKeys {
+    let (role, algorithm) = (config::KeyRole::Csk, config::KeyAlgorithm::EcdsaP256Sha256);
+    let private = crate::dnssec::make_key(algorithm).unwrap();
+    let tag = crate::dnssec::tag_of(algorithm, role, &private).unwrap();
+    let published = jiff::Timestamp::UNIX_EPOCH;
+    let (signs, retired, removed) = (Some(published), None, None);
+    let key = config::ZoneKey { tag, role, algorithm, published, signs, retired, removed, private };
+    config::ZoneKeys { zone: config::DomainName::parse(zone).unwrap(), keys: vec![key] }
+}
+
 /// 81/8 is at Frankfurt, 82/8 at Cologne, 83/8 at Amsterdam, 133/8 at Tokyo; 2001:db8::/32 at Cologne,
 /// 2001:db9::/32 at Tokyo. All else is home, the first PoP.
 fn geography() -> Geography {
@@ -114,7 +131,7 @@ pub(crate) fn option(subnet: &str) -> Vec<u8> {
 }
 
 /// The bytes of a query; without a subnet it has no OPT.
-fn query(name: &str, kind: RecordType, subnet: Option<&str>, payload: u16) -> Vec<u8> {
+pub(crate) fn query(name: &str, kind: RecordType, subnet: Option<&str>, payload: u16) -> Vec<u8> {
     let mut message = Message::query();
     message.metadata.id = 4;
     message.add_query(Question::query(Name::from_ascii(name).unwrap(), kind));
@@ -128,7 +145,7 @@ fn query(name: &str, kind: RecordType, subnet: Option<&str>, payload: u16) -> Ve
 }
 
 /// What a resolver at home gets by UDP.
-fn ask(view: &View, name: &str, kind: RecordType, subnet: Option<&str>) -> Message {
+pub(crate) fn ask(view: &View, name: &str, kind: RecordType, subnet: Option<&str>) -> Message {
     let reply = view.answer(&query(name, kind, subnet, 1232), &Arrival::by_udp([10, 0, 0, 1].into())).unwrap();
     Message::from_vec(&reply.to_udp().unwrap()).unwrap()
 }

@@ -113,3 +113,118 @@ fn later(time: Timestamp, by: Duration) -> Timestamp {
 fn file(keys: &ZoneKeys) -> String {
     ZoneKeys::file(&keys.zone).display().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use config::{DomainName, KeyAlgorithm, Secret};
+
+    use super::*;
+
+    const MINUTE: i64 = 60;
+    const HOUR: i64 = 60 * MINUTE;
+    /// Of the zone's records.
+    const TTL: u32 = 6 * 3_600;
+    /// A file takes so long to the other name server.
+    const COPYING: i64 = 40 * MINUTE;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    fn key(tag: u16, role: KeyRole, published: Timestamp) -> ZoneKey {
+        let (signs, retired, removed) = (None, None, None);
+        let (algorithm, private) = (KeyAlgorithm::Ed25519, Secret::new(""));
+        ZoneKey { tag, role, algorithm, published, signs, retired, removed, private }
+    }
+
+    fn zone(roles: &[KeyRole]) -> ZoneKeys {
+        let start = at(-1_000 * HOUR);
+        let keys = (1..).zip(roles).map(|(tag, role)| {
+            let signs = role.signs_records().then_some(start);
+            ZoneKey { signs, ..key(tag, *role, start) }
+        });
+        ZoneKeys { zone: DomainName::parse("cdn.example").unwrap(), keys: keys.collect() }
+    }
+
+    /// Files by when they were written; a DS at the parent by when it stands there alone.
+    struct History {
+        files: Vec<(i64, ZoneKeys)>,
+        parent: Vec<(i64, u16)>,
+    }
+
+    impl History {
+        fn file(&self, seconds: i64) -> &ZoneKeys {
+            &self.files.iter().rfind(|(since, _)| *since <= seconds).unwrap_or(&self.files[0]).1
+        }
+
+        fn ds(&self, seconds: i64) -> u16 {
+            self.parent.iter().rfind(|(since, _)| *since <= seconds).unwrap().1
+        }
+
+        /// Whether a resolver validates that kept a DS, DNSKEY records and a signed record for so long, each from a name
+        /// server that got its file so late.
+        fn validates(&self, now: i64, ds: i64, dnskey: (i64, i64), record: (i64, i64)) -> bool {
+            let ds = self.ds(now - ds);
+            let ((kept, late), (kept_record, late_record)) = (dnskey, record);
+            let keys = self.file(now - kept - late).keys.iter().filter(|key| key.is_published(at(now - kept)));
+            let known: Vec<&ZoneKey> = keys.collect();
+            let is_entered = known.iter().any(|key| key.tag == ds && key.role.is_entry());
+            let signed = &self.file(now - kept_record - late_record).keys;
+            let mut signers = signed.iter().filter(|key| key.is_signing(at(now - kept_record)));
+            is_entered && signers.any(|signer| known.iter().any(|key| key.tag == signer.tag))
+        }
+
+        fn always_validates(&self, until: i64) -> Result<(), String> {
+            for now in (-10 * HOUR..until).step_by(20 * 60) {
+                for ds in [0, HOUR] {
+                    for dnskey in [(0, 0), (0, COPYING), (HOUR, 0), (HOUR, COPYING)] {
+                        for record in [(0, 0), (0, COPYING), (i64::from(TTL), 0), (i64::from(TTL), COPYING)] {
+                            if !self.validates(now, ds, dnskey, record) {
+                                return Err(format!("at {now} s: DS {ds}, DNSKEY {dnskey:?}, record {record:?}"));
+                            }
+                        }
+                    }
+                }
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_zsk_rolls_by_time_alone() {
+        let before = zone(&[KeyRole::Ksk, KeyRole::Zsk]);
+        let mut after = before.clone();
+        begin(&mut after, 2, key(3, KeyRole::Zsk, at(0)), TTL, at(0)).unwrap();
+        let again = begin(&mut after.clone(), 3, key(4, KeyRole::Zsk, at(HOUR)), TTL, at(HOUR));
+        assert!(again.unwrap_err().contains("still on its way"));
+        let history = History { files: vec![(i64::MIN, before), (0, after)], parent: vec![(i64::MIN, 1)] };
+        assert_eq!(history.always_validates(40 * HOUR), Ok(()));
+        let last = history.file(40 * HOUR).keys.iter().filter(|key| key.is_published(at(40 * HOUR)));
+        assert_eq!(last.map(|key| key.tag).collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn a_csk_and_a_ksk_roll_when_the_parent_has_the_new_ds() {
+        for roles in [&[KeyRole::Csk][..], &[KeyRole::Ksk, KeyRole::Zsk]] {
+            let before = zone(roles);
+            let mut rolling = before.clone();
+            begin(&mut rolling, 1, key(9, roles[0], at(0)), TTL, at(0)).unwrap();
+            assert!(finish(&mut rolling.clone(), TTL, at(HOUR)).unwrap_err().contains("too new"));
+            // The parent changes as soon as it is told to; its old DS lasts an hour.
+            let told =
+                (0..).map(|minute| minute * MINUTE).find(|now| rolling.entry(at(*now)).unwrap().tag == 9).unwrap();
+            let mut done = rolling.clone();
+            finish(&mut done, TTL, at(told + HOUR)).unwrap();
+            let files = vec![(i64::MIN, before), (0, rolling.clone()), (told + HOUR, done.clone())];
+            let history = History { files, parent: vec![(i64::MIN, 1), (told, 9)] };
+            assert_eq!(history.always_validates(60 * HOUR), Ok(()));
+            let last = done.keys.iter().filter(|key| key.is_published(at(60 * HOUR)) && key.role.is_entry());
+            assert_eq!(last.map(|key| key.tag).collect::<Vec<_>>(), [9]);
+            // What the simulation is for: with the key replaced at once it does not validate.
+            let mut hasty = done;
+            hasty.keys.retain(|key| key.tag != 1);
+            let files = vec![(i64::MIN, rolling), (0, hasty)];
+            assert!(History { files, parent: vec![(i64::MIN, 1), (0, 9)] }.always_validates(HOUR).is_err());
+        }
+    }
+}

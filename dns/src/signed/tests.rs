@@ -1,0 +1,81 @@
+use hickory_server::proto::dnssec::rdata::DNSSECRData;
+use hickory_server::proto::op::Message;
+use hickory_server::proto::rr::RData;
+
+use super::*;
+use crate::view::tests::{ask, query, signed_view};
+
+/// What a validating resolver gets: per section, types with what they cover.
+fn validating(view: &View, name: &str, kind: RecordType, arrival: &Arrival) -> (ResponseCode, bool, String) {
+    let mut message = Message::from_vec(&query(name, kind, Some("81.2.3.0/24"), 1232)).unwrap();
+    message.edns.as_mut().unwrap().set_dnssec_ok(true);
+    let reply = view.answer(&message.to_vec().unwrap(), arrival).unwrap();
+    let reply = Message::from_vec(&reply.to_udp().unwrap()).unwrap();
+    let told = |record: &Record| match &record.data {
+        RData::DNSSEC(DNSSECRData::RRSIG(signature)) => format!("({})", signature.input().type_covered),
+        RData::DNSSEC(DNSSECRData::NSEC(nsec)) => {
+            let types: Vec<String> = nsec
+                .type_bit_maps()
+                .map(|kind| match kind {
+                    RecordType::Unknown(number) => format!("TYPE{number}"),
+                    known => known.to_string(),
+                })
+                .collect();
+            format!("NSEC[{}]", types.join(" "))
+        }
+        _ => record.record_type().to_string(),
+    };
+    let told = |records: &[Record]| records.iter().map(told).collect::<Vec<_>>().join(" ");
+    let sections = [told(&reply.answers), told(&reply.authorities)].join(" | ");
+    (reply.metadata.response_code, reply.metadata.truncation, sections)
+}
+
+#[test]
+fn every_record_set_is_signed_and_what_is_not_there_is_proved() {
+    let view = signed_view();
+    let arrival = Arrival::by_udp([10, 0, 0, 1].into());
+    for (name, kind, expected) in [
+        ("www.shop.example.", RecordType::A, "A (A) | "),
+        ("far.shop.example.", RecordType::A, "CNAME (CNAME) A (A) | "),
+        ("shop.example.", RecordType::MX, "MX (MX) | "),
+        ("shop.cdn.example.", RecordType::MX, " | SOA (SOA) NSEC[A NSEC AAAA RRSIG] (NSEC)"),
+        ("nothing.shop.example.", RecordType::A, " | SOA (SOA) NSEC[NSEC RRSIG TYPE128] (NSEC)"),
+        // An empty non-terminal has nothing, and is there.
+        ("img.shop.example.", RecordType::A, " | SOA (SOA) NSEC[NSEC RRSIG] (NSEC)"),
+        ("x.img.shop.example.", RecordType::A, "A (A) | "),
+        ("x.img.shop.example.", RecordType::TXT, " | SOA (SOA) NSEC[A NSEC AAAA RRSIG] (NSEC)"),
+        // A delegation without DS: that there is none is proved, its NS and glue are the child's.
+        ("x.sub.shop.example.", RecordType::A, " | NS NSEC[NS NSEC RRSIG] (NSEC)"),
+        ("sub.shop.example.", RecordType::DS, " | SOA (SOA) NSEC[NS NSEC RRSIG] (NSEC)"),
+        ("shop.example.", RecordType::DNSKEY, "DNSKEY (DNSKEY) | "),
+        ("shop.example.", RecordType::ANY, "HINFO (HINFO) | "),
+    ] {
+        let (code, cut, sections) = validating(&view, name, kind, &arrival);
+        let sorted = |text: &str| {
+            let (before, after) = text.split_once('[').unwrap_or((text, ""));
+            let (types, after) = after.split_once(']').unwrap_or(("", after));
+            let mut types: Vec<&str> = types.split(' ').collect();
+            types.sort_unstable();
+            format!("{before}[{}]{after}", types.join(" "))
+        };
+        assert_eq!((code, cut), (ResponseCode::NoError, false), "{name} {kind}");
+        assert_eq!(sorted(&sections), sorted(expected), "{name} {kind}");
+    }
+    let plain = ask(&view, "nothing.shop.example.", RecordType::A, Some("81.2.3.0/24"));
+    assert_eq!(plain.metadata.response_code, ResponseCode::NXDomain, "who cannot validate is told by the code");
+    assert_eq!(plain.authorities.len(), 1);
+}
+
+#[test]
+fn a_flood_of_names_is_cut_and_known_names_are_answered() {
+    let view = signed_view();
+    let mut arrival = Arrival::by_udp([10, 0, 0, 1].into());
+    let names = (0..=config::limits::DNS_STRANGERS_SIGNED).map(|number| format!("n{number}.shop.example."));
+    let cut: Vec<bool> = names.map(|name| validating(&view, &name, RecordType::A, &arrival).1).collect();
+    let (last, before) = cut.split_last().unwrap();
+    assert!(before.iter().all(|cut| !cut));
+    assert!(last, "one more than there is a budget for");
+    assert!(!validating(&view, "www.shop.example.", RecordType::A, &arrival).1, "a name that is there");
+    arrival.transport = crate::transport::Transport::Tcp;
+    assert!(!validating(&view, "tcp.shop.example.", RecordType::A, &arrival).1, "over a connection");
+}
