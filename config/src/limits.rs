@@ -43,6 +43,9 @@ pub const DNS_TTL: Bounds<Duration> = seconds(1, 20, 86_400);
 pub const DNS_TTL_CHANGING: Bounds<Duration> = seconds(1, 5, 3_600);
 /// `[dns] answers`: addresses per answer.
 pub const DNS_ANSWERS: Bounds<u8> = Bounds { least: 1, default: 2, most: 8 };
+/// `[dns] rate_limit`: the same reply to one network, a second. 0 is no limit. NSD's default of 200 is for names that
+/// resolvers keep for hours; theirs of a routed name are kept for seconds, and one for each scope.
+pub const DNS_RATE_LIMIT: Bounds<u32> = Bounds { least: 0, default: 1_000, most: 1_000_000 };
 /// `[edge] memory`, bytes. The default is a quarter of RAM or of the cgroup's limit, at most this default.
 pub const EDGE_MEMORY: Bounds<u64> = Bounds { least: 8 << 20, default: 4 << 30, most: 1 << 42 };
 /// `[edge] disk` size, bytes. It has no default: the operator knows the disk.
@@ -118,6 +121,8 @@ pub const DNS_STRANGERS_SIGNED: i64 = 5_000;
 /// How long an answer is kept as bytes while nothing changes: by then a signature in it that was to be renewed still has
 /// half its life.
 pub const DNS_ANSWERS_KEPT: Duration = Duration::from_secs(3_600);
+/// Sets of four places in a socket's table of replies to be limited: 1 MiB.
+pub const DNS_LIMITER_SETS: usize = 16_384;
 /// CNAMEs followed inside the zones served here.
 pub const DNS_CHAIN: usize = 8;
 /// A request's header block, as in nginx's four buffers of 8 KiB.

@@ -120,6 +120,12 @@ pub struct Dns {
     /// `hither keys create` makes under `secrets/dnssec`, and its DS at the parent, which `hither keys` tells. Default:
     /// `false`. A reload takes it.
     pub dnssec: bool,
+    /// How often in a second one network (/24, IPv6 /56) gets the same reply by UDP from one core of a name server: of what is more, every second
+    /// one is cut, so that a resolver asks again over TCP, and the others are dropped. Who shows a DNS cookie of ours is
+    /// not limited. Less keeps forged queries from flooding whom they name, too little slows large resolvers down; `0`
+    /// is no limit. Default: 1000. A reload takes it.
+    #[schemars(transform = shape::integer(&limits::DNS_RATE_LIMIT))]
+    pub rate_limit: u32,
     /// Resolvers that may ask `TXT _why.NAME`: why a client is sent where it is. What they are told says how the network is
     /// built. Default: this machine, `["127.0.0.0/8", "::1/128"]`. A reload takes it.
     pub explain: Vec<Prefix>,

@@ -28,4 +28,15 @@ impl Arrival {
     pub fn by_tcp(resolver: IpAddr) -> Self {
         Self { transport: Transport::Tcp, ..Self::by_udp(resolver) }
     }
+
+    /// When it came, in seconds since 1970.
+    pub(crate) fn seconds(&self) -> u32 {
+        seconds(self.at)
+    }
+}
+
+/// Seconds since 1970, as a serial number (RFC 1982).
+pub(crate) fn seconds(at: SystemTime) -> u32 {
+    let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since_1970.as_secs() & u64::from(u32::MAX)).unwrap_or(0)
 }

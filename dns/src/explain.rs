@@ -211,7 +211,8 @@ impl View {
             })?;
             match zone.find(&at, RecordType::A) {
                 Found::Routed(site) => return Ok(site),
-                Found::Alias(alias) => match alias.data {
+                Found::Redirected(_, None) => return Err(format!("what `{at}` leads to is too long for a name")),
+                Found::Alias(alias) | Found::Redirected(_, Some(alias)) => match alias.data {
                     RData::CNAME(target) => at = target.0,
                     _ => return Err(format!("`{at}` is not routed")),
                 },

@@ -17,10 +17,13 @@ use arc_swap::ArcSwap;
 use config::limits;
 use mapping::{Cause, Family, Fitness, PopIndex, Wanted};
 
-use crate::arrival::Arrival;
+use crate::arrival::{Arrival, seconds};
+use crate::cookie::{self, COOKIE, Standing};
 use crate::ecs::Asker;
+use crate::limiter::Same;
 use crate::query::SCOPE_AT;
 use crate::reply::{CLIENT_SUBNET, LEAST_PAYLOAD, Reply, Reuse};
+use crate::transport::Transport;
 use crate::view::View;
 
 mod encoded;
@@ -37,6 +40,7 @@ pub struct Fast {
     /// When it began, and until when what it knows holds.
     since: SystemTime,
     until: SystemTime,
+    now: u32,
     encoded: Encoded,
 }
 
@@ -49,23 +53,33 @@ pub struct Answered {
     pub code: u16,
     /// The PoP of the answer, and why that one.
     pub routed: Option<(PopIndex, Cause)>,
+    /// Which other replies are the same to a limit.
+    pub(crate) same: Same,
+    /// Whether the asker has shown that replies reach it.
+    pub(crate) standing: Standing,
+    /// Where its records begin, and where they end.
+    records: (usize, usize),
 }
 
 /// Answered in the header's third byte (RFC 1035 §4.1.1): this is a response, the answer is authoritative.
 const RESPONSE: u8 = 0x80;
 const AUTHORITATIVE: u8 = 0x04;
+const TRUNCATED: u8 = 0x02;
 /// Of the asker's flags these come back: RD in the third byte, CD in the fourth (RFC 4035 §3.2.2).
 const RECURSION_DESIRED: u8 = 0x01;
 const CHECKING_DISABLED: u8 = 0x10;
-/// Where the additional section's count ends.
+/// The counts of the answer, authority and additional sections.
 const COUNTS: std::ops::Range<usize> = 6..HEADER;
+/// An option's code and length (RFC 6891 §6.1.2).
+const OPTION_HEADER: usize = 4;
 
 impl Fast {
     /// Knows nothing yet.
     #[must_use]
     pub fn new(view: Arc<View>, now: SystemTime) -> Self {
         let until = view.good_until(now);
-        Self { fitness: view.fitness().load_full(), view, since: now, until, encoded: Encoded::default() }
+        let fitness = view.fitness().load_full();
+        Self { fitness, view, since: now, until, now: seconds(now), encoded: Encoded::default() }
     }
 
     /// Forgets everything if it was about another view, or another fitness of this one, or is old.
@@ -76,6 +90,7 @@ impl Fast {
             (self.since, self.until) = (now, view.good_until(now));
             self.encoded.clear();
         }
+        self.now = seconds(now);
     }
 
     fn is_of(&self, view: &Arc<View>) -> bool {
@@ -84,15 +99,13 @@ impl Fast {
 
     /// Answers a message into `out`, if the answer is known and fits.
     #[must_use]
-    pub fn answer(&self, message: &[u8], resolver: IpAddr, out: &mut [u8]) -> Option<Answered> {
+    pub fn answer(&self, message: &[u8], from: (IpAddr, Transport), out: &mut [u8]) -> Option<Answered> {
         let query = Common::read(message)?;
         let key = Key::of(&query)?;
+        let same = Same::Answer(self.encoded.hash(&key));
         match self.encoded.find(&key)? {
-            Held::Answer(answer) => {
-                let length = self.write(&query, &answer, 0, out)?;
-                Some(Answered { length, code: answer.code.into(), routed: None })
-            }
-            Held::Routed { site, family } => self.route(&query, key, (site, family), resolver, out),
+            Held::Answer(answer) => self.write(&query, &answer, (0, None), (from, same), out),
+            Held::Routed { site, family } => self.route(&query, key, (site, family), (from, same), out),
         }
     }
 
@@ -101,7 +114,7 @@ impl Fast {
         query: &Common<'_>,
         key: Key,
         (site, family): (usize, Family),
-        resolver: IpAddr,
+        ((resolver, transport), same): ((IpAddr, Transport), Same),
         out: &mut [u8],
     ) -> Option<Answered> {
         let view = &*self.view;
@@ -115,14 +128,26 @@ impl Fast {
         let picked = mapping::pick(&view.topology, &self.fitness, mapped, placed, wanted)?;
         let key = key.at(picked.pop, picked.basis, turn)?;
         let Held::Answer(answer) = self.encoded.find(&key)? else { return None };
-        let length = self.write(query, &answer, asker.scope(picked.scope), out)?;
-        Some(Answered { length, code: answer.code.into(), routed: Some((picked.pop, mapped.list.cause)) })
+        let routed = Some((picked.pop, mapped.list.cause));
+        self.write(query, &answer, (asker.scope(picked.scope), routed), ((resolver, transport), same), out)
     }
 
     /// Puts the header, question, records and OPT together; `None` where they are more than the asker takes.
-    fn write(&self, query: &Common<'_>, answer: &Answer, scope: u8, out: &mut [u8]) -> Option<usize> {
-        let payload = query.opt.map_or(LEAST_PAYLOAD, |opt| opt.payload.clamp(LEAST_PAYLOAD, limits::DNS_UDP_BYTES));
-        let mut out = Writer { out: out.get_mut(..payload.into()).or(None)?, length: 0 };
+    fn write(
+        &self,
+        query: &Common<'_>,
+        answer: &Answer,
+        (scope, routed): (u8, Option<(PopIndex, Cause)>),
+        ((resolver, transport), same): ((IpAddr, Transport), Same),
+        out: &mut [u8],
+    ) -> Option<Answered> {
+        let of_datagrams =
+            || query.opt.map_or(LEAST_PAYLOAD, |opt| opt.payload.clamp(LEAST_PAYLOAD, limits::DNS_UDP_BYTES));
+        let most = match transport {
+            Transport::Udp => of_datagrams().into(),
+            Transport::Tcp => out.len(),
+        };
+        let mut out = Writer { out: out.get_mut(..most)?, length: 0 };
         let [id_high, id_low, flags, more_flags, ..] = query.header() else { return None };
         let authoritative = if answer.authoritative { AUTHORITATIVE } else { 0 };
         out.add(&[*id_high, *id_low])?;
@@ -133,11 +158,16 @@ impl Fast {
         out.add(&[answers_high, answers_low, authorities_high, authorities_low])?;
         out.add(&additionals.to_be_bytes())?;
         out.add(query.question())?;
+        let begin = out.length;
         out.add(self.encoded.records(answer))?;
+        let records = (begin, out.length);
+        let mut standing = Standing::Unproven;
         if let Some(opt) = &query.opt {
-            out.add_opt(opt, scope)?;
+            let cookie = opt.cookie.map(|cookie| self.view.cookies().answer(&cookie, resolver, self.now));
+            standing = cookie.map_or(standing, |(_, standing)| standing);
+            out.add_opt(opt, scope, cookie.map(|(option, _)| option))?;
         }
-        Some(out.length)
+        Some(Answered { length: out.length, code: answer.code.into(), routed, same, standing, records })
     }
 
     /// Keeps a reply that `view` has just made for a message, for the next who asks the same.
@@ -188,20 +218,46 @@ impl Writer<'_> {
         Some(())
     }
 
-    /// The OPT record of an answer: our payload, the asker's DO, and its client subnet with our scope.
-    fn add_opt(&mut self, opt: &Opt<'_>, scope: u8) -> Option<()> {
+    /// The OPT record of an answer: our payload, the asker's DO, its client subnet with our scope, and its cookie with ours.
+    fn add_opt(&mut self, opt: &Opt<'_>, scope: u8, cookie: Option<[u8; cookie::REPLY]>) -> Option<()> {
         let [payload_high, payload_low] = limits::DNS_UDP_BYTES.to_be_bytes();
         let dnssec_ok = if opt.dnssec_ok { 0x80 } else { 0 };
         self.add(&[0, 0, 41, payload_high, payload_low, 0, 0, dnssec_ok, 0])?;
-        let Some(subnet) = &opt.subnet else { return self.add(&[0, 0]) };
-        let length = u16::try_from(subnet.wire.len()).ok()?;
-        self.add(&(length + 4).to_be_bytes())?;
-        self.add(&CLIENT_SUBNET.to_be_bytes())?;
-        self.add(&length.to_be_bytes())?;
-        let at = self.length;
-        self.add(subnet.wire)?;
-        *self.out.get_mut(at + SCOPE_AT)? = scope;
+        let option_bytes = |option: usize| option + OPTION_HEADER;
+        let of_subnet = opt.subnet.map_or(0, |subnet| option_bytes(subnet.wire.len()));
+        let of_cookie = cookie.map_or(0, |cookie| option_bytes(cookie.len()));
+        self.add(&u16::try_from(of_subnet + of_cookie).ok()?.to_be_bytes())?;
+        if let Some(subnet) = &opt.subnet {
+            let at = self.add_option(CLIENT_SUBNET, subnet.wire)?;
+            *self.out.get_mut(at + SCOPE_AT)? = scope;
+        }
+        if let Some(cookie) = cookie {
+            self.add_option(COOKIE, &cookie)?;
+        }
         Some(())
+    }
+
+    /// Adds an option; where its data begin.
+    fn add_option(&mut self, code: u16, data: &[u8]) -> Option<usize> {
+        self.add(&code.to_be_bytes())?;
+        self.add(&u16::try_from(data.len()).ok()?.to_be_bytes())?;
+        let at = self.length;
+        self.add(data)?;
+        Some(at)
+    }
+}
+
+impl Answered {
+    /// Leaves of the answer in `out` the question and OPT, with TC set: how long that is.
+    pub(crate) fn cut(&self, out: &mut [u8]) -> Option<usize> {
+        let (begin, end) = self.records;
+        // What follows the records is one OPT record, or nothing.
+        let opts = u8::from(end < self.length);
+        out.get_mut(COUNTS)?.copy_from_slice(&[0, 0, 0, 0, 0, opts]);
+        *out.get_mut(2)? |= TRUNCATED;
+        let length = begin + (self.length - end);
+        (self.length <= out.len()).then(|| out.copy_within(end..self.length, begin))?;
+        Some(length)
     }
 }
 

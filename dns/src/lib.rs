@@ -9,16 +9,20 @@
 
 mod arrival;
 mod compiled;
+mod cookie;
 pub mod dnssec;
 mod ecs;
 mod explain;
 mod fast;
 pub mod geo;
+mod identity;
 mod learning;
+mod limiter;
 mod load;
 mod query;
 mod reply;
 mod sent;
+mod service;
 mod signed;
 pub mod transport;
 mod view;
@@ -27,8 +31,10 @@ mod zone;
 mod zones;
 
 pub use arrival::Arrival;
+pub use cookie::Cookies;
 pub use explain::{Candidate, Explanation, Group, Measured, Unfit};
 pub use fast::{Answered, Fast};
+pub use identity::Identity;
 pub use learning::{impossible_round_trips, learn_of, worth_of};
 pub use query::Subnet;
 pub use reply::{Facts, Reply};

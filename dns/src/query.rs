@@ -11,6 +11,8 @@ use domain::rdata::AllRecordData;
 use hickory_server::proto::op::{MessageType, OpCode, Query as Question, ResponseCode};
 use hickory_server::proto::rr::{DNSClass, Name, RecordType};
 
+use crate::cookie::Cookie;
+
 /// A well-formed query.
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
@@ -37,6 +39,18 @@ pub(crate) struct Edns {
     /// Compact answers OK: a name that does not exist may be told by its code (RFC 9824 §5.1).
     pub(crate) compact_ok: bool,
     pub(crate) subnet: Option<Subnet>,
+    pub(crate) cookie: Option<Cookie>,
+    /// Options that only ask.
+    pub(crate) asks: Asks,
+}
+
+/// Options that ask for one of ours.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asks {
+    /// Which server this is (RFC 5001).
+    pub(crate) nsid: bool,
+    /// How long a connection may be idle (RFC 7828).
+    pub(crate) keepalive: bool,
 }
 
 /// The DO bit: "MUST be copied in the response" (RFC 3225 §3).
@@ -69,6 +83,8 @@ pub(crate) enum Asked {
 pub(crate) enum Flaw {
     /// Not a query at all: silence is the only safe answer.
     Silence,
+    /// No question, only a cookie: one of ours is asked for (RFC 7873 §5.4).
+    Greeting { envelope: Envelope, edns: Edns },
     /// An answer with this code, repeating the question where it could be read.
     Refuse { envelope: Envelope, question: Option<Question>, asked: Asked, code: ResponseCode },
 }
@@ -97,24 +113,21 @@ impl Query {
         if envelope.opcode != OpCode::Query {
             return Err(refuse(None, Asked::Plainly, ResponseCode::NotImp));
         }
+        if let Some(edns) = read_greeting(message) {
+            return Err(Flaw::Greeting { envelope, edns });
+        }
         let question = read_question(message).ok_or_else(|| refuse(None, Asked::Plainly, ResponseCode::FormErr))?;
         let malformed = || refuse(Some(question.clone()), Asked::Plainly, ResponseCode::FormErr);
         let edns = read_edns(message).ok_or_else(malformed)?;
-        match edns {
-            None => Ok(Self { envelope, question, edns: None }),
-            // RFC 6891 §6.1.3: "If a responder does not implement the VERSION level of the
-            // request, then it MUST respond with RCODE=BADVERS."
-            Some(Opt { version: 1.., dnssec, .. }) => {
-                Err(refuse(Some(question), Asked::WithEdns(dnssec), ResponseCode::BADVERS))
-            }
-            Some(Opt { subnet: None, dnssec, .. }) => {
-                Err(refuse(Some(question), Asked::WithEdns(dnssec), ResponseCode::FormErr))
-            }
-            Some(Opt { payload, dnssec, compact_ok, subnet: Some(subnet), .. }) => {
-                let edns = Edns { payload, dnssec, compact_ok, subnet: subnet.into_iter().next() };
-                Ok(Self { envelope, question, edns: Some(edns) })
-            }
+        let Some(Opt { version, dnssec, edns }) = edns else { return Ok(Self { envelope, question, edns: None }) };
+        let refuse = |code| refuse(Some(question.clone()), Asked::WithEdns(dnssec), code);
+        // RFC 6891 §6.1.3: "If a responder does not implement the VERSION level of the request, then it MUST respond
+        // with RCODE=BADVERS."
+        if version > 0 {
+            return Err(refuse(ResponseCode::BADVERS));
         }
+        let edns = edns.ok_or_else(|| refuse(ResponseCode::FormErr))?;
+        Ok(Self { envelope, question, edns: Some(edns) })
     }
 }
 
@@ -159,12 +172,10 @@ fn read_question(message: &WireMessage<[u8]>) -> Option<Question> {
 }
 
 struct Opt {
-    payload: u16,
     version: u8,
     dnssec: Dnssec,
-    compact_ok: bool,
-    /// `None`: malformed; else no or one option.
-    subnet: Option<Vec<Subnet>>,
+    /// `None`: its options are malformed.
+    edns: Option<Edns>,
 }
 
 /// The OPT record, if any. `None`: the message is malformed, or has two (RFC 6891 §6.1.1).
@@ -187,19 +198,40 @@ fn read_edns(message: &WireMessage<[u8]>) -> Option<Option<Opt>> {
     let AllRecordData::Opt(opt) = record.into_any_record::<AllRecordData<_, _>>().ok()?.into_data() else {
         return None;
     };
-    let mut subnets = Vec::new();
+    let mut edns = Edns { payload, dnssec, compact_ok, subnet: None, cookie: None, asks: Asks::default() };
+    let mut is_right = true;
     for option in opt.iter::<UnknownOptData<_>>() {
         let option = option.ok()?;
-        if option.code() == OptionCode::CLIENT_SUBNET {
-            subnets.push(option.as_slice().to_vec());
-        }
+        is_right &= edns.take(option.code(), option.as_slice()).is_some();
     }
-    let subnet = match subnets.as_slice() {
-        [] => Some(Vec::new()),
-        [one] => read_subnet(one).map(|subnet| vec![subnet]),
-        _ => None,
-    };
-    Some(Some(Opt { payload, version, dnssec, compact_ok, subnet }))
+    Some(Some(Opt { version, dnssec, edns: is_right.then_some(edns) }))
+}
+
+impl Edns {
+    /// Takes an option in; `None` where it is malformed.
+    fn take(&mut self, code: OptionCode, option: &[u8]) -> Option<()> {
+        match code {
+            // Two are not one (RFC 7871 §7.1.2 has no word for it).
+            OptionCode::CLIENT_SUBNET if self.subnet.is_some() => return None,
+            OptionCode::CLIENT_SUBNET => self.subnet = Some(read_subnet(option)?),
+            // "If multiple COOKIE options occur, all but the first one MUST be ignored" (RFC 7873 §5.2).
+            OptionCode::COOKIE if self.cookie.is_some() => {}
+            OptionCode::COOKIE => self.cookie = Some(Cookie::read(option)?),
+            OptionCode::NSID => self.asks.nsid = true,
+            OptionCode::TCP_KEEPALIVE => self.asks.keepalive = true,
+            _ => {}
+        }
+        Some(())
+    }
+}
+
+/// A message without a question and with a cookie.
+fn read_greeting(message: &WireMessage<[u8]>) -> Option<Edns> {
+    if message.header_counts().qdcount() > 0 {
+        return None;
+    }
+    let opt = read_edns(message)??;
+    opt.edns.filter(|edns| opt.version == 0 && edns.cookie.is_some())
 }
 
 /// What other records keep their TTL in: extended rcode, version, flags of which DO is the first

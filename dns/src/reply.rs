@@ -6,7 +6,12 @@ use hickory_server::proto::rr::rdata::opt::EdnsOption;
 use config::limits;
 use mapping::{Basis, Cause, Family, PopIndex};
 
-use crate::query::{Asked, Dnssec, Envelope, Query, SCOPE_AT, Subnet};
+use crate::arrival::Arrival;
+use crate::cookie::{COOKIE, Standing};
+use crate::identity::Identity;
+use crate::limiter::Same;
+use crate::query::{Asked, Dnssec, Edns, Envelope, Query, SCOPE_AT, Subnet};
+use crate::transport::Transport;
 
 /// A reply, and what is counted and logged about it.
 #[derive(Clone, Debug)]
@@ -46,10 +51,33 @@ pub struct Facts {
     pub subnet: Option<Subnet>,
     /// The scope that was answered.
     pub scope: u8,
+    /// Which other replies are the same to a limit.
+    pub(crate) same: Same,
+    /// Whether the asker has shown that replies reach it.
+    pub(crate) standing: Standing,
+}
+
+/// Why something is not answered, for people who look (RFC 8914 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Signatures could not be made.
+    Unsigned = 10,
+    /// The asker may not have it.
+    Prohibited = 18,
+    /// The name is in no zone served here.
+    NotAuthoritative = 20,
+    /// Nobody can have that here.
+    NotSupported = 21,
 }
 
 /// The option's code (RFC 7871 §6).
 pub(crate) const CLIENT_SUBNET: u16 = 8;
+/// Name server identifier (RFC 5001 §2.3).
+pub(crate) const NSID: u16 = 3;
+/// How long a connection may be idle, in tenths of a second (RFC 7828 §3.1).
+pub(crate) const KEEPALIVE: u16 = 11;
+/// Extended DNS error (RFC 8914 §2).
+const EXTENDED_ERROR: u16 = 15;
 /// The least a requestor may announce (RFC 6891 §6.2.3).
 pub(crate) const LEAST_PAYLOAD: u16 = 512;
 
@@ -76,11 +104,40 @@ impl Reply {
             Asked::WithEdns(dnssec) => Some(opt(dnssec)),
             Asked::Plainly => None,
         };
-        Self { message, facts: Facts::default(), payload: LEAST_PAYLOAD, reuse: Reuse::Never, is_cut: false }
+        let facts = Facts { same: Same::Refusal, ..Facts::default() };
+        Self { message, facts, payload: LEAST_PAYLOAD, reuse: Reuse::Never, is_cut: false }
+    }
+
+    /// A reply to who only asks for a cookie (RFC 7873 §5.4).
+    pub(crate) fn greeting(envelope: &Envelope, edns: &Edns) -> Self {
+        let mut message = bare(envelope, None);
+        message.edns = Some(opt(edns.dnssec));
+        let facts = Facts { same: Same::Refusal, ..Facts::default() };
+        Self { message, facts, payload: LEAST_PAYLOAD, reuse: Reuse::Never, is_cut: false }
+    }
+
+    /// Refuses, and says why.
+    pub(crate) fn refuse(&mut self, why: Why) {
+        self.message.metadata.authoritative = false;
+        self.message.metadata.response_code = ResponseCode::Refused;
+        self.facts.same = Same::Refusal;
+        self.say(why);
+    }
+
+    /// Says why, to who takes options.
+    pub(crate) fn say(&mut self, why: Why) {
+        self.add(EXTENDED_ERROR, (why as u16).to_be_bytes().to_vec());
+    }
+
+    fn add(&mut self, code: u16, option: Vec<u8>) {
+        if let Some(edns) = self.message.edns.as_mut() {
+            edns.options_mut().insert(EdnsOption::Unknown(code, option));
+        }
     }
 
     /// Leaves nothing but that it could not be answered.
     pub(crate) fn fail(&mut self) {
+        self.say(Why::Unsigned);
         self.message.metadata.response_code = ResponseCode::ServFail;
         for section in [&mut self.message.answers, &mut self.message.authorities, &mut self.message.additionals] {
             section.clear();
@@ -90,14 +147,29 @@ impl Reply {
 
     /// Adds the client subnet option: the query's, with our scope (RFC 7871 §7.2.1).
     pub(crate) fn seal(&mut self) {
-        let (Some(edns), Some(subnet)) = (self.message.edns.as_mut(), self.facts.subnet.as_ref()) else {
-            return;
-        };
+        let Some(subnet) = &self.facts.subnet else { return };
         let mut wire = subnet.wire.clone();
         if let Some(scope) = wire.get_mut(SCOPE_AT) {
             *scope = self.facts.scope;
         }
-        edns.options_mut().insert(EdnsOption::Unknown(CLIENT_SUBNET, wire));
+        self.add(CLIENT_SUBNET, wire);
+    }
+
+    /// Adds the options that were asked for.
+    pub(crate) fn introduce(&mut self, identity: &Identity, edns: &Edns, arrival: &Arrival) {
+        if let Some(cookie) = &edns.cookie {
+            let (option, standing) = identity.cookies.answer(cookie, arrival.resolver, arrival.seconds());
+            self.facts.standing = standing;
+            self.add(COOKIE, option.to_vec());
+        }
+        if edns.asks.nsid && !identity.id.is_empty() {
+            self.add(NSID, identity.id.as_bytes().to_vec());
+        }
+        // "MUST NOT" be sent by datagrams (RFC 7828 §3.2.2).
+        if edns.asks.keepalive && arrival.transport == Transport::Tcp {
+            let tenths = u16::try_from(limits::DNS_TCP_IDLE.as_millis() / 100).unwrap_or(u16::MAX);
+            self.add(KEEPALIVE, tenths.to_be_bytes().to_vec());
+        }
     }
 
     /// The bytes for UDP. What does not fit is cut to the question and OPT, with TC set, so that
@@ -128,7 +200,7 @@ impl Reply {
     }
 
     /// The question and OPT alone, with TC set.
-    fn cut(&self) -> Option<Vec<u8>> {
+    pub(crate) fn cut(&self) -> Option<Vec<u8>> {
         let mut cut = self.message.clone();
         cut.answers.clear();
         cut.authorities.clear();
@@ -152,4 +224,84 @@ fn opt(dnssec: Dnssec) -> OutEdns {
     edns.set_dnssec_ok(dnssec == Dnssec::Ok);
     edns.set_max_payload(limits::DNS_UDP_BYTES);
     edns
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_server::proto::op::Message;
+    use hickory_server::proto::op::{Edns as AskedEdns, Query as AskedQuery};
+    use hickory_server::proto::rr::rdata::opt::EdnsCode;
+    use hickory_server::proto::rr::{DNSClass, Name, RecordType};
+
+    use super::*;
+    use crate::Cookies;
+    use crate::view::tests::view;
+
+    /// A query with these options.
+    fn query(name: &str, (class, kind): (DNSClass, RecordType), options: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut message = Message::query();
+        let mut question = AskedQuery::query(Name::from_ascii(name).unwrap(), kind);
+        question.set_query_class(class);
+        message.add_query(question);
+        let mut edns = AskedEdns::new();
+        for (code, option) in options {
+            edns.options_mut().insert(EdnsOption::Unknown(*code, option.to_vec()));
+        }
+        message.set_edns(edns);
+        message.to_vec().unwrap()
+    }
+
+    fn options(reply: &Reply) -> Vec<(u16, Vec<u8>)> {
+        let edns = reply.message.edns.as_ref().unwrap();
+        let told = |(code, option): &(EdnsCode, EdnsOption)| (u16::from(*code), Vec::<u8>::try_from(option).unwrap());
+        edns.options().as_ref().iter().map(told).collect()
+    }
+
+    #[test]
+    fn who_asks_for_an_option_gets_it_where_it_is_due() {
+        let view = view().with_identity(Identity { id: "ns1".into(), cookies: Cookies::new([1; 16]) });
+        let (by_udp, by_tcp) = (Arrival::by_udp([10, 0, 0, 1].into()), Arrival::by_tcp([10, 0, 0, 1].into()));
+        let (www, a) = ("www.shop.example.", (DNSClass::IN, RecordType::A));
+        for (name, kind, asked, arrival, expected) in [
+            (www, a, &[(3, &[][..])][..], &by_udp, &[(3, &b"ns1"[..])][..]),
+            (www, a, &[(11, &[])], &by_udp, &[]),
+            (www, a, &[(11, &[])], &by_tcp, &[(11, &[0, 50])]),
+            (www, a, &[(65_001, &[1])], &by_udp, &[]),
+            ("www.elsewhere.example.", a, &[], &by_udp, &[(15, &[0, 20])]),
+            ("shop.example.", (DNSClass::IN, RecordType::AXFR), &[], &by_tcp, &[(15, &[0, 18])]),
+            ("version.bind.", (DNSClass::CH, RecordType::TXT), &[], &by_udp, &[(15, &[0, 21])]),
+        ] {
+            let reply = view.answer(&query(name, kind, asked), arrival).unwrap();
+            let expected: Vec<(u16, Vec<u8>)> =
+                expected.iter().map(|(code, option)| (*code, option.to_vec())).collect();
+            assert_eq!(options(&reply), expected, "{name} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_of_ours_proves_who_asks() {
+        let view = view();
+        let arrival = Arrival::by_udp([10, 0, 0, 1].into());
+        let ask = |cookie: &[u8], arrival| {
+            view.answer(&query("www.shop.example.", (DNSClass::IN, RecordType::A), &[(10, cookie)]), arrival).unwrap()
+        };
+        let first = ask(&[7; 8], &arrival);
+        assert_eq!(first.facts.standing, Standing::Unproven);
+        let told = options(&first);
+        let cookie = told[0].1.clone();
+        assert_eq!((told.len(), told[0].0, cookie.len(), &cookie[..8]), (1, 10, 24, &[7; 8][..]));
+        let second = ask(&cookie, &arrival);
+        assert_eq!((second.facts.standing, options(&second)), (Standing::Proven, vec![(10, cookie.clone())]));
+        let elsewhere = Arrival::by_udp([10, 0, 0, 2].into());
+        assert_eq!(ask(&cookie, &elsewhere).facts.standing, Standing::Unproven);
+        let malformed = ask(&[7; 9], &arrival);
+        assert_eq!(malformed.message.metadata.response_code, ResponseCode::FormErr);
+
+        // Without a question a cookie is all that is asked for.
+        let mut greeting = query(".", (DNSClass::IN, RecordType::NS), &[(10, &[7; 8])]);
+        greeting[5] = 0;
+        greeting.drain(12..17);
+        let told = view.answer(&greeting, &arrival).unwrap();
+        assert_eq!((told.message.metadata.response_code, options(&told)), (ResponseCode::NoError, vec![(10, cookie)]));
+    }
 }

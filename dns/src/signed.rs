@@ -1,7 +1,7 @@
 //! Signing a reply's record sets, and proving what is not there, for who asks for it.
 
 use hickory_server::proto::op::ResponseCode;
-use hickory_server::proto::rr::{Name, Record, RecordType};
+use hickory_server::proto::rr::{LowerName, Name, Record, RecordType};
 use jiff::Timestamp;
 
 use crate::arrival::Arrival;
@@ -50,11 +50,16 @@ impl View {
         Ok(out)
     }
 
-    /// The signed zone that a record is of; a delegation's NS records are the child's (RFC 4035 §2.2).
+    /// The signed zone that a record is of; a delegation's NS records are the child's (RFC 4035 §2.2), and an alias made
+    /// from a DNAME record is vouched for by that (RFC 6672 §5.3.1).
     fn zone_to_sign(&self, record: &Record) -> Option<(&Zone, &Signer)> {
         let zone = self.zones.having(&record.name, record.record_type())?;
-        let is_delegation = record.record_type() == RecordType::NS && !zone.is_apex(&record.name);
-        zone.signer.as_deref().filter(|_| !is_delegation).map(|signer| (zone, signer))
+        let is_unsigned = match record.record_type() {
+            RecordType::NS => !zone.is_apex(&record.name),
+            RecordType::CNAME => zone.redirection(&LowerName::new(&record.name)).is_some(),
+            _ => false,
+        };
+        zone.signer.as_deref().filter(|_| !is_unsigned).map(|signer| (zone, signer))
     }
 
     /// Proves that a name has no records of this type, or does not exist (RFC 9824 §3).

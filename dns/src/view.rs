@@ -1,23 +1,26 @@
 //! An immutable snapshot of all that answering a query may consult.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use config::{Config, NodeId, PopId, Prefix, Problem, SiteId};
 use hickory_server::proto::op::ResponseCode;
 use hickory_server::proto::rr::rdata::{A, AAAA, HINFO};
-use hickory_server::proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_server::proto::rr::{DNSClass, LowerName, Name, RData, Record, RecordType};
 use mapping::latency::Learned;
 use mapping::load::Assignment;
-use mapping::{Basis, Chosen, Classes, Family, Fitness, Geography, Region, Topology, Wanted};
+use mapping::{Basis, Choice, Chosen, Classes, Family, Fitness, Geography, Region, Topology, Wanted};
 
 use crate::arrival::Arrival;
 use crate::compiled::Compiled;
 use crate::dnssec::Signatures;
 use crate::ecs::Asker;
+use crate::identity::Identity;
+use crate::limiter::Same;
 use crate::query::{Flaw, Query};
-use crate::reply::{Reply, Reuse};
+use crate::reply::{Reply, Reuse, Why};
+use crate::service::{self, Service, turned};
 use crate::zone::{Found, Zone};
 use crate::zones::Zones;
 
@@ -34,8 +37,13 @@ pub struct View {
     /// Where each rule stands in `routes.toml`.
     pub(crate) rule_lines: Vec<usize>,
     pub(crate) edges: Vec<NodeId>,
+    /// Where clients reach each edge over TLS.
+    https_ports: Vec<u16>,
     pub(crate) fitness: Arc<ArcSwap<Fitness>>,
     pub(crate) assignment: Arc<ArcSwap<Assignment>>,
+    identity: Identity,
+    /// How often a network gets the same reply in a second; 0 is no limit.
+    rate_limit: u32,
     pub(crate) ttl: u32,
     pub(crate) ttl_changing: u32,
     pub(crate) answers: usize,
@@ -95,8 +103,11 @@ impl View {
             pops,
             rule_lines: config.routes.routes.iter().map(|route| route.line).collect(),
             edges,
+            https_ports: service::ports(config),
             fitness: Arc::new(ArcSwap::from_pointee(fitness)),
             assignment,
+            identity: Identity::default(),
+            rate_limit: network.dns.rate_limit,
             ttl: seconds(network.dns.ttl),
             ttl_changing: seconds(network.dns.ttl_changing),
             answers: usize::from(network.dns.answers),
@@ -111,6 +122,24 @@ impl View {
     pub fn with_fitness(mut self, fitness: Arc<ArcSwap<Fitness>>) -> Self {
         self.fitness = fitness;
         self
+    }
+
+    /// Tells this of itself. Until then nothing.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Identity) -> Self {
+        self.identity = identity;
+        self
+    }
+
+    /// How often a network gets the same reply by UDP in a second; 0 is no limit.
+    #[must_use]
+    pub fn rate_limit(&self) -> u32 {
+        self.rate_limit
+    }
+
+    /// The cookies of its network.
+    pub(crate) fn cookies(&self) -> &crate::cookie::Cookies {
+        &self.identity.cookies
     }
 
     /// The fitness it answers by.
@@ -154,35 +183,45 @@ impl View {
         let query = match Query::read(message) {
             Ok(query) => query,
             Err(Flaw::Silence) => return None,
+            Err(Flaw::Greeting { envelope, edns }) => {
+                let mut reply = Reply::greeting(&envelope, &edns);
+                reply.introduce(&self.identity, &edns, arrival);
+                return Some(reply);
+            }
             Err(Flaw::Refuse { envelope, question, asked, code }) => {
                 return Some(Reply::refusing(&envelope, question.as_ref(), asked, code));
             }
         };
         let mut reply = Reply::to(&query);
-        let kind = query.question.query_type();
-        let zone = match (query.question.query_class(), kind) {
-            // Our version is nobody's business, and zones are not handed out.
-            (DNSClass::IN, RecordType::AXFR | RecordType::IXFR) => None,
-            (DNSClass::IN, _) => self.zones.having(query.question.name(), kind),
-            _ => None,
-        };
-        match zone {
-            None => {
-                reply.message.metadata.authoritative = false;
-                reply.message.metadata.response_code = ResponseCode::Refused;
-            }
-            Some(zone) => {
+        match self.zone_of(&query) {
+            Err(why) => reply.refuse(why),
+            Ok(zone) => {
                 if !self.tells_why(&mut reply, &query, arrival.resolver) {
                     self.walk(&mut reply, zone, &query, arrival);
                 }
                 if query.asks_why() {
                     reply.reuse = Reuse::Never;
                 }
+                reply.facts.same = same(zone, &query);
                 self.sign(&mut reply, &query, arrival);
             }
         }
         reply.seal();
+        if let Some(edns) = &query.edns {
+            reply.introduce(&self.identity, edns, arrival);
+        }
         Some(reply)
+    }
+
+    /// The zone that answers a query, or why none does.
+    fn zone_of(&self, query: &Query) -> Result<&Zone, Why> {
+        let kind = query.question.query_type();
+        match (query.question.query_class(), kind) {
+            (DNSClass::IN, RecordType::AXFR | RecordType::IXFR) => Err(Why::Prohibited),
+            (DNSClass::IN, _) => self.zones.having(query.question.name(), kind).ok_or(Why::NotAuthoritative),
+            // Our version is nobody's business.
+            _ => Err(Why::NotSupported),
+        }
     }
 
     /// Follows the name through the zones served here.
@@ -197,6 +236,9 @@ impl View {
             }
             match zone.find(&name, kind) {
                 Found::Records(records) => return reply.message.answers.extend(records),
+                Found::Routed(site) if kind == RecordType::HTTPS => {
+                    return self.route_service(reply, zone, &name, site, query, arrival);
+                }
                 Found::Routed(site) => return self.route(reply, zone, &name, site, query, arrival),
                 Found::NoData if kind == RecordType::ANY => return reply.message.answers.push(minimal_any(&name)),
                 Found::NoData => {
@@ -215,46 +257,72 @@ impl View {
                     refer(reply, zone, servers);
                     return self.vouch(reply, zone, servers, query, arrival);
                 }
-                Found::Alias(alias) => {
-                    let target = match &alias.data {
-                        RData::CNAME(target) => target.0.clone(),
-                        _ => return,
+                Found::Alias(alias) => match self.lead(reply, alias) {
+                    Some(next) => (zone, name) = next,
+                    None => return,
+                },
+                Found::Redirected(redirection, alias) => {
+                    // Of names below it are too many to keep.
+                    reply.reuse = Reuse::Never;
+                    reply.message.answers.push(*redirection);
+                    let Some(alias) = alias else {
+                        // RFC 6672 §2.2: a name that would be too long.
+                        return reply.message.metadata.response_code = ResponseCode::YXDomain;
                     };
-                    reply.message.answers.push(*alias);
-                    match self.zones.covering(&target) {
-                        Some(next) => (zone, name) = (next, target),
-                        None => return,
+                    match self.lead(reply, alias) {
+                        Some(next) if kind != RecordType::CNAME => (zone, name) = next,
+                        _ => return,
                     }
                 }
             }
         }
     }
 
-    /// Answers a routed name with the edges chosen for who asks.
-    fn route(&self, reply: &mut Reply, zone: &Zone, name: &Name, site: usize, query: &Query, arrival: &Arrival) {
+    /// Answers with an alias; where it leads, if that is served here.
+    fn lead(&self, reply: &mut Reply, alias: Box<Record>) -> Option<(&Zone, Name)> {
+        let RData::CNAME(target) = &alias.data else { return None };
+        let target = target.0.clone();
+        reply.message.answers.push(*alias);
+        Some((self.zones.covering(&target)?, target))
+    }
+
+    /// The edges chosen for who asks, for each of these families by the same fitness.
+    fn choose<const N: usize>(
+        &self,
+        reply: &mut Reply,
+        site: usize,
+        families: [Family; N],
+        (query, arrival): (&Query, &Arrival),
+    ) -> Option<[Choice; N]> {
         reply.reuse = Reuse::Never;
         let subnet = query.edns.as_ref().and_then(|edns| edns.subnet.as_ref());
         let asker = Asker::new(subnet, arrival.resolver);
+        let routed = self.sites.get(site)?;
+        let mapped = self.compiled.map.find(asker.address, asker.known_bits, routed.class)?;
+        let turn = self.turn(query.envelope.id);
+        let placed = self.assignment.load().find(mapped.number, asker.address);
+        let fitness = self.fitness.load();
+        let choices = families.map(|family| {
+            let wanted = Wanted { site, hash: routed.hash, family, answers: self.answers, turn };
+            mapping::choose(&self.topology, &fitness, mapped, placed, wanted)
+        });
+        reply.facts.cause = Some(mapped.list.cause);
+        let scope = choices.iter().map(|choice| choice.scope).max().unwrap_or(0);
+        reply.facts.scope = asker.scope(scope);
+        Some(choices)
+    }
+
+    /// Answers a routed name with the addresses of the edges chosen for who asks.
+    fn route(&self, reply: &mut Reply, zone: &Zone, name: &Name, site: usize, query: &Query, arrival: &Arrival) {
         let family = match query.question.query_type() {
             RecordType::AAAA => Family::V6,
             _ => Family::V4,
         };
-        let Some(routed) = self.sites.get(site) else {
+        let Some([choice]) = self.choose(reply, site, [family], (query, arrival)) else {
             return;
         };
-        let Some(mapped) = self.compiled.map.find(asker.address, asker.known_bits, routed.class) else {
-            return;
-        };
+        let ttl = self.ttl_by(choice.basis);
         let turn = self.turn(query.envelope.id);
-        let wanted = Wanted { site, hash: routed.hash, family, answers: self.answers, turn };
-        let placed = self.assignment.load().find(mapped.number, asker.address);
-        let choice = mapping::choose(&self.topology, &self.fitness.load(), mapped, placed, wanted);
-        let ttl = match choice.basis {
-            Basis::Settled => self.ttl,
-            Basis::Changing => self.ttl_changing,
-        };
-        reply.facts.cause = Some(mapped.list.cause);
-        reply.facts.scope = asker.scope(choice.scope);
         if let Chosen::Edges { pop, .. } = choice.chosen {
             reply.reuse = Reuse::Routed { site, family, pop, basis: choice.basis };
         }
@@ -279,6 +347,43 @@ impl View {
         }
     }
 
+    /// Answers a routed name with what is served there, and hints of the addresses that [`Self::route`] would tell.
+    fn route_service(
+        &self,
+        reply: &mut Reply,
+        zone: &Zone,
+        name: &Name,
+        site: usize,
+        query: &Query,
+        arrival: &Arrival,
+    ) {
+        let Some(choices) = self.choose(reply, site, [Family::V4, Family::V6], (query, arrival)) else {
+            return;
+        };
+        let is_settled = choices.iter().all(|choice| choice.basis == Basis::Settled);
+        let ttl = self.ttl_by(if is_settled { Basis::Settled } else { Basis::Changing });
+        let turn = self.turn(query.envelope.id);
+        let Some(service) = Service::of(&choices, &self.topology, &self.https_ports, turn) else {
+            let mut soa = zone.negative();
+            soa.ttl = soa.ttl.min(ttl);
+            reply.message.authorities.push(soa);
+            return self.deny(reply, zone, name, query, arrival);
+        };
+        if let Some((pop, basis)) = service::common(&choices, &self.topology) {
+            reply.facts.pop = Some(pop);
+            // Which PoP it is does not depend on the family.
+            reply.reuse = Reuse::Routed { site, family: Family::V4, pop, basis };
+        }
+        reply.message.answers.push(service.record(name, ttl));
+    }
+
+    fn ttl_by(&self, basis: Basis) -> u32 {
+        match basis {
+            Basis::Settled => self.ttl,
+            Basis::Changing => self.ttl_changing,
+        }
+    }
+
     /// Which turn it is: a message's id is as random as that needs to be.
     pub(crate) fn turn(&self, id: u16) -> usize {
         usize::from(id) % self.turns
@@ -288,8 +393,8 @@ impl View {
     fn record(&self, edge: mapping::EdgeIndex, family: Family, name: &Name, ttl: u32, turn: usize) -> Option<Record> {
         let spec = self.topology.edges.get(edge)?;
         let data = match family {
-            Family::V4 => RData::A(A(pick::<Ipv4Addr>(&spec.v4, turn)?)),
-            Family::V6 => RData::AAAA(AAAA(pick::<Ipv6Addr>(&spec.v6, turn)?)),
+            Family::V4 => RData::A(A(turned(&spec.v4, turn)?)),
+            Family::V6 => RData::AAAA(AAAA(turned(&spec.v6, turn)?)),
         };
         Some(Record::from_rdata(name.clone(), ttl, data))
     }
@@ -311,10 +416,6 @@ fn least_common_multiple(a: usize, b: usize) -> usize {
     (a / divisor).saturating_mul(b)
 }
 
-fn pick<T: Copy>(list: &[T], turn: usize) -> Option<T> {
-    list.get(turn.checked_rem(list.len())?).copied()
-}
-
 fn seconds(duration: std::time::Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
@@ -327,6 +428,22 @@ fn refer(reply: &mut Reply, zone: &Zone, servers: &[Record]) {
             reply.message.additionals.extend(zone.addresses(&target.0));
         }
         reply.message.authorities.push(server.clone());
+    }
+}
+
+/// Which other replies are the same to a limit.
+fn same(zone: &Zone, query: &Query) -> Same {
+    let name = LowerName::new(query.question.name());
+    // Not kept, so that it may be another in each process.
+    let hash = |value: &dyn Fn(&mut DefaultHasher)| {
+        let mut hasher = DefaultHasher::new();
+        value(&mut hasher);
+        hasher.finish()
+    };
+    if zone.has(query.question.name()) {
+        Same::Answer(hash(&|hasher| (&name, u16::from(query.question.query_type())).hash(hasher)))
+    } else {
+        Same::Stranger(hash(&|hasher| zone.apex().hash(hasher)))
     }
 }
 

@@ -5,24 +5,47 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use config::{Problem, Severity, ZoneFile};
-use hickory_server::proto::rr::rdata::SOA;
+use hickory_server::proto::rr::rdata::{CNAME, SOA};
 use hickory_server::proto::rr::{LowerName, Name, RData, Record, RecordType};
+use hickory_server::proto::serialize::binary::BinDecodable;
 use jiff::Timestamp;
 
 use crate::dnssec::Signer;
 
 mod entry;
 mod file;
+mod generate;
+mod location;
 mod record;
 mod rules;
 mod shape;
+mod wire;
 
 /// Record sets of one name.
 #[derive(Clone, Debug, Default)]
 struct Node {
     sets: BTreeMap<RecordType, Vec<Record>>,
-    /// The site that is routed here.
-    routed: Option<usize>,
+    /// What is routed here.
+    routed: Option<Routed>,
+}
+
+/// A site to which a name is routed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Routed {
+    /// By its place in the config.
+    pub(crate) site: usize,
+    /// Whether it is served over TLS.
+    pub(crate) tls: Tls,
+}
+
+/// Whether a site is served over TLS: an HTTPS record says so to clients, which then come by no other way
+/// (RFC 9460 §9.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tls {
+    /// It has a certificate.
+    Served,
+    /// It has none.
+    Unserved,
 }
 
 /// A zone served here.
@@ -36,8 +59,17 @@ pub(crate) struct Zone {
     pub(crate) signer: Option<Arc<Signer>>,
 }
 
-/// The types that a routed name has, and those that a signed zone's keys make at its apex.
-const ROUTED_TYPES: &[RecordType] = &[RecordType::A, RecordType::AAAA];
+impl Routed {
+    /// The types that a routed name has.
+    fn types(self) -> &'static [RecordType] {
+        match self.tls {
+            Tls::Served => &[RecordType::A, RecordType::AAAA, RecordType::HTTPS],
+            Tls::Unserved => &[RecordType::A, RecordType::AAAA],
+        }
+    }
+}
+
+/// The types that a signed zone's keys make at its apex.
 const KEY_TYPES: &[RecordType] = &[RecordType::DNSKEY, RecordType::CDS, RecordType::CDNSKEY];
 
 /// What a zone has for a name and type.
@@ -47,6 +79,9 @@ pub(crate) enum Found<'z> {
     Records(Vec<Record>),
     /// An alias to follow (RFC 1034 §3.6.2).
     Alias(Box<Record>),
+    /// All names below another lead elsewhere (RFC 6672): the DNAME record, and the alias made from it; none where the
+    /// name it leads to would be too long.
+    Redirected(Box<Record>, Option<Box<Record>>),
     /// The name is routed to a site.
     Routed(usize),
     /// The name exists, the type does not (RFC 2308 §2.2).
@@ -113,11 +148,11 @@ impl Zone {
     }
 
     /// Routes a name to a site, unless the zone has an address or alias there: the file's records win.
-    pub(crate) fn route(&mut self, name: &Name, site: usize) {
+    pub(crate) fn route(&mut self, name: &Name, routed: Routed) {
         let node = self.node(name);
         let has = |kind| node.sets.contains_key(&kind);
         if !has(RecordType::A) && !has(RecordType::AAAA) && !has(RecordType::CNAME) {
-            node.routed = Some(site);
+            node.routed = Some(routed);
         }
     }
 
@@ -164,6 +199,10 @@ impl Zone {
         if let Some(delegation) = self.delegation(&lower, kind) {
             return Found::Delegated(delegation);
         }
+        if let Some(redirection) = self.redirection(&lower) {
+            let alias = redirected(name, redirection).map(Box::new);
+            return Found::Redirected(Box::new(redirection.clone()), alias);
+        }
         if let Some(node) = self.nodes.get(&lower) {
             return node.answer(kind, name);
         }
@@ -171,6 +210,19 @@ impl Zone {
             Some(node) => node.answer(kind, name),
             None => Found::NoName,
         }
+    }
+
+    /// The DNAME record above a name, if there is one.
+    pub(crate) fn redirection(&self, name: &LowerName) -> Option<&Record> {
+        let mut at = name.clone();
+        while at != self.apex && !at.is_root() {
+            at = at.base_name();
+            let records = self.nodes.get(&at).and_then(|node| node.sets.get(&RecordType::DNAME));
+            if let Some(record) = records.and_then(|records| records.first()) {
+                return Some(record);
+            }
+        }
+        None
     }
 
     /// The wildcard that stands for a name which is not there.
@@ -213,7 +265,7 @@ impl Zone {
         let lower = LowerName::new(name);
         let node = self.nodes.get(&lower).or_else(|| self.wildcard(&lower))?;
         let of_sets = node.sets.keys().copied();
-        let of_routed = node.routed.map_or(&[][..], |_| ROUTED_TYPES).iter().copied();
+        let of_routed = node.routed.map_or(&[][..], Routed::types).iter().copied();
         let of_keys = if self.signer.is_some() && lower == self.apex { KEY_TYPES } else { &[] }.iter().copied();
         Some(of_sets.chain(of_routed).chain(of_keys).collect())
     }
@@ -223,11 +275,13 @@ impl Zone {
         let (kind, lower) = (first.record_type(), LowerName::new(&first.name));
         let is_routed = || {
             let node = self.nodes.get(&lower).or_else(|| self.wildcard(&lower));
-            node.is_some_and(|node| node.routed.is_some() && !node.sets.contains_key(&kind))
+            let types =
+                node.filter(|node| !node.sets.contains_key(&kind)).and_then(|node| node.routed).map(Routed::types);
+            types.is_some_and(|types| types.contains(&kind))
         };
         match kind {
             RecordType::SOA => self.soa.ttl,
-            kind if ROUTED_TYPES.contains(&kind) && is_routed() => routed,
+            _ if is_routed() => routed,
             _ => first.ttl,
         }
     }
@@ -271,11 +325,21 @@ impl Node {
         if let Some(alias) = self.sets.get(&RecordType::CNAME).and_then(|set| set.first()) {
             return Found::Alias(Box::new(named(alias)));
         }
-        match (self.routed, kind) {
-            (Some(site), RecordType::A | RecordType::AAAA) => Found::Routed(site),
+        match self.routed {
+            Some(routed) if routed.types().contains(&kind) => Found::Routed(routed.site),
             _ => Found::NoData,
         }
     }
+}
+
+/// The alias that a DNAME record makes of a name below it, with the same TTL (RFC 6672 §3.1).
+fn redirected(name: &Name, redirection: &Record) -> Option<Record> {
+    let RData::Unknown { rdata, .. } = &redirection.data else { return None };
+    let target = Name::from_bytes(&rdata.anything).ok()?;
+    let kept = usize::from(name.num_labels()).checked_sub(redirection.name.num_labels().into())?;
+    let below = Name::from_labels(name.iter().take(kept)).ok()?;
+    let target = below.append_domain(&target).ok()?;
+    Some(Record::from_rdata(name.clone(), redirection.ttl, RData::CNAME(CNAME(target))))
 }
 
 /// Makes a record set of what lines say: one TTL, the lowest (RFC 2181 §5.2), and each record once

@@ -9,7 +9,7 @@ use hickory_server::proto::rr::{LowerName, Name, RData, Record, RecordType};
 use jiff::Timestamp;
 
 use crate::dnssec::{Signatures, Signer};
-use crate::zone::{Found, Zone};
+use crate::zone::{Found, Routed, Tls, Zone};
 
 /// Zones by apex.
 #[derive(Clone, Debug, Default)]
@@ -127,6 +127,8 @@ impl Zones {
     fn route_sites(&mut self, config: &Config) {
         let apex = name(&config.network.zone).ok();
         for (index, site) in config.sites.iter().enumerate() {
+            let tls = if site.tls.is_some() { Tls::Served } else { Tls::Unserved };
+            let routed = Routed { site: index, tls };
             let own = apex.as_ref().and_then(|apex| below(apex, site.id.as_str()).ok());
             let hosts = site.hosts.iter().filter_map(|host| match &host.name {
                 HostName::Exact(host) => name(host).ok(),
@@ -135,7 +137,7 @@ impl Zones {
             });
             for host in own.into_iter().chain(hosts) {
                 if let Some(zone) = self.covering_mut(&host) {
-                    zone.route(&host, index);
+                    zone.route(&host, routed);
                 }
             }
         }

@@ -44,6 +44,16 @@ impl Credential {
     }
 }
 
+/// The key of the DNS cookies of all name servers that have this fleet key (RFC 9018 §5: an anycast or a set of servers
+/// shares one).
+#[must_use]
+pub fn cookie_key(key: &Secret) -> [u8; 16] {
+    let mac = keyed(key, "dns", "cookie", "", &[]).finalize().into_bytes();
+    let mut cookie = [0; 16];
+    cookie.iter_mut().zip(mac).for_each(|(byte, made)| *byte = made);
+    cookie
+}
+
 /// Milliseconds since 1970 in UTC: the one clock nodes share, each with its own error.
 #[must_use]
 pub fn wall_clock_ms() -> u64 {

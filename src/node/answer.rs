@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use dns::transport::{Answer, Transport};
+use dns::transport::{Answer, Limited, Transport};
 use dns::{Answered, Arrival, Reply, View};
 use mapping::{Cause, PopIndex};
 use prometheus::IntCounter;
@@ -17,6 +17,8 @@ pub(crate) struct Answering {
     log: Option<(Log, Clients)>,
     /// By transport and response code: looked up once, so that no answer takes a lock.
     replies: [[IntCounter; RCODES.len()]; 2],
+    /// Cut and dropped by the rate limit.
+    limited: [IntCounter; 2],
 }
 
 /// A view with the counters of its PoPs.
@@ -64,7 +66,8 @@ impl Answering {
     pub(crate) fn new(node: Arc<Node>, log: Option<(Log, Clients)>) -> Self {
         let replies = ["udp", "tcp"]
             .map(|transport| RCODES.map(|(_, rcode)| node.metrics.dns_replies.with_label_values(&[transport, rcode])));
-        Self { node, log, replies }
+        let limited = ["cut", "dropped"].map(|what| node.metrics.dns_limited.with_label_values(&[what]));
+        Self { node, log, replies, limited }
     }
 }
 
@@ -113,8 +116,21 @@ impl Answer for Answering {
         Some(Arc::clone(&name_server.answers.load().as_ref()?.view))
     }
 
-    fn count(&self, view: &Arc<View>, answered: &Answered) {
-        self.count_reply(Transport::Udp, answered.code);
+    fn rate_limit(&self) -> u32 {
+        let answers = self.node.name_server.as_ref().map(|name_server| name_server.answers.load());
+        answers.as_ref().and_then(|answers| answers.as_ref()).map_or(0, |answers| answers.view.rate_limit())
+    }
+
+    fn limited(&self, limited: Limited) {
+        let [cut, dropped] = &self.limited;
+        match limited {
+            Limited::Cut => cut.inc(),
+            Limited::Dropped => dropped.inc(),
+        }
+    }
+
+    fn count(&self, view: &Arc<View>, transport: Transport, answered: &Answered) {
+        self.count_reply(transport, answered.code);
         let answers = self.node.name_server.as_ref().map(|name_server| name_server.answers.load());
         let answers = answers.as_ref().and_then(|answers| answers.as_ref());
         if let (Some(answers), Some((pop, cause))) = (answers, answered.routed)

@@ -21,8 +21,8 @@ use std::time::{Instant, SystemTime};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use certs::{Certificates, Names};
 use config::{Config, Loaded, NodeId, Problem};
-use dns::View;
 use dns::geo::World;
+use dns::{Cookies, Identity, View};
 use fleet::Watch;
 use fleet::latency::{Collector, Store};
 use telemetry::Metrics;
@@ -61,6 +61,8 @@ pub(crate) struct NameServer {
     world: Mutex<World>,
     /// All edges' round trips.
     latency: Arc<Mutex<Store>>,
+    /// The key of DNS cookies where there is no fleet key: this process's own.
+    cookie_key: [u8; 16],
 }
 
 /// All that a config becomes, complete and checked, before anything is swapped.
@@ -210,7 +212,10 @@ impl Node {
         if let (Some(name_server), Some((view, world))) = (&self.name_server, view) {
             let fitness = lock(&name_server.watch).follow(&config);
             self.note_size(&view);
-            let answers = Answers::new(view.with_fitness(fitness), &self.metrics);
+            let cookie_key = config.fleet_key.as_ref().map_or(name_server.cookie_key, fleet::cookie_key);
+            let identity = Identity { id: self.id.to_string(), cookies: Cookies::new(cookie_key) };
+            let view = view.with_fitness(fitness).with_identity(identity);
+            let answers = Answers::new(view, &self.metrics);
             name_server.answers.store(Some(Arc::new(answers)));
             self.forget_pops(&config);
             *lock(&name_server.world) = world;

@@ -179,6 +179,7 @@ fn make(
                 watch: Mutex::new(watch),
                 world: Mutex::new(world.clone()),
                 latency: Arc::new(Mutex::new(Store::read(&home.join(LATENCY)))),
+                cookie_key: random(),
             })
         }
         None => None,
@@ -209,6 +210,12 @@ fn make(
         config: ArcSwapOption::empty(),
         refused: ArcSwapOption::empty(),
     })
+}
+
+/// A key that nobody can guess: of the system's randomness, by which hash tables are keyed.
+fn random() -> [u8; 16] {
+    let half = |part: u8| u128::from(RandomState::new().hash_one(part));
+    (half(0) << 64 | half(1)).to_be_bytes()
 }
 
 /// What a log has a line for.

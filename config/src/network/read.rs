@@ -102,10 +102,11 @@ fn read_dns(mut table: Table<'_>) -> Option<Dns> {
         table.context().add(problem.help("answers would be kept longer while things change"));
     }
     let dnssec = table.or("dnssec", false, Value::boolean);
+    let rate_limit = table.or("rate_limit", limits::DNS_RATE_LIMIT.default, |v| v.integer(&limits::DNS_RATE_LIMIT));
     let here = || [[127, 0, 0, 0].into(), Ipv6Addr::LOCALHOST.into()].map(|address: IpAddr| local(address)).to_vec();
     let explain = table.optional("explain", |v| v.list(|v| v.parse(Prefix::parse))).unwrap_or_else(here);
     table.finish();
-    Some(Dns { ttl, ttl_changing, answers, dnssec, explain })
+    Some(Dns { ttl, ttl_changing, answers, dnssec, rate_limit, explain })
 }
 
 /// The loopback addresses of a family.

@@ -112,6 +112,11 @@ impl Encoded {
         self.slots.find(hash, is_it).map(|slot| slot.held)
     }
 
+    /// A key's hash.
+    pub(super) fn hash(&self, key: &Key) -> u64 {
+        self.hasher.hash_one(key.bytes())
+    }
+
     /// The records of an answer.
     pub(super) fn records(&self, answer: &Answer) -> &[u8] {
         self.part(answer.at, answer.length)

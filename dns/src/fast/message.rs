@@ -4,7 +4,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::reply::CLIENT_SUBNET;
+use crate::cookie::{COOKIE, Cookie};
+use crate::reply::{CLIENT_SUBNET, KEEPALIVE, NSID};
 
 /// A query, with where its parts stand in the message.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,7 @@ pub(super) struct Opt<'m> {
     /// Whether the DO bit is set (RFC 3225 §3).
     pub(super) dnssec_ok: bool,
     pub(super) subnet: Option<CommonSubnet<'m>>,
+    pub(super) cookie: Option<Cookie>,
 }
 
 /// A client subnet option (RFC 7871 §6).
@@ -116,26 +118,29 @@ impl<'m> Opt<'m> {
         if *version != 0 || usize::from(u16::from_be_bytes(*length)) != options.len() {
             return None;
         }
-        let subnet = subnet(options)?;
         let payload = u16::from_be_bytes([*payload_high, *payload_low]);
-        Some(Self { payload, dnssec_ok: flags & 0x80 != 0, subnet })
+        let opt = Self { payload, dnssec_ok: flags & 0x80 != 0, subnet: None, cookie: None };
+        opt.with(options)
     }
-}
 
-/// The client subnet among options; `None` if there are two, or something is malformed.
-fn subnet(mut options: &[u8]) -> Option<Option<CommonSubnet<'_>>> {
-    let mut found = None;
-    while let [code_high, code_low, length_high, length_low, rest @ ..] = options {
-        let length = usize::from(u16::from_be_bytes([*length_high, *length_low]));
-        let (option, after) = rest.split_at_checked(length)?;
-        if u16::from_be_bytes([*code_high, *code_low]) == CLIENT_SUBNET
-            && found.replace(CommonSubnet::read(option)?).is_some()
-        {
-            return None;
+    /// Takes options in; `None` where one is malformed, or is not for here.
+    fn with(mut self, mut options: &'m [u8]) -> Option<Self> {
+        while let [code_high, code_low, length_high, length_low, rest @ ..] = options {
+            let length = usize::from(u16::from_be_bytes([*length_high, *length_low]));
+            let (option, after) = rest.split_at_checked(length)?;
+            let is_second = match u16::from_be_bytes([*code_high, *code_low]) {
+                CLIENT_SUBNET => self.subnet.replace(CommonSubnet::read(option)?).is_some(),
+                COOKIE => self.cookie.replace(Cookie::read(option)?).is_some(),
+                NSID | KEEPALIVE => return None,
+                _ => false,
+            };
+            if is_second {
+                return None;
+            }
+            options = after;
         }
-        options = after;
+        options.is_empty().then_some(self)
     }
-    options.is_empty().then_some(found)
 }
 
 impl<'m> CommonSubnet<'m> {

@@ -38,17 +38,21 @@ fn every_record_set_is_signed_and_what_is_not_there_is_proved() {
         ("www.shop.example.", RecordType::A, "A (A) | "),
         ("far.shop.example.", RecordType::A, "CNAME (CNAME) A (A) | "),
         ("shop.example.", RecordType::MX, "MX (MX) | "),
-        ("shop.cdn.example.", RecordType::MX, " | SOA (SOA) NSEC[A NSEC AAAA RRSIG] (NSEC)"),
+        ("shop.cdn.example.", RecordType::MX, " | SOA (SOA) NSEC[A NSEC AAAA HTTPS RRSIG] (NSEC)"),
         ("nothing.shop.example.", RecordType::A, " | SOA (SOA) NSEC[NSEC RRSIG TYPE128] (NSEC)"),
         // An empty non-terminal has nothing, and is there.
         ("img.shop.example.", RecordType::A, " | SOA (SOA) NSEC[NSEC RRSIG] (NSEC)"),
         ("x.img.shop.example.", RecordType::A, "A (A) | "),
-        ("x.img.shop.example.", RecordType::TXT, " | SOA (SOA) NSEC[A NSEC AAAA RRSIG] (NSEC)"),
+        ("x.img.shop.example.", RecordType::TXT, " | SOA (SOA) NSEC[A NSEC AAAA HTTPS RRSIG] (NSEC)"),
         // A delegation without DS: that there is none is proved, its NS and glue are the child's.
         ("x.sub.shop.example.", RecordType::A, " | NS NSEC[NS NSEC RRSIG] (NSEC)"),
         ("sub.shop.example.", RecordType::DS, " | SOA (SOA) NSEC[NS NSEC RRSIG] (NSEC)"),
         ("shop.example.", RecordType::DNSKEY, "DNSKEY (DNSKEY) | "),
         ("shop.example.", RecordType::ANY, "HINFO (HINFO) | "),
+        ("www.shop.example.", RecordType::HTTPS, "HTTPS (HTTPS) | "),
+        ("blog.cdn.example.", RecordType::HTTPS, " | SOA (SOA) NSEC[A NSEC AAAA RRSIG] (NSEC)"),
+        // The alias made from a DNAME record is vouched for by that.
+        ("shop.moved.shop.example.", RecordType::A, "DNAME (DNAME) CNAME A (A) | "),
     ] {
         let (code, cut, sections) = validating(&view, name, kind, &arrival);
         let sorted = |text: &str| {

@@ -23,6 +23,15 @@ pub enum Transport {
     Tcp,
 }
 
+/// What became of a reply that was too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limited {
+    /// It was cut, so that who really asked asks again over TCP.
+    Cut,
+    /// It was not sent.
+    Dropped,
+}
+
 /// What answers messages: the program's current view, with its counting around it.
 pub trait Answer: Send + Sync + 'static {
     /// Answers a message; `None` is silence.
@@ -32,6 +41,12 @@ pub trait Answer: Send + Sync + 'static {
     /// same.
     fn view(&self) -> Option<Arc<View>>;
 
+    /// How often in a second one network may get the same reply by UDP; 0 is no limit.
+    fn rate_limit(&self) -> u32;
+
     /// Counts a reply that went without.
-    fn count(&self, view: &Arc<View>, answered: &Answered);
+    fn count(&self, view: &Arc<View>, transport: Transport, answered: &Answered);
+
+    /// Counts a reply that was too much for its network.
+    fn limited(&self, limited: Limited);
 }

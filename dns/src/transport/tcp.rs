@@ -1,5 +1,8 @@
 //! DNS over TCP (RFC 7766): length, message; length, reply. A loop of our own, because what it has
 //! to bound (connections, idle ones first, slow readers) is all there is to it.
+//!
+//! Queries that come together are answered together (§6.2.1.1); each reply is made at once, so that none waits behind
+//! another.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -7,18 +10,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use config::limits;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Answer;
+use super::{Answer, Transport};
 use crate::arrival::Arrival;
+use crate::fast::Fast;
 
 /// Answers connections until `stop` resolves; what is being answered then is finished.
 pub async fn serve_tcp(listener: TcpListener, answer: Arc<dyn Answer>, stop: impl Future<Output = ()> + Send) {
     let connections = Arc::new(Connections::default());
+    let answering = Answering { answer, fast: None, reply: vec![0; usize::from(u16::MAX)] };
+    let answering = Arc::new(Mutex::new(answering));
     let mut serving = JoinSet::new();
     let accept = async {
         for number in 0.. {
@@ -29,7 +35,7 @@ pub async fn serve_tcp(listener: TcpListener, answer: Arc<dyn Answer>, stop: imp
             match accepted {
                 Ok((stream, peer)) => {
                     let place = Connections::enter(&connections, number);
-                    serving.spawn(place.serve(stream, peer, Arc::clone(&answer)));
+                    serving.spawn(place.serve(stream, peer, Arc::clone(&answering)));
                 }
                 Err(error) if is_exhausted(&error) && connections.end_longest_idle() => {
                     tokio::task::yield_now().await;
@@ -93,37 +99,134 @@ impl Connections {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 }
 
 impl Place {
-    async fn serve(self, stream: TcpStream, peer: SocketAddr, answer: Arc<dyn Answer>) {
-        // A reply is written whole: waiting to coalesce only delays it.
+    async fn serve(self, mut stream: TcpStream, peer: SocketAddr, answering: Arc<Mutex<Answering>>) {
+        // Replies are written together: waiting for more only delays them.
         let _ = stream.set_nodelay(true);
-        let mut stream = BufReader::new(stream);
+        let mut input = Input::default();
+        let mut output = Vec::new();
+        let mut deadline = Instant::now() + limits::DNS_TCP_IDLE;
         loop {
-            let message = tokio::select! {
-                message = timeout(limits::DNS_TCP_IDLE, read(&mut stream)) => message,
+            let read = tokio::select! {
+                read = timeout_at(deadline, input.read(&mut stream)) => read,
                 () = self.end.notified() => return,
             };
-            let Ok(Ok(message)) = message else {
-                return;
-            };
-            // A panic costs its connection, not the core.
-            let arrival = Arrival::by_tcp(peer.ip().to_canonical());
-            let answered = catch_unwind(AssertUnwindSafe(|| answer.answer(&message, peer, &arrival)));
-            let Some(reply) = answered.ok().flatten().and_then(|reply| reply.to_tcp()) else {
-                return;
-            };
-            let written = timeout(limits::DNS_TCP_WRITE, stream.get_mut().write_all(&reply)).await;
-            if !matches!(written, Ok(Ok(()))) {
+            if !matches!(read, Ok(Ok(1..))) {
                 return;
             }
-            if let Some(open) = self.connections.lock().get_mut(&self.number) {
-                open.idle_since = Instant::now();
+            let mut last = Served::All;
+            while let Some(message) = input.next() {
+                deadline = Instant::now() + limits::DNS_TCP_IDLE;
+                last = lock(&answering).answer(message, peer, &mut output);
+                if last == Served::Ended {
+                    break;
+                }
+                if output.len() >= WRITTEN_AT_ONCE && !self.write(&mut stream, &mut output).await {
+                    return;
+                }
+            }
+            if !self.write(&mut stream, &mut output).await || last == Served::Ended {
+                return;
             }
         }
+    }
+
+    /// Writes what is to be written; whether the client took it.
+    async fn write(&self, stream: &mut TcpStream, output: &mut Vec<u8>) -> bool {
+        if output.is_empty() {
+            return true;
+        }
+        let written = timeout(limits::DNS_TCP_WRITE, stream.write_all(output)).await;
+        output.clear();
+        if let Some(open) = self.connections.lock().get_mut(&self.number) {
+            open.idle_since = Instant::now();
+        }
+        matches!(written, Ok(Ok(())))
+    }
+}
+
+/// So many bytes of replies are written before more queries are answered: a client that takes nothing holds no more.
+const WRITTEN_AT_ONCE: usize = 16 << 10;
+
+const READ_AT_ONCE: usize = 4 << 10;
+
+/// Whether a connection goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Served {
+    /// It does.
+    All,
+    /// What came is no query: nothing that follows would be understood.
+    Ended,
+}
+
+/// Answers what one listener's connections ask: by the fast path what it knows. It is one core's: the lock is never
+/// waited for.
+struct Answering {
+    answer: Arc<dyn Answer>,
+    fast: Option<Fast>,
+    reply: Vec<u8>,
+}
+
+impl Answering {
+    /// Adds the reply, behind its length, to the output.
+    fn answer(&mut self, message: &[u8], peer: SocketAddr, output: &mut Vec<u8>) -> Served {
+        // A panic costs its connection, not the core.
+        let answered = catch_unwind(AssertUnwindSafe(|| {
+            let arrival = Arrival::by_tcp(peer.ip().to_canonical());
+            let view = self.answer.view();
+            if let Some(view) = &view {
+                let fast = self.fast.get_or_insert_with(|| Fast::new(Arc::clone(view), arrival.at));
+                fast.follow(view, arrival.at);
+                if let Some(sent) = fast.answer(message, (arrival.resolver, Transport::Tcp), &mut self.reply) {
+                    self.answer.count(view, Transport::Tcp, &sent);
+                    let length = u16::try_from(sent.length).ok()?;
+                    output.extend(length.to_be_bytes());
+                    output.extend(self.reply.get(..sent.length)?);
+                    return Some(());
+                }
+            }
+            let reply = self.answer.answer(message, peer, &arrival)?;
+            if let Some((fast, view)) = self.fast.as_mut().zip(view.as_ref()) {
+                fast.learn(view, message, &arrival, &reply);
+            }
+            output.extend(reply.to_tcp()?);
+            Some(())
+        }));
+        if matches!(answered, Ok(Some(()))) { Served::All } else { Served::Ended }
+    }
+}
+
+/// What a client has sent and is not answered yet.
+#[derive(Default)]
+struct Input {
+    bytes: Vec<u8>,
+    /// What is before it has been answered.
+    at: usize,
+}
+
+impl Input {
+    /// Takes more in; how much, 0 at the end. What is taken in is bounded by one message and what comes with it.
+    async fn read(&mut self, stream: &mut TcpStream) -> std::io::Result<usize> {
+        self.bytes.drain(..self.at);
+        self.at = 0;
+        self.bytes.reserve(READ_AT_ONCE);
+        stream.read_buf(&mut self.bytes).await
+    }
+
+    /// The next whole message.
+    fn next(&mut self) -> Option<&[u8]> {
+        let (length, rest) = self.bytes.get(self.at..)?.split_first_chunk::<2>()?;
+        let length = usize::from(u16::from_be_bytes(*length));
+        if rest.len() < length {
+            return None;
+        }
+        let begin = self.at + 2;
+        self.at = begin + length;
+        self.bytes.get(begin..self.at)
     }
 }
 
@@ -133,11 +236,8 @@ impl Drop for Place {
     }
 }
 
-async fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
-    let length = stream.read_u16().await?;
-    let mut message = vec![0; usize::from(length)];
-    stream.read_exact(&mut message).await?;
-    Ok(message)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// EMFILE or ENFILE.
@@ -148,6 +248,7 @@ fn is_exhausted(error: &std::io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::Limited;
     use crate::{Answered, Reply, View};
 
     /// Answers whatever is no answer itself with nothing but a header.
@@ -165,7 +266,13 @@ mod tests {
             None
         }
 
-        fn count(&self, _: &Arc<View>, _: &Answered) {}
+        fn rate_limit(&self) -> u32 {
+            0
+        }
+
+        fn count(&self, _: &Arc<View>, _: Transport, _: &Answered) {}
+
+        fn limited(&self, _: Limited) {}
     }
 
     /// `. NS`, with an id.

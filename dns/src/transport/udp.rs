@@ -4,14 +4,16 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use super::Answer;
+use super::{Answer, Limited, Transport};
 use crate::arrival::Arrival;
+use crate::cookie::Standing;
 use crate::fast::Fast;
+use crate::limiter::{Limiter, Same, Verdict};
 use crate::view::View;
 
 mod batch;
@@ -28,7 +30,7 @@ pub async fn serve_udp(
     stop: impl Future<Output = ()> + Send,
 ) -> std::io::Result<()> {
     let mut batch = Batch::new(&socket)?;
-    let mut answering = Answering { answer, fast: None };
+    let mut answering = Answering { answer, fast: None, limiter: Limiter::new(), started: Instant::now(), now_us: 0 };
     let serve = async {
         loop {
             // An error here is a peer's (ICMP unreachable) or passes: the socket stays good.
@@ -56,11 +58,16 @@ pub async fn serve_udp(
 struct Answering {
     answer: Arc<dyn Answer>,
     fast: Option<Fast>,
+    limiter: Limiter,
+    started: Instant,
+    /// Since it started: the time of this batch.
+    now_us: u64,
 }
 
 impl Answering {
     /// Goes on with the view of now, if answers may go without being looked at.
     fn follow(&mut self) -> Option<Arc<View>> {
+        self.now_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (view, now) = (self.answer.view()?, SystemTime::now());
         match &mut self.fast {
             Some(fast) => fast.follow(&view, now),
@@ -76,12 +83,20 @@ impl Answering {
         }
         // A panic costs its query, not the core.
         let answered = catch_unwind(AssertUnwindSafe(|| {
+            let client = peer.ip().to_canonical();
             let fast = self.fast.as_ref().zip(view);
             if let Some((fast, view)) = fast
-                && let Some(sent) = fast.answer(message, peer.ip().to_canonical(), out)
+                && let Some(sent) = fast.answer(message, (client, Transport::Udp), out)
             {
-                self.answer.count(view, &sent);
-                return Some(sent.length);
+                self.answer.count(view, Transport::Udp, &sent);
+                let verdict =
+                    judge(&mut self.limiter, view.rate_limit(), client, (sent.standing, sent.same), self.now_us);
+                note(&*self.answer, verdict);
+                return match verdict {
+                    Verdict::Send => Some(sent.length),
+                    Verdict::Slip => sent.cut(out),
+                    Verdict::Drop => None,
+                };
             }
             self.answer_generally(view, message, peer, out)
         }));
@@ -100,9 +115,32 @@ impl Answering {
         if let Some((fast, view)) = self.fast.as_mut().zip(view) {
             fast.learn(view, message, &arrival, &reply);
         }
-        let bytes = reply.to_udp()?;
+        let kind = (reply.facts.standing, reply.facts.same);
+        let verdict = judge(&mut self.limiter, self.answer.rate_limit(), arrival.resolver, kind, self.now_us);
+        note(&*self.answer, verdict);
+        let bytes = match verdict {
+            Verdict::Send => reply.to_udp()?,
+            Verdict::Slip => reply.cut()?,
+            Verdict::Drop => return None,
+        };
         out.get_mut(..bytes.len())?.copy_from_slice(&bytes);
         Some(bytes.len())
+    }
+}
+
+/// Who has shown that replies reach it is not limited.
+fn judge(limiter: &mut Limiter, rate: u32, client: IpAddr, (standing, same): (Standing, Same), now_us: u64) -> Verdict {
+    match standing {
+        Standing::Proven => Verdict::Send,
+        Standing::Unproven => limiter.judge(rate, client, same, now_us),
+    }
+}
+
+fn note(answer: &dyn Answer, verdict: Verdict) {
+    match verdict {
+        Verdict::Send => {}
+        Verdict::Slip => answer.limited(Limited::Cut),
+        Verdict::Drop => answer.limited(Limited::Dropped),
     }
 }
 

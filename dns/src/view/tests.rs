@@ -48,9 +48,10 @@ pool CNAME loop
 sub NS ns.sub
 ns.sub A 192.0.2.3
 ns.sub AAAA 2001:db8::3
+moved DNAME cdn.example.
 "#;
 
-/// The view of a config directory with these PoPs, a site with hosts and one without.
+/// A config with these PoPs, a site with hosts and TLS and one without either.
 fn config_of(pops: &str) -> Config {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
@@ -68,7 +69,12 @@ fn config_of(pops: &str) -> Config {
         (0..count).map(|number| format!("{name} TXT \"text number {number}\"\n")).collect()
     };
     write("zones/shop.example", &[ZONE, &texts("many", 60), &texts("few", 30)].concat());
-    config::load(dir.path()).unwrap().config
+    let mut config = config::load(dir.path()).unwrap().config;
+    let place = config::Source::new(std::path::Path::new("sites/shop.toml"), String::new()).place(0..0);
+    let file = |name: &str| config::SecretFile { name: name.into(), place: place.clone() };
+    let shop = config.sites.iter_mut().find(|site| site.id.as_str() == "shop").unwrap();
+    shop.tls = Some(config::Tls { cert: file("shop.pem"), key: file("shop.key") });
+    config
 }
 
 fn view_of(pops: &str) -> View {
@@ -302,6 +308,7 @@ fn a_name_is_routed_beside_what_its_zone_says() {
         ("other.cdn.example.", RecordType::A, "NON-EXISTENT DOMAIN: "),
         ("cdn.example.", RecordType::NS, "NO ERROR: ns1.cdn.example."),
         ("ns1.cdn.example.", RecordType::AAAA, "NO ERROR: 2001:db8::54"),
+        ("shop.moved.shop.example.", RecordType::A, "NO ERROR: A2NkbgdleGFtcGxlAA==, shop.cdn.example., 198.18.2.1"),
         ("blog.elsewhere.example.", RecordType::A, "QUERY REFUSED: "),
         ("shop.example.", RecordType::AXFR, "QUERY REFUSED: "),
     ] {

@@ -3,6 +3,7 @@
 //! ```text
 //! entries ─┬─ $ORIGIN, $TTL ─> state ─┐
 //!          ├─ $INCLUDE ─> entries     ├─> lines (record and place), problems
+//!          ├─ $GENERATE ─> records    ┤
 //!          └─ record ─────────────────┘
 //! ```
 //!
@@ -18,6 +19,7 @@ use config::{Place, Problem, Severity, Source, Wrong, ZoneFile, limits};
 use hickory_server::proto::rr::{Name, Record, RecordType};
 
 use super::entry::{Entries, Entry, Field, Form, Tear};
+use super::generate::Generate;
 use super::record::{self, Head, shown, wrong};
 
 /// A record and where it is written.
@@ -203,14 +205,30 @@ impl Reading<'_> {
                 let origin = record::name(origin, &names.origin)?;
                 self.include(file, place, path, Names { origin, ..names.clone() })
             }
+            ("$GENERATE", fields) => self.generate(&Generate::read(fields)?, place, names),
             ("$INCLUDE", _) => {
                 Err(wrong("`$INCLUDE` takes a file and at most an origin", "as in `$INCLUDE ../common/mail`"))
             }
             _ => {
                 let message = format!("`{}` is not a directive", shown(directive.text));
-                Err(wrong(message, "these are: $TTL, $ORIGIN, $INCLUDE"))
+                Err(wrong(message, "these are: $TTL, $ORIGIN, $INCLUDE, $GENERATE"))
             }
         }
+    }
+
+    /// Reads the records that a line stands for; the first that is wrong ends it.
+    fn generate(&mut self, generate: &Generate, place: &Place, names: &Names) -> Result<(), Wrong> {
+        for line in generate.lines() {
+            let line = line?;
+            if self.contents.lines.len() > limits::ZONE_RECORDS {
+                return Ok(());
+            }
+            for entry in Entries::new(&line) {
+                // An indented entry after it is about the name above it.
+                self.record(&entry, place, &mut names.clone())?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads another file in this place. "A $INCLUDE entry never changes the relative origin of the

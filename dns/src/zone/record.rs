@@ -13,8 +13,9 @@ use hickory_server::proto::rr::{DNSClass, Name, RData, RecordType};
 use hickory_server::proto::serialize::binary::BinEncodable;
 use hickory_server::proto::serialize::txt::{Parser, parse_ttl};
 
-use super::entry::{Entry, Field, escaped};
-use super::shape::{Part, Rest, Shape, kinds};
+use super::entry::{Entry, Field, Form, escaped};
+use super::shape::{Maker, Part, Rest, Shape, kind, kinds, name_of};
+use super::{location, wire};
 
 /// A record's fields but the owner: `[ttl] [class] type data`.
 #[derive(Clone, Debug)]
@@ -52,15 +53,14 @@ impl<'e, 't> Head<'e, 't> {
                 ttl = Some(self::ttl(field)?);
                 continue;
             }
-            match DNSClass::from_str(&field.text.to_ascii_uppercase()) {
+            match class(field.text) {
                 Ok(DNSClass::IN) => continue,
                 Ok(class) => {
                     return Err(wrong(format!("class {class} is not served"), "write `IN`, or no class"));
                 }
                 Err(_) => {}
             }
-            let kind = RecordType::from_str(&field.text.to_ascii_uppercase());
-            let kind = kind.map_err(|_| not_a_type(entry, field))?;
+            let kind = kind(field.text).ok_or_else(|| not_a_type(entry, field))?;
             return Ok(Self { ttl, kind, data: rest });
         }
         Err(wrong("the record has no type", FORM))
@@ -69,18 +69,45 @@ impl<'e, 't> Head<'e, 't> {
     /// The data, names in it completed by the origin.
     pub(super) fn data(&self, origin: &Name) -> Result<RData, Wrong> {
         let kind = self.kind;
+        let kind_name = name_of(kind);
+        if is_ours(kind) {
+            let message = format!("{kind_name} records are not served from a file");
+            return Err(wrong(message, "remove it: `[dns] dnssec` makes a zone's own, by the keys of `hither keys`"));
+        }
+        if is_of_messages(kind) {
+            return Err(wrong(format!("{kind_name} is no type of records in zones"), "remove it"));
+        }
+        if let Some(data) = wire::generic(kind, self.data) {
+            return data;
+        }
         let Some(shape) = Shape::of(kind) else {
-            return Err(wrong(format!("{kind} records are not served"), format!("remove it; served are {}", kinds())));
+            let help = format!(
+                "write its bytes, as in `{kind_name} \\# 2 00ff`; types with a form of their own are {}",
+                kinds()
+            );
+            return Err(wrong(format!("{kind_name} records cannot be read here"), help));
         };
         if !shape.takes(self.data.len()) {
             let (has, belong) = (self.data.len(), shape.count());
             let fields = if has == 1 { "field" } else { "fields" };
-            let message = format!("the {kind} record has {has} {fields} after its type; it takes {belong}");
+            let message = format!("the {kind_name} record has {has} {fields} after its type; it takes {belong}");
             return Err(wrong(message, as_in(shape)));
         }
         if kind == RecordType::TXT {
             return self.strings();
         }
+        match shape.maker {
+            Maker::Text => self.as_text(shape, origin),
+            Maker::Bytes => self.as_bytes(shape, origin),
+            Maker::Location => {
+                let bytes = location::bytes(self.data).ok_or_else(|| wrong("this is no location", as_in(shape)))?;
+                wire::data(kind, &bytes).map_err(|reason| unreadable(shape, &reason))
+            }
+        }
+    }
+
+    /// Data that the library makes from text.
+    fn as_text(&self, shape: &Shape, origin: &Name) -> Result<RData, Wrong> {
         let mut fields = Vec::with_capacity(self.data.len());
         for (index, field) in self.data.iter().enumerate() {
             let part = shape.part(index);
@@ -90,8 +117,25 @@ impl<'e, 't> Head<'e, 't> {
             let last = fields.split_off(shape.parts.len() - 1).concat();
             fields.push(Cow::Owned(last));
         }
-        made(kind, &fields)
-            .map_err(|reason| wrong(format!("the {kind} record cannot be read: {}", plain(&reason)), as_in(shape)))
+        made(shape.kind, &fields).map_err(|reason| unreadable(shape, &reason))
+    }
+
+    /// Data that is put together here.
+    fn as_bytes(&self, shape: &Shape, origin: &Name) -> Result<RData, Wrong> {
+        let joined: String;
+        let mut fields = self.data.to_vec();
+        if shape.rest == Rest::Joined {
+            let pieces = fields.split_off(shape.parts.len() - 1);
+            joined = pieces.iter().map(|field| field.text).collect();
+            fields.push(Field { text: &joined, form: Form::Bare });
+        }
+        let mut bytes = Vec::new();
+        for (index, field) in fields.iter().enumerate() {
+            let part = shape.part(index);
+            let more = wire::field(part, field, origin);
+            bytes.extend(more.map_err(|message| wrong(message, help(part, field, shape)))?);
+        }
+        wire::data(shape.kind, &bytes).map_err(|reason| unreadable(shape, &reason))
     }
 
     /// TXT data: any bytes, which the library's text form cannot say.
@@ -116,6 +160,28 @@ impl<'e, 't> Head<'e, 't> {
         let is_name = move |index| shape.is_some_and(|shape| shape.part(index) == Part::Name);
         self.data.iter().enumerate().filter(move |(index, _)| is_name(*index)).map(|(_, field)| field)
     }
+}
+
+/// Types that a signed zone makes itself, and that would contradict it in a file (RFC 4034 §2 to §4, RFC 5155).
+fn is_ours(kind: RecordType) -> bool {
+    let made = [RecordType::DNSKEY, RecordType::RRSIG, RecordType::NSEC, RecordType::NSEC3, RecordType::NSEC3PARAM];
+    made.contains(&kind)
+}
+
+/// Types that only messages have: OPT, and "meta-TYPEs" and "QTYPEs" (RFC 6895 §3.1).
+fn is_of_messages(kind: RecordType) -> bool {
+    matches!(u16::from(kind), 0 | 41 | 128..=255)
+}
+
+/// A class by its name, or as `CLASS1` (RFC 3597 §5).
+fn class(text: &str) -> Result<DNSClass, ()> {
+    let text = text.to_ascii_uppercase();
+    let number = || text.strip_prefix("CLASS")?.parse::<u16>().ok().map(DNSClass::from);
+    DNSClass::from_str(&text).ok().or_else(number).ok_or(())
+}
+
+fn unreadable(shape: &Shape, reason: &str) -> Wrong {
+    wrong(format!("the {} record cannot be read: {}", name_of(shape.kind), plain(reason)), as_in(shape))
 }
 
 /// A TTL: seconds, or numbers with units.
@@ -181,7 +247,9 @@ fn value<'t>(part: Part, field: &Field<'t>, origin: &Name) -> Result<Cow<'t, str
         Part::U8 => text.parse::<u8>().map(drop).map_err(|_| is_not("a number from 0 to 255")),
         Part::U16 => text.parse::<u16>().map(drop).map_err(|_| is_not("a number from 0 to 65535")),
         Part::Seconds => parse_ttl(text).map(drop).map_err(|_| is_not("a number or time")),
-        Part::Word => may_be_read(text).then_some(()).ok_or_else(|| is_not("a value that can be read here")),
+        Part::Word | Part::Hex | Part::Base64 => {
+            may_be_read(text).then_some(()).ok_or_else(|| is_not("a value that can be read here"))
+        }
         Part::Name => {
             return name(field, origin).map(|name| Cow::Owned(name.to_ascii())).map_err(|wrong| wrong.message);
         }
@@ -240,7 +308,7 @@ fn fits(data: &RData) -> bool {
 
 fn not_a_type(entry: &Entry<'_>, field: &Field<'_>) -> Wrong {
     let message = format!("`{}` is not a record type known here", shown(field.text));
-    let is_type = |field: &Field<'_>| RecordType::from_str(&field.text.to_ascii_uppercase()).is_ok();
+    let is_type = |field: &Field<'_>| kind(field.text).is_some();
     let first = entry.fields.first().map(|field| shown(field.text)).unwrap_or_default();
     if entry.is_indented && entry.fields.first() == Some(field) && entry.fields.iter().skip(1).any(is_type) {
         return wrong(message, format!("take away the space before it if the record is about `{first}`"));

@@ -26,6 +26,7 @@ pub(super) fn check(apex: &Name, start: &Place, contents: &mut Contents) {
         problems.add(problem.help("add its name servers, as in `@ NS ns1`"));
     }
     check_aliases(apex, lines, problems);
+    check_redirections(apex, lines, problems);
     check_delegations(apex, lines, problems);
 }
 
@@ -76,6 +77,36 @@ fn check_aliases(apex: &Name, lines: &[Line], problems: &mut Problems) {
             "an alias stands alone (RFC 2181 §10.1)"
         };
         problems.add(problem.help(help));
+    }
+}
+
+/// A name has one DNAME, and nothing below it is ever answered (RFC 6672 §2.4).
+fn check_redirections(apex: &Name, lines: &[Line], problems: &mut Problems) {
+    let mut owners: HashMap<LowerName, &Line> = HashMap::new();
+    for line in of_kind(lines, RecordType::DNAME) {
+        let first = *owners.entry(LowerName::new(&line.record.name)).or_insert(line);
+        if first.record.data != line.record.data {
+            let problem = Problem::fault(line.place.clone(), format!("`{}` has a second DNAME", line.record.name));
+            problems.add(problem.help("all names below it lead to one place (RFC 6672 §2.4)"));
+        }
+        if line.record.name.is_wildcard() {
+            let problem =
+                Problem::fault(line.place.clone(), format!("`{}` is a wildcard with a DNAME", line.record.name));
+            problems
+                .add(problem.help("write the DNAME at the name above it: it is for all names below (RFC 6672 §3.3)"));
+        }
+    }
+    if owners.is_empty() {
+        return;
+    }
+    let (top, cuts) = (LowerName::new(apex), owners.into_keys().collect());
+    for line in lines {
+        let name = LowerName::new(&line.record.name);
+        let above = highest_cut(&name.base_name(), &LowerName::new(&apex.base_name()), &cuts);
+        if let Some(owner) = above.filter(|_| name != top) {
+            let message = format!("`{}` is below the DNAME of `{owner}`: it is never answered", line.record.name);
+            problems.add(Problem::fault(line.place.clone(), message).help("remove one of both (RFC 6672 §2.4)"));
+        }
     }
 }
 

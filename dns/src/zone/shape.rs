@@ -1,5 +1,7 @@
 //! What the data of each record type is written as.
 
+use std::str::FromStr;
+
 use hickory_server::proto::rr::RecordType;
 
 /// One field of a record's data.
@@ -23,6 +25,21 @@ pub(super) enum Part {
     Value,
     /// A word in a form of the type's own, which the library reads.
     Word,
+    /// Bytes, two digits each.
+    Hex,
+    /// Bytes in base64.
+    Base64,
+}
+
+/// Who makes the data from its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Maker {
+    /// The library, from text.
+    Text,
+    /// [`super::wire`], as bytes: the library does not know the type's text.
+    Bytes,
+    /// [`super::location`].
+    Location,
 }
 
 /// What may follow the parts.
@@ -43,6 +60,8 @@ pub(super) enum Rest {
 pub(super) struct Shape {
     /// The type.
     pub(super) kind: RecordType,
+    /// Who makes its data.
+    pub(super) maker: Maker,
     /// Its fields.
     pub(super) parts: &'static [Part],
     /// What may follow them.
@@ -79,26 +98,70 @@ impl Shape {
 
 /// The types that can be served, in words.
 pub(super) fn kinds() -> String {
-    let kinds: Vec<String> = SHAPES.iter().map(|shape| shape.kind.to_string()).collect();
+    let kinds: Vec<String> = SHAPES.iter().map(|shape| name_of(shape.kind)).collect();
     kinds.join(", ")
 }
 
-const fn row(kind: RecordType, parts: &'static [Part], rest: Rest, example: &'static str) -> Shape {
-    Shape { kind, parts, rest, example }
+/// A type by its name, or as `TYPE65534` (RFC 3597 §5); in any case.
+pub(super) fn kind(text: &str) -> Option<RecordType> {
+    let text = text.to_ascii_uppercase();
+    let number = || text.strip_prefix("TYPE")?.parse::<u16>().ok().map(RecordType::from);
+    let ours = || NAMED.iter().find(|(name, _)| *name == text).map(|(_, kind)| *kind);
+    RecordType::from_str(&text).ok().or_else(ours).or_else(number)
 }
 
-const SHAPES: [Shape; 20] = {
-    use Part::{Ipv4, Ipv6, Name, Seconds, Text, U8, U16, Value, Word};
+/// A type as it is written.
+pub(super) fn name_of(kind: RecordType) -> String {
+    let ours = NAMED.iter().find(|(_, named)| *named == kind);
+    match (ours, kind) {
+        (Some((name, _)), _) => (*name).to_owned(),
+        (None, RecordType::Unknown(number)) => format!("TYPE{number}"),
+        (None, kind) => kind.to_string(),
+    }
+}
+
+/// Location (RFC 1876), which the library does not know by name; as all of these.
+const LOC: RecordType = RecordType::Unknown(29);
+/// Uniform resource identifier (RFC 7553).
+const URI: RecordType = RecordType::Unknown(256);
+/// Responsible person (RFC 1183 §2.2).
+const RP: RecordType = RecordType::Unknown(17);
+/// AFS data base location (RFC 1183 §1).
+const AFSDB: RecordType = RecordType::Unknown(18);
+const NAMED: [(&str, RecordType); 4] = [("LOC", LOC), ("URI", URI), ("RP", RP), ("AFSDB", AFSDB)];
+
+const fn row(kind: RecordType, parts: &'static [Part], rest: Rest, example: &'static str) -> Shape {
+    Shape { kind, maker: Maker::Text, parts, rest, example }
+}
+
+const fn bytes(kind: RecordType, parts: &'static [Part], rest: Rest, example: &'static str) -> Shape {
+    Shape { kind, maker: Maker::Bytes, parts, rest, example }
+}
+
+const SHAPES: [Shape; 28] = {
+    use Part::{Base64, Hex, Ipv4, Ipv6, Name, Seconds, Text, U8, U16, Value, Word};
     use Rest::{Joined, More, Nothing, Words};
     [
         row(RecordType::A, &[Ipv4], Nothing, "www A 192.0.2.1"),
         row(RecordType::AAAA, &[Ipv6], Nothing, "www AAAA 2001:db8::1"),
+        bytes(AFSDB, &[U16, Name], Nothing, "@ AFSDB 1 afs"),
         row(RecordType::CAA, &[U8, Text, Value], Nothing, "@ CAA 0 issue \"ca.example\""),
+        bytes(RecordType::CDNSKEY, &[U16, U8, U8, Base64], Joined, "@ CDNSKEY 257 3 13 AQAB"),
+        bytes(RecordType::CDS, &[U16, U8, U8, Hex], Joined, "@ CDS 20326 13 2 0123456789abcdef"),
         row(RecordType::CERT, &[U16, U16, U8, Word], Joined, "@ CERT 1 0 8 AQAB"),
         row(RecordType::CNAME, &[Name], Nothing, "www CNAME shop"),
         row(RecordType::CSYNC, &[Word, U16], Words, "@ CSYNC 66 3 A NS AAAA"),
+        bytes(RecordType::DNAME, &[Name], Nothing, "old DNAME new.example."),
+        bytes(RecordType::DS, &[U16, U8, U8, Hex], Joined, "sub DS 20326 13 2 0123456789abcdef"),
         row(RecordType::HINFO, &[Text, Text], Nothing, "@ HINFO \"x86\" \"linux\""),
         row(RecordType::HTTPS, &[U16, Name], Words, "@ HTTPS 1 . alpn=h2"),
+        Shape {
+            kind: LOC,
+            maker: Maker::Location,
+            parts: &[Word, Word, Word, Word, Word],
+            rest: Words,
+            example: "@ LOC 50 6 40 N 8 40 55 E 112m",
+        },
         row(RecordType::MX, &[U16, Name], Nothing, "@ MX 10 mail"),
         row(
             RecordType::NAPTR,
@@ -110,6 +173,7 @@ const SHAPES: [Shape; 20] = {
         row(RecordType::OPENPGPKEY, &[Word], Joined, "key OPENPGPKEY AQAB"),
         row(RecordType::PTR, &[Name], Nothing, "1 PTR www.shop.example."),
         row(RecordType::SMIMEA, &[U8, U8, U8, Word], Joined, "key SMIMEA 3 1 1 0123456789abcdef"),
+        bytes(RP, &[Name, Name], Nothing, "@ RP hostmaster.shop.example. ."),
         row(
             RecordType::SOA,
             &[Name, Name, Seconds, Seconds, Seconds, Seconds, Seconds],
@@ -121,5 +185,6 @@ const SHAPES: [Shape; 20] = {
         row(RecordType::SVCB, &[U16, Name], Words, "_dns SVCB 1 ns1 alpn=dot"),
         row(RecordType::TLSA, &[U8, U8, U8, Word], Joined, "_443._tcp TLSA 3 1 1 0123456789abcdef"),
         row(RecordType::TXT, &[Text], More, "@ TXT \"one string\" \"another\""),
+        bytes(URI, &[U16, U16, Value], Nothing, "_http._tcp URI 10 1 \"https://www.shop.example/\""),
     ]
 };

@@ -15,7 +15,8 @@ a.b A 192.0.2.1
 *.w A 192.0.2.2
 txt TXT \"hello there\"
 sub NS ns.sub
-ns.sub A 192.0.2.3";
+ns.sub A 192.0.2.3
+old DNAME new.example.";
 
 fn file(text: &str, path: &Path) -> ZoneFile {
     let name = DomainName::parse("shop.example").unwrap();
@@ -47,6 +48,10 @@ fn find(zone: &Zone, name: &str, kind: RecordType) -> String {
             records.iter().map(|r| format!("{} {}", r.name, r.data)).collect::<Vec<_>>().join(", ")
         }
         Found::Alias(record) => format!("alias {}", record.data),
+        Found::Redirected(record, alias) => {
+            let alias = alias.map(|alias| format!(", alias {}", alias.data)).unwrap_or_default();
+            format!("redirected by {}{alias}", record.name)
+        }
         Found::Routed(site) => format!("routed {site}"),
         Found::NoData => "no data".to_owned(),
         Found::NoName => "no name".to_owned(),
@@ -70,16 +75,31 @@ fn names_are_found_as_the_standards_say() {
         ("host.sub.shop.example.", RecordType::A, "delegated 1"),
         ("sub.shop.example.", RecordType::DS, "no data"),
         ("nothing.shop.example.", RecordType::A, "no name"),
+        ("a.B.old.shop.example.", RecordType::A, "redirected by old.shop.example., alias a.B.new.example."),
+        ("old.shop.example.", RecordType::A, "no data"),
     ] {
         assert_eq!(find(&zone, name, kind), expected, "{name} {kind}");
     }
+    let long = format!("{0}.{0}.{0}.{1}.old.shop.example.", "a".repeat(63), "a".repeat(40));
+    assert_eq!(
+        find(&zone, &long, RecordType::A),
+        "redirected by old.shop.example., alias ".to_owned() + &long.replace("old.shop.example", "new.example")
+    );
+    let longer = Name::from_ascii(&long).unwrap();
+    let far = Zone::parse(&file(
+        &format!("{TEXT}\nold2 DNAME a-much-longer-name.elsewhere.example."),
+        Path::new("zones/shop.example"),
+    ))
+    .unwrap();
+    let longer = longer.to_string().replace("old.shop", "old2.shop");
+    assert_eq!(find(&far, &longer, RecordType::A), "redirected by old2.shop.example.");
 }
 
 #[test]
 fn a_host_is_routed_unless_the_file_has_an_address_there() {
     let mut zone = zone(TEXT).unwrap();
     for name in ["shop.example.", "img.shop.example.", "ns1.shop.example.", "*.dyn.shop.example."] {
-        zone.route(&Name::from_ascii(name).unwrap(), 7);
+        zone.route(&Name::from_ascii(name).unwrap(), Routed { site: 7, tls: Tls::Unserved });
     }
     assert_eq!(find(&zone, "shop.example.", RecordType::A), "routed 7");
     assert!(find(&zone, "shop.example.", RecordType::NS).contains("ns1"));
@@ -114,6 +134,19 @@ cert CERT 1 0 8 AQAB
 c CSYNC 66 3 A NS
 host HINFO x86 \"a b\"
 m SMIMEA 3 1 1 00ff
+d DNAME Elsewhere.Example.
+l LOC 50 6 40 N 8 40 55 E 112m
+u URI 10 1 \"https://www.shop.example/\"
+rp RP hostmaster.dns @
+afs AFSDB 1 afs
+signed NS ns.other.example.
+signed DS 20326 13 2 0123456789abcdef0123456789abcdef 0123456789abcdef0123456789abcdef
+k CDS 0 0 0 00
+k CDNSKEY 0 3 0 AA==
+odd TYPE65534 \\# 4 ( 0001
+ 02ff )
+odd CLASS1 TYPE1 \\# 4 c0000207
+$GENERATE 1-3/2 gen$ 60 IN CNAME host${9,3,d}
 $ORIGIN sub
 *.w CNAME @
 1 PTR www.other.example.
@@ -169,7 +202,20 @@ fn each_mistake_is_told_in_our_words() {
         ("x 99999999999 A 192.0.2.1", "`99999999999` is not a TTL"),
         ("x 3000000000 A 192.0.2.1", "the TTL `3000000000` is longer than 2147483647 seconds"),
         ("x CH TXT a", "class CH is not served"),
-        ("x DNAME y", "DNAME records are not served"),
+        ("x DNSKEY 257 3 13 AQAB", "DNSKEY records are not served from a file"),
+        ("x TYPE250 \\# 0", "TSIG is no type of records in zones"),
+        ("x NULL y", "NULL records cannot be read here"),
+        ("x TYPE65534 \\# 2 00", "`\\#` says 2 bytes; there are 1"),
+        ("x A \\# 2 0001", "the bytes are no A data: unexpected end of input reached"),
+        ("x DS 1 13 2 xyz", "`xyz` is not bytes of two hex digits each"),
+        ("x LOC 91 N 0 E 0", "this is no location"),
+        ("x DNAME y\nx DNAME z", "`x.shop.example.` has a second DNAME"),
+        ("*.x DNAME y", "`*.x.shop.example.` is a wildcard with a DNAME"),
+        (
+            "x DNAME y\na.x A 192.0.2.1",
+            "`a.x.shop.example.` is below the DNAME of `x.shop.example.`: it is never answered",
+        ),
+        ("x DNAME y\nx CNAME z", "`x.shop.example.` has a CNAME beside its DNAME record"),
         ("x", "the record has no type"),
         (" www A 192.0.2.1", "`www` is not a record type known here"),
         ("A 192.0.2.1", "`192.0.2.1` is not a record type known here"),
@@ -177,7 +223,9 @@ fn each_mistake_is_told_in_our_words() {
         ("x TXT \\999", "`\\999` has a `\\` that cannot be read"),
         ("x HTTPS 1 . alpn=\"h2,\"", "`alpn=\"h2,\"` is not a value that can be read here"),
         ("x SSHFP 4 2 xyz", "the SSHFP record cannot be read: data encoding error: invalid symbol at 0"),
-        ("$GENERATE 1-9 x$ A 192.0.2.$", "`$GENERATE` is not a directive"),
+        ("$GENERATE 250-300 x$ A 192.0.2.$", "`192.0.2.256` is not an IPv4 address"),
+        ("$GENERATE 1 x$ A 192.0.2.$", "`1` is not a range"),
+        ("$ORIGINAL x", "`$ORIGINAL` is not a directive"),
         ("$TTL soon", "`soon` is not a TTL"),
         ("$TTL", "`$TTL` takes one time"),
         ("$ORIGIN a b", "`$ORIGIN` takes one name"),
@@ -225,7 +273,7 @@ fn warnings_do_not_refuse_a_zone() {
     assert!(zone.is_some());
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(lines.len(), 2);
-    for expected in ["zones/shop.example:11:1: `sub.shop.example.` is del", "zones/shop.example:12:1: `www.shop.exa"] {
+    for expected in ["zones/shop.example:12:1: `sub.shop.example.` is del", "zones/shop.example:13:1: `www.shop.exa"] {
         assert!(lines.iter().any(|line| line.starts_with(expected)), "{expected}: {lines:?}");
     }
 }
@@ -326,7 +374,7 @@ proptest! {
 
     #[test]
     fn any_data_of_any_type_is_read_without_panic(
-        data in "[A-Z]{1,5}|A|AAAA|CAA|CERT|CSYNC|HINFO|HTTPS|SVCB|MX|NAPTR|OPENPGPKEY|SMIMEA|SOA|SRV|SSHFP|TLSA|TXT",
+        data in "[A-Z]{1,5}|A|AAAA|DNAME|DS|LOC|URI|TYPE[0-9]{1,5}|CAA|CERT|CSYNC|HINFO|HTTPS|SVCB|MX|NAPTR|OPENPGPKEY|SMIMEA|SOA|SRV|SSHFP|TLSA|TXT",
         first in "([0-9]{1,5} ){0,4}",
         name in "[.@]|[a-z.\\\\0-9_*]{0,8}",
         key in "alpn|mandatory|key1|port|ech|ipv4hint|ipv6hint|no-default-alpn",
