@@ -2,7 +2,7 @@
 //! the same queries.
 //!
 //! `cargo xtask bench -p hither-benches --bench name_servers -- [SECONDS [ROUNDS]]`, after `cargo build --release` and
-//! `apt-get install gdnsd knot knot-module-geoip nsd`. Servers have one core and the generator the other; each is asked
+//! `apt-get install gdnsd knot knot-module-geoip nsd pdns-server pdns-backend-geoip bind9`. Servers have one core and the generator the other; each is asked
 //! for some seconds in turn, again and again, and medians are printed (NSD answers in a child, whose CPU is not seen). The bare loop receives, puts a record behind the
 //! question and sends: what the kernel leaves to be had.
 
@@ -10,6 +10,8 @@
 
 #[path = "name_servers/bare.rs"]
 mod bare;
+#[path = "name_servers/connections.rs"]
+mod connections;
 #[path = "name_servers/generator.rs"]
 mod generator;
 #[path = "name_servers/queries.rs"]
@@ -28,8 +30,6 @@ use queries::Kind;
 use servers::Server;
 use world::World;
 
-/// Distinct queries of a kind.
-const QUERIES: usize = 50_000;
 /// Queries a second at which waits are measured.
 const CALM: u32 = 20_000;
 
@@ -41,7 +41,7 @@ fn main() {
         bare::serve(address);
     }
     let number = |at: usize, default| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(default);
-    let (seconds, rounds) = (number(0, 2), number(1, 5));
+    let (seconds, rounds) = (number(0, 2), number(1, 5) as u32);
     let mut core = CpuSet::new();
     core.set(1).unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -49,7 +49,7 @@ fn main() {
     let servers = Server::all(dir.path(), &world);
     sched_setaffinity(nix::unistd::Pid::from_raw(0), &core).unwrap();
     for kind in Kind::ALL {
-        let queries = kind.queries(if kind == Kind::Geo { QUERIES } else { 1 });
+        let queries = kind.queries();
         let mut results: BTreeMap<&str, Vec<Figures>> = BTreeMap::new();
         for _ in 0..rounds {
             for server in servers.iter().filter(|server| server.has(kind)) {
@@ -57,6 +57,23 @@ fn main() {
             }
         }
         print(kind, &servers, results);
+    }
+    over_connections(&servers, Duration::from_secs(seconds), rounds);
+}
+
+fn over_connections(servers: &[Server], time: Duration, rounds: u32) {
+    let query = Kind::Edns.queries().remove(0);
+    let mut rates: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for _ in 0..rounds {
+        for server in servers.iter().filter(|server| server.has_tcp()) {
+            rates.entry(server.name).or_default().push(connections::rate(server.address, &query, time));
+        }
+    }
+    println!("\nover TCP, 8 connections with up to 32 open queries\n{:14}{:>10}", "", "q/s");
+    for server in servers {
+        let Some(rates) = rates.get_mut(server.name) else { continue };
+        rates.sort_by(f64::total_cmp);
+        println!("{:14}{:>10.0}", server.name, rates[rates.len() / 2]);
     }
 }
 
@@ -82,7 +99,7 @@ fn measure(server: &Server, queries: &[Vec<u8>], time: Duration) -> Figures {
 
 fn print(kind: Kind, servers: &[Server], results: BTreeMap<&str, Vec<Figures>>) {
     println!(
-        "\n{}\n{:12}{:>10}{:>12}{:>14}{:>16}{:>12}",
+        "\n{}\n{:14}{:>10}{:>12}{:>14}{:>16}{:>12}",
         kind.name(),
         "",
         "q/s",
@@ -101,7 +118,7 @@ fn print(kind: Kind, servers: &[Server], results: BTreeMap<&str, Vec<Figures>>) 
         let Some(figures) = results.get(server.name) else { continue };
         let rate = median(&|one| one.rate, figures);
         println!(
-            "{:12}{rate:>10.0}{:>12.2}{:>14.0}{:>16.2}{:>11.2}%",
+            "{:14}{rate:>10.0}{:>12.2}{:>14.0}{:>16.2}{:>11.2}%",
             server.name,
             median(&|one| one.cpu_us, figures),
             median(&|one| one.p99_us, figures),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::queries::Kind;
+use crate::queries::{Kind, NAMES, SITES};
 use crate::world::{POPS, World};
 
 /// A server that runs.
@@ -27,8 +27,17 @@ const CORE: &str = "0";
 impl Server {
     /// Starts every server there is; what is not installed is left out, and told.
     pub(crate) fn all(dir: &Path, world: &World) -> Vec<Self> {
-        let starts: [(&'static str, Start); 5] =
-            [("bare loop", bare), ("hither", hither), ("gdnsd", gdnsd), ("Knot", knot), ("NSD", nsd)];
+        let starts: [(&'static str, Start); 9] = [
+            ("bare loop", bare),
+            ("hither", hither),
+            ("hither signed", hither_signed),
+            ("hither large", hither_large),
+            ("gdnsd", gdnsd),
+            ("Knot", knot),
+            ("NSD", nsd),
+            ("PowerDNS", powerdns),
+            ("BIND", bind),
+        ];
         let mut servers = Vec::new();
         for (name, command) in starts {
             let home = dir.join(name.replace(' ', "-"));
@@ -40,7 +49,9 @@ impl Server {
             let log = fs::File::create(home.join("log")).unwrap();
             command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
             let child = command.spawn().unwrap();
-            let address = SocketAddr::from(([127, 0, 3, 1], port(name)));
+            // BIND listens on addresses that an interface has: of 127/8 only one.
+            let host = if name == "BIND" { 0 } else { 3 };
+            let address = SocketAddr::from(([127, 0, host, 1], port(name)));
             let server = Self { name, address, child };
             server.wait(&home);
             servers.push(server);
@@ -49,7 +60,7 @@ impl Server {
     }
 
     fn wait(&self, home: &Path) {
-        let query = Kind::Plain.queries(1).remove(0);
+        let query = Kind::Plain.queries().remove(0);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let start = Instant::now();
@@ -59,7 +70,7 @@ impl Server {
                 return;
             }
         }
-        panic!("{} does not answer: see {}", self.name, home.join("log").display());
+        panic!("{} does not answer:\n{}", self.name, fs::read_to_string(home.join("log")).unwrap_or_default());
     }
 
     /// Seconds of CPU used so far.
@@ -72,7 +83,19 @@ impl Server {
     }
 
     pub(crate) fn has(&self, kind: Kind) -> bool {
-        kind != Kind::Geo || self.name != "NSD"
+        match (kind, self.name) {
+            // They have no geography.
+            (Kind::Geo, "NSD" | "BIND") => false,
+            // Beside what the same server does without.
+            (Kind::Signed, "hither" | "hither signed") | (Kind::Many, "hither large") => true,
+            (Kind::Signed | Kind::Many, _) | (_, "hither signed" | "hither large") => false,
+            _ => true,
+        }
+    }
+
+    /// Whether it is asked by TCP too.
+    pub(crate) fn has_tcp(&self) -> bool {
+        !matches!(self.name, "bare loop" | "hither signed" | "hither large")
     }
 }
 
@@ -103,11 +126,33 @@ fn bare(_: &Path, _: &World) -> Option<Command> {
 }
 
 fn hither(home: &Path, world: &World) -> Option<Command> {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/hither");
+    hither_with("hither", "", ZONE, 1, (home, world))
+}
+
+/// With every zone signed.
+fn hither_signed(home: &Path, world: &World) -> Option<Command> {
+    let command = hither_with("hither signed", "dnssec = true\n", ZONE, 1, (home, world))?;
+    let keys = Command::new(hither_program()).args(["-C", home.to_str()?, "keys", "create"]).output().unwrap();
+    assert!(keys.status.success(), "{}", String::from_utf8_lossy(&keys.stderr));
+    Some(command)
+}
+
+/// With as many names and sites as [`Kind::Many`] asks for.
+fn hither_large(home: &Path, world: &World) -> Option<Command> {
+    let names: String = (0..NAMES).map(|number| format!("n{number} A 192.0.2.1\n")).collect();
+    hither_with("hither large", "", &format!("{ZONE}{names}"), SITES, (home, world))
+}
+
+fn hither_program() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/hither")
+}
+
+fn hither_with(name: &str, dns: &str, zone: &str, sites: usize, (home, world): (&Path, &World)) -> Option<Command> {
+    let program = hither_program();
     if !program.exists() {
         return None;
     }
-    let port = port("hither");
+    let port = port(name);
     let pops: String = POPS
         .iter()
         .zip(1..)
@@ -121,6 +166,7 @@ fn hither(home: &Path, world: &World) -> Option<Command> {
         .collect();
     let text = format!(
         "zone = \"cdn.bench.example\"\nstate = \"state\"\n[admin]\nlisten = \"127.0.3.1:{}\"\n[geo]\ndatabase = [{:?}]\n\
+         [dns]\nrate_limit = 0\n{dns}\
          [[nameserver]]\nid = \"ns1\"\naddresses = [\"127.0.3.1\"]\nlisten = [\"127.0.3.1:{port}\"]\n{pops}",
         port + 1_000,
         world.path()
@@ -128,9 +174,12 @@ fn hither(home: &Path, world: &World) -> Option<Command> {
     fs::create_dir_all(home.join("sites")).unwrap();
     fs::create_dir_all(home.join("zones")).unwrap();
     fs::write(home.join("hither.toml"), text).unwrap();
-    let site = "hosts = [\"geo.bench.example\"]\n[origin]\nservers = [\"http://192.0.2.80\"]\n";
-    fs::write(home.join("sites/shop.toml"), site).unwrap();
-    fs::write(home.join("zones/bench.example"), ZONE).unwrap();
+    for number in 0..sites {
+        let host = if number == 0 { "geo".to_owned() } else { format!("s{number}") };
+        let site = format!("hosts = [\"{host}.bench.example\"]\n[origin]\nservers = [\"http://192.0.2.80\"]\n");
+        fs::write(home.join(format!("sites/s{number}.toml")), site).unwrap();
+    }
+    fs::write(home.join("zones/bench.example"), zone).unwrap();
     let mut command = pinned(program.to_str().unwrap())?;
     command.args(["-C", home.to_str().unwrap(), "run", "--node", "ns1"]);
     Some(command)
@@ -202,5 +251,47 @@ fn nsd(home: &Path, _: &World) -> Option<Command> {
     );
     fs::write(home.join("nsd.conf"), text).unwrap();
     command.args(["-d", "-c", home.join("nsd.conf").to_str().unwrap()]);
+    Some(command)
+}
+
+fn powerdns(home: &Path, world: &World) -> Option<Command> {
+    let mut command = pinned("pdns_server")?;
+    let countries: String = world
+        .countries()
+        .map(|(country, number)| {
+            format!(
+                "    {}.geo.bench.example:\n      - a: 192.0.{number}.1\n      - a: 192.0.{number}.2\n",
+                country.to_lowercase()
+            )
+        })
+        .collect();
+    let text = format!(
+        "domains:\n- domain: bench.example\n  ttl: 60\n  records:\n    bench.example:\n      - soa: ns1.bench.example hostmaster.bench.example 1 7200 900 1209600 60\n      - ns: ns1.bench.example\n    ns1.bench.example:\n      - a: 127.0.0.1\n    www.bench.example:\n      - a: 192.0.2.1\n{countries}  services:\n    geo.bench.example: '%cc.geo.bench.example'\n",
+    );
+    fs::write(home.join("zones.yaml"), text).unwrap();
+    let text = format!(
+        "launch=geoip\ngeoip-zones-file={zones}\ngeoip-database-files=mmdb:{db}\nlocal-address=127.0.3.1\nlocal-port={}\nsocket-dir={home}\nedns-subnet-processing=yes\nreceiver-threads=1\ndistributor-threads=1\nreuseport=no\nlog-dns-queries=no\nloglevel=3\nzone-cache-refresh-interval=0\nexpand-alias=no\nconsistent-backends=yes\n",
+        port("PowerDNS"),
+        zones = home.join("zones.yaml").display(),
+        db = world.path().display(),
+        home = home.display(),
+    );
+    fs::write(home.join("pdns.conf"), text).unwrap();
+    command.args([&format!("--config-dir={}", home.display()), "--guardian=no", "--daemon=no"]);
+    Some(command)
+}
+
+fn bind(home: &Path, _: &World) -> Option<Command> {
+    let mut command = pinned("named")?;
+    fs::write(home.join("bench.example"), ZONE).unwrap();
+    let text = format!(
+        "options {{ directory {home:?}; listen-on port {} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion no; pid-file {pid:?}; session-keyfile {key:?}; minimal-responses yes; querylog no; }};\n\
+         controls {{ }};\nzone \"bench.example\" {{ type primary; file \"bench.example\"; }};\n",
+        port("BIND"),
+        pid = home.join("pid"),
+        key = home.join("key"),
+    );
+    fs::write(home.join("named.conf"), text).unwrap();
+    command.args(["-g", "-n", "1", "-c", home.join("named.conf").to_str()?]);
     Some(command)
 }

@@ -31,6 +31,7 @@ mod shape;
 mod site;
 mod source;
 mod table;
+mod transfer;
 mod units;
 mod wrong;
 
@@ -51,4 +52,5 @@ pub use route::{Act, Route, Routes};
 pub use secret::Secret;
 pub use site::{Cache, Force, HeaderEdits, Origin, OriginServer, Rule, Scheme, SecretFile, SetCookie, Site, Tags, Tls};
 pub use source::{Place, Source};
+pub use transfer::{Transfer, TransferAlgorithm, TransferKey};
 pub use wrong::Wrong;

@@ -123,6 +123,14 @@ pub const DNS_STRANGERS_SIGNED: i64 = 5_000;
 pub const DNS_ANSWERS_KEPT: Duration = Duration::from_secs(3_600);
 /// Sets of four places in a socket's table of replies to be limited: 1 MiB.
 pub const DNS_LIMITER_SETS: usize = 16_384;
+/// The port of name servers (RFC 1035 §4.2).
+pub const DNS_PORT: u16 = 53;
+/// Transfers at once on one listener of one core.
+pub const DNS_TRANSFERS: usize = 4;
+/// Changes of a zone that are kept for incremental transfers.
+pub const ZONE_CHANGES: usize = 16;
+/// Records in all of them.
+pub const ZONE_CHANGED_RECORDS: usize = 100_000;
 /// CNAMEs followed inside the zones served here.
 pub const DNS_CHAIN: usize = 8;
 /// A request's header block, as in nginx's four buffers of 8 KiB.

@@ -12,6 +12,7 @@ use crate::limits;
 use crate::prefix::Prefix;
 use crate::secret::Secret;
 use crate::shape;
+use crate::transfer::Transfer;
 
 mod read;
 
@@ -53,6 +54,9 @@ pub struct Network {
     /// The name servers, each a `[[nameserver]]`. Two or more, on different networks, outlive one.
     #[schemars(rename = "nameserver", transform = shape::some(None))]
     pub name_servers: Vec<NameServer>,
+    /// Secondaries that may take plain zones, each a `[[transfer]]`. Default: none, so that nobody may.
+    #[schemars(rename = "transfer")]
+    pub transfers: Vec<Transfer>,
     /// The PoPs, each a `[[pop]]` with its `[[pop.edge]]` below it.
     #[schemars(rename = "pop", transform = shape::some(Some(limits::POPS)))]
     pub pops: Vec<Pop>,
@@ -279,8 +283,8 @@ pub struct NameServer {
     pub id: NodeId,
     /// The addresses in its A and AAAA records, and of the glue at the registrar. A reload takes them.
     pub addresses: Addresses,
-    /// Where it listens, UDP and TCP; addresses of the machine, no wildcard. Default: port 53 on its
-    /// addresses. A reload opens the new and closes the old.
+    /// Where it listens, UDP and TCP: addresses of the machine, or `0.0.0.0:53` and `[::]:53` for all of them; a reply leaves
+    /// from the address that was asked. Default: port 53 on its addresses. A reload opens the new and closes the old.
     #[schemars(transform = shape::sockets)]
     pub listen: Vec<SocketAddr>,
     /// Its own admin address; needed where two nodes share a machine. Default: `[admin] listen`. Read

@@ -3,7 +3,14 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use crate::transport::Transport;
+/// How a message came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// One datagram each way.
+    Udp,
+    /// Length-prefixed over a connection.
+    Tcp,
+}
 
 /// From whom a message came, how, and when.
 #[derive(Clone, Copy, Debug)]

@@ -17,13 +17,12 @@ use arc_swap::ArcSwap;
 use config::limits;
 use mapping::{Cause, Family, Fitness, PopIndex, Wanted};
 
-use crate::arrival::{Arrival, seconds};
+use crate::arrival::{Arrival, Transport, seconds};
 use crate::cookie::{self, COOKIE, Standing};
 use crate::ecs::Asker;
 use crate::limiter::Same;
 use crate::query::SCOPE_AT;
 use crate::reply::{CLIENT_SUBNET, LEAST_PAYLOAD, Reply, Reuse};
-use crate::transport::Transport;
 use crate::view::View;
 
 mod encoded;

@@ -6,12 +6,12 @@ use hickory_server::proto::rr::rdata::opt::EdnsOption;
 use config::limits;
 use mapping::{Basis, Cause, Family, PopIndex};
 
-use crate::arrival::Arrival;
+use crate::arrival::{Arrival, Transport};
 use crate::cookie::{COOKIE, Standing};
 use crate::identity::Identity;
 use crate::limiter::Same;
 use crate::query::{Asked, Dnssec, Edns, Envelope, Query, SCOPE_AT, Subnet};
-use crate::transport::Transport;
+use crate::tsig::{self, Refusal, Session};
 
 /// A reply, and what is counted and logged about it.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Reply {
     pub(crate) reuse: Reuse,
     /// Whether it is to be asked for again over a connection, whatever its size.
     pub(crate) is_cut: bool,
+    /// What it is signed with, and when, if its query was.
+    signed: Option<(Result<Session, Refusal>, u64)>,
 }
 
 /// For whom else the records of a reply are the answer to the same question, by the same view and fitness.
@@ -93,7 +95,7 @@ impl Reply {
             facts.subnet.clone_from(&edns.subnet);
             message.edns = Some(opt(edns.dnssec));
         }
-        Self { message, facts, payload, reuse: Reuse::Never, is_cut: false }
+        Self { message, facts, payload, reuse: Reuse::Never, is_cut: false, signed: None }
     }
 
     /// A reply that only refuses.
@@ -105,7 +107,7 @@ impl Reply {
             Asked::Plainly => None,
         };
         let facts = Facts { same: Same::Refusal, ..Facts::default() };
-        Self { message, facts, payload: LEAST_PAYLOAD, reuse: Reuse::Never, is_cut: false }
+        Self { message, facts, payload: LEAST_PAYLOAD, reuse: Reuse::Never, is_cut: false, signed: None }
     }
 
     /// A reply to who only asks for a cookie (RFC 7873 §5.4).
@@ -113,7 +115,7 @@ impl Reply {
         let mut message = bare(envelope, None);
         message.edns = Some(opt(edns.dnssec));
         let facts = Facts { same: Same::Refusal, ..Facts::default() };
-        Self { message, facts, payload: LEAST_PAYLOAD, reuse: Reuse::Never, is_cut: false }
+        Self { message, facts, payload: LEAST_PAYLOAD, reuse: Reuse::Never, is_cut: false, signed: None }
     }
 
     /// Refuses, and says why.
@@ -180,8 +182,8 @@ impl Reply {
             return self.cut();
         }
         let bytes = self.message.to_vec().ok()?;
-        if bytes.len() <= usize::from(self.payload) {
-            return Some(bytes);
+        if bytes.len() + self.overhead() <= usize::from(self.payload) {
+            return self.signed(bytes);
         }
         self.cut()
     }
@@ -191,8 +193,10 @@ impl Reply {
     #[must_use]
     pub fn to_tcp(&self) -> Option<Vec<u8>> {
         let mut bytes = self.message.to_vec().ok()?;
-        if bytes.len() > usize::from(u16::MAX) {
+        if bytes.len() + self.overhead() > usize::from(u16::MAX) {
             bytes = self.cut()?;
+        } else {
+            bytes = self.signed(bytes)?;
         }
         let length = u16::try_from(bytes.len()).ok()?;
         bytes.splice(..0, length.to_be_bytes());
@@ -206,7 +210,32 @@ impl Reply {
         cut.authorities.clear();
         cut.additionals.clear();
         cut.metadata.truncation = true;
-        cut.to_vec().ok()
+        self.signed(cut.to_vec().ok()?)
+    }
+
+    /// Signs it as its query was (RFC 8945 §5.3), or, where that was not signed well, says so alone.
+    pub(crate) fn seal_with(&mut self, signed: Result<Session, Refusal>, now: u64) {
+        if let Err(refusal) = &signed {
+            let message = &mut self.message;
+            [&mut message.answers, &mut message.authorities, &mut message.additionals].into_iter().for_each(Vec::clear);
+            message.metadata.response_code = refusal.code();
+            self.facts.same = Same::Refusal;
+        }
+        self.reuse = Reuse::Never;
+        self.signed = Some((signed, now));
+    }
+
+    fn overhead(&self) -> usize {
+        self.signed.as_ref().map_or(0, |_| tsig::MOST_BYTES)
+    }
+
+    fn signed(&self, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+        match &self.signed {
+            None => {}
+            Some((Ok(session), now)) => session.clone().sign(&mut bytes, *now)?,
+            Some((Err(refusal), _)) => refusal.add(&mut bytes)?,
+        }
+        Some(bytes)
     }
 }
 

@@ -4,11 +4,10 @@ use hickory_server::proto::op::ResponseCode;
 use hickory_server::proto::rr::{LowerName, Name, Record, RecordType};
 use jiff::Timestamp;
 
-use crate::arrival::Arrival;
+use crate::arrival::{Arrival, Transport};
 use crate::dnssec::{NXNAME, Of, Signer, Unsigned, nsec};
 use crate::query::Query;
 use crate::reply::{Reply, Reuse};
-use crate::transport::Transport;
 use crate::view::View;
 use crate::zone::Zone;
 

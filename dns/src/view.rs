@@ -21,13 +21,16 @@ use crate::limiter::Same;
 use crate::query::{Flaw, Query};
 use crate::reply::{Reply, Reuse, Why};
 use crate::service::{self, Service, turned};
+use crate::transfers::Transfers;
+use crate::tsig;
 use crate::zone::{Found, Zone};
-use crate::zones::Zones;
+use crate::zones::{Built, Zones};
 
 /// What a name server answers from; a reload builds a new one and swaps it in whole.
 #[derive(Debug)]
 pub struct View {
     pub(crate) zones: Zones,
+    pub(crate) transfers: Transfers,
     signatures: Arc<Signatures>,
     pub(crate) compiled: Arc<Compiled>,
     learned: ArcSwap<Learned>,
@@ -53,6 +56,9 @@ pub struct View {
     pub(crate) explained_to: Vec<Prefix>,
     /// What looks like a mistake in the zones.
     pub warnings: Vec<Problem>,
+    /// What is wrong with zone files that are not served as they are now: their zones of before are. And what secondaries
+    /// will miss of the others.
+    pub refused: Vec<Problem>,
 }
 
 /// What routing needs of a site.
@@ -75,7 +81,9 @@ impl View {
         before: Option<&Self>,
     ) -> Result<Self, Vec<Problem>> {
         let signatures = before.map(|before| Arc::clone(&before.signatures)).unwrap_or_default();
-        let (zones, warnings) = Zones::build(config, &signatures)?;
+        let transfers = Transfers::new(config);
+        let zones_before = before.map(|before| &before.zones);
+        let Built { zones, warnings, refused } = Zones::build(config, (&transfers, &signatures), zones_before)?;
         let network = &config.network;
         let topology = Topology::of(network);
         let pops: Vec<PopId> = network.pops.iter().map(|pop| pop.id.clone()).collect();
@@ -95,6 +103,7 @@ impl View {
         let edges = network.edges().map(|(_, edge)| edge.id.clone()).collect();
         Ok(Self {
             zones,
+            transfers,
             signatures,
             compiled,
             learned: ArcSwap::new(Arc::clone(learned)),
@@ -114,6 +123,7 @@ impl View {
             turns,
             explained_to: network.dns.explain.clone(),
             warnings,
+            refused,
         })
     }
 
@@ -180,6 +190,16 @@ impl View {
     /// Answers one message; `None` is silence.
     #[must_use]
     pub fn answer(&self, message: &[u8], arrival: &Arrival) -> Option<Reply> {
+        let seconds = arrival.seconds().into();
+        let Some(signed) = tsig::open(self.transfers.keys(), message, seconds) else {
+            return self.answer_unsigned(message, arrival);
+        };
+        let mut reply = self.answer_unsigned(message, arrival)?;
+        reply.seal_with(signed, seconds);
+        Some(reply)
+    }
+
+    fn answer_unsigned(&self, message: &[u8], arrival: &Arrival) -> Option<Reply> {
         let query = match Query::read(message) {
             Ok(query) => query,
             Err(Flaw::Silence) => return None,

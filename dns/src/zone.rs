@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use crate::dnssec::Signer;
 
+mod changes;
 mod entry;
 mod file;
 mod generate;
@@ -57,6 +58,20 @@ pub(crate) struct Zone {
     nodes: HashMap<LowerName, Node>,
     /// What signs it, if it is signed.
     pub(crate) signer: Option<Arc<Signer>>,
+    /// Its names in order, if secondaries may take it.
+    names: Vec<LowerName>,
+    /// What has changed lately, oldest first, if they may.
+    changes: Vec<Arc<Change>>,
+}
+
+/// What one version of a zone has made of the one before.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    /// The SOA records of both.
+    pub(crate) before: Record,
+    pub(crate) after: Record,
+    pub(crate) removed: Vec<Record>,
+    pub(crate) added: Vec<Record>,
 }
 
 impl Routed {
@@ -96,9 +111,14 @@ impl Zone {
     /// An empty zone with its SOA.
     pub(crate) fn new(apex: Name, soa: SOA, ttl: u32) -> Self {
         let record = Record::from_rdata(apex.clone(), ttl, RData::SOA(soa));
-        let mut zone = Self { apex: LowerName::new(&apex), soa: record.clone(), nodes: HashMap::new(), signer: None };
+        let mut zone = Self::empty(&apex, record.clone());
         zone.insert(record);
         zone
+    }
+
+    fn empty(apex: &Name, soa: Record) -> Self {
+        let (nodes, names, changes) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { apex: LowerName::new(apex), soa, nodes, signer: None, names, changes }
     }
 
     /// Reads a zone in master-file format (RFC 1035 §5).
@@ -131,7 +151,7 @@ impl Zone {
     /// The zone of records that the rules allow.
     fn of(apex: &Name, records: Vec<Record>) -> Option<Self> {
         let soa = records.iter().find(|record| record.record_type() == RecordType::SOA)?.clone();
-        let mut zone = Self { apex: LowerName::new(apex), soa, nodes: HashMap::new(), signer: None };
+        let mut zone = Self::empty(apex, soa);
         for record in records {
             zone.insert(record);
         }
@@ -139,6 +159,24 @@ impl Zone {
             even(set);
         }
         Some(zone)
+    }
+
+    /// The zone as its file says it.
+    pub(crate) fn as_written(&self) -> Self {
+        let mut zone = self.clone();
+        zone.signer = None;
+        zone.nodes.values_mut().for_each(|node| node.routed = None);
+        zone
+    }
+
+    /// Whether it can be handed on: a signed zone is signed as answers are asked for.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.signer.is_none()
+    }
+
+    /// Whether [`Zone::keep_changes`] has made it ready for them.
+    pub(crate) fn is_for_secondaries(&self) -> bool {
+        !self.names.is_empty()
     }
 
     /// Adds a record, and the empty names between it and the apex.
@@ -182,6 +220,10 @@ impl Zone {
 
     pub(crate) fn apex(&self) -> &LowerName {
         &self.apex
+    }
+
+    pub(crate) fn soa(&self) -> &Record {
+        &self.soa
     }
 
     /// The SOA for a negative answer, its TTL cut to its minimum (RFC 2308 §3).

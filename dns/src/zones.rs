@@ -9,14 +9,24 @@ use hickory_server::proto::rr::{LowerName, Name, RData, Record, RecordType};
 use jiff::Timestamp;
 
 use crate::dnssec::{Signatures, Signer};
+use crate::transfers::{Transfers, zones_of};
 use crate::zone::{Found, Routed, Tls, Zone};
 
 /// Zones by apex.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Zones {
-    zones: HashMap<LowerName, Zone>,
+    zones: HashMap<LowerName, Arc<Zone>>,
     /// Whether any is signed.
     signed: bool,
+}
+
+/// Zones, and what is wrong.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) zones: Zones,
+    pub(crate) warnings: Vec<Problem>,
+    /// What keeps files from being served, in place of which their zones of before are; and what secondaries will miss.
+    pub(crate) refused: Vec<Problem>,
 }
 
 /// TTL of the network zone's own records: they change only with the fleet.
@@ -29,26 +39,107 @@ const RETRY: i32 = 900;
 const EXPIRE: i32 = 1_209_600;
 
 impl Zones {
-    /// Builds every zone, with the warnings of their files; sites are named by their place in the
-    /// config.
-    pub(crate) fn build(config: &Config, signatures: &Arc<Signatures>) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+    /// Builds every zone; sites are named by their place in the config. Where a zone's file is wrong, the zone that was
+    /// served before stays.
+    pub(crate) fn build(
+        config: &Config,
+        (transfers, signatures): (&Transfers, &Arc<Signatures>),
+        before: Option<&Self>,
+    ) -> Result<Built, Vec<Problem>> {
         let mut zones = Self::default();
-        let mut problems = Vec::new();
+        let (mut problems, mut refused) = (Vec::new(), Vec::new());
         for file in &config.zones {
             let (zone, told) = Zone::read(file);
-            problems.extend(told);
-            zones.zones.extend(zone.map(|zone| (zone.apex().clone(), zone)));
+            let earlier = before.zip(name(&file.name).ok()).and_then(|(before, name)| before.at(&name));
+            match (zone, earlier) {
+                (None, Some(earlier)) => {
+                    refused.extend(told);
+                    zones.zones.insert(earlier.apex().clone(), Arc::new(earlier.as_written()));
+                }
+                (zone, _) => {
+                    problems.extend(told);
+                    zones.zones.extend(zone.map(|zone| (zone.apex().clone(), Arc::new(zone))));
+                }
+            }
         }
         if let Err(problem) = zones.add_network_zone(config) {
             problems.push(problem);
         }
         zones.route_sites(config);
         problems.extend(zones.sign(config, signatures));
+        problems.extend(zones.check_transfers(config));
         if problems.iter().any(|problem| problem.severity == Severity::Fault) {
             return Err(problems);
         }
         problems.extend(zones.warn_of_aliases());
-        Ok((zones, problems))
+        zones.keep_changes((config, transfers), before, &mut refused);
+        Ok(Built { zones, warnings: problems, refused })
+    }
+
+    /// Makes the zones that secondaries may take ready for them: those of files.
+    fn keep_changes(
+        &mut self,
+        (config, transfers): (&Config, &Transfers),
+        before: Option<&Self>,
+        notes: &mut Vec<Problem>,
+    ) {
+        for file in &config.zones {
+            let Ok(apex) = name(&file.name).map(|name| LowerName::new(&name)) else { continue };
+            let zone = self.zones.get_mut(&apex).filter(|zone| transfers.hold(&apex) && zone.is_plain());
+            let Some(zone) = zone else { continue };
+            let earlier = before.and_then(|before| before.zones.get(&apex));
+            if let Some(earlier) = earlier
+                && earlier.serial() == zone.serial()
+                && zone.differs(earlier)
+            {
+                let message = format!("zone {apex} has changed and its serial has not: no secondary takes the change");
+                let problem = Problem::general(message).help("raise the first number of its SOA");
+                notes.push(Problem { severity: Severity::Warning, ..problem });
+            }
+            Arc::make_mut(zone).keep_changes(earlier.map(|earlier| &**earlier));
+        }
+    }
+
+    /// What `[[transfer]]` asks for and cannot have.
+    fn check_transfers(&self, config: &Config) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for spec in &config.network.transfers {
+            for apex in zones_of(spec).unwrap_or_default() {
+                let file =
+                    config.zones.iter().any(|file| name(&file.name).is_ok_and(|name| LowerName::new(&name) == apex));
+                let zone = self.zones.get(&apex).filter(|_| file);
+                let fault = |message: String, help| Problem::general(message).help(help);
+                match zone {
+                    None => problems.push(fault(
+                        format!("hither.toml: a transfer of zone {apex}, which no file under zones/ is"),
+                        "transfers are of zones in files; the network's own is made for each answer",
+                    )),
+                    Some(zone) if !zone.is_plain() => problems.push(fault(
+                        format!("hither.toml: a transfer of zone {apex}, which is signed as answers are asked for"),
+                        "run another name server of this network in its place, or leave `dnssec` out",
+                    )),
+                    Some(zone) if zone.has_routed_names() => {
+                        let message =
+                            format!("secondaries of zone {apex} do not answer names in it that are hosts of sites");
+                        let problem =
+                            fault(message, "give such hosts an alias in the file: `www CNAME <site>.<zone>.`");
+                        problems.push(Problem { severity: Severity::Warning, ..problem });
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        problems
+    }
+
+    /// The zone of exactly this name.
+    pub(crate) fn at(&self, name: &Name) -> Option<&Arc<Zone>> {
+        self.zones.get(&LowerName::new(name))
+    }
+
+    /// The zones that secondaries may take.
+    pub(crate) fn for_secondaries(&self) -> impl Iterator<Item = (&LowerName, &Zone)> {
+        self.zones.iter().filter(|(_, zone)| zone.is_for_secondaries()).map(|(apex, zone)| (apex, &**zone))
     }
 
     /// Gives every zone that has keys what signs it.
@@ -59,7 +150,7 @@ impl Zones {
             let Some(zone) = self.zones.get_mut(&LowerName::new(&apex)) else { continue };
             match Signer::new(&apex, keys, signatures) {
                 Ok(signer) => {
-                    zone.signer = Some(Arc::new(signer));
+                    Arc::make_mut(zone).signer = Some(Arc::new(signer));
                     self.signed = true;
                 }
                 Err(fault) => problems.push(
@@ -78,7 +169,7 @@ impl Zones {
             let covering = self.covering(target);
             covering.is_some_and(|zone| matches!(zone.find(target, RecordType::A), Found::NoName))
         });
-        let warn = |(zone, (name, target)): (&Zone, (Name, Name))| {
+        let warn = |(zone, (name, target)): (&Arc<Zone>, (Name, Name))| {
             let apex = zone.apex().to_string();
             let file = apex.trim_end_matches('.');
             let message = format!("zones/{file}: `{name}` is an alias of `{target}`, which does not exist");
@@ -119,7 +210,7 @@ impl Zones {
                 zone.insert(Record::from_rdata(below(&apex, node.id.as_str())?, INFRASTRUCTURE_TTL, data));
             }
         }
-        self.zones.insert(key, zone);
+        self.zones.insert(key, Arc::new(zone));
         Ok(())
     }
 
@@ -156,7 +247,7 @@ impl Zones {
 
     /// The closest zone that covers a name.
     pub(crate) fn covering(&self, name: &Name) -> Option<&Zone> {
-        self.closest(name).and_then(|apex| self.zones.get(&apex))
+        self.closest(name).and_then(|apex| self.zones.get(&apex)).map(|zone| &**zone)
     }
 
     /// The zone that has a type of a name: a zone's DS is its parent's (RFC 4035 §3.1.4.1).
@@ -168,7 +259,7 @@ impl Zones {
     }
 
     fn covering_mut(&mut self, name: &Name) -> Option<&mut Zone> {
-        self.closest(name).and_then(|apex| self.zones.get_mut(&apex))
+        self.closest(name).and_then(|apex| self.zones.get_mut(&apex)).map(Arc::make_mut)
     }
 
     fn closest(&self, name: &Name) -> Option<LowerName> {
@@ -198,7 +289,7 @@ pub fn largest_ttl(file: &ZoneFile) -> Option<u32> {
     Zone::read(file).0?.largest_ttl()
 }
 
-fn name(domain: &DomainName) -> Result<Name, Problem> {
+pub(crate) fn name(domain: &DomainName) -> Result<Name, Problem> {
     Name::from_ascii(format!("{domain}.")).map_err(|error| Problem::general(format!("`{domain}`: {error}")))
 }
 

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use dns::transport::{Answer, Limited, Transport};
-use dns::{Answered, Arrival, Reply, View};
+use dns::transport::{Answer, Limited};
+use dns::{Answered, Arrival, Reply, Transfer, Transport, View};
 use mapping::{Cause, PopIndex};
 use prometheus::IntCounter;
 use telemetry::{Clients, Log, Metrics, QueryRecord};
@@ -114,6 +114,13 @@ impl Answer for Answering {
         // The log wants to know more of each.
         let name_server = self.node.name_server.as_ref().filter(|_| self.log.is_none())?;
         Some(Arc::clone(&name_server.answers.load().as_ref()?.view))
+    }
+
+    fn transfer(&self, message: &[u8], arrival: &Arrival) -> Option<Transfer> {
+        let answers = self.node.name_server.as_ref()?.answers.load();
+        let transfer = answers.as_ref()?.view.transfer(message, arrival)?;
+        tracing::info!(secondary = %arrival.resolver, zone = transfer.zone(), "takes the zone");
+        Some(transfer)
     }
 
     fn rate_limit(&self) -> u32 {

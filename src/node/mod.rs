@@ -9,6 +9,7 @@ mod listeners;
 mod load;
 mod logging;
 mod marker;
+mod notify;
 mod peer;
 mod reload;
 mod serve;
@@ -190,6 +191,11 @@ impl Built {
         &self.config
     }
 
+    /// What is wrong with zones that stay as they were.
+    pub(crate) fn kept(&self) -> Vec<Problem> {
+        self.view.as_ref().map_or_else(Vec::new, |(view, _)| view.refused.clone())
+    }
+
     /// As [`unprobed`]; `None` where no name server was built.
     pub(crate) fn into_unprobed(self) -> Option<Unprobed> {
         self.view.map(|(view, world)| Unprobed::new(self.config, view, world))
@@ -215,6 +221,8 @@ impl Node {
             let cookie_key = config.fleet_key.as_ref().map_or(name_server.cookie_key, fleet::cookie_key);
             let identity = Identity { id: self.id.to_string(), cookies: Cookies::new(cookie_key) };
             let view = view.with_fitness(fitness).with_identity(identity);
+            let before = name_server.answers.load();
+            notify::notify(view.notices(before.as_ref().map(|answers| &*answers.view)));
             let answers = Answers::new(view, &self.metrics);
             name_server.answers.store(Some(Arc::new(answers)));
             self.forget_pops(&config);

@@ -95,7 +95,9 @@ async fn reload(node: &Arc<Node>, (listeners, peer): (&Listeners, &Peer), starte
     match ready {
         Ok((built, bound, reached)) => {
             warn(node, built.config(), started);
+            let kept = built.kept();
             node.apply(built);
+            note_kept(node, &kept);
             listeners.put(bound);
             peer.put(node, reached);
             tracing::info!(version = node.version(), "config loaded");
@@ -108,6 +110,23 @@ async fn reload(node: &Arc<Node>, (listeners, peer): (&Listeners, &Peer), starte
             }
             node.refused.store(faults().next().map(|problem| Arc::new(problem.to_string())));
         }
+    }
+}
+
+/// Says which zones stay as they were, though all else is taken.
+fn note_kept(node: &Node, problems: &[Problem]) {
+    let mut refused = None;
+    for problem in problems {
+        if problem.severity == Severity::Fault {
+            tracing::error!(%problem, "zone refused; the one before stays, and all else is taken");
+            refused.get_or_insert_with(|| Arc::new(problem.to_string()));
+        } else {
+            tracing::warn!(%problem, "zone taken");
+        }
+    }
+    if refused.is_some() {
+        node.metrics.reloads.with_label_values(&["refused"]).inc();
+        node.refused.store(refused);
     }
 }
 

@@ -25,6 +25,8 @@ mod nearest;
 mod node;
 mod plan;
 mod purge;
+mod resolvers;
+mod secondaries;
 mod slices;
 mod stall;
 mod support;

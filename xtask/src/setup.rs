@@ -42,7 +42,9 @@ pub(crate) fn setup(consent: Consent) -> Outcome {
 pub(crate) fn missing() -> Vec<Tool> {
     let is_there = |tool: &Tool| match tool {
         Tool::Nextest => run::cargo_knows("nextest"),
-        Tool::Dig | Tool::Curl => run::is_on_path(tool.name()),
+        Tool::Dig | Tool::Curl | Tool::Unbound | Tool::Bind | Tool::KnotResolver | Tool::Nsd | Tool::Ldns => {
+            run::is_on_path(tool.name())
+        }
         // What builds C++ for cargo takes the one that is named, else the one that every compiler goes by.
         Tool::Compiler => std::env::var_os("CXX").is_some() || run::is_on_path("c++"),
     };
@@ -56,13 +58,33 @@ pub(crate) enum Tool {
     Dig,
     /// Asks edges.
     Curl,
+    /// A recursive resolver.
+    Unbound,
+    /// Another.
+    Bind,
+    /// A third.
+    KnotResolver,
+    /// A name server that is not ours, for the root of a story.
+    Nsd,
+    /// Signs that root.
+    Ldns,
     /// Builds the fuzzer, which is written in C++.
     Compiler,
     /// Runs tests, each in a process of its own.
     Nextest,
 }
 
-const TOOLS: &[Tool] = &[Tool::Dig, Tool::Curl, Tool::Compiler, Tool::Nextest];
+const TOOLS: &[Tool] = &[
+    Tool::Dig,
+    Tool::Curl,
+    Tool::Unbound,
+    Tool::Bind,
+    Tool::KnotResolver,
+    Tool::Nsd,
+    Tool::Ldns,
+    Tool::Compiler,
+    Tool::Nextest,
+];
 
 impl Tool {
     /// The name by which it is called.
@@ -70,6 +92,11 @@ impl Tool {
         match self {
             Self::Dig => "dig",
             Self::Curl => "curl",
+            Self::Unbound => "unbound",
+            Self::Bind => "named",
+            Self::KnotResolver => "kresd",
+            Self::Nsd => "nsd",
+            Self::Ldns => "ldns-signzone",
             Self::Compiler => "g++",
             Self::Nextest => "cargo-nextest",
         }
@@ -78,8 +105,10 @@ impl Tool {
     /// Modules of stories that cannot be told without it.
     pub(crate) fn stories(self) -> &'static [&'static str] {
         match self {
-            Self::Dig => &["demo::", "name_server::", "up::"],
+            Self::Dig => &["demo::", "name_server::", "resolvers::", "secondaries::", "up::"],
             Self::Curl => &["demo::", "node::", "up::"],
+            Self::Unbound | Self::KnotResolver | Self::Ldns => &["resolvers::"],
+            Self::Bind | Self::Nsd => &["resolvers::", "secondaries::"],
             Self::Compiler | Self::Nextest => &[],
         }
     }
@@ -94,6 +123,8 @@ impl Tool {
         match self {
             Self::Dig => "the tests that ask our name servers as an operator would",
             Self::Curl => "the tests that ask our edges as an operator would",
+            Self::Unbound | Self::Bind | Self::KnotResolver => "the test that asks our name servers through it",
+            Self::Nsd | Self::Ldns => "the signed root of the test with resolvers",
             Self::Compiler => "`cargo xtask fuzz` builds its fuzzer with it",
             Self::Nextest => "each test in a process of its own, with a time limit",
         }
@@ -142,6 +173,14 @@ impl Manager {
             (Tool::Compiler, Self::Apt) => Some("g++"),
             (Tool::Compiler, Self::Dnf) => Some("gcc-c++"),
             (Tool::Compiler, Self::Pacman | Self::Brew) => Some("gcc"),
+            (Tool::Unbound, _) => Some("unbound"),
+            (Tool::Bind, Self::Apt) => Some("bind9"),
+            (Tool::Bind, _) => Some("bind"),
+            (Tool::KnotResolver, _) => Some("knot-resolver"),
+            (Tool::Nsd, _) => Some("nsd"),
+            (Tool::Ldns, Self::Apt) => Some("ldnsutils"),
+            (Tool::Ldns, Self::Dnf) => Some("ldns-utils"),
+            (Tool::Ldns, _) => Some("ldns"),
             (Tool::Nextest, _) => None,
         }
     }

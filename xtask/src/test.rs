@@ -134,7 +134,10 @@ mod tests {
     #[test]
     fn stories_without_their_tool_are_left_out() {
         assert!(narrowing(&[]).is_empty());
-        let without_dig = ["-E", "not (test(/^demo::/) | test(/^name_server::/) | test(/^up::/))"];
+        let without_dig = [
+            "-E",
+            "not (test(/^demo::/) | test(/^name_server::/) | test(/^resolvers::/) | test(/^secondaries::/) | test(/^up::/))",
+        ];
         assert_eq!(narrowing(&[Tool::Dig]), without_dig);
         let without_both = ["--", "--test-threads=1", "--skip", "demo::", "--skip", "node::", "--skip", "up::"];
         assert_eq!(narrowing(&[Tool::Curl, Tool::Nextest]), without_both);

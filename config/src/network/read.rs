@@ -16,6 +16,7 @@ use crate::register::Kind;
 use crate::secret::Secret;
 use crate::source::Place;
 use crate::table::{Context, Table, Value};
+use crate::transfer;
 use crate::wrong::Wrong;
 
 /// Reads `hither.toml`; `secret` fetches a file under `secrets/`.
@@ -32,6 +33,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
     let health = table.table("health", read_health);
     let log = table.table("log", read_log);
     let name_servers = table.list("nameserver", |v| v.table(read_name_server));
+    let transfers = table.list("transfer", |v| v.table(|table| transfer::read(table, secret)));
     let pops = table.list("pop", |v| v.table(read_pop));
     for key in ["nameserver", "pop"] {
         if table.is_empty(key) {
@@ -54,6 +56,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
         health: health?,
         log: log?,
         name_servers,
+        transfers,
         pops,
     })
 }
@@ -158,7 +161,7 @@ fn read_log(mut table: Table<'_>) -> Option<Log> {
 fn read_name_server(mut table: Table<'_>) -> Option<NameServer> {
     let id = table.required("id", |v| define(v, Kind::NameServer, NodeId::parse));
     let addresses = table.required("addresses", |v| read_addresses(v, Kind::NameServer));
-    let listen = table.optional("listen", |v| v.list(query_socket));
+    let listen = table.optional("listen", |v| v.list(socket));
     let admin = table.optional("admin", socket);
     table.finish();
     let addresses = addresses?;
@@ -244,18 +247,6 @@ fn socket(value: Value<'_>) -> Option<SocketAddr> {
         let wrong = Wrong::new(format!("`{text}` is not an address with a port"));
         text.parse().map_err(|_| wrong.help("as in \"127.0.0.1:9300\" or \"[::1]:9300\""))
     })
-}
-
-/// An answer must leave from the address that was asked; from a wildcard the kernel would choose one.
-fn query_socket(value: Value<'_>) -> Option<SocketAddr> {
-    let (context, place) = (value.context(), value.place());
-    let address = socket(value)?;
-    if address.ip().is_unspecified() {
-        let problem = Problem::fault(place, format!("`{address}` is every address at once"));
-        context.add(problem.help("name each address of this machine that queries come to: an answer leaves from it"));
-        return None;
-    }
-    Some(address)
 }
 
 fn listen(value: Value<'_>) -> Option<Listen> {

@@ -80,6 +80,6 @@ fn a_flood_of_names_is_cut_and_known_names_are_answered() {
     assert!(before.iter().all(|cut| !cut));
     assert!(last, "one more than there is a budget for");
     assert!(!validating(&view, "www.shop.example.", RecordType::A, &arrival).1, "a name that is there");
-    arrival.transport = crate::transport::Transport::Tcp;
+    arrival.transport = crate::arrival::Transport::Tcp;
     assert!(!validating(&view, "tcp.shop.example.", RecordType::A, &arrival).1, "over a connection");
 }

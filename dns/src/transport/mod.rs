@@ -9,19 +9,11 @@ pub use udp::serve_udp;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::arrival::Arrival;
+use crate::arrival::{Arrival, Transport};
 use crate::fast::Answered;
 use crate::reply::Reply;
+use crate::transfer::Transfer;
 use crate::view::View;
-
-/// How a message came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// One datagram each way.
-    Udp,
-    /// Length-prefixed over a connection.
-    Tcp,
-}
 
 /// What became of a reply that was too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +28,9 @@ pub enum Limited {
 pub trait Answer: Send + Sync + 'static {
     /// Answers a message; `None` is silence.
     fn answer(&self, message: &[u8], peer: SocketAddr, arrival: &Arrival) -> Option<Reply>;
+
+    /// The transfer that a message asks for and may have.
+    fn transfer(&self, message: &[u8], arrival: &Arrival) -> Option<Transfer>;
 
     /// The view by which [`Answer::answer`] answers now, if a reply by UDP may go without it once it has answered the
     /// same.

@@ -12,13 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use config::limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Answer, Transport};
-use crate::arrival::Arrival;
+use super::Answer;
+use crate::arrival::{Arrival, Transport};
 use crate::fast::Fast;
+use crate::transfer::Transfer;
 
 /// Answers connections until `stop` resolves; what is being answered then is finished.
 pub async fn serve_tcp(listener: TcpListener, answer: Arc<dyn Answer>, stop: impl Future<Output = ()> + Send) {
@@ -56,9 +57,15 @@ pub async fn serve_tcp(listener: TcpListener, answer: Arc<dyn Answer>, stop: imp
 }
 
 /// The open connections of a listener. It is one core's: the lock is never waited for.
-#[derive(Default)]
 struct Connections {
     open: Mutex<HashMap<u64, Open>>,
+    transfers: Semaphore,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self { open: Mutex::default(), transfers: Semaphore::new(limits::DNS_TRANSFERS) }
+    }
 }
 
 struct Open {
@@ -118,21 +125,46 @@ impl Place {
             if !matches!(read, Ok(Ok(1..))) {
                 return;
             }
-            let mut last = Served::All;
+            let mut last = Last::More;
             while let Some(message) = input.next() {
-                deadline = Instant::now() + limits::DNS_TCP_IDLE;
-                last = lock(&answering).answer(message, peer, &mut output);
-                if last == Served::Ended {
-                    break;
+                let served = lock(&answering).answer(message, peer, &mut output);
+                match served {
+                    Served::All => {}
+                    Served::Ended => {
+                        last = Last::Ended;
+                        break;
+                    }
+                    Served::Transfer(transfer) => {
+                        if !self.hand_over(&mut stream, &mut output, *transfer).await {
+                            return;
+                        }
+                    }
                 }
+                deadline = Instant::now() + limits::DNS_TCP_IDLE;
                 if output.len() >= WRITTEN_AT_ONCE && !self.write(&mut stream, &mut output).await {
                     return;
                 }
             }
-            if !self.write(&mut stream, &mut output).await || last == Served::Ended {
+            if !self.write(&mut stream, &mut output).await || last == Last::Ended {
                 return;
             }
         }
+    }
+
+    /// Writes a transfer, message by message; whether the client took it.
+    async fn hand_over(&self, stream: &mut TcpStream, output: &mut Vec<u8>, transfer: Transfer) -> bool {
+        let Ok(_place) = self.connections.transfers.acquire().await else { return false };
+        for message in transfer {
+            let Ok(length) = u16::try_from(message.len()) else { return false };
+            output.extend(length.to_be_bytes());
+            output.extend(message);
+            if !self.write(stream, output).await {
+                return false;
+            }
+            // A client that reads fast holds up nobody's queries.
+            tokio::task::yield_now().await;
+        }
+        true
     }
 
     /// Writes what is to be written; whether the client took it.
@@ -156,9 +188,18 @@ const READ_AT_ONCE: usize = 4 << 10;
 
 /// Whether a connection goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    More,
+    Ended,
+}
+
+/// What became of a message.
+#[derive(Debug)]
 enum Served {
-    /// It does.
+    /// It is answered.
     All,
+    /// A zone is to be handed over.
+    Transfer(Box<Transfer>),
     /// What came is no query: nothing that follows would be understood.
     Ended,
 }
@@ -186,17 +227,20 @@ impl Answering {
                     let length = u16::try_from(sent.length).ok()?;
                     output.extend(length.to_be_bytes());
                     output.extend(self.reply.get(..sent.length)?);
-                    return Some(());
+                    return Some(Served::All);
                 }
+            }
+            if let Some(transfer) = self.answer.transfer(message, &arrival) {
+                return Some(Served::Transfer(Box::new(transfer)));
             }
             let reply = self.answer.answer(message, peer, &arrival)?;
             if let Some((fast, view)) = self.fast.as_mut().zip(view.as_ref()) {
                 fast.learn(view, message, &arrival, &reply);
             }
             output.extend(reply.to_tcp()?);
-            Some(())
+            Some(Served::All)
         }));
-        if matches!(answered, Ok(Some(()))) { Served::All } else { Served::Ended }
+        answered.ok().flatten().unwrap_or(Served::Ended)
     }
 }
 
@@ -263,6 +307,10 @@ mod tests {
         }
 
         fn view(&self) -> Option<Arc<View>> {
+            None
+        }
+
+        fn transfer(&self, _: &[u8], _: &Arrival) -> Option<Transfer> {
             None
         }
 

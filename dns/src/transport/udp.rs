@@ -9,8 +9,8 @@ use std::time::{Instant, SystemTime};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use super::{Answer, Limited, Transport};
-use crate::arrival::Arrival;
+use super::{Answer, Limited};
+use crate::arrival::{Arrival, Transport};
 use crate::cookie::Standing;
 use crate::fast::Fast;
 use crate::limiter::{Limiter, Same, Verdict};

@@ -7,7 +7,7 @@ use hickory_server::proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use mapping::{Place, Run};
 
 /// Frankfurt has IPv4 alone, Amsterdam both families, Tokyo IPv4 alone.
-const POPS: &str = r#"
+pub(crate) const POPS: &str = r#"
 [[pop]]
 id = "fra"
 location = [50.1, 8.7]
@@ -52,7 +52,7 @@ moved DNAME cdn.example.
 "#;
 
 /// A config with these PoPs, a site with hosts and TLS and one without either.
-fn config_of(pops: &str) -> Config {
+pub(crate) fn config_of(pops: &str) -> Config {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         let path = dir.path().join(name);
@@ -104,7 +104,7 @@ fn zone_keys(zone: &str) -> config::ZoneKeys {
 
 /// 81/8 is at Frankfurt, 82/8 at Cologne, 83/8 at Amsterdam, 133/8 at Tokyo; 2001:db8::/32 at Cologne,
 /// 2001:db9::/32 at Tokyo. All else is home, the first PoP.
-fn geography() -> Geography {
+pub(crate) fn geography() -> Geography {
     let at = |latitude, longitude| Place::at(Location { latitude, longitude }, None);
     let places = vec![Place::Home, at(50.1, 8.7), at(50.9, 7.0), at(52.4, 4.9), at(35.7, 139.7)];
     let runs = |starts: &[(&str, u32)]| {

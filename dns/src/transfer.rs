@@ -1,0 +1,199 @@
+//! Handing plain zones to secondaries: whole (AXFR, RFC 5936), or what has changed (IXFR, RFC 1995).
+//!
+//! ```text
+//! AXFR   SOA, every record, SOA
+//! IXFR   SOA, for each change: SOA before, what went, SOA after, what came; SOA
+//! ```
+//!
+//! Records are put into messages as these are written: a large zone holds nobody up.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hickory_server::proto::op::{Header, HeaderCounts, Message, MessageType, Metadata, OpCode, Query as Question};
+use hickory_server::proto::rr::{DNSClass, RData, Record, RecordType, SerialNumber};
+use hickory_server::proto::serialize::binary::{BinEncodable, BinEncoder};
+
+use crate::arrival::{Arrival, Transport};
+#[cfg(test)]
+use crate::tsig::Key;
+use crate::tsig::{self, Session};
+use crate::view::View;
+use crate::zone::{Change, Zone};
+
+/// A transfer that has been asked for and is allowed: its messages, in order.
+#[derive(Debug)]
+pub struct Transfer {
+    zone: Arc<Zone>,
+    metadata: Metadata,
+    question: Option<Question>,
+    session: Option<Session>,
+    now: u64,
+    parts: VecDeque<Part>,
+    /// Records of the part that is under way.
+    records: VecDeque<Record>,
+    /// How far the zone's names have been told.
+    names: usize,
+}
+
+#[derive(Debug)]
+enum Part {
+    Soa(Record),
+    Removed(Arc<Change>),
+    Added(Arc<Change>),
+    Everything,
+}
+
+/// Names are compressed by pointers into the first 16 KiB of a message (RFC 1035 §4.1.4).
+const MESSAGE_BYTES: usize = 16 << 10;
+const HEADER: usize = 12;
+
+impl View {
+    /// The transfer that a message asks for; `None` where it asks for none, or may not have it: then
+    /// [`View::answer`] says so.
+    #[must_use]
+    pub fn transfer(&self, message: &[u8], arrival: &Arrival) -> Option<Transfer> {
+        if arrival.transport != Transport::Tcp || !asks_for_one(message) {
+            return None;
+        }
+        let session = match tsig::open(self.transfers.keys(), message, arrival.seconds().into()) {
+            None => None,
+            Some(Ok(session)) => Some(session),
+            Some(Err(_)) => return None,
+        };
+        let asked = Message::from_vec(message).ok()?;
+        let question = asked.queries.first()?;
+        let zone = self.zones.at(question.name())?;
+        let may = zone.is_for_secondaries() && self.transfers.allow(zone.apex(), arrival, session.as_ref());
+        let is_of_ours = asked.metadata.op_code == OpCode::Query && question.query_class() == DNSClass::IN;
+        if !may || !is_of_ours {
+            return None;
+        }
+        let mut metadata = Metadata::new(asked.metadata.id, MessageType::Response, OpCode::Query);
+        metadata.authoritative = true;
+        let parts = match question.query_type() {
+            RecordType::IXFR => changes(zone, &asked),
+            _ => whole(zone),
+        };
+        Some(Transfer {
+            zone: Arc::clone(zone),
+            metadata,
+            question: Some(question.clone()),
+            session,
+            now: arrival.seconds().into(),
+            parts: parts.into(),
+            records: VecDeque::new(),
+            names: 0,
+        })
+    }
+}
+
+/// Whether a message's type is AXFR or IXFR, as far as can be told without reading it all.
+fn asks_for_one(message: &[u8]) -> bool {
+    let kind = domain::base::Message::from_slice(message).ok().and_then(|message| message.sole_question().ok());
+    kind.is_some_and(|question| {
+        matches!(RecordType::from(question.qtype().to_int()), RecordType::AXFR | RecordType::IXFR)
+    })
+}
+
+fn whole(zone: &Zone) -> Vec<Part> {
+    vec![Part::Soa(zone.soa().clone()), Part::Everything, Part::Soa(zone.soa().clone())]
+}
+
+/// What has changed since the version that is told in the question's authority section; the whole zone where that is
+/// not known any more (RFC 1995 §4).
+fn changes(zone: &Zone, asked: &Message) -> Vec<Part> {
+    let theirs = asked.authorities.iter().find_map(|record| match &record.data {
+        RData::SOA(soa) => Some(SerialNumber::new(soa.serial)),
+        _ => None,
+    });
+    let Some(theirs) = theirs else { return whole(zone) };
+    let soa = zone.soa().clone();
+    if theirs >= zone.serial() {
+        // "the same or newer": one record (RFC 1995 §2).
+        return vec![Part::Soa(soa)];
+    }
+    let mut parts = vec![Part::Soa(soa.clone())];
+    for change in zone.changes().iter().skip_while(|change| change.before_serial() != theirs) {
+        parts.push(Part::Soa(change.before.clone()));
+        parts.push(Part::Removed(Arc::clone(change)));
+        parts.push(Part::Soa(change.after.clone()));
+        parts.push(Part::Added(Arc::clone(change)));
+    }
+    parts.push(Part::Soa(soa));
+    if parts.len() > 2 { parts } else { whole(zone) }
+}
+
+impl Transfer {
+    /// The zone's name.
+    #[must_use]
+    pub fn zone(&self) -> String {
+        self.zone.apex().to_string()
+    }
+
+    fn record(&mut self) -> Option<Record> {
+        loop {
+            if let Some(record) = self.records.pop_front() {
+                return Some(record);
+            }
+            match self.parts.front()? {
+                Part::Soa(soa) => self.records.push_back(soa.clone()),
+                Part::Removed(change) => self.records.extend(change.removed.iter().cloned()),
+                Part::Added(change) => self.records.extend(change.added.iter().cloned()),
+                Part::Everything => {
+                    if let Some(records) = self.zone.records_of(self.names) {
+                        self.records.extend(records.cloned());
+                        self.names += 1;
+                        continue;
+                    }
+                }
+            }
+            self.parts.pop_front();
+        }
+    }
+
+    /// One message; `None` where nothing is left.
+    fn message(&mut self) -> Option<Vec<u8>> {
+        let first = self.record()?;
+        let question = self.question.take();
+        let mut bytes = vec![0; HEADER];
+        let mut counts = HeaderCounts { queries: question.iter().count().try_into().ok()?, ..HeaderCounts::default() };
+        let mut encoder = BinEncoder::with_offset(&mut bytes, u32::try_from(HEADER).ok()?);
+        question.map(|question| question.emit(&mut encoder)).transpose().ok()?;
+        let mut next = Some(first);
+        let mut end = encoder.len();
+        while let Some(record) = next {
+            if record.emit(&mut encoder).is_err() {
+                // It has no room behind the others.
+                self.records.push_front(record);
+                break;
+            }
+            counts.answers += 1;
+            end = encoder.len();
+            next = (end < MESSAGE_BYTES).then(|| self.record()).flatten();
+        }
+        bytes.truncate(end);
+        if counts.answers == 0 {
+            return None;
+        }
+        let mut header = Vec::with_capacity(HEADER);
+        Header { metadata: self.metadata, counts }.emit(&mut BinEncoder::new(&mut header)).ok()?;
+        bytes.get_mut(..HEADER)?.copy_from_slice(&header);
+        Some(bytes)
+    }
+}
+
+impl Iterator for Transfer {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let mut bytes = self.message()?;
+        if let Some(session) = &mut self.session {
+            session.sign(&mut bytes, self.now)?;
+        }
+        Some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+use std::net::IpAddr;
+
+use config::{Prefix, TransferAlgorithm, TransferKey};
+use hickory_server::proto::rr::Name;
+use hickory_server::proto::rr::rdata::SOA;
+
+use super::*;
+use crate::view::tests::{config_of, geography};
+
+const SECONDARY: [u8; 4] = [192, 0, 2, 7];
+
+/// A view of a zone with these lines, which the secondary may take; by a key, if there is one.
+fn view(lines: &str, serial: u32, key: Option<TransferKey>, before: Option<&View>) -> View {
+    let mut config = config_of(crate::view::tests::POPS);
+    config.sites.clear();
+    let text = format!("$TTL 60\n@ SOA ns1 h {serial} 2h 1h 2w 5m\n@ NS ns1\n{lines}");
+    let file = config.zones.iter_mut().find(|file| file.name.as_str() == "shop.example").unwrap();
+    file.source = config::Source::new(std::path::Path::new("zones/shop.example"), text);
+    let to = vec![Prefix::around(IpAddr::from(SECONDARY), 32)];
+    let notify = vec!["192.0.2.7:53".parse().unwrap()];
+    config.network.transfers = vec![config::Transfer { zones: None, to, key, notify }];
+    View::build(&config, (&Arc::new(geography()), &Arc::default()), &Arc::default(), before).unwrap()
+}
+
+fn key() -> TransferKey {
+    let name = config::DomainName::parse("xfr.example").unwrap();
+    TransferKey { name, algorithm: TransferAlgorithm::HmacSha256, secret: vec![7; 32] }
+}
+
+fn question(kind: RecordType, serial: Option<u32>) -> Vec<u8> {
+    let name = Name::from_ascii("shop.example.").unwrap();
+    let mut message = Message::query();
+    message.add_query(Question::query(name.clone(), kind));
+    if let Some(serial) = serial {
+        let soa = SOA::new(Name::root(), Name::root(), serial, 0, 0, 0, 0);
+        message.authorities.push(Record::from_rdata(name, 0, RData::SOA(soa)));
+    }
+    message.to_vec().unwrap()
+}
+
+fn from(resolver: [u8; 4]) -> Arrival {
+    Arrival::by_tcp(resolver.into())
+}
+
+/// A transfer in a line: serials of SOA records, first labels of others.
+fn told(view: &View, question: &[u8]) -> Option<String> {
+    let transfer = view.transfer(question, &from(SECONDARY))?;
+    let messages = transfer.map(|bytes| Message::from_vec(&bytes).unwrap());
+    let records: Vec<Record> = messages.flat_map(|message| message.answers).collect();
+    let brief = |record: &Record| match &record.data {
+        RData::SOA(soa) => soa.serial.to_string(),
+        _ => String::from_utf8_lossy(record.name.iter().next().unwrap()).into_owned(),
+    };
+    Some(records.iter().map(brief).collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn a_zone_is_handed_over_whole_or_by_what_has_changed() {
+    let whole = question(RecordType::AXFR, None);
+    let since = |serial| question(RecordType::IXFR, Some(serial));
+    let first = view("a A 192.0.2.1\nb A 192.0.2.2\n", 1, None, None);
+    assert_eq!(told(&first, &whole).as_deref(), Some("1 shop a b 1"));
+    assert_eq!(told(&first, &since(1)).as_deref(), Some("1"), "nothing is newer");
+    assert_eq!(told(&first, &since(0)).as_deref(), Some("1 shop a b 1"), "that version is not known");
+    let second = view("b A 192.0.2.2\nc A 192.0.2.3\n", 2, None, Some(&first));
+    let third = view("b A 192.0.2.9\nc A 192.0.2.3\n", 3, None, Some(&second));
+    assert_eq!(told(&third, &since(2)).as_deref(), Some("3 2 b 3 b 3"));
+    assert_eq!(told(&third, &since(1)).as_deref(), Some("3 1 a 2 c 2 b 3 b 3"));
+    assert_eq!(told(&third, &since(4)).as_deref(), Some("3"), "theirs is newer");
+    assert!(second.refused.is_empty() && third.refused.is_empty());
+    let forgotten = view("b A 192.0.2.8\n", 3, None, Some(&third));
+    assert!(forgotten.refused[0].message.contains("its serial has not"), "{:?}", forgotten.refused);
+    let targets =
+        |view: &View, before| view.notices(before).iter().map(|notice| notice.target.to_string()).collect::<Vec<_>>();
+    assert_eq!(targets(&third, Some(&second)), ["192.0.2.7:53"]);
+    assert!(targets(&third, Some(&third)).is_empty(), "nothing has changed");
+}
+
+#[test]
+fn nobody_else_gets_it() {
+    let plain = view("a A 192.0.2.1\n", 1, None, None);
+    let whole = question(RecordType::AXFR, None);
+    assert!(plain.transfer(&whole, &from([192, 0, 2, 8])).is_none(), "from elsewhere");
+    assert!(plain.transfer(&whole, &Arrival::by_udp(SECONDARY.into())).is_none(), "by a datagram");
+    assert!(plain.transfer(&question(RecordType::SOA, None), &from(SECONDARY)).is_none());
+    let keyed = view("a A 192.0.2.1\n", 1, Some(key()), None);
+    assert!(keyed.transfer(&whole, &from(SECONDARY)).is_none(), "without the key");
+    let own = Key::new(&key()).unwrap();
+    let other = Key::new(&TransferKey { secret: vec![8; 32], ..key() }).unwrap();
+    let now = u64::from(from(SECONDARY).seconds());
+    let signed = |key: &Key, now| {
+        let mut message = whole.clone();
+        key.sign(&mut message, now).unwrap();
+        message
+    };
+    assert!(keyed.transfer(&signed(&own, now), &from(SECONDARY)).is_some());
+    assert!(
+        keyed.transfer(&signed(&own, now), &from([192, 0, 2, 8])).is_none(),
+        "the key does not stand for the address"
+    );
+    for (message, code) in [(signed(&other, now), "BADSIG"), (signed(&own, now - 400), "BADTIME")] {
+        assert!(keyed.transfer(&message, &from(SECONDARY)).is_none(), "{code}");
+        let reply = keyed.answer(&message, &from(SECONDARY)).unwrap();
+        assert_eq!(reply.message.metadata.response_code, hickory_server::proto::op::ResponseCode::NotAuth, "{code}");
+        assert!(Message::from_vec(&reply.to_tcp().unwrap()[2..]).unwrap().signature.is_some(), "{code} is told");
+    }
+}
+
+#[test]
+fn a_large_zone_takes_many_messages_each_signed_after_the_one_before() {
+    let lines: String = (0..5_000).map(|number| format!("host{number} TXT \"text number {number}\"\n")).collect();
+    let view = view(&lines, 1, Some(key()), None);
+    let own = Key::new(&key()).unwrap();
+    let mut asked = question(RecordType::AXFR, None);
+    own.sign(&mut asked, from(SECONDARY).seconds().into()).unwrap();
+    let (_, request) = hickory_server::proto::rr::rdata::tsig::signed_bitmessage_to_buf(&asked, None, true).unwrap();
+    let mut before = request.data.mac.clone();
+    let mut records = 0;
+    for (number, message) in view.transfer(&asked, &from(SECONDARY)).unwrap().enumerate() {
+        let verified = own.verify_reply(&message, &before, number == 0);
+        before = verified.unwrap_or_else(|| panic!("message {number} is signed"));
+        let message = Message::from_vec(&message).unwrap();
+        assert_eq!(message.queries.len(), usize::from(number == 0));
+        records += message.answers.len();
+    }
+    assert_eq!(records, 5_000 + 3);
+}
