@@ -55,6 +55,24 @@ impl Compiled {
         Some(place.distance_km(self.made_of.home, &self.made_of.regions, *location))
     }
 
+    /// A map that was compiled of this config earlier. Where clients are is not known with it.
+    pub(crate) fn restored(config: &Config, map: Map) -> Self {
+        let network = &config.network;
+        let ids: Vec<_> = config.sites.iter().map(|site| site.id.clone()).collect();
+        let first = network.pops.first().map(|pop| pop.location);
+        let home = network.geo.home.or(first).unwrap_or(Location { latitude: 0.0, longitude: 0.0 });
+        let made_of = MadeOf {
+            geography: Arc::default(),
+            regions: Arc::default(),
+            pops: network.pops.iter().map(|pop| (pop.id.clone(), pop.location)).collect(),
+            home,
+            routes: config.routes.routes.clone(),
+            classes: mapping::class_of_sites(&config.routes.routes, &ids),
+            learned: Arc::default(),
+        };
+        Self { map, made_of }
+    }
+
     /// Compiles the map of a config, or takes the one before.
     pub(crate) fn new(
         config: &Config,

@@ -84,6 +84,25 @@ pub fn load(geo: &Geo, before: Option<&World>, now: SystemTime) -> Result<World,
 }
 
 impl World {
+    /// The world of a config before its databases are read: nothing is known of where clients are.
+    #[must_use]
+    pub fn unread() -> Self {
+        let (geography, regions) = (Arc::default(), Arc::default());
+        let inputs = Inputs(vec![(PathBuf::new(), None)]);
+        Self { geography, regions, warnings: Vec::new(), inputs, built: BTreeMap::new() }
+    }
+
+    /// Whether it has been read.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        !self.geography.places.is_empty()
+    }
+
+    /// What is to be known of the files that a config names, to see whether they have changed.
+    pub(crate) fn stamps(geo: &Geo) -> impl std::fmt::Debug {
+        Inputs::of(geo)
+    }
+
     /// The database files it was read from.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         self.inputs.0.iter().map(|(path, _)| path)

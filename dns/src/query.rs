@@ -92,6 +92,9 @@ pub(crate) enum Flaw {
 /// Where the scope stands in the option: family (2), source, scope (RFC 7871 §6).
 pub(crate) const SCOPE_AT: usize = 3;
 
+/// "an explicit query for the NXNAME RR type" is malformed (RFC 9824 §3.5).
+const NXNAME: RecordType = RecordType::Unknown(128);
+
 /// The label before a name that is to be explained.
 const WHY: &[u8] = b"_why";
 
@@ -117,6 +120,9 @@ impl Query {
             return Err(Flaw::Greeting { envelope, edns });
         }
         let question = read_question(message).ok_or_else(|| refuse(None, Asked::Plainly, ResponseCode::FormErr))?;
+        if question.query_type() == NXNAME {
+            return Err(refuse(Some(question), Asked::Plainly, ResponseCode::FormErr));
+        }
         let malformed = || refuse(Some(question.clone()), Asked::Plainly, ResponseCode::FormErr);
         let edns = read_edns(message).ok_or_else(malformed)?;
         let Some(Opt { version, dnssec, edns }) = edns else { return Ok(Self { envelope, question, edns: None }) };

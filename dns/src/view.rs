@@ -6,21 +6,20 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use config::{Config, NodeId, PopId, Prefix, Problem, SiteId};
 use hickory_server::proto::op::ResponseCode;
-use hickory_server::proto::rr::rdata::{A, AAAA, HINFO};
+use hickory_server::proto::rr::rdata::HINFO;
 use hickory_server::proto::rr::{DNSClass, LowerName, Name, RData, Record, RecordType};
 use mapping::latency::Learned;
 use mapping::load::Assignment;
-use mapping::{Basis, Choice, Chosen, Classes, Family, Fitness, Geography, Region, Topology, Wanted};
+use mapping::{Classes, Fitness, Geography, Region, Topology};
 
 use crate::arrival::Arrival;
 use crate::compiled::Compiled;
 use crate::dnssec::Signatures;
-use crate::ecs::Asker;
 use crate::identity::Identity;
 use crate::limiter::Same;
 use crate::query::{Flaw, Query};
 use crate::reply::{Reply, Reuse, Why};
-use crate::service::{self, Service, turned};
+use crate::service;
 use crate::transfers::Transfers;
 use crate::tsig;
 use crate::zone::{Found, Zone};
@@ -41,7 +40,7 @@ pub struct View {
     pub(crate) rule_lines: Vec<usize>,
     pub(crate) edges: Vec<NodeId>,
     /// Where clients reach each edge over TLS.
-    https_ports: Vec<u16>,
+    pub(crate) https_ports: Vec<u16>,
     pub(crate) fitness: Arc<ArcSwap<Fitness>>,
     pub(crate) assignment: Arc<ArcSwap<Assignment>>,
     identity: Identity,
@@ -80,26 +79,44 @@ impl View {
         learned: &Arc<Learned>,
         before: Option<&Self>,
     ) -> Result<Self, Vec<Problem>> {
+        let topology = Topology::of(&config.network);
+        let classes = classes(config);
+        let earlier = before.map(|view| &view.compiled);
+        let compiled = Compiled::new(config, (&topology, &classes), (geography, regions), learned, earlier);
+        Self::with_map(config, compiled.map_err(|problem| vec![problem])?, learned, before)
+    }
+
+    /// Builds a view around a map that was kept.
+    ///
+    /// # Errors
+    /// Zones that cannot be served.
+    pub(crate) fn restore(config: &Config, kept: Arc<Compiled>) -> Result<Self, Vec<Problem>> {
+        Self::with_map(config, kept, &Arc::default(), None)
+    }
+
+    fn with_map(
+        config: &Config,
+        compiled: Arc<Compiled>,
+        learned: &Arc<Learned>,
+        before: Option<&Self>,
+    ) -> Result<Self, Vec<Problem>> {
         let signatures = before.map(|before| Arc::clone(&before.signatures)).unwrap_or_default();
         let transfers = Transfers::new(config);
         let zones_before = before.map(|before| &before.zones);
         let Built { zones, warnings, refused } = Zones::build(config, (&transfers, &signatures), zones_before)?;
         let network = &config.network;
         let topology = Topology::of(network);
+        let classes = classes(config);
         let pops: Vec<PopId> = network.pops.iter().map(|pop| pop.id.clone()).collect();
-        let ids: Vec<SiteId> = config.sites.iter().map(|site| site.id.clone()).collect();
-        let classes: Classes = mapping::class_of_sites(&config.routes.routes, &ids);
-        let earlier = before.map(|view| &view.compiled);
-        let compiled = Compiled::new(config, (&topology, &classes), (geography, regions), learned, earlier);
-        let compiled = compiled.map_err(|problem| vec![problem])?;
         let assignment = before.filter(|before| before.pops == pops).map(|before| before.assignment_for(&compiled));
         let assignment = assignment.unwrap_or_default();
         let fitness = Fitness::all_up(topology.edges.len());
         let turns = turns(&topology, network.dns.answers.into());
-        let sites = ids
-            .into_iter()
-            .map(|id| RoutedSite { hash: mapping::site_hash(&id), class: classes.of(&id), id })
-            .collect();
+        let site = |site: &config::Site| {
+            let id = site.id.clone();
+            RoutedSite { hash: mapping::site_hash(&id), class: classes.of(&id), id }
+        };
+        let sites = config.sites.iter().map(site).collect();
         let edges = network.edges().map(|(_, edge)| edge.id.clone()).collect();
         Ok(Self {
             zones,
@@ -115,7 +132,7 @@ impl View {
             https_ports: service::ports(config),
             fitness: Arc::new(ArcSwap::from_pointee(fitness)),
             assignment,
-            identity: Identity::default(),
+            identity: before.map(|before| before.identity.clone()).unwrap_or_default(),
             rate_limit: network.dns.rate_limit,
             ttl: seconds(network.dns.ttl),
             ttl_changing: seconds(network.dns.ttl_changing),
@@ -179,6 +196,12 @@ impl View {
     #[must_use]
     pub fn pops(&self) -> usize {
         self.pops.len()
+    }
+
+    /// Whether another answers by the same map.
+    #[must_use]
+    pub fn shares_map(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.compiled, &other.compiled)
     }
 
     /// Distinct units, and bytes of the lookup tables.
@@ -306,118 +329,16 @@ impl View {
         Some((self.zones.covering(&target)?, target))
     }
 
-    /// The edges chosen for who asks, for each of these families by the same fitness.
-    fn choose<const N: usize>(
-        &self,
-        reply: &mut Reply,
-        site: usize,
-        families: [Family; N],
-        (query, arrival): (&Query, &Arrival),
-    ) -> Option<[Choice; N]> {
-        reply.reuse = Reuse::Never;
-        let subnet = query.edns.as_ref().and_then(|edns| edns.subnet.as_ref());
-        let asker = Asker::new(subnet, arrival.resolver);
-        let routed = self.sites.get(site)?;
-        let mapped = self.compiled.map.find(asker.address, asker.known_bits, routed.class)?;
-        let turn = self.turn(query.envelope.id);
-        let placed = self.assignment.load().find(mapped.number, asker.address);
-        let fitness = self.fitness.load();
-        let choices = families.map(|family| {
-            let wanted = Wanted { site, hash: routed.hash, family, answers: self.answers, turn };
-            mapping::choose(&self.topology, &fitness, mapped, placed, wanted)
-        });
-        reply.facts.cause = Some(mapped.list.cause);
-        let scope = choices.iter().map(|choice| choice.scope).max().unwrap_or(0);
-        reply.facts.scope = asker.scope(scope);
-        Some(choices)
-    }
-
-    /// Answers a routed name with the addresses of the edges chosen for who asks.
-    fn route(&self, reply: &mut Reply, zone: &Zone, name: &Name, site: usize, query: &Query, arrival: &Arrival) {
-        let family = match query.question.query_type() {
-            RecordType::AAAA => Family::V6,
-            _ => Family::V4,
-        };
-        let Some([choice]) = self.choose(reply, site, [family], (query, arrival)) else {
-            return;
-        };
-        let ttl = self.ttl_by(choice.basis);
-        let turn = self.turn(query.envelope.id);
-        if let Chosen::Edges { pop, .. } = choice.chosen {
-            reply.reuse = Reuse::Routed { site, family, pop, basis: choice.basis };
-        }
-        match choice.chosen {
-            Chosen::Edges { pop, edges } | Chosen::FailOpen { pop, edges } => {
-                reply.facts.pop = Some(pop);
-                let records = edges.into_iter().filter_map(|edge| self.record(edge, family, name, ttl, turn));
-                reply.message.answers.extend(records);
-            }
-            Chosen::NoAddress => {
-                let mut soa = zone.negative();
-                if self.topology.has(family) {
-                    // Elsewhere, or soon here, there are addresses: no longer true than an answer would be.
-                    soa.ttl = soa.ttl.min(ttl);
-                } else {
-                    // Nobody has one.
-                    (reply.facts.scope, reply.reuse) = (0, Reuse::Always);
-                }
-                reply.message.authorities.push(soa);
-                self.deny(reply, zone, name, query, arrival);
-            }
-        }
-    }
-
-    /// Answers a routed name with what is served there, and hints of the addresses that [`Self::route`] would tell.
-    fn route_service(
-        &self,
-        reply: &mut Reply,
-        zone: &Zone,
-        name: &Name,
-        site: usize,
-        query: &Query,
-        arrival: &Arrival,
-    ) {
-        let Some(choices) = self.choose(reply, site, [Family::V4, Family::V6], (query, arrival)) else {
-            return;
-        };
-        let is_settled = choices.iter().all(|choice| choice.basis == Basis::Settled);
-        let ttl = self.ttl_by(if is_settled { Basis::Settled } else { Basis::Changing });
-        let turn = self.turn(query.envelope.id);
-        let Some(service) = Service::of(&choices, &self.topology, &self.https_ports, turn) else {
-            let mut soa = zone.negative();
-            soa.ttl = soa.ttl.min(ttl);
-            reply.message.authorities.push(soa);
-            return self.deny(reply, zone, name, query, arrival);
-        };
-        if let Some((pop, basis)) = service::common(&choices, &self.topology) {
-            reply.facts.pop = Some(pop);
-            // Which PoP it is does not depend on the family.
-            reply.reuse = Reuse::Routed { site, family: Family::V4, pop, basis };
-        }
-        reply.message.answers.push(service.record(name, ttl));
-    }
-
-    fn ttl_by(&self, basis: Basis) -> u32 {
-        match basis {
-            Basis::Settled => self.ttl,
-            Basis::Changing => self.ttl_changing,
-        }
-    }
-
     /// Which turn it is: a message's id is as random as that needs to be.
     pub(crate) fn turn(&self, id: u16) -> usize {
         usize::from(id) % self.turns
     }
+}
 
-    /// One address of an edge: machines differ, so one each.
-    fn record(&self, edge: mapping::EdgeIndex, family: Family, name: &Name, ttl: u32, turn: usize) -> Option<Record> {
-        let spec = self.topology.edges.get(edge)?;
-        let data = match family {
-            Family::V4 => RData::A(A(turned(&spec.v4, turn)?)),
-            Family::V6 => RData::AAAA(AAAA(turned(&spec.v6, turn)?)),
-        };
-        Some(Record::from_rdata(name.clone(), ttl, data))
-    }
+/// The classes of sites under the operator's rules.
+fn classes(config: &Config) -> Classes {
+    let ids: Vec<SiteId> = config.sites.iter().map(|site| site.id.clone()).collect();
+    mapping::class_of_sites(&config.routes.routes, &ids)
 }
 
 /// The least number of turns in which whatever turns comes round: up to `answers` edges, and addresses of each.

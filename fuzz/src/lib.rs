@@ -3,6 +3,8 @@
 //! A head is lines up to an empty one. A line's first byte picks the field, so that the fuzzer need not
 //! find the names; the rest is the value. Whatever the bytes are, they mean something.
 
+pub mod name_server;
+
 use std::time::Duration;
 
 use caching::Moment;
@@ -52,6 +54,11 @@ impl<'a> Input<'a> {
     pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
         let index = usize::from(self.byte()) % choices.len();
         *choices.get(index).expect("a remainder is below its divisor")
+    }
+
+    /// All that is left.
+    pub fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
     }
 
     /// The bytes to the end of the line.

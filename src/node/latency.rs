@@ -103,6 +103,9 @@ pub(crate) async fn relearn(node: &Arc<Node>, news: News) {
     let (Some(name_server), Some(config)) = (&node.name_server, node.config.load_full()) else { return };
     let Some(answers) = name_server.answers.load_full() else { return };
     let world = lock(&name_server.world).clone();
+    if !world.is_read() {
+        return;
+    }
     let store = Arc::clone(&name_server.latency);
     let before = Arc::clone(&answers);
     let built = tokio::task::spawn_blocking(move || {

@@ -23,7 +23,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use certs::{Certificates, Names};
 use config::{Config, Loaded, NodeId, Problem};
 use dns::geo::World;
-use dns::{Cookies, Identity, View};
+use dns::{Cookies, Identity, KeptMap, View};
 use fleet::Watch;
 use fleet::latency::{Collector, Store};
 use telemetry::Metrics;
@@ -64,6 +64,20 @@ pub(crate) struct NameServer {
     latency: Arc<Mutex<Store>>,
     /// The key of DNS cookies where there is no fleet key: this process's own.
     cookie_key: [u8; 16],
+    /// The last map on disk.
+    kept: KeptMap,
+}
+
+impl NameServer {
+    /// Writes the map down, for the next start, on a thread that may wait.
+    fn keep_map(&self, config: &Config, view: &Arc<View>) {
+        let (kept, config, view) = (self.kept.clone(), config.clone(), Arc::clone(view));
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = kept.write(&config, &view) {
+                tracing::warn!(%error, "the map cannot be written down: the next start compiles it first");
+            }
+        });
+    }
 }
 
 /// All that a config becomes, complete and checked, before anything is swapped.
@@ -117,18 +131,22 @@ impl Roles {
 /// reading databases and compiling a map that have not changed.
 pub(crate) fn build(dir: &Path, roles: Roles, before: Option<&Before>) -> Result<Built, Vec<Problem>> {
     let loaded = config::load(dir).map_err(|refused| with_other_faults(dir, roles, refused))?;
-    build_loaded(loaded, roles, before)
+    build_loaded(loaded, roles, |config| build_view(config, before))
 }
 
-/// As [`build`], from what has been read.
-fn build_loaded(loaded: Loaded, roles: Roles, before: Option<&Before>) -> Result<Built, Vec<Problem>> {
+/// As [`build`], from what has been read, with the name server's part made by a function.
+fn build_loaded(
+    loaded: Loaded,
+    roles: Roles,
+    view: impl FnOnce(&Config) -> Result<(View, World), Vec<Problem>>,
+) -> Result<Built, Vec<Problem>> {
     let Loaded { config, mut warnings } = loaded;
     let mut problems = Vec::new();
     // Customers' keys are for edges alone.
     let names = roles.edge.then(|| Names::load(&config)).transpose();
     let names = names.map_err(|more| problems.extend(more)).unwrap_or_default().unwrap_or_default();
     let sites = roles.edge.then(|| edge::Sites::build(&config));
-    let view = roles.name_server.then(|| build_view(&config, before)).transpose();
+    let view = roles.name_server.then(|| view(&config)).transpose();
     let view = view.map_err(|more| problems.extend(more)).unwrap_or_default();
     if !problems.is_empty() {
         return Err(problems);
@@ -136,7 +154,9 @@ fn build_loaded(loaded: Loaded, roles: Roles, before: Option<&Before>) -> Result
     if let Some((view, world)) = &view {
         warnings.extend(view.warnings.iter().cloned());
         warnings.extend(world.warnings.iter().cloned());
-        warnings.extend(dns::geo::warn_of_places(&config.network, &world.regions));
+        if world.is_read() {
+            warnings.extend(dns::geo::warn_of_places(&config.network, &world.regions));
+        }
     }
     if roles.edge {
         warnings.extend(edge::warn_of_origins(&config));
@@ -223,7 +243,12 @@ impl Node {
             let view = view.with_fitness(fitness).with_identity(identity);
             let before = name_server.answers.load();
             notify::notify(view.notices(before.as_ref().map(|answers| &*answers.view)));
+            let is_new = before.as_ref().is_none_or(|before| !before.view.shares_map(&view));
+            let is_to_be_kept = is_new && world.is_read();
             let answers = Answers::new(view, &self.metrics);
+            if is_to_be_kept {
+                name_server.keep_map(&config, &answers.view);
+            }
             name_server.answers.store(Some(Arc::new(answers)));
             self.forget_pops(&config);
             *lock(&name_server.world) = world;

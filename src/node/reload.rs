@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::listeners::Listeners;
 use super::peer::Peer;
-use super::{Node, Roles, build};
+use super::{Node, Roles, build, lock};
 
 /// What tells a node that its files have changed. It begins before anybody is told that the node runs:
 /// whoever edits then is heard.
@@ -37,6 +37,10 @@ impl Watching {
         let (sender, changes) = channel(1);
         let mut this = Self { sender, changes, hangups: signal(SignalKind::hangup())?, watcher: None };
         this.renew(node);
+        if node.name_server.as_ref().is_some_and(|name_server| !lock(&name_server.world).is_read()) {
+            // It serves by the map it had: the databases are read now.
+            let _ = this.sender.try_send(());
+        }
         Ok(this)
     }
 

@@ -11,6 +11,8 @@ use admin::{Admin, Door};
 use arc_swap::ArcSwapOption;
 use certs::Certificates;
 use config::{Config, Loaded, NodeId, Problem, limits};
+use dns::KeptMap;
+use dns::geo::World;
 use listen::{Handler, Mount, Mounts, Server, Sharing, Stop, bind_tcp};
 use telemetry::{Clients, Log, Metrics};
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,7 +24,8 @@ use super::listeners::Listeners;
 use super::marker::Marker;
 use super::peer::Peer;
 use super::{
-    Built, NameServer, Node, Roles, build_loaded, last_good, latency, load, reload, visits, with_other_faults,
+    Built, NameServer, Node, Roles, build_loaded, build_view, last_good, latency, load, reload, visits,
+    with_other_faults,
 };
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
@@ -53,7 +56,8 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>) -> Done {
     let node = is_known(config, &id)?;
     let roles = Roles::of(&node);
     let admin = admin.unwrap_or_else(|| config.network.admin_of(&node));
-    let built = build_started(loaded, roles).map_err(|problems| directory::refused(&problems))?;
+    let kept = KeptMap::new(&state.join(id.as_str()));
+    let built = build_started(loaded, roles, &kept).map_err(|problems| directory::refused(&problems))?;
     directory::print(&built.warnings);
     let admin = bind_tcp(admin, Sharing::Alone).map_err(|error| Failure::operator(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
@@ -63,15 +67,21 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>) -> Done {
 
 /// Builds what a node starts with. A new database can make the operator's round trips impossible, which must not keep
 /// a node from starting: it starts without them.
-fn build_started(loaded: Loaded, roles: Roles) -> Result<Built, Vec<Problem>> {
+/// A map that was kept spares reading databases first: they are read once the node serves.
+fn build_started(loaded: Loaded, roles: Roles, kept: &KeptMap) -> Result<Built, Vec<Problem>> {
+    let view = roles.name_server.then(|| kept.view(&loaded.config)).flatten();
+    if let Some(view) = view {
+        tracing::info!("serving by the map that was kept; databases are read behind it");
+        return build_loaded(loaded, roles, |_| Ok((view, World::unread())));
+    }
     let again = loaded.clone();
     let is_round_trip =
         |problem: &Problem| problem.place.as_ref().is_some_and(|place| place.source.path.starts_with("latency"));
-    match build_loaded(loaded, roles, None) {
+    match build_loaded(loaded, roles, |config| build_view(config, None)) {
         Err(problems) if problems.iter().all(is_round_trip) => {
             problems.iter().for_each(|problem| tracing::error!(%problem, "starting without any of latency/"));
             let config = Config { round_trips: Vec::new(), ..again.config };
-            build_loaded(Loaded { config, ..again }, roles, None)
+            build_loaded(Loaded { config, ..again }, roles, |config| build_view(config, None))
         }
         built => built,
     }
@@ -180,6 +190,7 @@ fn make(
                 world: Mutex::new(world.clone()),
                 latency: Arc::new(Mutex::new(Store::read(&home.join(LATENCY)))),
                 cookie_key: random(),
+                kept: KeptMap::new(home),
             })
         }
         None => None,

@@ -186,3 +186,36 @@ fn an_edge_is_named_for_a_site_once_it_has_it() {
     std::fs::remove_file(behind.path("sites/news.toml")).unwrap();
     named("news", &["127.0.2.92"]);
 }
+
+#[test]
+fn a_restarted_name_server_answers_by_the_map_it_had() {
+    let network = Network::new(239, UNUSED.into(), "");
+    let ask = || dig(&format!("@{}", network.dns.ip()), network.dns.port(), &["shop.cdn.example", "+short"]);
+    let map = network.path(".state/ns1/map.bin");
+    let ns = network.start("ns1");
+    wait_for(Duration::from_secs(10), "the map is written down", || {
+        if map.exists() { Ok(()) } else { Err(String::new()) }
+    });
+    assert_eq!(addresses(&ask()).len(), 1);
+    assert!(!network.log("ns1").contains("the map that was kept"), "there was none at first");
+    drop(ns);
+
+    let ns = network.start("ns1");
+    assert_eq!(addresses(&ask()).len(), 1);
+    let log = network.log("ns1");
+    assert!(log.contains("serving by the map that was kept"), "{log}");
+    wait_for(Duration::from_secs(10), "the databases are read behind it", || {
+        let log = network.log("ns1");
+        if log.contains("config loaded") { Ok(()) } else { Err(log) }
+    });
+    assert_eq!(addresses(&ask()).len(), 1);
+    drop(ns);
+
+    let mut bytes = std::fs::read(&map).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&map, bytes).unwrap();
+    let _ns = network.start("ns1");
+    assert!(!network.log("ns1").contains("the map that was kept"), "a damaged one is none");
+    assert_eq!(addresses(&ask()).len(), 1);
+}

@@ -1,7 +1,7 @@
 //! Fuzzing: every target of `fuzz/`, one after the other, on the stable compiler.
 //!
-//! What the fuzzer learns lies in `fuzz/corpus/TARGET`, what it breaks in `fuzz/artifacts/TARGET`. Both are
-//! read at every start, so that what once broke a target breaks it again at once until it is mended.
+//! What it begins with lies in `fuzz/seeds/TARGET`, where there is such a folder; what the fuzzer learns in
+//! `fuzz/corpus/TARGET`, what it breaks in `fuzz/artifacts/TARGET`. All are read at every start, so that what once broke a target breaks it again at once until it is mended.
 
 use std::fs;
 use std::path::Path;
@@ -99,7 +99,9 @@ fn attack(target: &str, seconds: u32, flags: &str) -> Outcome {
         "-print_funcs=0".to_owned(),
         "-verbosity=0".to_owned(),
     ];
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let seeds = format!("{FOLDER}/seeds/{target}");
+    let seeds = root().join(&seeds).is_dir().then_some(seeds);
+    let arguments: Vec<&str> = arguments.iter().chain(&seeds).map(String::as_str).collect();
     let run = [&["run"], BUILD, &["--bin", target, "--"], arguments.as_slice()].concat();
     run::cargo_with(&run, &[("RUSTFLAGS", flags)]).map_err(|_| {
         let new = names(&root().join(&artifacts)).unwrap_or_default();

@@ -33,7 +33,7 @@ fn what_no_node_can_have_is_no_address() {
     let said = |text: &str| told(&files()[0], text).concat();
     for wildcard in ["0.0.0.0:53", "[::]:53"] {
         let text = format!("[[nameserver]]\nid = \"ns1\"\naddresses = [\"192.0.2.1\"]\nlisten = [\"{wildcard}\"]");
-        assert!(said(&text).contains(&format!("`{wildcard}` is every address at once")), "{}", said(&text));
+        assert!(!said(&text).contains(wildcard), "a socket for all addresses: {}", said(&text));
     }
     for address in ["0.0.0.0", "::", "224.0.0.1", "ff02::1"] {
         let text = format!("[[nameserver]]\nid = \"ns1\"\naddresses = [\"{address}\"]");
@@ -175,7 +175,7 @@ fn bounds_and_defaults_are_the_readers() {
             assert!(told.starts_with(&shown), "{} {key}: {told} is not {shown}", file.name);
         }
     }
-    assert_eq!(bounded, 17);
+    assert_eq!(bounded, 18);
 }
 
 #[test]

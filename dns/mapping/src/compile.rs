@@ -42,14 +42,14 @@ pub struct Inputs<'a> {
 /// Client address -> unit. Immutable and total.
 #[derive(Debug)]
 pub struct Map {
-    lists: Vec<List>,
+    pub(crate) lists: Vec<List>,
     /// Indices into the lists: for each unit, one for each class of sites.
-    lists_by_unit: Vec<u32>,
-    classes: usize,
-    v4: Table,
-    v6: Table,
+    pub(crate) lists_by_unit: Vec<u32>,
+    pub(crate) classes: usize,
+    pub(crate) v4: Table,
+    pub(crate) v6: Table,
     /// By unit: the runs inside a block with a rule longer than the longest scope.
-    fine: HashMap<u32, (Family, Vec<Run<u32>>)>,
+    pub(crate) fine: HashMap<u32, (Family, Vec<Run<u32>>)>,
 }
 
 /// What the map says of an address.

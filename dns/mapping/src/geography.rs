@@ -5,7 +5,7 @@ use crate::place::{Place, PlaceIndex};
 use crate::runs::Run;
 
 /// Where every address is: total runs of places, and of AS numbers where they are known.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Geography {
     /// Places by [`PlaceIndex`].
     pub places: Vec<Place>,

@@ -15,6 +15,7 @@ mod compile;
 mod distance;
 mod fitness;
 mod geography;
+mod kept;
 pub mod latency;
 pub mod load;
 mod place;

@@ -7,12 +7,15 @@
 //!
 //! IPv4 ends after one node (/24), IPv6 after five (/56). An entry is 8 bytes.
 
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
 use crate::address::Family;
 use crate::runs::Run;
 use crate::scope::{Scopes, scope};
 
 /// A block of addresses: its unit and scopes, or the node that splits it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
 struct Entry {
     /// The unit, or with [`CHILD`] set a node's index.
     unit: u32,
@@ -26,7 +29,8 @@ struct Entry {
 const CHILD: u32 = 1 << 31;
 
 /// 256 slots.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
 struct Node {
     /// Bit q of word w: slot 64 w + q begins a new entry.
     bits: [u64; 4],
@@ -93,6 +97,16 @@ impl Table {
         self.nodes.get(usize::try_from(entry.unit & !CHILD).ok()?)
     }
 
+    /// The table as it lies in memory: roots, nodes, entries.
+    pub(crate) fn pieces(&self) -> [&[u8]; 3] {
+        [self.root.as_bytes(), self.nodes.as_bytes(), self.entries.as_bytes()]
+    }
+
+    /// A table from such pieces; `None` where one has another length than a table's.
+    pub(crate) fn from_pieces(family: Family, [root, nodes, entries]: [&[u8]; 3]) -> Option<Self> {
+        Some(Self { family, root: values(root)?, nodes: values(nodes)?, entries: values(entries)? })
+    }
+
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         (self.root.len() + self.entries.len()) * size_of::<Entry>() + self.nodes.len() * size_of::<Node>()
@@ -105,9 +119,15 @@ impl Node {
         let word = usize::try_from(slot / 64).ok()?;
         let upto = u64::MAX >> (63 - slot % 64);
         let within = (self.bits.get(word)? & upto).count_ones();
-        let index = self.base + u32::from(*self.before.get(word)?) + within - 1;
+        let index = (self.base + u32::from(*self.before.get(word)?) + within).checked_sub(1)?;
         usize::try_from(index).ok()
     }
+}
+
+/// The values that lie in bytes, one after the other.
+fn values<T: FromBytes>(bytes: &[u8]) -> Option<Vec<T>> {
+    let chunks = bytes.chunks_exact(size_of::<T>());
+    chunks.remainder().is_empty().then(|| chunks.filter_map(|chunk| T::read_from_bytes(chunk).ok()).collect())
 }
 
 /// Builds a table in the order of keys, so that each run is looked at once.

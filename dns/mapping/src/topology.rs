@@ -4,13 +4,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use config::{Location, Network, SiteId};
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::address::Family;
 use crate::distance::{cost, distance_km};
 
 /// A PoP's place in the config's order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PopIndex(u16);
 
 /// An edge's place in the config's order, over all PoPs.

@@ -1,9 +1,11 @@
 //! Ranked lists, and the units that share them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::topology::PopIndex;
 
 /// A PoP with its cost, in tenths of a millisecond.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Ranked {
     /// The PoP.
     pub pop: PopIndex,
@@ -12,7 +14,7 @@ pub struct Ranked {
 }
 
 /// Why a list is as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Cause {
     /// The operator's rule of this number, from 0, in `routes.toml`.
     Rule(u32),
@@ -23,7 +25,7 @@ pub enum Cause {
 }
 
 /// PoPs in the order in which clients are sent to them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct List {
     /// Best first, at most eight.
     pub ranked: Vec<Ranked>,

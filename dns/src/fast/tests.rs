@@ -282,3 +282,28 @@ fn a_full_table_begins_anew() {
         assert!(encoded.is_bounded());
     }
 }
+
+/// What fuzzing begins with.
+fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
+    let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|path| (path.display().to_string(), std::fs::read(&path).unwrap())).collect()
+}
+
+#[test]
+fn what_fuzzing_begins_with_is_answered_both_ways_alike() {
+    for view in [Arc::new(view()), Arc::new(signed_view())] {
+        let mut fast = Fast::new(Arc::clone(&view), now());
+        let seeds = seeds("query");
+        assert!(seeds.len() > 10);
+        for _ in 0..2 {
+            for (name, seed) in &seeds {
+                ask(&mut fast, &view, seed, [81, 2, 3, 4].into());
+                if name.ends_with("nxname") || name.ends_with("loop") {
+                    let reply = view.answer(seed, &arrival([81, 2, 3, 4].into())).unwrap();
+                    assert_eq!(u16::from(reply.message.metadata.response_code), 1, "{name}");
+                }
+            }
+        }
+    }
+}

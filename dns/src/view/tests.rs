@@ -4,7 +4,7 @@ use super::*;
 use config::Location;
 use hickory_server::proto::op::{Edns, Message, Query as Question};
 use hickory_server::proto::rr::rdata::opt::{EdnsCode, EdnsOption};
-use mapping::{Place, Run};
+use mapping::{Family, Place, Run};
 
 /// Frankfurt has IPv4 alone, Amsterdam both families, Tokyo IPv4 alone.
 pub(crate) const POPS: &str = r#"
@@ -77,7 +77,7 @@ pub(crate) fn config_of(pops: &str) -> Config {
     config
 }
 
-fn view_of(pops: &str) -> View {
+pub(crate) fn view_of(pops: &str) -> View {
     View::build(&config_of(pops), (&Arc::new(geography()), &Arc::default()), &Arc::default(), None).unwrap()
 }
 

@@ -357,6 +357,14 @@ fn exercise(text: &str) {
     zone.as_ref().map(all);
 }
 
+#[test]
+fn what_fuzzing_begins_with_is_read_or_refused() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/zone");
+    let texts =
+        std::fs::read_dir(&folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    assert!(texts.map(|text| exercise(&text)).count() >= 5);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
