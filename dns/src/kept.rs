@@ -62,7 +62,7 @@ impl KeptMap {
             file.write_all(piece)?;
         }
         // Lost in a crash, it is compiled as without it.
-        file.into_inner().map_err(|error| error.into_error())?;
+        file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         fs::rename(&beside, &self.path)
     }
 }

@@ -38,7 +38,7 @@ pub struct Transfer {
 
 #[derive(Debug)]
 enum Part {
-    Soa(Record),
+    Soa(Box<Record>),
     Removed(Arc<Change>),
     Added(Arc<Change>),
     Everything,
@@ -96,8 +96,12 @@ fn asks_for_one(message: &[u8]) -> bool {
     })
 }
 
+fn soa(record: &Record) -> Part {
+    Part::Soa(Box::new(record.clone()))
+}
+
 fn whole(zone: &Zone) -> Vec<Part> {
-    vec![Part::Soa(zone.soa().clone()), Part::Everything, Part::Soa(zone.soa().clone())]
+    vec![soa(zone.soa()), Part::Everything, soa(zone.soa())]
 }
 
 /// What has changed since the version that is told in the question's authority section; the whole zone where that is
@@ -108,19 +112,18 @@ fn changes(zone: &Zone, asked: &Message) -> Vec<Part> {
         _ => None,
     });
     let Some(theirs) = theirs else { return whole(zone) };
-    let soa = zone.soa().clone();
     if theirs >= zone.serial() {
         // "the same or newer": one record (RFC 1995 §2).
-        return vec![Part::Soa(soa)];
+        return vec![soa(zone.soa())];
     }
-    let mut parts = vec![Part::Soa(soa.clone())];
+    let mut parts = vec![soa(zone.soa())];
     for change in zone.changes().iter().skip_while(|change| change.before_serial() != theirs) {
-        parts.push(Part::Soa(change.before.clone()));
+        parts.push(soa(&change.before));
         parts.push(Part::Removed(Arc::clone(change)));
-        parts.push(Part::Soa(change.after.clone()));
+        parts.push(soa(&change.after));
         parts.push(Part::Added(Arc::clone(change)));
     }
-    parts.push(Part::Soa(soa));
+    parts.push(soa(zone.soa()));
     if parts.len() > 2 { parts } else { whole(zone) }
 }
 
@@ -137,7 +140,7 @@ impl Transfer {
                 return Some(record);
             }
             match self.parts.front()? {
-                Part::Soa(soa) => self.records.push_back(soa.clone()),
+                Part::Soa(soa) => self.records.push_back(Record::clone(soa)),
                 Part::Removed(change) => self.records.extend(change.removed.iter().cloned()),
                 Part::Added(change) => self.records.extend(change.added.iter().cloned()),
                 Part::Everything => {

@@ -22,9 +22,12 @@ struct Head<'a> {
     lists: Cow<'a, [List]>,
     lists_by_unit: Cow<'a, [u32]>,
     classes: usize,
-    fine: Vec<(u32, Family, Vec<(u64, u32)>)>,
+    fine: Vec<Fine>,
     lengths: [usize; 6],
 }
+
+/// A unit with rules longer than scopes: starts and units of its runs.
+type Fine = (u32, Family, Vec<(u64, u32)>);
 
 /// Before the head: its own length.
 const LENGTH: usize = 8;
@@ -65,9 +68,7 @@ impl Map {
         }
         let [roots_v4, nodes_v4, entries_v4, roots_v6, nodes_v6, entries_v6] = pieces;
         let run = |(start, value)| Run { start, value };
-        let of_rules = |(unit, family, runs): (u32, Family, Vec<(u64, u32)>)| {
-            (unit, (family, runs.into_iter().map(run).collect()))
-        };
+        let of_rules = |(unit, family, runs): Fine| (unit, (family, runs.into_iter().map(run).collect()));
         let is_whole = rest.is_empty() && head.classes > 0;
         is_whole.then_some(Self {
             lists: head.lists.into_owned(),

@@ -44,24 +44,33 @@ pub(super) struct Answer {
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     hash: u64,
-    key_at: u32,
-    key_length: u16,
-    held: Held,
+    /// Where its entry begins.
+    at: u32,
 }
 
-/// Answers by key.
+/// Answers by key. A look-up in a large table is as long as its misses of the cache: a slot is small, and all that is
+/// held of a key lies together.
+///
+/// ```text
+/// entry: key length (2) | held (11) | key | records
+/// ```
 #[derive(Debug, Default)]
 pub(super) struct Encoded {
     slots: HashTable<Slot>,
-    /// Keys and records.
-    bytes: Vec<u8>,
+    entries: Vec<u8>,
     /// Keyed, since names are chosen by who asks.
     hasher: RandomState,
 }
 
-/// Slots are 56 bytes: 15 MiB and 32 MiB of keys and records at most, on each core and address.
+/// What is held, as bytes.
+const HELD: usize = 11;
+const HEAD: usize = 2 + HELD;
+/// The first byte of what is held.
+const ANSWER: u8 = 0;
+const ROUTED: u8 = 1;
+/// Slots are 16 bytes: 4 MiB and 36 MiB of entries at most, on each core and address.
 const MOST_SLOTS: usize = 1 << 18;
-const MOST_BYTES: usize = 32 << 20;
+const MOST_BYTES: usize = 36 << 20;
 
 impl Key {
     /// The key of a question.
@@ -100,16 +109,64 @@ impl Key {
     }
 }
 
+impl Held {
+    fn to_bytes(self) -> Option<[u8; HELD]> {
+        let mut bytes = [0; HELD];
+        let parts = match self {
+            Self::Answer(answer) => {
+                let [a, b, c, d, e, f] = answer.counts;
+                let [length_high, length_low] = answer.length.to_be_bytes();
+                [ANSWER, answer.code, u8::from(answer.authoritative), a, b, c, d, e, f, length_high, length_low]
+            }
+            Self::Routed { site, family } => {
+                let [a, b, c, d] = u32::try_from(site).ok()?.to_be_bytes();
+                [ROUTED, u8::from(family == Family::V6), a, b, c, d, 0, 0, 0, 0, 0]
+            }
+        };
+        bytes.copy_from_slice(&parts);
+        Some(bytes)
+    }
+
+    /// `at`: where the records would begin.
+    fn read(bytes: &[u8; HELD], at: usize) -> Option<Self> {
+        match *bytes {
+            [ANSWER, code, authoritative, a, b, c, d, e, f, length_high, length_low] => Some(Self::Answer(Answer {
+                code,
+                authoritative: authoritative == 1,
+                counts: [a, b, c, d, e, f],
+                at: u32::try_from(at).ok()?,
+                length: u16::from_be_bytes([length_high, length_low]),
+            })),
+            [_, is_v6, a, b, c, d, ..] => Some(Self::Routed {
+                site: usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?,
+                family: if is_v6 == 1 { Family::V6 } else { Family::V4 },
+            }),
+        }
+    }
+}
+
 impl Encoded {
     pub(super) fn clear(&mut self) {
         self.slots.clear();
-        self.bytes.clear();
+        self.entries.clear();
     }
 
     pub(super) fn find(&self, key: &Key) -> Option<Held> {
-        let hash = self.hasher.hash_one(key.bytes());
-        let is_it = |slot: &Slot| slot.hash == hash && self.part(slot.key_at, slot.key_length) == key.bytes();
-        self.slots.find(hash, is_it).map(|slot| slot.held)
+        let hash = self.hash(key);
+        let is_it =
+            |slot: &Slot| slot.hash == hash && self.entry(slot.at).is_some_and(|(_, found, _)| found == key.bytes());
+        let slot = self.slots.find(hash, is_it)?;
+        let (held, _, records_at) = self.entry(slot.at)?;
+        Held::read(held, records_at)
+    }
+
+    /// An entry: what is held, its key, and where records would begin.
+    fn entry(&self, at: u32) -> Option<(&[u8; HELD], &[u8], usize)> {
+        let at = usize::try_from(at).ok()?;
+        let (length, rest) = self.entries.get(at..)?.split_first_chunk::<2>()?;
+        let (held, rest) = rest.split_first_chunk::<HELD>()?;
+        let length = usize::from(u16::from_be_bytes(*length));
+        Some((held, rest.get(..length)?, at + HEAD + length))
     }
 
     /// A key's hash.
@@ -119,52 +176,42 @@ impl Encoded {
 
     /// The records of an answer.
     pub(super) fn records(&self, answer: &Answer) -> &[u8] {
-        self.part(answer.at, answer.length)
-    }
-
-    fn part(&self, at: u32, length: u16) -> &[u8] {
-        let at = usize::try_from(at).unwrap_or(usize::MAX);
-        self.bytes.get(at..at.saturating_add(length.into())).unwrap_or_default()
+        let at = usize::try_from(answer.at).unwrap_or(usize::MAX);
+        self.entries.get(at..at.saturating_add(answer.length.into())).unwrap_or_default()
     }
 
     /// Keeps an answer.
     pub(super) fn add_answer(&mut self, key: &Key, (code, authoritative): (u8, bool), counts: [u8; 6], records: &[u8]) {
-        self.make_room(key, records.len());
-        let (Some(at), Ok(length)) = (self.end(), u16::try_from(records.len())) else { return };
-        self.bytes.extend_from_slice(records);
-        self.add(key, Held::Answer(Answer { code, authoritative, counts, at, length }));
+        let Ok(length) = u16::try_from(records.len()) else { return };
+        self.add(key, Held::Answer(Answer { code, authoritative, counts, at: 0, length }), records);
     }
 
     /// Keeps that a name is routed.
     pub(super) fn add_routed(&mut self, key: &Key, site: usize, family: Family) {
-        self.make_room(key, 0);
-        self.add(key, Held::Routed { site, family });
+        self.add(key, Held::Routed { site, family }, &[]);
     }
 
-    fn make_room(&mut self, key: &Key, records: usize) {
-        if self.slots.len() >= MOST_SLOTS || self.bytes.len() + key.length + records > MOST_BYTES {
-            self.clear();
-        }
-    }
-
-    fn end(&self) -> Option<u32> {
-        u32::try_from(self.bytes.len()).ok()
-    }
-
-    fn add(&mut self, key: &Key, held: Held) {
+    fn add(&mut self, key: &Key, held: Held, records: &[u8]) {
         if self.find(key).is_some() {
             return;
         }
-        let (Some(key_at), Ok(key_length)) = (self.end(), u16::try_from(key.length)) else { return };
-        self.bytes.extend_from_slice(key.bytes());
-        let hash = self.hasher.hash_one(key.bytes());
-        self.slots.insert_unique(hash, Slot { hash, key_at, key_length, held }, |slot| slot.hash);
+        let size = HEAD + key.length + records.len();
+        if self.slots.len() >= MOST_SLOTS || self.entries.len() + size > MOST_BYTES {
+            self.clear();
+        }
+        let (Ok(at), Ok(length)) = (u32::try_from(self.entries.len()), u16::try_from(key.length)) else { return };
+        let Some(held) = held.to_bytes() else { return };
+        for part in [&length.to_be_bytes()[..], &held, key.bytes(), records] {
+            self.entries.extend_from_slice(part);
+        }
+        let hash = self.hash(key);
+        self.slots.insert_unique(hash, Slot { hash, at }, |slot| slot.hash);
     }
 }
 
 #[cfg(test)]
 impl Encoded {
     pub(super) fn is_bounded(&self) -> bool {
-        self.slots.len() <= MOST_SLOTS && self.bytes.len() <= MOST_BYTES
+        self.slots.len() <= MOST_SLOTS && self.entries.len() <= MOST_BYTES
     }
 }
