@@ -118,6 +118,8 @@ pub const DNS_SIGNATURE_BYTES: u64 = 64 << 20;
 /// Signatures a second for names that are not in a zone, once for datagrams and once for connections: a tenth of a core
 /// each, at 20 us a signature.
 pub const DNS_STRANGERS_SIGNED: i64 = 5_000;
+/// Of those, for one network (/24, IPv6 /56): one that asks for more leaves the others theirs.
+pub const DNS_STRANGERS_OF_ONE: u32 = 500;
 /// How long an answer is kept as bytes while nothing changes: by then a signature in it that was to be renewed still has
 /// half its life.
 pub const DNS_ANSWERS_KEPT: Duration = Duration::from_secs(3_600);
@@ -202,6 +204,10 @@ pub const LATENCY_OF_ALL: usize = 2_000_000;
 pub const LATENCY_TOLD_BYTES: usize = 16 << 20;
 /// The largest file of saved round trips read.
 pub const LATENCY_SAVED_BYTES: u64 = 512 << 20;
+/// The file of a map on disk: a full city database for a thousand PoPs takes 121 MB.
+pub const MAP_BYTES: u64 = 1 << 30;
+/// The file of the times at which a node was started.
+pub const SAVED_STARTS_BYTES: u64 = 64 << 10;
 /// How often name servers ask edges for round trips.
 pub const LATENCY_ASKED: Duration = Duration::from_secs(60);
 /// Prefixes of clients whose traffic an edge measures: some 5 MB.

@@ -41,6 +41,8 @@ pub struct Config {
     pub fleet_key: Option<Secret>,
     /// `secrets/dnssec/<zone>.toml` of every zone, if answers are signed.
     pub zone_keys: Vec<ZoneKeys>,
+    /// What is wrong with those: of no concern to edges, which need no keys.
+    pub zone_key_problems: Vec<Problem>,
     /// The newest change of any file, Unix milliseconds: the version that `status` shows. A file
     /// that is removed changes its directory, which counts too.
     pub version: u64,
@@ -105,7 +107,8 @@ pub fn load_copy(copy: &Path, dir: &Path) -> Result<Loaded, Refused> {
     let reading = Reading { copy: copy.to_owned(), dir: dir.to_owned(), ..Reading::default() };
     let (sites, zones) = (reading.sites(), reading.zones());
     let Rest { network, routes, round_trips, fleet_key } = reading.rest(&sites);
-    let zone_keys = network.as_ref().map_or_else(Vec::new, |network| reading.zone_keys(network, &zones));
+    let (zone_keys, zone_key_problems) =
+        network.as_ref().map(|network| reading.zone_keys(network, &zones)).unwrap_or_default();
     let version = reading.newest.get();
     let problems = reading.context.finish();
     let faulty = problems.iter().any(|problem| problem.severity == Severity::Fault);
@@ -113,8 +116,19 @@ pub fn load_copy(copy: &Path, dir: &Path) -> Result<Loaded, Refused> {
         (Some(network), Some(routes)) if !faulty => {
             let sources = reading.sources.into_inner();
             let dir = dir.to_owned();
-            let config =
-                Config { dir, network, sites, zones, routes, round_trips, fleet_key, zone_keys, version, sources };
+            let config = Config {
+                dir,
+                network,
+                sites,
+                zones,
+                routes,
+                round_trips,
+                fleet_key,
+                zone_keys,
+                zone_key_problems,
+                version,
+                sources,
+            };
             Ok(Loaded { config, warnings: problems })
         }
         (network, _) => Err(Refused { problems, network: network.map(Box::new), fleet_key, sites, zones }),
@@ -331,30 +345,35 @@ impl Reading {
         })
     }
 
-    /// The keys of every zone, if answers are signed.
-    fn zone_keys(&self, network: &Network, zones: &[ZoneFile]) -> Vec<ZoneKeys> {
+    /// The keys of every zone, if answers are signed, and what is wrong with them.
+    fn zone_keys(&self, network: &Network, zones: &[ZoneFile]) -> (Vec<ZoneKeys>, Vec<Problem>) {
         if !network.dns.dnssec {
-            return Vec::new();
+            return Default::default();
         }
+        let mut problems = Vec::new();
         let mut names: Vec<&DomainName> = zones.iter().map(|zone| &zone.name).chain([&network.zone]).collect();
         names.sort();
         names.dedup();
-        let read = |zone: &DomainName| {
+        let mut read = |zone: &DomainName| {
             let name = ZoneKeys::file(zone);
             let text = match read_text(&self.dir.join(&name), limits::SECRET_BYTES) {
                 Ok(text) => text,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     let problem = Problem::general(format!("zone {zone} is to be signed and has no keys"));
-                    self.context.add(problem.help("`hither keys create` makes them; `[dns] dnssec` is on"));
+                    problems.push(problem.help("`hither keys create` makes them; `[dns] dnssec` is on"));
                     return None;
                 }
-                Err(error) => return self.unreadable(&name, &error.to_string()),
+                Err(error) => {
+                    problems.push(Problem::general(format!("{} cannot be read: {error}", name.display())));
+                    return None;
+                }
             };
             let keys = ZoneKeys::read(zone.clone(), &text);
-            let told = |why| self.context.add(Problem::general(format!("{}: {why}", name.display())));
+            let told = |why| problems.push(Problem::general(format!("{}: {why}", name.display())));
             keys.map_err(told).ok()
         };
-        names.into_iter().filter_map(read).collect()
+        let keys = names.into_iter().filter_map(&mut read).collect();
+        (keys, problems)
     }
 
     fn fleet_key(&self) -> Option<Secret> {
@@ -385,17 +404,29 @@ pub fn is_leftover(name: &str) -> bool {
     name.starts_with(['.', '#']) || name.ends_with(['~', '#']) || name.ends_with(".swp") || name.ends_with(".tmp")
 }
 
-/// Reads a file of a bounded length. What is no file (a pipe, a device) could keep a reader waiting, or
-/// never end.
+/// Reads a text file of a bounded length.
 fn read_text(path: &Path, most_bytes: u64) -> std::io::Result<String> {
+    let bytes = read_bounded(path, most_bytes)?;
+    String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not UTF-8 text"))
+}
+
+/// Reads a file of a bounded length. What is no file (a pipe, a device) could keep a reader waiting, or never end.
+///
+/// # Errors
+/// It cannot be read, is no file, or is longer.
+pub fn read_bounded(path: &Path, most_bytes: u64) -> std::io::Result<Vec<u8>> {
     let meta = fs::metadata(path)?;
     if !meta.is_file() {
         return Err(std::io::Error::other("it is no file"));
     }
+    if meta.len() > most_bytes {
+        return Err(std::io::Error::other(format!("it is larger than {} KiB", most_bytes >> 10)));
+    }
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(most_bytes + 1).read_to_end(&mut bytes)?;
+    // It may have grown.
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > most_bytes {
         return Err(std::io::Error::other(format!("it is larger than {} KiB", most_bytes >> 10)));
     }
-    String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not UTF-8 text"))
+    Ok(bytes)
 }

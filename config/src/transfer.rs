@@ -21,7 +21,8 @@ use crate::wrong::Wrong;
 pub struct Transfer {
     /// The zones, by the names of their files under `zones/`. Default: all of them. A reload takes it.
     pub zones: Option<Vec<DomainName>>,
-    /// Addresses that may ask. Default: those of `notify`, or, with a `key`, every address. A reload takes it.
+    /// Addresses and prefixes that may ask; with a `key` both are needed. Default: every address with a `key`, else those of
+    /// `notify`. A reload takes it.
     pub to: Vec<Prefix>,
     /// The file under `secrets/` with the key that requests must be signed with (TSIG, RFC 8945): one line, as `dig -y` takes
     /// it, `hmac-sha256:NAME:BASE64`. Default: none, addresses alone. A reload takes it.
@@ -30,8 +31,8 @@ pub struct Transfer {
         transform = shape::secret_file_table
     )]
     pub key: Option<TransferKey>,
-    /// Who is told at once that a zone has changed (NOTIFY, RFC 1996): addresses, or `ip:port`. Default: nobody, so that
-    /// secondaries see it at the SOA's refresh. A reload takes it.
+    /// Who is told at once that a zone has changed (NOTIFY, RFC 1996), from the first address in `listen`: addresses, at port
+    /// 53, or `ip:port`. Default: nobody, so that secondaries see it at the SOA's refresh. A reload takes it.
     #[schemars(with = "Vec<String>", transform = shape::sockets)]
     pub notify: Vec<SocketAddr>,
 }

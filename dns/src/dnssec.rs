@@ -7,6 +7,7 @@
 //!
 //! Every variant of a routed answer is a record set of its own, signed once for all who get it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::ZoneKeys;
@@ -25,6 +26,8 @@ pub use key::{KeyFault, ds_record, make_key, tag_of};
 
 use key::Key;
 
+use crate::arrival::Transport;
+
 /// How long resolvers keep the zone's keys.
 pub const KEY_TTL: u32 = 3_600;
 /// What signs a zone.
@@ -41,8 +44,8 @@ pub(crate) struct Signer {
 pub(crate) enum Of {
     /// A name that is in the zone: there are only so many.
     Known,
-    /// One that only was asked for, by a datagram or over a connection.
-    Stranger { over_connection: bool },
+    /// One that only was asked for: how, and by whom.
+    Stranger { transport: Transport, resolver: IpAddr },
 }
 
 impl Signer {

@@ -29,7 +29,7 @@ mod encoded;
 mod message;
 
 use encoded::{Answer, Encoded, Held, Key};
-use message::{Common, HEADER, Opt};
+use message::{Common, HEADER, OPT_HEADER, Opt};
 
 /// Answers kept as bytes: one socket's.
 #[derive(Debug)]
@@ -69,6 +69,8 @@ const RECURSION_DESIRED: u8 = 0x01;
 const CHECKING_DISABLED: u8 = 0x10;
 /// The counts of the answer, authority and additional sections.
 const COUNTS: std::ops::Range<usize> = 6..HEADER;
+/// Types above are rarely asked for: CAA (RFC 8659) is the last that browsers, mail servers and authorities ask.
+const USUAL_TYPES: u16 = 257;
 /// An option's code and length (RFC 6891 §6.1.2).
 const OPTION_HEADER: usize = 4;
 
@@ -101,10 +103,9 @@ impl Fast {
     pub fn answer(&self, message: &[u8], from: (IpAddr, Transport), out: &mut [u8]) -> Option<Answered> {
         let query = Common::read(message)?;
         let key = Key::of(&query)?;
-        let same = Same::Answer(self.encoded.hash(&key));
         match self.encoded.find(&key)? {
-            Held::Answer(answer) => self.write(&query, &answer, (0, None), (from, same), out),
-            Held::Routed { site, family } => self.route(&query, key, (site, family), (from, same), out),
+            Held::Answer(answer) => self.write(&query, &answer, (0, None), from, out),
+            Held::Routed { site, family } => self.route(&query, key, (site, family), from, out),
         }
     }
 
@@ -113,7 +114,7 @@ impl Fast {
         query: &Common<'_>,
         key: Key,
         (site, family): (usize, Family),
-        ((resolver, transport), same): ((IpAddr, Transport), Same),
+        (resolver, transport): (IpAddr, Transport),
         out: &mut [u8],
     ) -> Option<Answered> {
         let view = &*self.view;
@@ -128,7 +129,7 @@ impl Fast {
         let key = key.at(picked.pop, picked.basis, turn)?;
         let Held::Answer(answer) = self.encoded.find(&key)? else { return None };
         let routed = Some((picked.pop, mapped.list.cause));
-        self.write(query, &answer, (asker.scope(picked.scope), routed), ((resolver, transport), same), out)
+        self.write(query, &answer, (asker.scope(picked.scope), routed), (resolver, transport), out)
     }
 
     /// Puts the header, question, records and OPT together; `None` where they are more than the asker takes.
@@ -137,7 +138,7 @@ impl Fast {
         query: &Common<'_>,
         answer: &Answer,
         (scope, routed): (u8, Option<(PopIndex, Cause)>),
-        ((resolver, transport), same): ((IpAddr, Transport), Same),
+        (resolver, transport): (IpAddr, Transport),
         out: &mut [u8],
     ) -> Option<Answered> {
         let of_datagrams =
@@ -158,7 +159,11 @@ impl Fast {
         out.add(&additionals.to_be_bytes())?;
         out.add(query.question())?;
         let begin = out.length;
-        out.add(self.encoded.records(answer))?;
+        let answer_records = self.encoded.records(answer);
+        let is_long = begin + answer_records.len() + query.opt.map_or(0, |opt| opt.reply_bytes()) > most;
+        if !is_long {
+            out.add(answer_records)?;
+        }
         let records = (begin, out.length);
         let mut standing = Standing::Unproven;
         if let Some(opt) = &query.opt {
@@ -166,11 +171,23 @@ impl Fast {
             standing = cookie.map_or(standing, |(_, standing)| standing);
             out.add_opt(opt, scope, cookie.map(|(option, _)| option))?;
         }
-        Some(Answered { length: out.length, code: answer.code.into(), routed, same, standing, records })
+        let length = out.length;
+        let answered = Answered { length, code: answer.code.into(), routed, same: answer.same, standing, records };
+        if is_long {
+            // What is asked for again over a connection: a large answer is not made anew for each datagram.
+            answered.cut(out.out)?;
+        }
+        Some(answered)
     }
 
     /// Keeps a reply that `view` has just made for a message, for the next who asks the same.
     pub fn learn(&mut self, view: &Arc<View>, message: &[u8], arrival: &Arrival, reply: &Reply) {
+        // Of types that nobody has there are too many to keep that they are not there.
+        let is_rare = reply.message.answers.is_empty()
+            && reply.message.queries.first().is_some_and(|question| u16::from(question.query_type()) > USUAL_TYPES);
+        if is_rare {
+            return;
+        }
         let kept = Common::read(message).and_then(|query| Some((Key::of(&query)?, query)));
         let Some((key, query)) = kept.filter(|_| self.is_of(view) && reply.reuse != Reuse::Never) else { return };
         // In the asker's own case names would be compressed less, for everybody.
@@ -199,7 +216,21 @@ impl Fast {
             return;
         };
         let Ok(counts) = counts.try_into() else { return };
-        self.encoded.add_answer(&key, (code & 0x0f, flags & AUTHORITATIVE != 0), counts, records);
+        self.encoded.add_answer(&key, (code & 0x0f, flags & AUTHORITATIVE != 0, reply.facts.same), counts, records);
+    }
+}
+
+impl Opt<'_> {
+    /// How long the options of its reply are.
+    fn reply_options(&self) -> usize {
+        let of_subnet = self.subnet.map_or(0, |subnet| OPTION_HEADER + subnet.wire.len());
+        let of_cookie = self.cookie.map_or(0, |_| OPTION_HEADER + cookie::REPLY);
+        of_subnet + of_cookie
+    }
+
+    /// How long the OPT record of its reply is.
+    fn reply_bytes(&self) -> usize {
+        OPT_HEADER + self.reply_options()
     }
 }
 
@@ -222,10 +253,7 @@ impl Writer<'_> {
         let [payload_high, payload_low] = limits::DNS_UDP_BYTES.to_be_bytes();
         let dnssec_ok = if opt.dnssec_ok { 0x80 } else { 0 };
         self.add(&[0, 0, 41, payload_high, payload_low, 0, 0, dnssec_ok, 0])?;
-        let option_bytes = |option: usize| option + OPTION_HEADER;
-        let of_subnet = opt.subnet.map_or(0, |subnet| option_bytes(subnet.wire.len()));
-        let of_cookie = cookie.map_or(0, |cookie| option_bytes(cookie.len()));
-        self.add(&u16::try_from(of_subnet + of_cookie).ok()?.to_be_bytes())?;
+        self.add(&u16::try_from(opt.reply_options()).ok()?.to_be_bytes())?;
         if let Some(subnet) = &opt.subnet {
             let at = self.add_option(CLIENT_SUBNET, subnet.wire)?;
             *self.out.get_mut(at + SCOPE_AT)? = scope;

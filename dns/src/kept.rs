@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use config::Config;
+use config::{Config, limits};
 use mapping::Map;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
 
@@ -38,7 +38,7 @@ impl KeptMap {
     }
 
     fn read(&self, config: &Config) -> Option<Arc<Compiled>> {
-        let bytes = fs::read(&self.path).ok()?;
+        let bytes = config::read_bounded(&self.path, limits::MAP_BYTES).ok()?;
         let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
         let expected = header_of(config, xxh3_64(rest));
         if *header != expected {

@@ -58,10 +58,11 @@ impl Notice {
         Some(bytes)
     }
 
-    /// Whether a message is the answer to it: whatever the answer, the secondary has heard (RFC 1996 §4.8).
+    /// The response code of a message that is the answer to it; whatever it is, asking again is of no use
+    /// (RFC 1996 §4.8).
     #[must_use]
-    pub fn is_answered_by(&self, reply: &[u8], id: u16) -> bool {
-        let [high, low, flags, ..] = reply else { return false };
-        u16::from_be_bytes([*high, *low]) == id && flags & 0x80 != 0
+    pub fn answer_of(&self, reply: &[u8], id: u16) -> Option<u8> {
+        let [high, low, flags, more_flags, ..] = reply else { return None };
+        (u16::from_be_bytes([*high, *low]) == id && flags & 0x80 != 0).then_some(more_flags & 0x0f)
     }
 }

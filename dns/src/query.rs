@@ -12,6 +12,7 @@ use hickory_server::proto::op::{MessageType, OpCode, Query as Question, Response
 use hickory_server::proto::rr::{DNSClass, Name, RecordType};
 
 use crate::cookie::Cookie;
+use crate::dnssec::NXNAME;
 
 /// A well-formed query.
 #[derive(Clone, Debug)]
@@ -92,9 +93,6 @@ pub(crate) enum Flaw {
 /// Where the scope stands in the option: family (2), source, scope (RFC 7871 §6).
 pub(crate) const SCOPE_AT: usize = 3;
 
-/// "an explicit query for the NXNAME RR type" is malformed (RFC 9824 §3.5).
-const NXNAME: RecordType = RecordType::Unknown(128);
-
 /// The label before a name that is to be explained.
 const WHY: &[u8] = b"_why";
 
@@ -120,19 +118,19 @@ impl Query {
             return Err(Flaw::Greeting { envelope, edns });
         }
         let question = read_question(message).ok_or_else(|| refuse(None, Asked::Plainly, ResponseCode::FormErr))?;
-        if question.query_type() == NXNAME {
-            return Err(refuse(Some(question), Asked::Plainly, ResponseCode::FormErr));
-        }
         let malformed = || refuse(Some(question.clone()), Asked::Plainly, ResponseCode::FormErr);
         let edns = read_edns(message).ok_or_else(malformed)?;
-        let Some(Opt { version, dnssec, edns }) = edns else { return Ok(Self { envelope, question, edns: None }) };
+        let is_malformed = question.query_type() == NXNAME;
+        let Some(Opt { version, dnssec, edns }) = edns else {
+            return if is_malformed { Err(malformed()) } else { Ok(Self { envelope, question, edns: None }) };
+        };
         let refuse = |code| refuse(Some(question.clone()), Asked::WithEdns(dnssec), code);
         // RFC 6891 §6.1.3: "If a responder does not implement the VERSION level of the request, then it MUST respond
         // with RCODE=BADVERS."
         if version > 0 {
             return Err(refuse(ResponseCode::BADVERS));
         }
-        let edns = edns.ok_or_else(|| refuse(ResponseCode::FormErr))?;
+        let edns = edns.filter(|_| !is_malformed).ok_or_else(|| refuse(ResponseCode::FormErr))?;
         Ok(Self { envelope, question, edns: Some(edns) })
     }
 }

@@ -188,10 +188,14 @@ impl Reply {
         self.cut()
     }
 
-    /// The bytes for TCP: the length in two bytes, then the message (RFC 1035 §4.2.2). What is
+    /// The bytes for TCP, or nothing where the connection is to be closed: the length in two bytes, then the message (RFC 1035 §4.2.2). What is
     /// longer than a length can tell is cut as for UDP.
     #[must_use]
     pub fn to_tcp(&self) -> Option<Vec<u8>> {
+        if self.is_cut {
+            // To be asked for again elsewhere: there is no better way to say that here.
+            return None;
+        }
         let mut bytes = self.message.to_vec().ok()?;
         if bytes.len() + self.overhead() > usize::from(u16::MAX) {
             bytes = self.cut()?;

@@ -1,5 +1,7 @@
 //! Signing a reply's record sets, and proving what is not there, for who asks for it.
 
+use std::net::IpAddr;
+
 use hickory_server::proto::op::ResponseCode;
 use hickory_server::proto::rr::{LowerName, Name, Record, RecordType};
 use jiff::Timestamp;
@@ -15,15 +17,16 @@ impl View {
     /// Adds the signatures; a reply that cannot be signed is none (RFC 4035 §3.1).
     pub(crate) fn sign(&self, reply: &mut Reply, query: &Query, arrival: &Arrival) {
         let Some(now) = self.signs_for(query, arrival) else { return };
-        let over_connection = arrival.transport == Transport::Tcp;
-        let answers = self.signed(std::mem::take(&mut reply.message.answers), over_connection, now);
-        let authorities = self.signed(std::mem::take(&mut reply.message.authorities), over_connection, now);
+        let from = (arrival.transport, arrival.resolver);
+        let kind = query.question.query_type();
+        let answers = self.signed(std::mem::take(&mut reply.message.answers), kind, from, now);
+        let authorities = self.signed(std::mem::take(&mut reply.message.authorities), kind, from, now);
         match (answers, authorities) {
             (Ok(answers), Ok(authorities)) => {
                 (reply.message.answers, reply.message.authorities) = (answers, authorities);
             }
-            // Who asks from an address of its own comes back over a connection.
-            (Err(Unsigned::Busy), _) | (_, Err(Unsigned::Busy)) if !over_connection => {
+            // Who asks from an address of its own comes back over a connection; one that asks too much there loses it.
+            (Err(Unsigned::Busy), _) | (_, Err(Unsigned::Busy)) => {
                 (reply.is_cut, reply.reuse) = (true, Reuse::Never);
             }
             _ => reply.fail(),
@@ -35,15 +38,21 @@ impl View {
         (self.zones.are_signed() && query.wants_dnssec()).then(|| Timestamp::try_from(arrival.at).ok()).flatten()
     }
 
-    /// A section with the signatures behind each record set.
-    fn signed(&self, section: Vec<Record>, over_connection: bool, now: Timestamp) -> Result<Vec<Record>, Unsigned> {
+    /// A section of a reply to this type with the signatures behind each record set.
+    fn signed(
+        &self,
+        section: Vec<Record>,
+        asked: RecordType,
+        (transport, resolver): (Transport, IpAddr),
+        now: Timestamp,
+    ) -> Result<Vec<Record>, Unsigned> {
         let mut out = Vec::with_capacity(section.len() * 2);
         let same_set = |a: &Record, b: &Record| a.name == b.name && a.record_type() == b.record_type();
         for set in section.chunk_by(same_set) {
             out.extend_from_slice(set);
             let Some(first) = set.first() else { continue };
-            let Some((zone, signer)) = self.zone_to_sign(first) else { continue };
-            let of = if zone.has(&first.name) { Of::Known } else { Of::Stranger { over_connection } };
+            let Some((zone, signer)) = self.zone_to_sign(first, asked) else { continue };
+            let of = if zone.has(&first.name) { Of::Known } else { Of::Stranger { transport, resolver } };
             out.extend(signer.sign(set, zone.original_ttl(first, self.ttl), of, now)?);
         }
         Ok(out)
@@ -51,8 +60,10 @@ impl View {
 
     /// The signed zone that a record is of; a delegation's NS records are the child's (RFC 4035 §2.2), and an alias made
     /// from a DNAME record is vouched for by that (RFC 6672 §5.3.1).
-    fn zone_to_sign(&self, record: &Record) -> Option<(&Zone, &Signer)> {
-        let zone = self.zones.having(&record.name, record.record_type())?;
+    fn zone_to_sign(&self, record: &Record, asked: RecordType) -> Option<(&Zone, &Signer)> {
+        // That a child has no DS is its parent's to say, also where both are served here.
+        let of_parent = asked == RecordType::DS && record.record_type() == RecordType::NSEC;
+        let zone = self.zones.having(&record.name, if of_parent { RecordType::DS } else { record.record_type() })?;
         let is_unsigned = match record.record_type() {
             RecordType::NS => !zone.is_apex(&record.name),
             RecordType::CNAME => zone.redirection(&LowerName::new(&record.name)).is_some(),
@@ -72,9 +83,14 @@ impl View {
             // A code for the name would contradict its NSEC record.
             reply.message.metadata.response_code = ResponseCode::NoError;
         }
-        let types = types.unwrap_or_else(|| vec![NXNAME]);
+        // A zone served here without a delegation to it is there all the same.
+        let is_child = kind == RecordType::DS && self.zones.at(name).is_some();
+        let types = types.unwrap_or_else(|| vec![if is_child { RecordType::NS } else { NXNAME }]);
         let has = types.into_iter().filter(|other| *other != kind);
-        match nsec(name, has, zone.negative().ttl) {
+        // No longer than the answer that it is part of: that a routed name has no address may soon be otherwise.
+        let soa = reply.message.authorities.iter().find(|record| record.record_type() == RecordType::SOA);
+        let ttl = soa.map_or(zone.negative().ttl, |soa| soa.ttl);
+        match nsec(name, has, ttl) {
             Some(record) if kind == RecordType::NSEC && zone.types(name).is_some() => {
                 reply.message.authorities.clear();
                 reply.message.answers.push(record);

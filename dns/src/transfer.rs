@@ -9,12 +9,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use hickory_server::proto::op::{Header, HeaderCounts, Message, MessageType, Metadata, OpCode, Query as Question};
 use hickory_server::proto::rr::{DNSClass, RData, Record, RecordType, SerialNumber};
 use hickory_server::proto::serialize::binary::{BinEncodable, BinEncoder};
 
-use crate::arrival::{Arrival, Transport};
+use crate::arrival::{Arrival, Transport, seconds};
 #[cfg(test)]
 use crate::tsig::Key;
 use crate::tsig::{self, Session};
@@ -28,7 +29,6 @@ pub struct Transfer {
     metadata: Metadata,
     question: Option<Question>,
     session: Option<Session>,
-    now: u64,
     parts: VecDeque<Part>,
     /// Records of the part that is under way.
     records: VecDeque<Record>,
@@ -64,7 +64,9 @@ impl View {
         let asked = Message::from_vec(message).ok()?;
         let question = asked.queries.first()?;
         let zone = self.zones.at(question.name())?;
-        let may = zone.is_for_secondaries() && self.transfers.allow(zone.apex(), arrival, session.as_ref());
+        let may = zone.is_for_secondaries()
+            && zone.is_plain()
+            && self.transfers.allow(zone.apex(), arrival, session.as_ref());
         let is_of_ours = asked.metadata.op_code == OpCode::Query && question.query_class() == DNSClass::IN;
         if !may || !is_of_ours {
             return None;
@@ -80,7 +82,6 @@ impl View {
             metadata,
             question: Some(question.clone()),
             session,
-            now: arrival.seconds().into(),
             parts: parts.into(),
             records: VecDeque::new(),
             names: 0,
@@ -155,7 +156,15 @@ impl Transfer {
         }
     }
 
-    /// One message; `None` where nothing is left.
+    /// The next message, signed at this time if its request was; `None` where nothing is left.
+    pub(crate) fn next(&mut self, now: SystemTime) -> Option<Vec<u8>> {
+        let mut bytes = self.message()?;
+        if let Some(session) = &mut self.session {
+            session.sign(&mut bytes, seconds(now).into())?;
+        }
+        Some(bytes)
+    }
+
     fn message(&mut self) -> Option<Vec<u8>> {
         let first = self.record()?;
         let question = self.question.take();
@@ -182,18 +191,6 @@ impl Transfer {
         let mut header = Vec::with_capacity(HEADER);
         Header { metadata: self.metadata, counts }.emit(&mut BinEncoder::new(&mut header)).ok()?;
         bytes.get_mut(..HEADER)?.copy_from_slice(&header);
-        Some(bytes)
-    }
-}
-
-impl Iterator for Transfer {
-    type Item = Vec<u8>;
-
-    fn next(&mut self) -> Option<Vec<u8>> {
-        let mut bytes = self.message()?;
-        if let Some(session) = &mut self.session {
-            session.sign(&mut bytes, self.now)?;
-        }
         Some(bytes)
     }
 }

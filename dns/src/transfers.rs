@@ -29,11 +29,15 @@ impl Transfers {
     pub(crate) fn new(config: &Config) -> Self {
         let mut this = Self::default();
         for spec in &config.network.transfers {
-            let key = spec.key.as_ref().and_then(Key::new);
-            let key = key.map(|key| {
-                this.keys.push(key);
-                this.keys.len() - 1
-            });
+            let key = match spec.key.as_ref().map(Key::new) {
+                None => None,
+                Some(Some(key)) => {
+                    this.keys.push(key);
+                    Some(this.keys.len() - 1)
+                }
+                // Without the key that is asked for nobody may.
+                Some(None) => continue,
+            };
             this.rules.push(Rule { zones: zones_of(spec), to: spec.to.clone(), key, notify: spec.notify.clone() });
         }
         this

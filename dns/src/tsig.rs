@@ -66,7 +66,10 @@ impl Key {
 
     /// Whether it signed a session's request.
     pub(crate) fn opened(&self, session: &Session) -> bool {
-        self.name() == session.key.signer_name()
+        let (ours, theirs) = (&self.0, &session.key);
+        ours.signer_name() == theirs.signer_name()
+            && ours.algorithm() == theirs.algorithm()
+            && ours.key() == theirs.key()
     }
 
     /// Signs a request of our own.
@@ -93,8 +96,10 @@ impl std::fmt::Debug for Session {
 
 /// Checks a request; `None` where it is not signed. `now` in seconds since 1970.
 pub(crate) fn open(keys: &[Key], message: &[u8], now: u64) -> Option<Result<Session, Refusal>> {
-    if !is_signed(message) {
-        return None;
+    match signature(message) {
+        Signature::None => return None,
+        Signature::Misplaced => return Some(Err(Refusal::Malformed)),
+        Signature::Last => {}
     }
     let Ok((signed, record)) = signed_bitmessage_to_buf(message, None, true) else {
         return Some(Err(Refusal::Malformed));
@@ -118,14 +123,36 @@ pub(crate) fn open(keys: &[Key], message: &[u8], now: u64) -> Option<Result<Sess
     Some(Ok(session))
 }
 
-/// Whether a message's last record is a TSIG, of so few that it can be a request.
-fn is_signed(message: &[u8]) -> bool {
-    let Ok(message) = WireMessage::from_slice(message) else { return false };
+/// Where a message has a TSIG record.
+enum Signature {
+    None,
+    Last,
+    /// "If multiple TSIG records are detected or a TSIG record is present in any other position" than the last, FORMERR
+    /// (RFC 8945 §5.1); also among more records than a request has.
+    Misplaced,
+}
+
+fn signature(message: &[u8]) -> Signature {
+    let Ok(message) = WireMessage::from_slice(message) else { return Signature::None };
     let counts = message.header_counts();
     let records = [counts.ancount(), counts.nscount(), counts.arcount()].into_iter().try_fold(0, u16::checked_add);
-    let Ok(additional) = message.additional() else { return false };
-    records.is_some_and(|records| records <= MOST_RECORDS)
-        && additional.last().is_some_and(|record| record.is_ok_and(|record| record.rtype() == Rtype::TSIG))
+    let Ok(additional) = message.additional() else { return Signature::None };
+    let is_tsig = |record: Result<domain::base::ParsedRecord<'_, [u8]>, _>| {
+        record.is_ok_and(|record| record.rtype() == Rtype::TSIG)
+    };
+    let (mut found, mut count) = (None, 0);
+    for record in additional {
+        found = if is_tsig(record) { Some(if found.is_some() { usize::MAX - 1 } else { count }) } else { found };
+        count += 1;
+        if count > usize::from(MOST_RECORDS) {
+            break;
+        }
+    }
+    match found {
+        None => Signature::None,
+        Some(at) if at + 1 == count && records.is_some_and(|records| records <= MOST_RECORDS) => Signature::Last,
+        Some(_) => Signature::Misplaced,
+    }
 }
 
 impl Session {

@@ -245,7 +245,7 @@ impl View {
                 if query.asks_why() {
                     reply.reuse = Reuse::Never;
                 }
-                reply.facts.same = same(zone, &query);
+                reply.facts.same = same(zone, &query, &reply);
                 self.sign(&mut reply, &query, arrival);
             }
         }
@@ -373,7 +373,7 @@ fn refer(reply: &mut Reply, zone: &Zone, servers: &[Record]) {
 }
 
 /// Which other replies are the same to a limit.
-fn same(zone: &Zone, query: &Query) -> Same {
+fn same(zone: &Zone, query: &Query, reply: &Reply) -> Same {
     let name = LowerName::new(query.question.name());
     // Not kept, so that it may be another in each process.
     let hash = |value: &dyn Fn(&mut DefaultHasher)| {
@@ -382,7 +382,9 @@ fn same(zone: &Zone, query: &Query) -> Same {
         hasher.finish()
     };
     if zone.has(query.question.name()) {
-        Same::Answer(hash(&|hasher| (&name, u16::from(query.question.query_type())).hash(hasher)))
+        // What is not there is one reply, whichever of many types is asked for.
+        let kind = if reply.message.answers.is_empty() { 0 } else { u16::from(query.question.query_type()) };
+        Same::Answer(hash(&|hasher| (&name, kind).hash(hasher)))
     } else {
         Same::Stranger(hash(&|hasher| zone.apex().hash(hasher)))
     }

@@ -62,6 +62,8 @@ pub(crate) struct Zone {
     names: Vec<LowerName>,
     /// What has changed lately, oldest first, if they may.
     changes: Vec<Arc<Change>>,
+    /// Whether its serial has stood for other records too.
+    serial_is_shared: bool,
 }
 
 /// What one version of a zone has made of the one before.
@@ -118,7 +120,8 @@ impl Zone {
 
     fn empty(apex: &Name, soa: Record) -> Self {
         let (nodes, names, changes) = (HashMap::new(), Vec::new(), Vec::new());
-        Self { apex: LowerName::new(apex), soa, nodes, signer: None, names, changes }
+        let apex = LowerName::new(apex);
+        Self { apex, soa, nodes, signer: None, names, changes, serial_is_shared: false }
     }
 
     /// Reads a zone in master-file format (RFC 1035 §5).
@@ -161,11 +164,11 @@ impl Zone {
         Some(zone)
     }
 
-    /// The zone as its file says it.
+    /// The zone as its file says it; what has changed in it is kept.
     pub(crate) fn as_written(&self) -> Self {
-        let mut zone = self.clone();
-        zone.signer = None;
-        zone.nodes.values_mut().for_each(|node| node.routed = None);
+        let mut zone = Self::empty(&Name::from(self.apex.clone()), self.soa.clone());
+        let sets = self.nodes.values().flat_map(|node| node.sets.values());
+        sets.flatten().for_each(|record| zone.insert(record.clone()));
         zone
     }
 
@@ -306,7 +309,10 @@ impl Zone {
     pub(crate) fn types(&self, name: &Name) -> Option<Vec<RecordType>> {
         let lower = LowerName::new(name);
         let node = self.nodes.get(&lower).or_else(|| self.wildcard(&lower))?;
-        let of_sets = node.sets.keys().copied();
+        // At a cut all else is the child's (RFC 4035 §2.3).
+        let is_cut = node.sets.contains_key(&RecordType::NS) && lower != self.apex;
+        let is_ours = move |kind: &RecordType| !is_cut || matches!(kind, RecordType::NS | RecordType::DS);
+        let of_sets = node.sets.keys().copied().filter(is_ours);
         let of_routed = node.routed.map_or(&[][..], Routed::types).iter().copied();
         let of_keys = if self.signer.is_some() && lower == self.apex { KEY_TYPES } else { &[] }.iter().copied();
         Some(of_sets.chain(of_routed).chain(of_keys).collect())

@@ -66,6 +66,7 @@ impl Zones {
             problems.push(problem);
         }
         zones.route_sites(config);
+        problems.extend(config.zone_key_problems.iter().cloned());
         problems.extend(zones.sign(config, signatures));
         problems.extend(zones.check_transfers(config));
         if problems.iter().any(|problem| problem.severity == Severity::Fault) {
@@ -103,32 +104,34 @@ impl Zones {
     /// What `[[transfer]]` asks for and cannot have.
     fn check_transfers(&self, config: &Config) -> Vec<Problem> {
         let mut problems = Vec::new();
+        let files: Vec<LowerName> =
+            config.zones.iter().filter_map(|file| name(&file.name).ok()).map(|name| LowerName::new(&name)).collect();
         for spec in &config.network.transfers {
-            for apex in zones_of(spec).unwrap_or_default() {
-                let file =
-                    config.zones.iter().any(|file| name(&file.name).is_ok_and(|name| LowerName::new(&name) == apex));
-                let zone = self.zones.get(&apex).filter(|_| file);
-                let fault = |message: String, help| Problem::general(message).help(help);
-                match zone {
-                    None => problems.push(fault(
-                        format!("hither.toml: a transfer of zone {apex}, which no file under zones/ is"),
-                        "transfers are of zones in files; the network's own is made for each answer",
-                    )),
-                    Some(zone) if !zone.is_plain() => problems.push(fault(
-                        format!("hither.toml: a transfer of zone {apex}, which is signed as answers are asked for"),
-                        "run another name server of this network in its place, or leave `dnssec` out",
-                    )),
-                    Some(zone) if zone.has_routed_names() => {
-                        let message =
-                            format!("secondaries of zone {apex} do not answer names in it that are hosts of sites");
-                        let problem =
-                            fault(message, "give such hosts an alias in the file: `www CNAME <site>.<zone>.`");
-                        problems.push(Problem { severity: Severity::Warning, ..problem });
-                    }
-                    Some(_) => {}
+            let named = zones_of(spec);
+            for apex in named.as_ref().unwrap_or(&files) {
+                if !files.contains(apex) {
+                    let message = format!("hither.toml: a transfer of zone {apex}, which no file under zones/ is");
+                    let help = "transfers are of zones in files; the network's own is made for each answer";
+                    problems.push(Problem::general(message).help(help));
+                }
+                // One that is wrong is told of elsewhere.
+                let Some(zone) = self.zones.get(apex) else { continue };
+                if !zone.is_plain() {
+                    let message =
+                        format!("hither.toml: a transfer of zone {apex}, which is signed as answers are asked for");
+                    let help = "run another name server of this network in its place, or leave `dnssec` out";
+                    let problem = Problem::general(message).help(help);
+                    let severity = if named.is_some() { Severity::Fault } else { Severity::Warning };
+                    problems.push(Problem { severity, ..problem });
+                } else if let Some(host) = zone.routed_names().next() {
+                    let message =
+                        format!("secondaries of zone {apex} do not answer `{host}`, which is a host of a site");
+                    let help = "below the apex, give it an alias in the file: `www CNAME <site>.<zone>.`";
+                    problems.push(Problem { severity: Severity::Warning, ..Problem::general(message).help(help) });
                 }
             }
         }
+        problems.extend(same_keys(config));
         problems
     }
 
@@ -274,6 +277,15 @@ impl Zones {
             at = at.base_name();
         }
     }
+}
+
+/// Transfer keys that cannot be told apart: a key is known by its name (RFC 8945 §4.2).
+fn same_keys(config: &Config) -> Option<Problem> {
+    let mut keys = config.network.transfers.iter().filter_map(|spec| spec.key.as_ref());
+    let mut seen: HashMap<&DomainName, &config::TransferKey> = HashMap::new();
+    let twice = keys.find(|key| *seen.entry(&key.name).or_insert(key) != *key)?;
+    let message = format!("hither.toml: two transfers have different keys of the name {}", twice.name);
+    Some(Problem::general(message).help("give each key a name of its own"))
 }
 
 /// Everything that is wrong with the zone files, warnings too: also where the rest of the config does

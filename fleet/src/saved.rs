@@ -16,8 +16,7 @@ pub(crate) type Saved = BTreeMap<IpAddr, Verdict>;
 
 /// Reads the saved verdicts; a missing or broken file is no verdicts.
 pub(crate) fn read(path: &Path) -> Saved {
-    let small = fs::metadata(path).is_ok_and(|meta| meta.len() <= limits::HEALTH_SAVED_BYTES);
-    let text = if small { fs::read(path).unwrap_or_default() } else { Vec::new() };
+    let text = config::read_bounded(path, limits::HEALTH_SAVED_BYTES).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
 

@@ -29,13 +29,15 @@ pub(crate) struct Answers {
 }
 
 /// The response codes we send, by number (RFC 6895 §2.3); the last stands for every other.
-const RCODES: [(u16, &str); 8] = [
+const RCODES: [(u16, &str); 10] = [
     (0, "NOERROR"),
     (1, "FORMERR"),
     (2, "SERVFAIL"),
     (3, "NXDOMAIN"),
     (4, "NOTIMP"),
     (5, "REFUSED"),
+    (6, "YXDOMAIN"),
+    (9, "NOTAUTH"),
     (16, "BADVERS"),
     (u16::MAX, "OTHER"),
 ];
@@ -119,7 +121,7 @@ impl Answer for Answering {
     fn transfer(&self, message: &[u8], arrival: &Arrival) -> Option<Transfer> {
         let answers = self.node.name_server.as_ref()?.answers.load();
         let transfer = answers.as_ref()?.view.transfer(message, arrival)?;
-        tracing::info!(secondary = %arrival.resolver, zone = transfer.zone(), "takes the zone");
+        tracing::info!(secondary = %arrival.resolver, zone = transfer.zone(), "a secondary takes the zone");
         Some(transfer)
     }
 

@@ -35,7 +35,8 @@ impl LastGood {
     /// be booted, if there is one.
     pub(crate) fn is_called_for(&self, now: SystemTime) -> bool {
         let now = seconds(now);
-        let starts = fs::read_to_string(self.starts()).unwrap_or_default();
+        let starts = config::read_bounded(&self.starts(), limits::SAVED_STARTS_BYTES).unwrap_or_default();
+        let starts = String::from_utf8(starts).unwrap_or_default();
         let recent = starts.lines().filter_map(|line| line.parse::<u64>().ok());
         // A start that is still to come was noted by a clock that has been set back.
         let mut recent: Vec<u64> =
@@ -88,6 +89,8 @@ pub(crate) async fn follow(node: Arc<Node>, last_good: LastGood) {
     let mut seen = if last_good.files().is_dir() { 0 } else { node.version() };
     loop {
         let config = node.config.load_full().filter(|config| config.version == seen && seen != kept);
+        // With a zone that was refused its files are not what serves.
+        let config = config.filter(|_| node.refused.load().is_none());
         if let Some(config) = config {
             let (to, version) = (last_good.clone(), config.version);
             match tokio::task::spawn_blocking(move || to.keep(&config)).await {

@@ -242,7 +242,9 @@ impl Node {
             let identity = Identity { id: self.id.to_string(), cookies: Cookies::new(cookie_key) };
             let view = view.with_fitness(fitness).with_identity(identity);
             let before = name_server.answers.load();
-            notify::notify(view.notices(before.as_ref().map(|answers| &*answers.view)));
+            let own = config.network.node(&self.id).and_then(|node| node.name_server);
+            let notices = view.notices(before.as_ref().map(|answers| &*answers.view));
+            notify::notify(notices, own.map_or(&[], |own| own.listen.as_slice()));
             let is_new = before.as_ref().is_none_or(|before| !before.view.shares_map(&view));
             let is_to_be_kept = is_new && world.is_read();
             let answers = Answers::new(view, &self.metrics);

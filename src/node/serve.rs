@@ -57,7 +57,9 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>) -> Done {
     let roles = Roles::of(&node);
     let admin = admin.unwrap_or_else(|| config.network.admin_of(&node));
     let kept = KeptMap::new(&state.join(id.as_str()));
-    let built = build_started(loaded, roles, &kept).map_err(|problems| directory::refused(&problems))?;
+    // The last good config is not read again from the directory, which is what a kept map leads to.
+    let kept = (!is_called_for).then_some(&kept);
+    let built = build_started(loaded, roles, kept).map_err(|problems| directory::refused(&problems))?;
     directory::print(&built.warnings);
     let admin = bind_tcp(admin, Sharing::Alone).map_err(|error| Failure::operator(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
@@ -68,8 +70,8 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>) -> Done {
 /// Builds what a node starts with. A new database can make the operator's round trips impossible, which must not keep
 /// a node from starting: it starts without them.
 /// A map that was kept spares reading databases first: they are read once the node serves.
-fn build_started(loaded: Loaded, roles: Roles, kept: &KeptMap) -> Result<Built, Vec<Problem>> {
-    let view = roles.name_server.then(|| kept.view(&loaded.config)).flatten();
+fn build_started(loaded: Loaded, roles: Roles, kept: Option<&KeptMap>) -> Result<Built, Vec<Problem>> {
+    let view = kept.filter(|_| roles.name_server).and_then(|kept| kept.view(&loaded.config));
     if let Some(view) = view {
         tracing::info!("serving by the map that was kept; databases are read behind it");
         return build_loaded(loaded, roles, |_| Ok((view, World::unread())));

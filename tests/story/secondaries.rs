@@ -94,7 +94,9 @@ fn secondaries_take_a_zone_and_its_changes() {
     answers("they have heard of the change", &["new.shop.example", "TXT", "+short"], "after a change");
     let log = network.log("ns1");
     for (server, port) in secondaries {
-        let heard = format!("\"has heard of the change\",\"zone\":\"shop.example.\",\"secondary\":\"{server}:{port}\"");
+        let heard = format!(
+            "\"a secondary has heard of the change\",\"zone\":\"shop.example.\",\"secondary\":\"{server}:{port}\""
+        );
         assert!(log.contains(&heard), "{heard}\n{log}");
     }
     assert!(!log.contains("\"zone\":\"cdn.example.\",\"secondary\""), "the network's own zone is no file\n{log}");

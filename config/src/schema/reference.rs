@@ -12,6 +12,7 @@ use crate::network::{self, Network};
 use crate::route::Route;
 use crate::shape;
 use crate::site::{self, Site};
+use crate::transfer::Transfer;
 
 /// A file of the config directory, with an example that loads.
 pub(super) struct File {
@@ -83,6 +84,7 @@ fn network_tables() -> Vec<Table> {
         table::<network::Health>("[health]"),
         table::<network::Log>("[log]"),
         table::<network::NameServer>("[[nameserver]]"),
+        table::<Transfer>("[[transfer]]"),
         table::<network::Pop>("[[pop]]"),
         table::<network::EdgeNode>("[[pop]]\n[[pop.edge]]"),
     ]

@@ -1,8 +1,9 @@
 //! Signatures, kept until they are to be renewed.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use config::limits;
 use hickory_server::proto::dnssec::rdata::{DNSSECRData, RRSIG, SigInput};
@@ -13,6 +14,8 @@ use moka::sync::Cache;
 use super::Of;
 use super::canonical::signed_bytes;
 use super::key::Key;
+use crate::arrival::Transport;
+use crate::limiter::{Limiter, Same, Verdict};
 
 /// All signatures of a name server, by what was signed and by which key. It outlives views: what has not changed is not
 /// signed again.
@@ -22,6 +25,8 @@ pub(crate) struct Signatures {
     /// For names that only were asked for, by datagrams and over connections: whoever asks from false addresses
     /// leaves the others theirs.
     budgets: [Budget; 2],
+    /// And of those, what one network gets: an address cannot be forged over a connection, and by datagrams only one at a time.
+    networks: Mutex<Limiter>,
 }
 
 /// Why there is no signature.
@@ -79,8 +84,8 @@ impl Signatures {
         if let Some(before) = before.as_ref().filter(|before| now < before.renewed) {
             return Ok(before.rdata());
         }
-        if let Of::Stranger { over_connection } = of
-            && !self.budgets.get(usize::from(over_connection)).is_some_and(|budget| budget.take(now))
+        if let Of::Stranger { transport, resolver } = of
+            && !self.may_sign(transport, resolver, now)
         {
             return Err(Unsigned::Busy);
         }
@@ -98,11 +103,29 @@ impl Signatures {
     }
 }
 
+impl Signatures {
+    /// Whether one more is signed this second for a name that is not there.
+    fn may_sign(&self, transport: Transport, resolver: IpAddr, now: i64) -> bool {
+        let place = usize::from(transport == Transport::Tcp);
+        let now_us = u64::try_from(now).unwrap_or(0).saturating_mul(1_000_000);
+        let same = Same::Stranger(place as u64);
+        let rate = limits::DNS_STRANGERS_OF_ONE;
+        let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        networks.judge(rate, resolver, same, now_us) == Verdict::Send
+            && self.budgets.get(place).is_some_and(|budget| budget.take(now))
+    }
+}
+
 impl Default for Signatures {
     fn default() -> Self {
         let weigh = |name: &Arc<[u8]>, _: &Signature| u32::try_from(name.len() + SIGNATURE_BYTES).unwrap_or(u32::MAX);
         let made = Cache::builder().weigher(weigh).max_capacity(limits::DNS_SIGNATURE_BYTES).build();
-        Self { made, jitter: RandomState::new(), budgets: [Budget::default(), Budget::default()] }
+        Self {
+            made,
+            jitter: RandomState::new(),
+            budgets: [Budget::default(), Budget::default()],
+            networks: Mutex::new(Limiter::new()),
+        }
     }
 }
 
@@ -204,17 +227,23 @@ mod tests {
     fn names_that_only_were_asked_for_are_signed_so_often_a_second() {
         let signatures = Signatures::default();
         let key = key(KeyAlgorithm::Ed25519);
-        let signed = |last: u8, ttl, over_connection, now| {
-            let of = Of::Stranger { over_connection };
-            signatures.of(&key, &apex(), &set(last), ttl, of, at(now)).map(drop)
+        let signed = |ttl: u32, network: u32, transport, now| {
+            let of = Of::Stranger { transport, resolver: IpAddr::from((network << 8).to_be_bytes()) };
+            signatures.of(&key, &apex(), &set(1), ttl, of, at(now)).map(drop)
         };
-        let asked = (0..).take(usize::try_from(limits::DNS_STRANGERS_SIGNED).unwrap() + 1);
-        let results: Vec<_> = asked.map(|ttl| signed(1, ttl, false, 1_800_000_000)).collect();
+        let (udp, tcp, now) = (Transport::Udp, Transport::Tcp, 1_800_000_000);
+        let of_one = limits::DNS_STRANGERS_OF_ONE;
+        let results: Vec<_> = (0..=of_one).map(|ttl| signed(ttl, 1, udp, now)).collect();
         let (last, others) = results.split_last().unwrap();
         assert!(others.iter().all(Result::is_ok));
-        assert_eq!(*last, Err(Unsigned::Busy));
-        assert_eq!(signed(1, 0, false, 1_800_000_000), Ok(()), "what was signed before costs nothing");
-        assert_eq!(signed(2, 0, true, 1_800_000_000), Ok(()), "connections have a budget of their own");
-        assert_eq!(signed(2, 1, false, 1_800_000_001), Ok(()), "the next second begins anew");
+        assert_eq!(*last, Err(Unsigned::Busy), "one network has had its part");
+        assert_eq!(signed(0, 1, udp, now), Ok(()), "what was signed before costs nothing");
+        assert_eq!(signed(of_one, 2, udp, now), Ok(()), "others have theirs");
+        let most = u32::try_from(limits::DNS_STRANGERS_SIGNED).unwrap();
+        let all: Vec<_> = (of_one + 1..=most).map(|ttl| signed(ttl, ttl, udp, now)).collect();
+        assert_eq!(all.iter().filter(|result| result.is_ok()).count(), usize::try_from(most - of_one - 1).unwrap());
+        assert_eq!(signed(most + 1, 3, udp, now), Err(Unsigned::Busy), "all networks have had theirs");
+        assert_eq!(signed(most + 1, 3, tcp, now), Ok(()), "connections have a budget of their own");
+        assert_eq!(signed(most + 2, 3, udp, now + 1), Ok(()), "the next second begins anew");
     }
 }

@@ -6,6 +6,7 @@ use hashbrown::HashTable;
 use mapping::{Basis, Family, PopIndex};
 
 use super::message::{Common, LONGEST_NAME};
+use crate::limiter::Same;
 
 /// What an answer depends on besides its view and fitness, as bytes: the name in lower case, the type,
 /// whether signatures are wanted, and for edges the PoP, basis and turn.
@@ -35,6 +36,8 @@ pub(super) struct Answer {
     /// The lower half of the header's flags: 0 but for the response code.
     pub(super) code: u8,
     pub(super) authoritative: bool,
+    /// Which other replies are the same to a limit.
+    pub(super) same: Same,
     /// Records in the answer, authority and additional sections, as in a header.
     pub(super) counts: [u8; 6],
     at: u32,
@@ -52,7 +55,7 @@ struct Slot {
 /// held of a key lies together.
 ///
 /// ```text
-/// entry: key length (2) | held (11) | key | records
+/// entry: key length (2) | held (20) | key | records
 /// ```
 #[derive(Debug, Default)]
 pub(super) struct Encoded {
@@ -63,7 +66,7 @@ pub(super) struct Encoded {
 }
 
 /// What is held, as bytes.
-const HELD: usize = 11;
+const HELD: usize = 20;
 const HEAD: usize = 2 + HELD;
 /// The first byte of what is held.
 const ANSWER: u8 = 0;
@@ -114,29 +117,42 @@ impl Held {
         let mut bytes = [0; HELD];
         let parts = match self {
             Self::Answer(answer) => {
-                let [a, b, c, d, e, f] = answer.counts;
+                let (kind, hash) = match answer.same {
+                    Same::Refusal => (0, 0),
+                    Same::Answer(hash) => (1, hash),
+                    Same::Stranger(hash) => (2, hash),
+                };
                 let [length_high, length_low] = answer.length.to_be_bytes();
-                [ANSWER, answer.code, u8::from(answer.authoritative), a, b, c, d, e, f, length_high, length_low]
+                let head = [ANSWER, answer.code, u8::from(answer.authoritative), length_high, length_low, kind];
+                [&head[..], &answer.counts, &hash.to_be_bytes()].concat()
             }
             Self::Routed { site, family } => {
-                let [a, b, c, d] = u32::try_from(site).ok()?.to_be_bytes();
-                [ROUTED, u8::from(family == Family::V6), a, b, c, d, 0, 0, 0, 0, 0]
+                let site = u32::try_from(site).ok()?.to_be_bytes();
+                [&[ROUTED, u8::from(family == Family::V6)][..], &site].concat()
             }
         };
-        bytes.copy_from_slice(&parts);
+        bytes.get_mut(..parts.len())?.copy_from_slice(&parts);
         Some(bytes)
     }
 
     /// `at`: where the records would begin.
     fn read(bytes: &[u8; HELD], at: usize) -> Option<Self> {
         match *bytes {
-            [ANSWER, code, authoritative, a, b, c, d, e, f, length_high, length_low] => Some(Self::Answer(Answer {
-                code,
-                authoritative: authoritative == 1,
-                counts: [a, b, c, d, e, f],
-                at: u32::try_from(at).ok()?,
-                length: u16::from_be_bytes([length_high, length_low]),
-            })),
+            [ANSWER, code, authoritative, length_high, length_low, kind, a, b, c, d, e, f, hash @ ..] => {
+                let hash = u64::from_be_bytes(hash);
+                Some(Self::Answer(Answer {
+                    code,
+                    authoritative: authoritative == 1,
+                    same: match kind {
+                        1 => Same::Answer(hash),
+                        2 => Same::Stranger(hash),
+                        _ => Same::Refusal,
+                    },
+                    counts: [a, b, c, d, e, f],
+                    at: u32::try_from(at).ok()?,
+                    length: u16::from_be_bytes([length_high, length_low]),
+                }))
+            }
             [_, is_v6, a, b, c, d, ..] => Some(Self::Routed {
                 site: usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?,
                 family: if is_v6 == 1 { Family::V6 } else { Family::V4 },
@@ -170,7 +186,7 @@ impl Encoded {
     }
 
     /// A key's hash.
-    pub(super) fn hash(&self, key: &Key) -> u64 {
+    fn hash(&self, key: &Key) -> u64 {
         self.hasher.hash_one(key.bytes())
     }
 
@@ -181,9 +197,15 @@ impl Encoded {
     }
 
     /// Keeps an answer.
-    pub(super) fn add_answer(&mut self, key: &Key, (code, authoritative): (u8, bool), counts: [u8; 6], records: &[u8]) {
+    pub(super) fn add_answer(
+        &mut self,
+        key: &Key,
+        (code, authoritative, same): (u8, bool, Same),
+        counts: [u8; 6],
+        records: &[u8],
+    ) {
         let Ok(length) = u16::try_from(records.len()) else { return };
-        self.add(key, Held::Answer(Answer { code, authoritative, counts, at: 0, length }), records);
+        self.add(key, Held::Answer(Answer { code, authoritative, same, counts, at: 0, length }), records);
     }
 
     /// Keeps that a name is routed.

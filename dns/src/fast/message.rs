@@ -44,7 +44,7 @@ pub(super) const LONGEST_NAME: usize = 255;
 /// Type and class behind the name.
 const TYPE_AND_CLASS: usize = 4;
 /// An OPT record before its options: root, type, payload, extended code, version, flags, length.
-const OPT_HEADER: usize = 11;
+pub(super) const OPT_HEADER: usize = 11;
 /// Class IN (RFC 1035 §3.2.4).
 const IN: [u8; 2] = [0, 1];
 /// The counts of a query without and with one additional record.

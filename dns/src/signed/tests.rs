@@ -1,9 +1,11 @@
+use std::sync::Arc;
+
 use hickory_server::proto::dnssec::rdata::DNSSECRData;
 use hickory_server::proto::op::Message;
 use hickory_server::proto::rr::RData;
 
 use super::*;
-use crate::view::tests::{ask, query, signed_view};
+use crate::view::tests::{POPS, ask, config_of, geography, query, signed_view, zone_keys};
 
 /// What a validating resolver gets: per section, types with what they cover.
 fn validating(view: &View, name: &str, kind: RecordType, arrival: &Arrival) -> (ResponseCode, bool, String) {
@@ -74,12 +76,39 @@ fn every_record_set_is_signed_and_what_is_not_there_is_proved() {
 fn a_flood_of_names_is_cut_and_known_names_are_answered() {
     let view = signed_view();
     let mut arrival = Arrival::by_udp([10, 0, 0, 1].into());
-    let names = (0..=config::limits::DNS_STRANGERS_SIGNED).map(|number| format!("n{number}.shop.example."));
+    let names = (0..=config::limits::DNS_STRANGERS_OF_ONE).map(|number| format!("n{number}.shop.example."));
     let cut: Vec<bool> = names.map(|name| validating(&view, &name, RecordType::A, &arrival).1).collect();
     let (last, before) = cut.split_last().unwrap();
     assert!(before.iter().all(|cut| !cut));
     assert!(last, "one more than there is a budget for");
     assert!(!validating(&view, "www.shop.example.", RecordType::A, &arrival).1, "a name that is there");
+    let other = Arrival::by_udp([10, 0, 1, 1].into());
+    assert!(!validating(&view, "other.shop.example.", RecordType::A, &other).1, "another network");
     arrival.transport = crate::arrival::Transport::Tcp;
     assert!(!validating(&view, "tcp.shop.example.", RecordType::A, &arrival).1, "over a connection");
+}
+
+#[test]
+fn that_a_child_has_no_ds_is_its_parents_to_say_though_both_are_served_here() {
+    let mut config = config_of(POPS);
+    let text = "$TTL 60\n@ SOA ns h 1 2h 1h 2w 5m\n@ NS ns\nns A 192.0.2.3\n".to_owned();
+    let source = config::Source::new(std::path::Path::new("zones/sub.shop.example"), text);
+    let name = config::DomainName::parse("sub.shop.example").unwrap();
+    config.zones.push(config::ZoneFile { name, path: source.path.clone(), source });
+    config.zone_keys = vec![zone_keys("shop.example"), zone_keys("sub.shop.example")];
+    let view = View::build(&config, (&Arc::new(geography()), &Arc::default()), &Arc::default(), None).unwrap();
+    for (kind, signer) in [(RecordType::DS, "shop.example."), (RecordType::MX, "sub.shop.example.")] {
+        let mut message = Message::from_vec(&query("sub.shop.example.", kind, Some("81.2.3.0/24"), 1232)).unwrap();
+        message.edns.as_mut().unwrap().set_dnssec_ok(true);
+        let reply = view.answer(&message.to_vec().unwrap(), &Arrival::by_udp([10, 0, 0, 1].into())).unwrap();
+        let signers: Vec<String> = reply.message.authorities.iter().filter_map(signer_of).collect();
+        assert_eq!(signers, [signer, signer], "{kind}");
+    }
+}
+
+fn signer_of(record: &Record) -> Option<String> {
+    match &record.data {
+        RData::DNSSEC(DNSSECRData::RRSIG(signature)) => Some(signature.input().signer_name.to_string()),
+        _ => None,
+    }
 }

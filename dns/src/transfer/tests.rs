@@ -42,10 +42,14 @@ fn from(resolver: [u8; 4]) -> Arrival {
     Arrival::by_tcp(resolver.into())
 }
 
+fn messages(mut transfer: Transfer) -> Vec<Vec<u8>> {
+    std::iter::from_fn(|| transfer.next(SystemTime::now())).collect()
+}
+
 /// A transfer in a line: serials of SOA records, first labels of others.
 fn told(view: &View, question: &[u8]) -> Option<String> {
-    let transfer = view.transfer(question, &from(SECONDARY))?;
-    let messages = transfer.map(|bytes| Message::from_vec(&bytes).unwrap());
+    let messages = messages(view.transfer(question, &from(SECONDARY))?);
+    let messages = messages.iter().map(|bytes| Message::from_vec(bytes).unwrap());
     let records: Vec<Record> = messages.flat_map(|message| message.answers).collect();
     let brief = |record: &Record| match &record.data {
         RData::SOA(soa) => soa.serial.to_string(),
@@ -70,6 +74,10 @@ fn a_zone_is_handed_over_whole_or_by_what_has_changed() {
     assert!(second.refused.is_empty() && third.refused.is_empty());
     let forgotten = view("b A 192.0.2.8\n", 3, None, Some(&third));
     assert!(forgotten.refused[0].message.contains("its serial has not"), "{:?}", forgotten.refused);
+    let fourth = view("b A 192.0.2.8\nd A 192.0.2.4\n", 4, None, Some(&forgotten));
+    assert_eq!(told(&fourth, &since(3)).as_deref(), Some("4 shop b d 4"), "3 stood for two contents");
+    let fifth = view("b A 192.0.2.8\n", 5, None, Some(&fourth));
+    assert_eq!(told(&fifth, &since(4)).as_deref(), Some("5 4 d 5 5"));
     let targets =
         |view: &View, before| view.notices(before).iter().map(|notice| notice.target.to_string()).collect::<Vec<_>>();
     assert_eq!(targets(&third, Some(&second)), ["192.0.2.7:53"]);
@@ -116,7 +124,7 @@ fn a_large_zone_takes_many_messages_each_signed_after_the_one_before() {
     let (_, request) = hickory_server::proto::rr::rdata::tsig::signed_bitmessage_to_buf(&asked, None, true).unwrap();
     let mut before = request.data.mac.clone();
     let mut records = 0;
-    for (number, message) in view.transfer(&asked, &from(SECONDARY)).unwrap().enumerate() {
+    for (number, message) in messages(view.transfer(&asked, &from(SECONDARY)).unwrap()).into_iter().enumerate() {
         let verified = own.verify_reply(&message, &before, number == 0);
         before = verified.unwrap_or_else(|| panic!("message {number} is signed"));
         let message = Message::from_vec(&message).unwrap();

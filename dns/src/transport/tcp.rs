@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use config::limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -125,7 +126,7 @@ impl Place {
             if !matches!(read, Ok(Ok(1..))) {
                 return;
             }
-            let mut last = Last::More;
+            let (mut last, mut answered) = (Last::More, 0);
             while let Some(message) = input.next() {
                 let served = lock(&answering).answer(message, peer, &mut output);
                 match served {
@@ -141,8 +142,14 @@ impl Place {
                     }
                 }
                 deadline = Instant::now() + limits::DNS_TCP_IDLE;
-                if output.len() >= WRITTEN_AT_ONCE && !self.write(&mut stream, &mut output).await {
-                    return;
+                answered += 1;
+                let is_long = output.len() >= WRITTEN_AT_ONCE || answered % ANSWERED_AT_ONCE == 0;
+                if is_long {
+                    if !self.write(&mut stream, &mut output).await {
+                        return;
+                    }
+                    // Datagrams and other connections of this core wait no longer than that.
+                    tokio::task::yield_now().await;
                 }
             }
             if !self.write(&mut stream, &mut output).await || last == Last::Ended {
@@ -152,9 +159,13 @@ impl Place {
     }
 
     /// Writes a transfer, message by message; whether the client took it.
-    async fn hand_over(&self, stream: &mut TcpStream, output: &mut Vec<u8>, transfer: Transfer) -> bool {
-        let Ok(_place) = self.connections.transfers.acquire().await else { return false };
-        for message in transfer {
+    async fn hand_over(&self, stream: &mut TcpStream, output: &mut Vec<u8>, mut transfer: Transfer) -> bool {
+        let place = tokio::select! {
+            place = timeout(limits::DNS_TCP_IDLE, self.connections.transfers.acquire()) => place,
+            () = self.end.notified() => return false,
+        };
+        let Ok(Ok(_place)) = place else { return false };
+        while let Some(message) = transfer.next(SystemTime::now()) {
             let Ok(length) = u16::try_from(message.len()) else { return false };
             output.extend(length.to_be_bytes());
             output.extend(message);
@@ -172,7 +183,11 @@ impl Place {
         if output.is_empty() {
             return true;
         }
-        let written = timeout(limits::DNS_TCP_WRITE, stream.write_all(output)).await;
+        let written = tokio::select! {
+            written = timeout(limits::DNS_TCP_WRITE, stream.write_all(output)) => written,
+            // Another needs its place: one that takes nothing would keep it for the whole deadline.
+            () = self.end.notified() => return false,
+        };
         output.clear();
         if let Some(open) = self.connections.lock().get_mut(&self.number) {
             open.idle_since = Instant::now();
@@ -184,6 +199,8 @@ impl Place {
 /// So many bytes of replies are written before more queries are answered: a client that takes nothing holds no more.
 const WRITTEN_AT_ONCE: usize = 16 << 10;
 
+/// So many queries of one connection are answered before others have their turn.
+const ANSWERED_AT_ONCE: usize = 32;
 const READ_AT_ONCE: usize = 4 << 10;
 
 /// Whether a connection goes on.

@@ -92,7 +92,7 @@ pub(crate) fn signed_view() -> View {
     View::build(&config, (&Arc::new(geography()), &Arc::default()), &Arc::default(), None).unwrap()
 }
 
-fn zone_keys(zone: &str) -> config::ZoneKeys {
+pub(crate) fn zone_keys(zone: &str) -> config::ZoneKeys {
     let (role, algorithm) = (config::KeyRole::Csk, config::KeyAlgorithm::EcdsaP256Sha256);
     let private = crate::dnssec::make_key(algorithm).unwrap();
     let tag = crate::dnssec::tag_of(algorithm, role, &private).unwrap();

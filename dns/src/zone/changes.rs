@@ -14,12 +14,15 @@ impl Zone {
         self.names = self.nodes.keys().cloned().collect();
         self.names.sort();
         let Some(before) = before else { return };
+        // A serial that stands for two contents, or a later one that is taken back, leads nowhere: who has it takes the
+        // whole zone.
+        self.serial_is_shared = before.serial() == self.serial() && (before.serial_is_shared || self.differs(before));
+        if before.serial() > self.serial() || self.serial_is_shared || before.serial_is_shared {
+            return;
+        }
         self.changes.clone_from(&before.changes);
         if before.serial() < self.serial() {
             self.changes.push(Arc::new(self.change_from(before)));
-        } else if before.serial() > self.serial() {
-            // What led to a later version leads nowhere now.
-            self.changes.clear();
         }
         let mut records = 0;
         let kept = self.changes.iter().rev().take(limits::ZONE_CHANGES).take_while(|change| {
@@ -70,9 +73,9 @@ impl Zone {
         serial_of(&self.soa)
     }
 
-    /// Whether it has names that its file does not say all of.
-    pub(crate) fn has_routed_names(&self) -> bool {
-        self.nodes.values().any(|node| node.routed.is_some())
+    /// Names that its file does not say all of.
+    pub(crate) fn routed_names(&self) -> impl Iterator<Item = &LowerName> {
+        self.nodes.iter().filter(|(_, node)| node.routed.is_some()).map(|(name, _)| name)
     }
 }
 

@@ -127,8 +127,7 @@ impl Store {
     /// Reads what was saved; a missing or broken file is nothing.
     #[must_use]
     pub fn read(path: &Path) -> Self {
-        let small = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= limits::LATENCY_SAVED_BYTES);
-        let text = if small { std::fs::read(path).unwrap_or_default() } else { Vec::new() };
+        let text = config::read_bounded(path, limits::LATENCY_SAVED_BYTES).unwrap_or_default();
         let Ok(saved) = serde_json::from_slice::<Saved>(&text) else {
             return Self::default();
         };

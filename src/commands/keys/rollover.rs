@@ -26,6 +26,12 @@ pub(super) fn begin(
     largest_ttl: u32,
     now: Timestamp,
 ) -> Result<Vec<String>, String> {
+    let lasting = keys.keys.iter().filter(|key| key.role.is_entry() && key.removed.is_none());
+    if new.role.is_entry() && lasting.clone().count() > 1 {
+        let tags: Vec<String> = lasting.map(|key| key.tag.to_string()).collect();
+        let (zone, tags) = (&keys.zone, tags.join(" and "));
+        return Err(format!("keys {tags} of {zone} are being exchanged: `hither keys finish {zone}` ends that first"));
+    }
     if let Some(pending) = keys.keys.iter().find(|key| is_pending(key, now)) {
         return Err(format!("key {} of {} is still on its way: see `hither keys`", pending.tag, keys.zone));
     }
@@ -210,6 +216,8 @@ mod tests {
             let mut rolling = before.clone();
             begin(&mut rolling, 1, key(9, roles[0], at(0)), TTL, at(0)).unwrap();
             assert!(finish(&mut rolling.clone(), TTL, at(HOUR)).unwrap_err().contains("too new"));
+            let again = begin(&mut rolling.clone(), 9, key(8, roles[0], at(9 * HOUR)), TTL, at(9 * HOUR));
+            assert!(again.unwrap_err().contains("are being exchanged"), "the parent may vouch for either");
             // The parent changes as soon as it is told to; its old DS lasts an hour.
             let told =
                 (0..).map(|minute| minute * MINUTE).find(|now| rolling.entry(at(*now)).unwrap().tag == 9).unwrap();
