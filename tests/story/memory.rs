@@ -27,6 +27,8 @@ async fn flood(edge: SocketAddr, client: usize, bytes: usize, objects: usize) {
     let (mut come, mut number) = (0, client);
     while come < bytes {
         let request = http::Request::get(format!("/{number}")).header("host", "www.shop.example");
+        // The end of a body may be here before its connection is ready for the next.
+        sender.ready().await.unwrap();
         let response = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body.len(), length_of(number));
