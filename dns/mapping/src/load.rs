@@ -18,6 +18,7 @@ mod by_pop;
 mod history;
 mod learn;
 mod limit;
+mod market;
 mod parts;
 mod rate;
 mod solve;

@@ -2,6 +2,7 @@
 
 use super::by_pop::ByPop;
 use super::limit::{HIGHEST, Limit};
+use super::market::{Bid, Choice, Market, Row};
 use super::parts::{Parts, apart};
 use crate::topology::PopIndex;
 use crate::unit::Ranked;
@@ -65,85 +66,33 @@ const TOLERANCE: f64 = 0.005;
 /// `earlier` is where they start, by PoP; empty for 0.
 #[must_use]
 pub fn solve(problem: &Problem<'_>, earlier: &[f64]) -> Solution {
-    let rows: Vec<Row> = problem.parcels.iter().map(|parcel| row(problem, parcel)).collect();
-    let mut members: Vec<Vec<usize>> = vec![Vec::new(); problem.limits.len()];
-    for (index, row) in rows.iter().enumerate() {
-        for choice in &row.choices {
-            if let Some(members) = members.get_mut(choice.pop.as_usize()) {
-                members.push(index);
-            }
-        }
-    }
     let start = |pop: usize| earlier.get(pop).copied().filter(|price| price.is_finite()).unwrap_or(0.0);
-    let mut prices: ByPop = (0..problem.limits.len()).map(|pop| start(pop).clamp(0.0, HIGHEST)).collect();
+    let prices: ByPop = (0..problem.limits.len()).map(|pop| start(pop).clamp(0.0, HIGHEST)).collect();
+    let mut market = Market::new(problem.parcels.iter().map(|parcel| row(problem, parcel)).collect(), prices);
     let mut bids = Vec::new();
     let mut sweeps = 0;
     let mut has_changed = true;
     while has_changed && sweeps < MOST_SWEEPS {
         has_changed = false;
         sweeps += 1;
-        for (index, (members, limit)) in members.iter().zip(problem.limits).enumerate() {
+        for (index, limit) in problem.limits.iter().enumerate() {
             let pop = PopIndex::from_usize(index);
-            bids.clear();
-            bids.extend(members.iter().filter_map(|member| Some(rows.get(*member)?.bid(pop, &prices))));
-            let change = least_price(limit, &mut bids) - prices.at(pop);
-            if change.abs() > STEP / 2.0 {
+            if !market.take_bids(pop, &mut bids) {
+                continue;
+            }
+            let price = least_price(limit, &mut bids);
+            if (price - market.prices.at(pop)).abs() > STEP / 2.0 {
                 has_changed = true;
-                prices.add(pop, change);
+                market.set_price(pop, price);
             }
         }
     }
+    let Market { rows, prices, .. } = market;
     let mut pops: Vec<Option<PopIndex>> = rows.iter().map(|row| row.cheapest(&prices)).collect();
     if has_changed {
         relieve(problem.limits, &rows, &prices, &mut pops);
     }
     Solution { pops, prices: prices.values().to_vec(), sweeps }
-}
-
-/// A parcel with what each open candidate costs it.
-struct Row {
-    rate: f64,
-    choices: Vec<Choice>,
-}
-
-struct Choice {
-    pop: PopIndex,
-    cost: f64,
-}
-
-/// Up to which price a parcel stays at a PoP.
-struct Bid {
-    price: f64,
-    rate: f64,
-}
-
-impl Row {
-    fn bid(&self, pop: PopIndex, prices: &ByPop) -> Bid {
-        let (mut here, mut elsewhere) = (f64::INFINITY, f64::INFINITY);
-        for choice in &self.choices {
-            if choice.pop == pop {
-                here = choice.cost;
-            } else {
-                elsewhere = elsewhere.min(choice.cost + prices.at(choice.pop));
-            }
-        }
-        Bid { price: elsewhere - here, rate: self.rate }
-    }
-
-    /// Where else it may go, and what it loses by it.
-    fn ways_from(&self, pop: PopIndex, prices: &ByPop) -> impl Iterator<Item = (f64, PopIndex)> {
-        let total = |choice: &Choice| choice.cost + prices.at(choice.pop);
-        let here = self.choices.iter().find(|choice| choice.pop == pop).map_or(0.0, total);
-        self.choices
-            .iter()
-            .filter(move |choice| choice.pop != pop)
-            .map(move |choice| (total(choice) - here, choice.pop))
-    }
-
-    fn cheapest(&self, prices: &ByPop) -> Option<PopIndex> {
-        let total = |choice: &Choice| choice.cost + prices.at(choice.pop);
-        self.choices.iter().min_by(|a, b| total(a).total_cmp(&total(b))).map(|choice| choice.pop)
-    }
 }
 
 /// What the prices leave above a limit goes where there is room, who loses least by it first.
