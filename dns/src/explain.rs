@@ -32,13 +32,15 @@ pub struct Explanation {
     pub addresses: Vec<IpAddr>,
     /// Where the client is, as databases say.
     pub place: String,
+    /// What distances are from, where that is no point.
+    pub distances: Option<String>,
     /// Its AS, where one says that.
     pub asn: Option<u32>,
     /// What ranked the PoPs: `geography`, `latency`, or a rule by its place, as in `routes.toml:3`.
     pub source: String,
     /// The group whose round trips count, where there is one.
     pub group: Option<Group>,
-    /// Whether all that the answer rests on is settled, or nothing is fit.
+    /// Whether the health of an edge that the answer rests on is changing, or nothing is fit: it decides the TTL.
     pub state: String,
     /// Scope of the answer to a client subnet query.
     pub scope: u8,
@@ -148,6 +150,11 @@ impl View {
             edges: edges.iter().filter_map(|edge| self.edges.get(*edge)).map(ToString::to_string).collect(),
             addresses: self.addresses(&edges, family),
             place: place.to_string(),
+            distances: match place {
+                Place::Point { .. } => None,
+                Place::Country(_) => Some("distances are those of the country's people, on average".to_owned()),
+                Place::Home => Some("distances are from `[geo] home`, else the first PoP".to_owned()),
+            },
             asn: Some(asn).filter(|asn| *asn > 0),
             source: self.source(mapped.list.cause),
             group: group.map(|group| self.group(group)),
@@ -300,7 +307,7 @@ fn state(choice: &Choice) -> &'static str {
     match (&choice.chosen, choice.basis) {
         (Chosen::FailOpen { .. }, _) => "nothing is fit: answering as if all were up",
         (Chosen::NoAddress, _) => "no address of this family",
-        (Chosen::Edges { .. }, Basis::Changing) => "changing",
-        (Chosen::Edges { .. }, Basis::Settled) => "settled",
+        (Chosen::Edges { .. }, Basis::Changing) => "an edge's health is changing",
+        (Chosen::Edges { .. }, Basis::Settled) => "no edge's health is changing",
     }
 }

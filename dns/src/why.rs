@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use config::Prefix;
 use hickory_server::proto::rr::rdata::TXT;
 use hickory_server::proto::rr::{RData, Record};
 use mapping::Family;
@@ -45,9 +46,10 @@ impl Explanation {
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         let answer = self.edges.iter().zip(&self.addresses).map(|(edge, address)| format!("{edge} ({address})"));
         let asn = self.asn.map(|asn| format!(", AS{asn}")).unwrap_or_default();
+        let distances = self.distances.as_ref().map(|from| format!(" ({from})")).unwrap_or_default();
         let mut lines = vec![
             ("answer", answer.collect::<Vec<_>>().join(", ")),
-            ("place", format!("{}{asn}", self.place)),
+            ("place", format!("{}{asn}{distances}", self.place)),
             ("source", self.source.clone()),
         ];
         if let Some(group) = &self.group {
@@ -61,7 +63,7 @@ impl Explanation {
                 format!("{}: {} prefixes measured, to {}, {why}", group.name, group.prefixes, group.goes_to),
             ));
         }
-        lines.push(("scope", format!("/{}, {}", self.scope, self.scope_reason)));
+        lines.push(("scope", format!("{}: {}", Prefix::around(self.from, self.scope), self.scope_reason)));
         lines.push(("ttl", format!("{} s: {}", self.ttl, self.state)));
         lines
     }
@@ -78,13 +80,21 @@ impl Explanation {
 }
 
 impl Candidate {
+    /// Whether its ways take longer than distance says.
+    #[must_use]
+    pub fn is_stretched(&self) -> bool {
+        (self.stretch - 1.0).abs() >= 0.005
+    }
+
     fn told(&self) -> String {
         let Self { pop, cost_ms, distance_km, stretch, measured, price_ms, load, fit, edges } = self;
         let measured = measured.as_ref().map_or_else(String::new, |measured| {
             let spread = 100.0 * measured.spread;
             format!(", measured {:.1} ms +-{spread:.0} % ({} samples)", measured.ms, measured.samples)
         });
-        let load = load.map_or_else(String::new, |load| format!(", load {:.0} % +{price_ms:.1} ms", 100.0 * load));
-        format!("{pop} {cost_ms:.1} ms: {distance_km:.0} km x{stretch:.2}{measured}{load}, {fit} of {edges} edges fit")
+        let load =
+            load.map_or_else(String::new, |load| format!(", load {:.0} %, price +{price_ms:.1} ms", 100.0 * load));
+        let stretched = if self.is_stretched() { format!(" x{stretch:.2} stretch") } else { String::new() };
+        format!("{pop} {cost_ms:.1} ms: {distance_km:.0} km{stretched}{measured}{load}, {fit} of {edges} edges fit")
     }
 }

@@ -106,7 +106,7 @@ fn show(explained: &Explanation) -> String {
     out.push('\n');
     out.push_str(&show_candidates(explained));
     if let Some(best) = explained.candidates.first().filter(|_| explained.further > 0) {
-        out.push_str(&format!("and {} further, the nearest to {} first\n", explained.further, best.pop));
+        out.push_str(&format!("then {} further PoPs, the nearest to {} first\n", explained.further, best.pop));
     }
     if !explained.forbidden.is_empty() {
         out.push_str(&format!("after all others, since a rule forbids them: {}\n", explained.forbidden.join(", ")));
@@ -114,7 +114,7 @@ fn show(explained: &Explanation) -> String {
     for unfit in &explained.unfit {
         out.push_str(&format!("{} {}\n", unfit.edge, unfit.reason));
     }
-    out
+    out + &legend(&explained.candidates)
 }
 
 /// A heading, whether it is shown, and what stands below it.
@@ -125,7 +125,7 @@ fn show_candidates(explained: &Explanation) -> String {
     let candidates = &explained.candidates;
     let is_loaded = candidates.iter().any(|candidate| candidate.load.is_some());
     let is_measured = candidates.iter().any(|candidate| candidate.measured.is_some());
-    let is_stretched = candidates.iter().any(|candidate| (candidate.stretch - 1.0).abs() > 1e-9);
+    let is_stretched = candidates.iter().any(Candidate::is_stretched);
     let columns: [Column<'_>; 9] = [
         ("", true, &|one| if Some(&one.pop) == explained.pop.as_ref() { "->".to_owned() } else { String::new() }),
         ("PoP", true, &|one| one.pop.clone()),
@@ -142,6 +142,21 @@ fn show_candidates(explained: &Explanation) -> String {
     let row = |one: &Candidate| shown.iter().map(|(_, _, cell)| cell(one)).collect();
     let rows: Vec<Vec<String>> = candidates.iter().map(row).collect();
     table::draw(&heading, &rows)
+}
+
+/// What the columns of [`show_candidates`] mean.
+fn legend(candidates: &[Candidate]) -> String {
+    let has = |term: &'static str, is_told: &dyn Fn(&Candidate) -> bool| {
+        if candidates.iter().any(is_told) { term } else { "" }
+    };
+    [
+        "cost: the round trip expected, from distance",
+        has(", stretch", &Candidate::is_stretched),
+        has(" and what was measured", &|one| one.measured.is_some()),
+        has("; load price: added to it while a PoP is nearly full", &|one| one.load.is_some()),
+        "\n",
+    ]
+    .concat()
 }
 
 fn show_measured(measured: &Measured) -> String {
@@ -197,10 +212,11 @@ mod tests {
             edges: vec!["lhr-2".to_owned(), "lhr-1".to_owned()],
             addresses: vec![[127, 0, 1, 52].into(), [127, 0, 1, 51].into()],
             place: "somewhere in NL".to_owned(),
+            distances: Some("distances are those of the country's people, on average".to_owned()),
             asn: None,
             source: "geography".to_owned(),
             group: None,
-            state: "changing".to_owned(),
+            state: "an edge's health is changing".to_owned(),
             scope: 16,
             scope_reason: "for all clients with these first two PoPs".to_owned(),
             ttl: 5,
@@ -216,6 +232,7 @@ mod tests {
         let measured = |ms, samples| Some(Measured { ms, spread: 0.06, samples, prefixes: 21 });
         let mut all = explanation();
         all.asn = Some(3333);
+        all.distances = None;
         all.place = "52.4 N 4.9 E, NL".to_owned();
         all.source = "latency".to_owned();
         all.group = Some(Group {

@@ -52,14 +52,14 @@ fn round_trips_of_clients_are_handed_to_the_fleet_alone() {
     });
 }
 
-/// Frankfurt is nearer to Germany; Paris is `two`.
+/// Frankfurt is nearer to Germany; Paris is `two`. What decides is the map alone, not which edge runs.
 fn two_pops(number: u8) -> Network {
     let network = Network::new(number, ([127, 0, 2, number], 9).into(), "");
     let file = network.path("hither.toml");
     let text = fs::read_to_string(&file).unwrap();
     let more = format!(
-        "[[pop]]\nid = \"two\"\nlocation = [48.8, 2.3]\n[[pop.edge]]\nid = \"two-1\"\naddresses = [\"127.0.2.{0}\"]\n\
-         admin = \"127.0.2.{0}:9400\"\n",
+        "admin_state = \"forced\"\n[[pop]]\nid = \"two\"\nlocation = [48.8, 2.3]\n[[pop.edge]]\nid = \"two-1\"\naddresses = [\"127.0.2.{0}\"]\n\
+         admin = \"127.0.2.{0}:9400\"\nadmin_state = \"forced\"\n",
         number + 1
     );
     fs::write(&file, format!("{text}{more}")).unwrap();
