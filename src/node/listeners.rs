@@ -140,7 +140,7 @@ impl Listeners {
             let mounts = Arc::clone(mounts);
             Box::pin(async move {
                 let served = match (socket, listener.role) {
-                    (Socket::Udp(socket), _) => serve_datagrams(socket, answer, stop).await,
+                    (Socket::Udp(socket), _) => serve_udp(socket, answer, stop.stopped()).await,
                     (Socket::Tcp(socket), Role::Dns) => serve_streams(socket, answer, stop).await,
                     (Socket::Tcp(socket), _) => match Server::new(socket, mounts, tls, connections) {
                         Ok(server) => {
@@ -156,10 +156,6 @@ impl Listeners {
             })
         })
     }
-}
-
-async fn serve_datagrams(socket: std::net::UdpSocket, answer: Arc<dyn Answer>, stop: Stop) -> std::io::Result<()> {
-    serve_udp(tokio::net::UdpSocket::from_std(socket)?, answer, stop.stopped()).await
 }
 
 async fn serve_streams(socket: std::net::TcpListener, answer: Arc<dyn Answer>, stop: Stop) -> std::io::Result<()> {

@@ -1,7 +1,7 @@
 //! Datagrams by the batch: one system call receives many, and one sends the replies.
 
 use std::io::{IoSlice, IoSliceMut, Result};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use config::limits::{DNS_BATCH, DNS_QUERY_BYTES, DNS_UDP_BYTES};
@@ -14,7 +14,6 @@ use nix::sys::socket::{
 use rustix::io::Errno;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 use smallvec::SmallVec;
-use tokio::net::UdpSocket;
 
 /// Buffers for a batch, used again and again.
 pub(super) struct Batch {
@@ -70,12 +69,12 @@ impl Batch {
         })
     }
 
-    /// Takes what has come; how many datagrams. Does not wait.
+    /// Takes what has come; how many datagrams. Waits for the first, for as long as the socket's timeout is.
     pub(super) fn receive(&mut self, socket: &UdpSocket) -> Result<usize> {
         let mut queries = self.queries.iter_mut();
         let mut slices: [[IoSliceMut<'_>; 1]; DNS_BATCH] =
             std::array::from_fn(|_| [IoSliceMut::new(queries.next().map_or(&mut [], |query| query))]);
-        let flags = MsgFlags::MSG_DONTWAIT;
+        let flags = MsgFlags::MSG_WAITFORONE;
         let received = recvmmsg(socket.as_raw_fd(), &mut self.headers, slices.iter_mut(), flags, None)?;
         let mut count = 0;
         for (arrival, message) in self.arrivals.iter_mut().zip(received) {
