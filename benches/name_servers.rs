@@ -1,9 +1,9 @@
 //! DNS over UDP: queries per second of one core beside the field's name servers, with the same zone, the same places and
 //! the same queries.
 //!
-//! `cargo xtask bench -p hither-benches --bench name_servers -- [SECONDS [ROUNDS]]`, after `cargo build --release` and
+//! `cargo xtask bench -p hither-benches --bench name_servers -- [SECONDS [ROUNDS [SERVER...]]]`, after `cargo build --release` and
 //! `apt-get install gdnsd knot knot-module-geoip nsd pdns-server pdns-backend-geoip bind9`. Servers have one core and the generator the other; each is asked
-//! for some seconds in turn, again and again, and medians are printed (NSD answers in a child, whose CPU is not seen). The bare loop receives, puts a record behind the
+//! for some seconds in turn, again and again, and medians are printed, of waits the least (NSD answers in a child, whose CPU is not seen). The bare loop receives, puts a record behind the
 //! question and sends: what the kernel leaves to be had.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark that fails panics")]
@@ -35,10 +35,10 @@ const CALM: u32 = 20_000;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    if let [bare, address] = arguments.as_slice()
-        && bare == "bare"
-    {
-        bare::serve(address);
+    match arguments.as_slice() {
+        [bare, address] if bare == "bare" => bare::serve::<32>(address),
+        [bare, address] if bare == "bare-one" => bare::serve::<1>(address),
+        _ => {}
     }
     let number = |at: usize, default| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(default);
     let (seconds, rounds) = (number(0, 2), number(1, 5) as u32);
@@ -46,7 +46,7 @@ fn main() {
     core.set(1).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let world = World::write(dir.path());
-    let servers = Server::all(dir.path(), &world);
+    let servers = Server::all(dir.path(), &world, arguments.get(2..).unwrap_or_default());
     sched_setaffinity(nix::unistd::Pid::from_raw(0), &core).unwrap();
     for kind in Kind::ALL {
         let queries = kind.queries();
@@ -104,7 +104,7 @@ fn print(kind: Kind, servers: &[Server], results: BTreeMap<&str, Vec<Figures>>) 
         "",
         "q/s",
         "CPU us",
-        "p99 us (20k)",
+        "p99 us, best",
         "of bare loop",
         "bad"
     );
@@ -121,7 +121,8 @@ fn print(kind: Kind, servers: &[Server], results: BTreeMap<&str, Vec<Figures>>) 
             "{:14}{rate:>10.0}{:>12.2}{:>14.0}{:>16.2}{:>11.2}%",
             server.name,
             median(&|one| one.cpu_us, figures),
-            median(&|one| one.p99_us, figures),
+            // What disturbs a round on a shared machine only makes waits longer: the calmest says what is the server's.
+            figures.iter().map(|one| one.p99_us).fold(f64::INFINITY, f64::min),
             rate / bare,
             100.0 * median(&|one| one.bad, figures),
         );

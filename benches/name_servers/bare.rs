@@ -7,12 +7,11 @@ use std::os::fd::AsRawFd;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg};
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 
-const BATCH: usize = 32;
 /// One A record of the name in the question.
 const RECORD: [u8; 16] = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1];
 
-/// Answers for ever.
-pub(crate) fn serve(address: &str) -> ! {
+/// Answers for ever, so many at a time.
+pub(crate) fn serve<const BATCH: usize>(address: &str) -> ! {
     let socket = UdpSocket::bind(address).unwrap();
     let mut headers: MultiHeaders<SockaddrIn> = MultiHeaders::preallocate(BATCH, None);
     let mut queries = vec![[0_u8; 1_500]; BATCH];

@@ -25,10 +25,11 @@ const ZONE: &str = "$TTL 60\n@ SOA ns1 hostmaster 1 7200 900 1209600 60\n@ NS ns
 const CORE: &str = "0";
 
 impl Server {
-    /// Starts every server there is; what is not installed is left out, and told.
-    pub(crate) fn all(dir: &Path, world: &World) -> Vec<Self> {
-        let starts: [(&'static str, Start); 9] = [
+    /// Starts the servers of these names, every one where there are none; what is not installed is left out, and told.
+    pub(crate) fn all(dir: &Path, world: &World, only: &[String]) -> Vec<Self> {
+        let starts: [(&'static str, Start); 10] = [
             ("bare loop", bare),
+            ("bare by one", bare_by_one),
             ("hither", hither),
             ("hither signed", hither_signed),
             ("hither large", hither_large),
@@ -39,7 +40,9 @@ impl Server {
             ("BIND", bind),
         ];
         let mut servers = Vec::new();
-        for (name, command) in starts {
+        for (name, command) in
+            starts.into_iter().filter(|(name, _)| only.is_empty() || only.iter().any(|one| one == name))
+        {
             let home = dir.join(name.replace(' ', "-"));
             fs::create_dir_all(&home).unwrap();
             let Some(mut command) = command(&home, world) else {
@@ -85,9 +88,9 @@ impl Server {
     pub(crate) fn has(&self, kind: Kind) -> bool {
         match (kind, self.name) {
             // They have no geography.
-            (Kind::Geo, "NSD" | "BIND") => false,
+            (Kind::Geo, "NSD" | "BIND" | "bare by one") => false,
             // Beside what the same server does without.
-            (Kind::Signed, "hither" | "hither signed") | (Kind::Many, "hither large") => true,
+            (Kind::Signed, "hither" | "hither signed") | (Kind::Edns | Kind::Many, "hither large") => true,
             (Kind::Signed | Kind::Many, _) | (_, "hither signed" | "hither large") => false,
             _ => true,
         }
@@ -95,7 +98,7 @@ impl Server {
 
     /// Whether it is asked by TCP too.
     pub(crate) fn has_tcp(&self) -> bool {
-        !matches!(self.name, "bare loop" | "hither signed" | "hither large")
+        !matches!(self.name, "bare loop" | "bare by one" | "hither signed" | "hither large")
     }
 }
 
@@ -119,9 +122,18 @@ fn pinned(program: &str) -> Option<Command> {
 }
 
 fn bare(_: &Path, _: &World) -> Option<Command> {
+    bare_as("bare", "bare loop")
+}
+
+/// One datagram by each system call.
+fn bare_by_one(_: &Path, _: &World) -> Option<Command> {
+    bare_as("bare-one", "bare by one")
+}
+
+fn bare_as(argument: &str, name: &str) -> Option<Command> {
     let own = std::env::current_exe().unwrap();
     let mut command = pinned(own.to_str().unwrap())?;
-    command.args(["bare", &format!("127.0.3.1:{}", port("bare loop"))]);
+    command.args([argument, &format!("127.0.3.1:{}", port(name))]);
     Some(command)
 }
 
