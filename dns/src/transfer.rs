@@ -16,6 +16,8 @@ use hickory_server::proto::rr::{DNSClass, RData, Record, RecordType, SerialNumbe
 use hickory_server::proto::serialize::binary::{BinEncodable, BinEncoder};
 
 use crate::arrival::{Arrival, Transport, seconds};
+use crate::query::Query;
+use crate::reply::Reply;
 #[cfg(test)]
 use crate::tsig::Key;
 use crate::tsig::{self, Session};
@@ -63,14 +65,10 @@ impl View {
         };
         let asked = Message::from_vec(message).ok()?;
         let question = asked.queries.first()?;
-        let zone = self.zones.at(question.name())?;
-        let may = zone.is_for_secondaries()
-            && zone.is_plain()
-            && self.transfers.allow(zone.apex(), arrival, session.as_ref());
-        let is_of_ours = asked.metadata.op_code == OpCode::Query && question.query_class() == DNSClass::IN;
-        if !may || !is_of_ours {
+        if asked.metadata.op_code != OpCode::Query || question.query_class() != DNSClass::IN {
             return None;
         }
+        let zone = self.zone_for(question, arrival, session.as_ref())?;
         let mut metadata = Metadata::new(asked.metadata.id, MessageType::Response, OpCode::Query);
         metadata.authoritative = true;
         let parts = match question.query_type() {
@@ -86,6 +84,30 @@ impl View {
             records: VecDeque::new(),
             names: 0,
         })
+    }
+}
+
+impl View {
+    /// The zone of a question for a transfer, if who asks may have it.
+    fn zone_for(&self, question: &Question, arrival: &Arrival, session: Option<&Session>) -> Option<&Arc<Zone>> {
+        let zone = self.zones.at(question.name())?;
+        let may = zone.is_for_secondaries() && zone.is_plain() && self.transfers.allow(zone.apex(), arrival, session);
+        may.then_some(zone)
+    }
+
+    /// Answers IXFR by a datagram, from who may have the zone, with the version of now: what has changed is had over
+    /// a connection (RFC 1995 §2). Whether it did.
+    pub(crate) fn tells_version(
+        &self,
+        reply: &mut Reply,
+        query: &Query,
+        arrival: &Arrival,
+        session: Option<&Session>,
+    ) -> bool {
+        let is_asked = query.question.query_type() == RecordType::IXFR && arrival.transport == Transport::Udp;
+        let zone = self.zone_for(&query.question, arrival, session).filter(|_| is_asked);
+        reply.message.answers.extend(zone.map(|zone| zone.soa().clone()));
+        zone.is_some()
     }
 }
 

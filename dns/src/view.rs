@@ -21,7 +21,7 @@ use crate::query::{Flaw, Query};
 use crate::reply::{Reply, Reuse, Why};
 use crate::service;
 use crate::transfers::Transfers;
-use crate::tsig;
+use crate::tsig::{self, Session};
 use crate::zone::{Found, Zone};
 use crate::zones::{Built, Zones};
 
@@ -192,6 +192,12 @@ impl View {
         self.pops == pops
     }
 
+    /// How many signatures were sent past half of their life since they could not be renewed, since the start.
+    #[must_use]
+    pub fn signatures_late(&self) -> u64 {
+        self.signatures.late()
+    }
+
     /// How many PoPs there are.
     #[must_use]
     pub fn pops(&self) -> usize {
@@ -215,14 +221,14 @@ impl View {
     pub fn answer(&self, message: &[u8], arrival: &Arrival) -> Option<Reply> {
         let seconds = arrival.seconds().into();
         let Some(signed) = tsig::open(self.transfers.keys(), message, seconds) else {
-            return self.answer_unsigned(message, arrival);
+            return self.answer_unsigned(message, arrival, None);
         };
-        let mut reply = self.answer_unsigned(message, arrival)?;
+        let mut reply = self.answer_unsigned(message, arrival, signed.as_ref().ok())?;
         reply.seal_with(signed, seconds);
         Some(reply)
     }
 
-    fn answer_unsigned(&self, message: &[u8], arrival: &Arrival) -> Option<Reply> {
+    fn answer_unsigned(&self, message: &[u8], arrival: &Arrival, session: Option<&Session>) -> Option<Reply> {
         let query = match Query::read(message) {
             Ok(query) => query,
             Err(Flaw::Silence) => return None,
@@ -237,6 +243,7 @@ impl View {
         };
         let mut reply = Reply::to(&query);
         match self.zone_of(&query) {
+            Err(Why::Prohibited) if self.tells_version(&mut reply, &query, arrival, session) => {}
             Err(why) => reply.refuse(why),
             Ok(zone) => {
                 if !self.tells_why(&mut reply, &query, arrival.resolver) {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dns::transport::{Answer, Limited};
 use dns::{Answered, Arrival, Reply, Transfer, Transport, View};
@@ -19,6 +20,8 @@ pub(crate) struct Answering {
     replies: [[IntCounter; RCODES.len()]; 2],
     /// Cut and dropped by the rate limit.
     limited: [IntCounter; 2],
+    /// The minute in which the log last heard of late signatures.
+    late_told: AtomicU64,
 }
 
 /// A view with the counters of its PoPs.
@@ -69,7 +72,7 @@ impl Answering {
         let replies = ["udp", "tcp"]
             .map(|transport| RCODES.map(|(_, rcode)| node.metrics.dns_replies.with_label_values(&[transport, rcode])));
         let limited = ["cut", "dropped"].map(|what| node.metrics.dns_limited.with_label_values(&[what]));
-        Self { node, log, replies, limited }
+        Self { node, log, replies, limited, late_told: AtomicU64::new(0) }
     }
 }
 
@@ -89,6 +92,25 @@ impl Answering {
     }
 }
 
+impl Answering {
+    /// Tells of signatures that cannot be renewed, once a minute at most.
+    fn tell_late(&self, view: &View) {
+        let late = i64::try_from(view.signatures_late()).unwrap_or(i64::MAX);
+        let gauge = &self.node.metrics.dns_signatures_late;
+        if late == gauge.get() {
+            return;
+        }
+        gauge.set(late);
+        let minute = ::fleet::wall_clock_ms() / 60_000;
+        if self.late_told.swap(minute, Ordering::Relaxed) != minute {
+            tracing::error!(
+                late,
+                "signatures cannot be renewed, and are past half of their life: answers fail when they expire"
+            );
+        }
+    }
+}
+
 impl Answer for Answering {
     fn answer(&self, message: &[u8], peer: SocketAddr, arrival: &Arrival) -> Option<Reply> {
         let transport = arrival.transport;
@@ -98,6 +120,7 @@ impl Answer for Answering {
             self.node.metrics.dns_silent.inc();
             return None;
         };
+        self.tell_late(&answers.view);
         let rcode = self.count_reply(transport, reply.message.metadata.response_code.into());
         if let (Some(pop), Some(cause)) = (reply.facts.pop, reply.facts.cause) {
             answers.count(pop, cause);

@@ -58,6 +58,12 @@ impl Key {
         self.pair.sign(&TBS::from(text)).ok().map(|signature| (input, signature))
     }
 
+    /// Signs by another pair from now on.
+    #[cfg(test)]
+    pub(super) fn replace_pair(&mut self, pair: Box<dyn SigningKey>) {
+        self.pair = pair;
+    }
+
     pub(super) fn dnskey(&self) -> RData {
         RData::DNSSEC(DNSSECRData::DNSKEY(self.public.clone()))
     }

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use config::limits;
@@ -27,6 +27,8 @@ pub(crate) struct Signatures {
     budgets: [Budget; 2],
     /// And of those, what one network gets: an address cannot be forged over a connection, and by datagrams only one at a time.
     networks: Mutex<Limiter>,
+    /// How many were sent past half of their life since they could not be renewed.
+    late: AtomicU64,
 }
 
 /// Why there is no signature.
@@ -87,7 +89,8 @@ impl Signatures {
         if let Of::Stranger { transport, resolver } = of
             && !self.may_sign(transport, resolver, now)
         {
-            return Err(Unsigned::Busy);
+            // Those are too many to be an alarm.
+            return before.map(|before| before.rdata()).ok_or(Unsigned::Busy);
         }
         let renewed = now + LIFETIME / 2 + i64::try_from(self.jitter.hash_one(&name) >> 1).unwrap_or(0) % JITTER;
         match sign(key, input, set, now) {
@@ -98,12 +101,21 @@ impl Signatures {
                 Ok(data)
             }
             // What was made before still holds.
-            None => before.map(|before| before.rdata()).ok_or(Unsigned::Failed),
+            None => {
+                let before = before.ok_or(Unsigned::Failed)?;
+                self.late.fetch_add(1, Ordering::Relaxed);
+                Ok(before.rdata())
+            }
         }
     }
 }
 
 impl Signatures {
+    /// How many were sent past half of their life since they could not be renewed.
+    pub(crate) fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
+    }
+
     /// Whether one more is signed this second for a name that is not there.
     fn may_sign(&self, transport: Transport, resolver: IpAddr, now: i64) -> bool {
         let place = usize::from(transport == Transport::Tcp);
@@ -125,6 +137,7 @@ impl Default for Signatures {
             jitter: RandomState::new(),
             budgets: [Budget::default(), Budget::default()],
             networks: Mutex::new(Limiter::new()),
+            late: AtomicU64::new(0),
         }
     }
 }
@@ -176,6 +189,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use config::{KeyAlgorithm, KeyRole, ZoneKey};
+    use hickory_server::proto::dnssec::{Algorithm, DnsSecResult, PublicKeyBuf, SigningKey, TBS};
     use hickory_server::proto::rr::rdata::A;
 
     use super::super::key::{make_key, tag_of};
@@ -223,6 +237,37 @@ mod tests {
         assert!(i64::from(expiry(&back)) < start + LIFETIME, "a clock set back makes new ones");
     }
 
+    /// A key that no longer signs.
+    struct Lost;
+
+    impl SigningKey for Lost {
+        fn sign(&self, _: &TBS) -> DnsSecResult<Vec<u8>> {
+            Err("the key is lost".into())
+        }
+
+        fn to_public_key(&self) -> DnsSecResult<PublicKeyBuf> {
+            Err("the key is lost".into())
+        }
+
+        fn algorithm(&self) -> Algorithm {
+            Algorithm::ECDSAP256SHA256
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_renewed_is_sent_while_it_holds_and_told() {
+        let signatures = Signatures::default();
+        let mut key = key(KeyAlgorithm::EcdsaP256Sha256);
+        let signed = |key: &Key, now| signatures.of(key, &apex(), &set(1), 20, Of::Known, at(now));
+        let start = 1_800_000_000;
+        let first = signed(&key, start).unwrap();
+        key.replace_pair(Box::new(Lost));
+        assert_eq!((signed(&key, start + 60), signatures.late()), (Ok(first.clone()), 0), "not to be renewed yet");
+        let late = start + LIFETIME / 2 + JITTER;
+        assert_eq!((signed(&key, late), signatures.late()), (Ok(first), 1), "it holds");
+        assert_eq!(signed(&key, start + LIFETIME), Err(Unsigned::Failed), "it has expired");
+    }
+
     #[test]
     fn names_that_only_were_asked_for_are_signed_so_often_a_second() {
         let signatures = Signatures::default();
@@ -245,5 +290,9 @@ mod tests {
         assert_eq!(signed(most + 1, 3, udp, now), Err(Unsigned::Busy), "all networks have had theirs");
         assert_eq!(signed(most + 1, 3, tcp, now), Ok(()), "connections have a budget of their own");
         assert_eq!(signed(most + 2, 3, udp, now + 1), Ok(()), "the next second begins anew");
+        let old = now + LIFETIME - 1;
+        let others: Vec<_> = (0..=of_one).map(|ttl| signed(1_000_000 + ttl, 1, udp, old)).collect();
+        assert_eq!(others.last(), Some(&Err(Unsigned::Busy)));
+        assert_eq!(signed(0, 1, udp, old), Ok(()), "what cannot be renewed for that is sent while it holds");
     }
 }

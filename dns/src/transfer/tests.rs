@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 
 use config::{Prefix, TransferAlgorithm, TransferKey};
+use hickory_server::proto::op::ResponseCode;
 use hickory_server::proto::rr::Name;
 use hickory_server::proto::rr::rdata::SOA;
 
@@ -109,9 +110,25 @@ fn nobody_else_gets_it() {
     for (message, code) in [(signed(&other, now), "BADSIG"), (signed(&own, now - 400), "BADTIME")] {
         assert!(keyed.transfer(&message, &from(SECONDARY)).is_none(), "{code}");
         let reply = keyed.answer(&message, &from(SECONDARY)).unwrap();
-        assert_eq!(reply.message.metadata.response_code, hickory_server::proto::op::ResponseCode::NotAuth, "{code}");
+        assert_eq!(reply.message.metadata.response_code, ResponseCode::NotAuth, "{code}");
         assert!(Message::from_vec(&reply.to_tcp().unwrap()[2..]).unwrap().signature.is_some(), "{code} is told");
     }
+}
+
+#[test]
+fn by_a_datagram_ixfr_tells_the_version() {
+    let plain = view("a A 192.0.2.1\n", 7, None, None);
+    let since = question(RecordType::IXFR, Some(3));
+    let answers = |arrival: &Arrival| {
+        let reply = plain.answer(&since, arrival).unwrap().message;
+        (reply.metadata.response_code, reply.answers.iter().map(|record| record.data.to_string()).collect::<Vec<_>>())
+    };
+    let (code, told) = answers(&Arrival::by_udp(SECONDARY.into()));
+    assert_eq!((code, told.len()), (ResponseCode::NoError, 1));
+    assert!(told[0].contains(" 7 "), "{told:?}");
+    assert_eq!(answers(&Arrival::by_udp([192, 0, 2, 8].into())), (ResponseCode::Refused, Vec::new()), "elsewhere");
+    let whole = plain.answer(&question(RecordType::AXFR, None), &Arrival::by_udp(SECONDARY.into())).unwrap();
+    assert_eq!(whole.message.metadata.response_code, ResponseCode::Refused, "AXFR is for connections alone");
 }
 
 #[test]

@@ -168,6 +168,22 @@ fn every_form_of_the_standard_is_read() {
 }
 
 #[test]
+fn names_written_as_bytes_are_the_names_written_as_text() {
+    let read = |text: &str| {
+        all(&zone(&format!("$TTL 60\n@ SOA ns h 1 2h 1h 2w 5m\n@ NS ns\nns A 192.0.2.1\n{text}")).unwrap())
+    };
+    let same = [
+        ("x DNAME A.other.", "x DNAME \\# 9 0141054f5448455200"),
+        ("x RP B. C.", "x RP \\# 6 014200014300"),
+        ("x AFSDB 1 D.", "x AFSDB \\# 5 0001014400"),
+        ("x CDS 1 13 2 ABCD", "x CDS \\# 6 00010d02abcd"),
+    ];
+    for (text, bytes) in same {
+        assert_eq!(read(text), read(bytes), "{text}");
+    }
+}
+
+#[test]
 fn seven_mistakes_get_seven_messages() {
     let text = "\
 $TTL 1h
@@ -207,6 +223,9 @@ fn each_mistake_is_told_in_our_words() {
         ("x NULL y", "NULL records cannot be read here"),
         ("x TYPE65534 \\# 2 00", "`\\#` says 2 bytes; there are 1"),
         ("x A \\# 2 0001", "the bytes are no A data: unexpected end of input reached"),
+        ("x DNAME \\# 3 0461 62", "the bytes are no DNAME data: a name in them is broken"),
+        ("x DNAME \\# 3 016100ff", "`\\#` says 3 bytes; there are 4"),
+        ("x DNAME \\# 4 016100ff", "the bytes are no DNAME data: a name in them is broken"),
         ("x DS 1 13 2 xyz", "`xyz` is not bytes of two hex digits each"),
         ("x LOC 91 N 0 E 0", "this is no location"),
         ("x DNAME y\nx DNAME z", "`x.shop.example.` has a second DNAME"),

@@ -3,11 +3,13 @@
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use hickory_server::proto::rr::{Name, RData, RecordType};
-use hickory_server::proto::serialize::binary::{BinDecoder, BinEncodable, BinEncoder, NameEncoding, Restrict};
+use hickory_server::proto::serialize::binary::{
+    BinDecodable, BinDecoder, BinEncodable, BinEncoder, NameEncoding, Restrict,
+};
 
 use super::entry::{Field, Form};
 use super::record::{name, shown, wrong};
-use super::shape::Part;
+use super::shape::{Maker, Part, Shape};
 use config::Wrong;
 
 /// The bytes of one field, or what is wrong with it.
@@ -56,9 +58,34 @@ pub(super) fn generic(kind: RecordType, fields: &[Field<'_>]) -> Option<Result<R
             return Err(wrong(message, help));
         }
         let kind_name = super::shape::name_of(kind);
+        let bytes = in_lower_case(kind, bytes);
+        let bytes =
+            bytes.ok_or_else(|| wrong(format!("the bytes are no {kind_name} data: a name in them is broken"), help))?;
         data(kind, &bytes).map_err(|reason| wrong(format!("the bytes are no {kind_name} data: {reason}"), help))
     };
     Some(read())
+}
+
+/// The names of types that are put together here in lower case, as [`field`] writes them: the library, which knows no
+/// names in them, signs them as they stand. `None` where one is broken.
+fn in_lower_case(kind: RecordType, bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let Some(shape) = Shape::of(kind).filter(|shape| shape.maker == Maker::Bytes) else { return Some(bytes) };
+    let mut decoder = BinDecoder::new(&bytes);
+    let mut out = Vec::with_capacity(bytes.len());
+    for part in shape.parts {
+        match part {
+            Part::U16 => out.extend_from_slice(decoder.read_slice(2).ok()?.unverified()),
+            Part::Name => out.extend(uncompressed(&Name::read(&mut decoder).ok()?.to_lowercase())?),
+            // Behind these there are no names.
+            _ => break,
+        }
+    }
+    let rest = bytes.get(decoder.index()..)?;
+    if rest.is_empty() || shape.parts.last() != Some(&Part::Name) {
+        out.extend_from_slice(rest);
+        return Some(out);
+    }
+    None
 }
 
 fn uncompressed(name: &Name) -> Option<Vec<u8>> {
