@@ -1,7 +1,7 @@
 //! A name server asked by real resolvers' tools, and by hostile ones.
 
 use std::net::UdpSocket;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{Network, addresses, dig, wait_for};
 
@@ -151,6 +151,60 @@ fn malformed_queries_get_formerr_or_silence_and_nothing_breaks() {
     let mut buffer = [0; 2048];
     while socket.recv(&mut buffer).is_ok() {}
     assert_eq!(rcode(&whole), Some(5), "it still answers");
+}
+
+/// A query with some of its bytes changed, cut or lengthened; which ones, by a number.
+fn broken(whole: &[u8], number: u64) -> Vec<u8> {
+    let mut random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut draw = |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(random >> 33).unwrap() % below
+    };
+    let mut message = whole.to_vec();
+    for _ in 0..=draw(4) {
+        let (at, value) = (draw(message.len()), draw(256));
+        message[at] = u8::try_from(value).unwrap();
+    }
+    match draw(3) {
+        0 => message.truncate(draw(whole.len())),
+        1 => message.extend((0..draw(600)).map(|_| 0xc0)),
+        _ => {}
+    }
+    message
+}
+
+#[test]
+fn ten_thousand_broken_messages_a_second_leave_the_good_ones_answered() {
+    let network = Network::new(179, UNUSED.into(), "");
+    let _ns = network.start("ns1");
+    let to = network.dns;
+    let flood = std::thread::spawn(move || {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (whole, start) = (query(&subnet(1, 24, 0, &[198, 51, 100])), Instant::now());
+        let mut sent = 0;
+        while start.elapsed() < Duration::from_secs(3) {
+            let due = u64::try_from(start.elapsed().as_millis()).unwrap() * 10;
+            (sent..due).for_each(|number| drop(socket.send_to(&broken(&whole, number), to)));
+            sent = due;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        sent
+    });
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(to).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let (mut asked, mut answered) = (0, 0);
+    while !flood.is_finished() {
+        socket.send(&query(&[])).unwrap();
+        let mut buffer = [0; 512];
+        asked += 1;
+        answered += u32::from(socket.recv(&mut buffer).is_ok_and(|length| length > 12 && buffer[3] & 15 == 5));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let sent = flood.join().unwrap();
+    println!("{sent} broken messages, {answered} of {asked} good ones answered");
+    assert!(sent >= 29_000, "{sent}");
+    assert!(answered * 10 >= asked * 9, "{answered} of {asked}");
 }
 
 #[test]

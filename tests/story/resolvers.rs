@@ -323,4 +323,31 @@ fn anyone_can_validate(network: &Network, of_zones: &[ZoneKeys; 2]) {
         );
         assert!(told.contains("; fully validated") && told.contains(edge), "{client}\n{told}");
     }
+    for transport in ["+notcp", "+tcp"] {
+        let options = ["+dnssec", "+subnet=193.0.6.0/24", "+cookie", "+nsid", transport];
+        let told = run("kdig", &[&["@127.0.7.1", "shop.cdn.example", "A"][..], &options].concat());
+        let has = ["status: NOERROR", "aa", "ns1", "COOKIE", "CLIENT-SUBNET: 193.0.6.0/24", "RRSIG", FRA];
+        assert!(has.iter().all(|part| told.contains(part)) && !told.contains("WARNING"), "{told}");
+    }
+    of_zones.iter().for_each(|keys| is_found_good(network, keys));
+}
+
+/// `dnsviz` asks both name servers of a zone for its records of every usual type and for what is not there, and judges
+/// every signature and proof.
+fn is_found_good(network: &Network, keys: &ZoneKeys) {
+    let (zone, ds) = (&keys.zone, ds_record(&keys.zone, &keys.keys[0]).unwrap());
+    let file = |name: &str| network.path(&format!("{zone}.{name}")).display().to_string();
+    let servers = format!("{zone}{{}}:ns1.cdn.example=127.0.7.1,ns2.cdn.example=127.0.7.2");
+    fs::write(file("ds"), format!("{ds}\n")).unwrap();
+    let at = servers.replace("{}", "+");
+    let delegated = [&servers.replace("{}", ""), &format!("{zone}:{}", file("ds"))];
+    let probe = ["probe", "-4", "-A", "-x", &at, "-N", delegated[0], "-D", delegated[1], "-o", &file("json")];
+    run("dnsviz", &[&probe[..], &[zone.as_str()]].concat());
+    let dnskeys = dig("@127.0.7.1", 53, &[zone.as_str(), "DNSKEY", "+noall", "+answer"]);
+    fs::write(file("key"), dnskeys).unwrap();
+    let told = run("dnsviz", &["print", "-t", &file("key"), "-r", &file("json")]);
+    // Each record set and proof by what became of it: `.` is good, and all else bad, unsure or unsigned.
+    let is_bad = |line: &&str| ["[!]", "[-]", "[?]", " E:"].iter().any(|mark| line.contains(mark));
+    let bad: Vec<&str> = told.lines().filter(is_bad).collect();
+    assert!(told.matches("[.]").count() > 20 && bad.is_empty(), "{zone}: {bad:?}\n{told}");
 }

@@ -42,9 +42,15 @@ pub(crate) fn setup(consent: Consent) -> Outcome {
 pub(crate) fn missing() -> Vec<Tool> {
     let is_there = |tool: &Tool| match tool {
         Tool::Nextest => run::cargo_knows("nextest"),
-        Tool::Dig | Tool::Curl | Tool::Unbound | Tool::Bind | Tool::KnotResolver | Tool::Nsd | Tool::Ldns => {
-            run::is_on_path(tool.name())
-        }
+        Tool::Dig
+        | Tool::Curl
+        | Tool::Unbound
+        | Tool::Bind
+        | Tool::KnotResolver
+        | Tool::Nsd
+        | Tool::Ldns
+        | Tool::Kdig
+        | Tool::Dnsviz => run::is_on_path(tool.name()),
         // What builds C++ for cargo takes the one that is named, else the one that every compiler goes by.
         Tool::Compiler => std::env::var_os("CXX").is_some() || run::is_on_path("c++"),
     };
@@ -68,6 +74,10 @@ pub(crate) enum Tool {
     Nsd,
     /// Signs that root.
     Ldns,
+    /// Asks name servers, strictly.
+    Kdig,
+    /// Judges a signed zone whole.
+    Dnsviz,
     /// Builds the fuzzer, which is written in C++.
     Compiler,
     /// Runs tests, each in a process of its own.
@@ -82,6 +92,8 @@ const TOOLS: &[Tool] = &[
     Tool::KnotResolver,
     Tool::Nsd,
     Tool::Ldns,
+    Tool::Kdig,
+    Tool::Dnsviz,
     Tool::Compiler,
     Tool::Nextest,
 ];
@@ -97,6 +109,8 @@ impl Tool {
             Self::KnotResolver => "kresd",
             Self::Nsd => "nsd",
             Self::Ldns => "ldns-signzone",
+            Self::Kdig => "kdig",
+            Self::Dnsviz => "dnsviz",
             Self::Compiler => "g++",
             Self::Nextest => "cargo-nextest",
         }
@@ -107,7 +121,7 @@ impl Tool {
         match self {
             Self::Dig => &["demo::", "name_server::", "resolvers::", "secondaries::", "up::"],
             Self::Curl => &["demo::", "node::", "up::"],
-            Self::Unbound | Self::KnotResolver | Self::Ldns => &["resolvers::"],
+            Self::Unbound | Self::KnotResolver | Self::Ldns | Self::Kdig | Self::Dnsviz => &["resolvers::"],
             Self::Bind | Self::Nsd => &["resolvers::", "secondaries::"],
             Self::Compiler | Self::Nextest => &[],
         }
@@ -125,6 +139,7 @@ impl Tool {
             Self::Curl => "the tests that ask our edges as an operator would",
             Self::Unbound | Self::Bind | Self::KnotResolver => "the test that asks our name servers through it",
             Self::Nsd | Self::Ldns => "the signed root of the test with resolvers",
+            Self::Kdig | Self::Dnsviz => "the test that has signed zones judged",
             Self::Compiler => "`cargo xtask fuzz` builds its fuzzer with it",
             Self::Nextest => "each test in a process of its own, with a time limit",
         }
@@ -181,6 +196,10 @@ impl Manager {
             (Tool::Ldns, Self::Apt) => Some("ldnsutils"),
             (Tool::Ldns, Self::Dnf) => Some("ldns-utils"),
             (Tool::Ldns, _) => Some("ldns"),
+            (Tool::Kdig, Self::Apt) => Some("knot-dnsutils"),
+            (Tool::Kdig, Self::Dnf) => Some("knot-utils"),
+            (Tool::Kdig, _) => Some("knot"),
+            (Tool::Dnsviz, _) => Some("dnsviz"),
             (Tool::Nextest, _) => None,
         }
     }
