@@ -22,26 +22,26 @@ pub(super) struct Bid {
     pub(super) rate: f64,
 }
 
+impl Choice {
+    fn total(&self, prices: &ByPop) -> f64 {
+        self.cost + prices.at(self.pop)
+    }
+}
+
 impl Row {
     /// Where else it may go, and what it loses by it.
     pub(super) fn ways_from(&self, pop: PopIndex, prices: &ByPop) -> impl Iterator<Item = (f64, PopIndex)> {
-        let total = |choice: &Choice| choice.cost + prices.at(choice.pop);
-        let here = self.choices.iter().find(|choice| choice.pop == pop).map_or(0.0, total);
+        let here = self.choices.iter().find(|choice| choice.pop == pop).map_or(0.0, |choice| choice.total(prices));
         self.choices
             .iter()
             .filter(move |choice| choice.pop != pop)
-            .map(move |choice| (total(choice) - here, choice.pop))
-    }
-
-    pub(super) fn cheapest(&self, prices: &ByPop) -> Option<PopIndex> {
-        let total = |choice: &Choice| choice.cost + prices.at(choice.pop);
-        self.choices.iter().min_by(|a, b| total(a).total_cmp(&total(b))).map(|choice| choice.pop)
+            .map(move |choice| (choice.total(prices) - here, choice.pop))
     }
 
     fn lead(&self, prices: &ByPop) -> Lead {
         let mut lead = Lead { pop: None, total: f64::INFINITY, next: f64::INFINITY };
         for choice in &self.choices {
-            let total = choice.cost + prices.at(choice.pop);
+            let total = choice.total(prices);
             if total < lead.total {
                 lead = Lead { pop: Some(choice.pop), total, next: lead.total };
             } else {
@@ -75,13 +75,15 @@ pub(super) struct Market {
     /// By PoP.
     members: Vec<Vec<Member>>,
     /// By PoP.
-    bids: Vec<Bids>,
+    freshness: Vec<Freshness>,
 }
 
 /// Whether what is bid for a PoP may have changed since it was taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Bids {
+enum Freshness {
+    /// It is what was taken.
     Taken,
+    /// It may be other.
     Changed,
 }
 
@@ -97,15 +99,17 @@ impl Market {
             }
         }
         let leads = rows.iter().map(|row| row.lead(&prices)).collect();
-        Self { rows, prices, leads, members, bids: vec![Bids::Changed; pops] }
+        Self { rows, prices, leads, members, freshness: vec![Freshness::Changed; pops] }
     }
 
     /// Puts what is bid for a PoP into `bids`, unless it is what was bid when they were last taken: then `false`.
     pub(super) fn take_bids(&mut self, pop: PopIndex, bids: &mut Vec<Bid>) -> bool {
-        let (Some(members), Some(state)) = (self.members.get(pop.as_usize()), self.bids.get_mut(pop.as_usize())) else {
+        let (Some(members), Some(freshness)) =
+            (self.members.get(pop.as_usize()), self.freshness.get_mut(pop.as_usize()))
+        else {
             return false;
         };
-        if std::mem::replace(state, Bids::Taken) == Bids::Taken {
+        if std::mem::replace(freshness, Freshness::Taken) == Freshness::Taken {
             return false;
         }
         bids.clear();
@@ -117,11 +121,17 @@ impl Market {
         true
     }
 
+    /// Where each parcel is cheapest, and the prices.
+    pub(super) fn settle(self) -> (Vec<Row>, Vec<Option<PopIndex>>, ByPop) {
+        let pops = self.leads.iter().map(|lead| lead.pop).collect();
+        (self.rows, pops, self.prices)
+    }
+
     /// Sets a PoP's price, which changes what its members bid elsewhere.
     pub(super) fn set_price(&mut self, pop: PopIndex, price: f64) {
         let earlier = self.prices.at(pop);
         self.prices.add(pop, price - earlier);
-        let lower = earlier.min(price);
+        let lower = earlier.min(self.prices.at(pop));
         for member in self.members.get(pop.as_usize()).into_iter().flatten() {
             let (Some(row), Some(lead)) = (self.rows.get(member.row), self.leads.get_mut(member.row)) else { continue };
             // It was not among the two cheapest and is not now.
@@ -136,9 +146,9 @@ impl Market {
             let changed = row.choices.iter().map(|choice| choice.pop);
             for other in changed.filter(|other| !is_next_alone || Some(*other) == lead.pop) {
                 if other != pop
-                    && let Some(bids) = self.bids.get_mut(other.as_usize())
+                    && let Some(freshness) = self.freshness.get_mut(other.as_usize())
                 {
-                    *bids = Bids::Changed;
+                    *freshness = Freshness::Changed;
                 }
             }
         }
@@ -154,21 +164,26 @@ mod tests {
     const POPS: usize = 5;
 
     fn rows() -> impl Strategy<Value = Vec<Row>> {
-        let costs = prop::collection::btree_map(0..POPS, 0..40_u8, 1..POPS);
-        let row = costs.prop_map(|costs| {
-            let choice = |(pop, cost)| Choice { pop: PopIndex::from_usize(pop), cost: f64::from(cost) };
-            Row { rate: 1.0, choices: costs.into_iter().map(choice).collect() }
+        let costs = prop::collection::btree_map(0..POPS, amount(), 1..POPS);
+        let row = (costs, 0.1..9.0).prop_map(|(costs, rate)| {
+            let choice = |(pop, cost)| Choice { pop: PopIndex::from_usize(pop), cost };
+            Row { rate, choices: costs.into_iter().map(choice).collect() }
         });
         prop::collection::vec(row, 1..20)
     }
 
-    /// What each member bids for a PoP, worked out from nothing.
-    fn plain(rows: &[Row], prices: &ByPop, pop: PopIndex) -> Vec<f64> {
+    /// Equal ones, and fractions that sums round.
+    fn amount() -> impl Strategy<Value = f64> {
+        prop_oneof![(0..40_u8).prop_map(f64::from), 0.0..1e5]
+    }
+
+    /// What each member bids for a PoP and its rate, worked out from nothing.
+    fn plain(rows: &[Row], prices: &ByPop, pop: PopIndex) -> Vec<(f64, f64)> {
         let bid = |row: &Row| {
             let here = row.choices.iter().find(|choice| choice.pop == pop)?;
             let others = row.choices.iter().filter(|choice| choice.pop != pop);
             let elsewhere = others.map(|choice| choice.cost + prices.at(choice.pop)).fold(f64::INFINITY, f64::min);
-            Some(elsewhere - here.cost)
+            Some((elsewhere - here.cost, row.rate))
         };
         rows.iter().filter_map(bid).collect()
     }
@@ -177,18 +192,19 @@ mod tests {
         #[test]
         fn bids_are_those_worked_out_from_nothing(
             rows in rows(),
-            turns in prop::collection::vec((0..POPS, prop::option::of(0..40_u8)), 1..60),
+            start in prop::collection::vec(amount(), POPS),
+            turns in prop::collection::vec((0..POPS, prop::option::of(amount())), 1..60),
         ) {
-            let mut market = Market::new(rows, ByPop::zero(POPS));
+            let mut market = Market::new(rows, start.into_iter().collect());
             let mut taken = vec![None; POPS];
             for (number, price) in turns {
                 let pop = PopIndex::from_usize(number);
                 if let Some(price) = price {
-                    market.set_price(pop, f64::from(price));
+                    market.set_price(pop, price);
                 }
                 let mut bids = Vec::new();
                 if market.take_bids(pop, &mut bids) {
-                    taken[number] = Some(bids.iter().map(|bid| bid.price).collect());
+                    taken[number] = Some(bids.iter().map(|bid| (bid.price, bid.rate)).collect());
                 }
                 prop_assert_eq!(taken[number].as_ref(), Some(&plain(&market.rows, &market.prices, pop)));
             }

@@ -87,8 +87,7 @@ pub fn solve(problem: &Problem<'_>, earlier: &[f64]) -> Solution {
             }
         }
     }
-    let Market { rows, prices, .. } = market;
-    let mut pops: Vec<Option<PopIndex>> = rows.iter().map(|row| row.cheapest(&prices)).collect();
+    let (rows, mut pops, prices) = market.settle();
     if has_changed {
         relieve(problem.limits, &rows, &prices, &mut pops);
     }
