@@ -7,6 +7,7 @@
 //! ```
 
 mod database;
+mod fields;
 mod geofeed;
 mod population;
 mod reading;

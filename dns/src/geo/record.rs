@@ -1,14 +1,11 @@
 //! One record of a database: a place, or an AS number.
 
-use std::fmt;
-use std::marker::PhantomData;
-
 use config::{CountryCode, Location};
 use mapping::Place;
 use maxminddb::{LookupResult, MaxMindDbError, PathElement};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::de::{DeserializeOwned, MapAccess};
+
+use super::fields::{Field, Fields};
 
 /// A record as the database holds it.
 pub(super) type Record<'a> = LookupResult<'a, Vec<u8>>;
@@ -21,7 +18,8 @@ const VAGUE_KM: f64 = 500.0;
 
 /// The place in a record of either schema, nested or flat.
 pub(super) fn place(record: &Record<'_>) -> Said<Place> {
-    Ok(or_none(record.decode::<Fields<'_>>())?.and_then(|fields| fields.place()))
+    let said = or_none(record.decode::<Field<'_, Whole<'_>>>())?;
+    Ok(said.as_ref().and_then(Field::map).and_then(Whole::place))
 }
 
 /// The AS number in a record.
@@ -29,42 +27,93 @@ pub(super) fn asn(record: &Record<'_>) -> Said<u32> {
     field(record, &["autonomous_system_number"])
 }
 
-/// What is read of a record. Both schemas at once and in one pass, which takes half the time of asking for each field.
-#[derive(Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'd"))]
-struct Fields<'d> {
-    country_code: Leaf<'d>,
-    latitude: Leaf<'d>,
-    longitude: Leaf<'d>,
-    country: Field<'d, Within<'d>>,
-    registered_country: Field<'d, Within<'d>>,
-    location: Field<'d, Within<'d>>,
-    city: Field<'d, Within<'d>>,
+/// What is read of a record: both schemas at once.
+#[derive(Default)]
+struct Whole<'d> {
+    country_code: Field<'d>,
+    latitude: Field<'d>,
+    longitude: Field<'d>,
+    country: Field<'d, Country<'d>>,
+    registered_country: Field<'d, Country<'d>>,
+    location: Field<'d, Point<'d>>,
+    city: Field<'d, City<'d>>,
 }
 
-/// What is read below `country`, `registered_country`, `location` and `city`.
-#[derive(Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'd"))]
-struct Within<'d> {
-    iso_code: Leaf<'d>,
-    latitude: Leaf<'d>,
-    longitude: Leaf<'d>,
-    accuracy_radius: Leaf<'d>,
-    geoname_id: Leaf<'d>,
+#[derive(Default)]
+struct Country<'d> {
+    iso_code: Field<'d>,
+}
+
+#[derive(Default)]
+struct Point<'d> {
+    latitude: Field<'d>,
+    longitude: Field<'d>,
+    accuracy_radius: Field<'d>,
+}
+
+#[derive(Default)]
+struct City<'d> {
+    geoname_id: Field<'d>,
     names: Field<'d, Names<'d>>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'd"))]
+#[derive(Default)]
 struct Names<'d> {
-    en: Leaf<'d>,
+    en: Field<'d>,
 }
 
-impl Fields<'_> {
+impl<'d> Fields<'d> for Whole<'d> {
+    fn take<A: MapAccess<'d>>(&mut self, key: &[u8], map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            b"country_code" => self.country_code.fill(map),
+            b"latitude" => self.latitude.fill(map),
+            b"longitude" => self.longitude.fill(map),
+            b"country" => self.country.fill(map),
+            b"registered_country" => self.registered_country.fill(map),
+            b"location" => self.location.fill(map),
+            b"city" => self.city.fill(map),
+            _ => Ok(false),
+        }
+    }
+}
+
+impl<'d> Fields<'d> for Country<'d> {
+    fn take<A: MapAccess<'d>>(&mut self, key: &[u8], map: &mut A) -> Result<bool, A::Error> {
+        if key == b"iso_code" { self.iso_code.fill(map) } else { Ok(false) }
+    }
+}
+
+impl<'d> Fields<'d> for Point<'d> {
+    fn take<A: MapAccess<'d>>(&mut self, key: &[u8], map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            b"latitude" => self.latitude.fill(map),
+            b"longitude" => self.longitude.fill(map),
+            b"accuracy_radius" => self.accuracy_radius.fill(map),
+            _ => Ok(false),
+        }
+    }
+}
+
+impl<'d> Fields<'d> for City<'d> {
+    fn take<A: MapAccess<'d>>(&mut self, key: &[u8], map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            b"geoname_id" => self.geoname_id.fill(map),
+            b"names" => self.names.fill(map),
+            _ => Ok(false),
+        }
+    }
+}
+
+impl<'d> Fields<'d> for Names<'d> {
+    fn take<A: MapAccess<'d>>(&mut self, key: &[u8], map: &mut A) -> Result<bool, A::Error> {
+        if key == b"en" { self.en.fill(map) } else { Ok(false) }
+    }
+}
+
+impl Whole<'_> {
     fn place(&self) -> Option<Place> {
-        let Self { country_code, country, registered_country, .. } = self;
-        let codes = [country_code, &country.map.iso_code, &registered_country.map.iso_code];
-        let code = codes.into_iter().find_map(Leaf::text);
+        let code = self.country_code.text().or_else(|| code_of(&self.country));
+        let code = code.or_else(|| code_of(&self.registered_country));
         let country = code.and_then(CountryCode::parse);
         match (self.location(), country) {
             (Some(location), country) if self.is_exact() || country.is_none() => Some(Place::at(location, country)),
@@ -74,111 +123,28 @@ impl Fields<'_> {
 
     /// The point, if it is one on earth.
     fn location(&self) -> Option<Location> {
-        let Self { location: Field { map: nested, .. }, latitude, longitude, .. } = self;
-        let degrees = |nested: &Leaf<'_>, flat: &Leaf<'_>, most: f64| {
-            nested.number.or(flat.number).filter(|degrees| degrees.abs() <= most)
+        let nested = self.location.map();
+        let degrees = |nested: Option<&Field<'_>>, flat: &Field<'_>, most: f64| {
+            nested.and_then(Field::number).or(flat.number()).filter(|degrees| degrees.abs() <= most)
         };
-        let latitude = degrees(&nested.latitude, latitude, 90.0)?;
-        let longitude = degrees(&nested.longitude, longitude, 180.0)?;
+        let latitude = degrees(nested.map(|point| &point.latitude), &self.latitude, 90.0)?;
+        let longitude = degrees(nested.map(|point| &point.longitude), &self.longitude, 180.0)?;
         Some(Location { latitude, longitude })
     }
 
     /// Whether the point says more than the country: it is a city's, and not a wide guess.
     fn is_exact(&self) -> bool {
-        let city = &self.city;
-        let has_city =
-            city.map.geoname_id.number.is_some() || city.map.names.map.en.text().is_some() || city.text().is_some();
-        has_city && self.location.map.accuracy_radius.number.is_none_or(|radius| radius < VAGUE_KM)
+        let is_named = |city: &City<'_>| {
+            city.geoname_id.number().is_some() || city.names.map().is_some_and(|names| names.en.text().is_some())
+        };
+        let has_city = self.city.map().is_some_and(is_named) || self.city.text().is_some();
+        let radius = self.location.map().and_then(|point| point.accuracy_radius.number());
+        has_city && radius.is_none_or(|radius| radius < VAGUE_KM)
     }
 }
 
-/// A field of whatever type: of another than expected it is another schema's, and as good as none.
-struct Field<'d, M> {
-    text: Option<&'d str>,
-    number: Option<f64>,
-    map: M,
-}
-
-/// A field below which nothing is read.
-type Leaf<'d> = Field<'d, Nothing>;
-
-#[derive(Default)]
-struct Nothing;
-
-impl<'de> Deserialize<'de> for Nothing {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        IgnoredAny::deserialize(from).map(|_| Self)
-    }
-}
-
-impl<M: Default> Default for Field<'_, M> {
-    fn default() -> Self {
-        Self { text: None, number: None, map: M::default() }
-    }
-}
-
-impl<M> Field<'_, M> {
-    /// A text that is not empty.
-    fn text(&self) -> Option<&str> {
-        self.text.filter(|text| !text.is_empty())
-    }
-}
-
-impl<'de: 'd, 'd, M: Deserialize<'de> + Default> Deserialize<'de> for Field<'d, M> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(Visit(PhantomData))
-    }
-}
-
-struct Visit<'d, M>(PhantomData<(&'d str, M)>);
-
-impl<'de: 'd, 'd, M: Deserialize<'de> + Default> Visitor<'de> for Visit<'d, M> {
-    type Value = Field<'d, M>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a field of any type")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Field { text: Some(text), ..Field::default() })
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-        Ok(Field { number: Some(number), ..Field::default() })
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        // What matters of a greater one is that it is great.
-        let number = f64::from(u32::try_from(number).unwrap_or(u32::MAX));
-        Ok(Field { number: Some(number), ..Field::default() })
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(i32::try_from(number)
-            .map_or_else(|_| Field::default(), |number| Field { number: Some(f64::from(number)), ..Field::default() }))
-    }
-
-    fn visit_u128<E>(self, _: u128) -> Result<Self::Value, E> {
-        Ok(Field::default())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Field::default())
-    }
-
-    fn visit_bytes<E>(self, _: &[u8]) -> Result<Self::Value, E> {
-        Ok(Field::default())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Field::default())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
-        let map = M::deserialize(MapAccessDeserializer::new(fields))?;
-        Ok(Field { map, ..Field::default() })
-    }
+fn code_of<'d>(country: &Field<'d, Country<'d>>) -> Option<&'d str> {
+    country.map()?.iso_code.text()
 }
 
 /// A field; of another type it is another schema's, and as good as none.

@@ -144,6 +144,24 @@ fn the_first_database_that_knows_an_address_counts() {
 }
 
 #[test]
+fn what_is_odd_in_a_record_costs_nothing_else_of_it() {
+    let city = map(&[("geoname_id", 7_u32.into()), ("names", map(&[("en", "Zuerich".into())]))]);
+    let record =
+        point(20, &[("country", map(&[("iso_code", "CH".into()), ("names", "Schweiz".into())])), ("city", city)]);
+    let whole = map(&[("latitude", 50_u16.into()), ("longitude", 9_u32.into()), ("city", "x".into())]);
+    let mut bytes = database(IpVersion::V4, &[("192.0.2.0/25", record), ("192.0.2.128/25", whole)]);
+    // In Latin-1, as some make them.
+    let at = bytes.windows(7).position(|window| window == b"Zuerich").unwrap();
+    bytes[at + 1] = 0xfc;
+    let at = bytes.windows(7).position(|window| window == b"Schweiz").unwrap();
+    bytes[at] = 0xff;
+    let dir = tempfile::tempdir().unwrap();
+    let world = read(&geo(&[&write(&dir, "test.mmdb", &bytes)])).unwrap();
+    assert_eq!(place(&world, "192.0.2.1"), "50.1,8.7 CH");
+    assert_eq!(place(&world, "192.0.2.129"), "50,9", "whole degrees are degrees");
+}
+
+#[test]
 fn a_country_without_regions_is_as_unknown() {
     let world = world(
         IpVersion::V4,
