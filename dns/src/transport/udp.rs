@@ -1,5 +1,6 @@
 //! DNS over UDP: receive, answer, send, many at once; no task and no queue per datagram.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,14 +21,18 @@ use batch::{Batch, Reply};
 /// How often a thread that waits for datagrams looks whether it is to stop.
 const LOOKS_UP: Duration = Duration::from_millis(100);
 
-/// Answers datagrams until `stop` resolves; replies leave from where they were asked. Called within a runtime.
+/// Answers datagrams until `stop` resolves, and a tenth of a second longer at most; replies leave from where they were asked. Called
+/// within a runtime.
 ///
 /// A thread of its own waits in the kernel: a socket that a runtime polls wakes the poller for each reply that has left
 /// (`ep_poll_callback` under `sock_wfree`), which costs a quarter of a microsecond of the server's and as much of the
 /// asker's core; and a flood here leaves the runtime's connections their turn.
 ///
 /// # Errors
-/// The socket's, at its start.
+/// The socket's: at its start, or where it fails again and again.
+///
+/// # Panics
+/// Where the thread has.
 pub async fn serve_udp(
     socket: UdpSocket,
     answer: Arc<dyn Answer>,
@@ -35,24 +40,59 @@ pub async fn serve_udp(
 ) -> std::io::Result<()> {
     socket.set_nonblocking(false)?;
     socket.set_read_timeout(Some(LOOKS_UP))?;
-    let is_over = Arc::new(AtomicBool::new(false));
-    let over = Arc::clone(&is_over);
+    let is_over = Over::default();
+    let over = Arc::clone(&is_over.0);
     let mut serving = tokio::task::spawn_blocking(move || serve(&socket, answer, &over));
-    tokio::select! {
-        ended = &mut serving => return ended.map_err(std::io::Error::other)?,
-        () = stop => is_over.store(true, Ordering::Relaxed),
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        () = stop => {
+            drop(is_over);
+            serving.await
+        }
+    };
+    match ended {
+        Ok(served) => served,
+        // As if it had been in this task: whoever watches that hears of it.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
-    serving.await.map_err(std::io::Error::other)?
 }
+
+/// Tells the thread to end, whatever becomes of who waits for it.
+#[derive(Default)]
+struct Over(Arc<AtomicBool>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A socket that fails so often in turn, with a pause after each, is lost.
+const MOST_FAILURES: u32 = 100;
 
 fn serve(socket: &UdpSocket, answer: Arc<dyn Answer>, is_over: &AtomicBool) -> std::io::Result<()> {
     let mut batch = Batch::new(socket)?;
     let mut answering = Answering { answer, fast: None, limiter: Limiter::new(), started: Instant::now(), now_us: 0 };
+    let mut failures = 0;
     while !is_over.load(Ordering::Relaxed) {
-        // An error here is a peer's (ICMP unreachable) or passes: the socket stays good.
-        let Ok(count) = batch.receive(socket) else { continue };
-        let view = answering.follow();
-        batch.answer(count, socket, |message, peer, reply| answering.answer(view.as_ref(), message, peer, reply));
+        match batch.receive(socket) {
+            Ok(count) => {
+                failures = 0;
+                let view = answering.follow();
+                batch.answer(count, socket, |message, peer, reply| {
+                    answering.answer(view.as_ref(), message, peer, reply)
+                });
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            // Most are a peer's (ICMP unreachable) or pass.
+            Err(error) => {
+                failures += 1;
+                if failures == MOST_FAILURES {
+                    return Err(error);
+                }
+                std::thread::sleep(LOOKS_UP / MOST_FAILURES);
+            }
+        }
     }
     Ok(())
 }
