@@ -75,6 +75,10 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
     let to = table.list("to", |v| v.parse(Prefix::parse));
     let key = table.optional("key", |v| v.secret_file(|v| read_key(v, secret)));
     let notify = table.list("notify", |v| v.parse(target));
+    if zones.as_ref().is_some_and(Vec::is_empty) {
+        let problem = table.fault("this transfer is of no zone");
+        table.context().add(problem.help("name zones, or leave `zones` out for all of them"));
+    }
     if to.is_empty() && notify.is_empty() && key.is_none() {
         let problem = table.fault("this transfer names nobody");
         table.context().add(problem.help("write `to = [\"192.0.2.7\"]`, a `key`, or both"));
@@ -89,25 +93,28 @@ fn read_key(value: Value<'_>, secret: &dyn Fn(Value<'_>) -> Option<Secret>) -> O
     let (context, place) = (value.context(), value.place());
     let secret = secret(value)?;
     let key = parse_key(&secret);
-    if key.is_none() {
-        let problem = crate::problem::Problem::fault(place, "the file holds no TSIG key");
-        context.add(problem.help(FORM));
-    }
-    key
+    let problem = |wrong: Wrong| crate::problem::Problem::fault(place, wrong.message).help(FORM);
+    key.map_err(|wrong| context.add(problem(wrong))).ok()
 }
 
-fn parse_key(secret: &Secret) -> Option<TransferKey> {
-    let text = std::str::from_utf8(secret.as_bytes()).ok()?;
-    let mut parts = text.splitn(3, ':');
-    let algorithm = match parts.next()?.to_ascii_lowercase().as_str() {
+fn parse_key(secret: &Secret) -> Result<TransferKey, Wrong> {
+    let wrong = |what: &str| Wrong::new(format!("the file holds no TSIG key: {what}"));
+    let text = std::str::from_utf8(secret.as_bytes()).map_err(|_| wrong("it is not text"))?;
+    let [algorithm, name, digits] = text.splitn(3, ':').collect::<Vec<_>>()[..] else {
+        return Err(wrong("there are not three parts with `:` between them"));
+    };
+    let algorithm = match algorithm.trim().to_ascii_lowercase().as_str() {
         "hmac-sha256" => TransferAlgorithm::HmacSha256,
         "hmac-sha384" => TransferAlgorithm::HmacSha384,
         "hmac-sha512" => TransferAlgorithm::HmacSha512,
-        _ => return None,
+        _ => return Err(wrong("its algorithm is none of hmac-sha256, hmac-sha384 and hmac-sha512")),
     };
-    let name = DomainName::parse(parts.next()?.trim_end_matches('.')).ok()?;
-    let secret = BASE64.decode(parts.next()?.trim().as_bytes()).ok()?;
-    (secret.len() >= LEAST_SECRET).then_some(TransferKey { name, algorithm, secret })
+    let name = DomainName::parse(name.trim_end_matches('.')).map_err(|_| wrong("its name is no domain name"))?;
+    let secret = BASE64.decode(digits.trim().as_bytes()).map_err(|_| wrong("its secret is not base64"))?;
+    if secret.len() < LEAST_SECRET {
+        return Err(wrong(&format!("its secret has {} bytes and needs at least {LEAST_SECRET}", secret.len())));
+    }
+    Ok(TransferKey { name, algorithm, secret })
 }
 
 fn target(text: &str) -> Result<SocketAddr, Wrong> {
@@ -124,17 +131,21 @@ mod tests {
 
     #[test]
     fn a_key_is_as_dig_takes_it() {
-        let key = |text: &str| parse_key(&Secret::new(text)).map(|key| (key.name.to_string(), key.secret.len()));
+        let key = |text: &str| parse_key(&Secret::new(text));
         let good = "QUFBQUFBQUFBQUFBQUFBQQ==";
-        for (text, expected) in [
-            (format!("hmac-sha256:a.example:{good}\n"), Some(("a.example".to_owned(), 16))),
-            (format!("HMAC-SHA512:a.example.:{good}"), Some(("a.example".to_owned(), 16))),
-            (format!("hmac-md5:a.example:{good}"), None),
-            (format!("a.example:{good}"), None),
-            ("hmac-sha256:a.example:QUFB".to_owned(), None),
-            ("hmac-sha256:a.example:???".to_owned(), None),
+        for text in [format!("hmac-sha256:a.example:{good}\n"), format!("HMAC-SHA512:a.example.:{good}")] {
+            let key = key(&text).unwrap();
+            assert_eq!((key.name.to_string().as_str(), key.secret.len()), ("a.example", 16), "{text}");
+        }
+        for (text, what) in [
+            (format!("hmac-md5:a.example:{good}"), "algorithm is none of"),
+            (format!("a.example:{good}"), "three parts"),
+            (format!("hmac-sha256:a..example:{good}"), "name is no domain name"),
+            ("hmac-sha256:a.example:???".to_owned(), "not base64"),
+            ("hmac-sha256:a.example:QUFB".to_owned(), "has 3 bytes and needs at least 16"),
         ] {
-            assert_eq!(key(&text), expected, "{text}");
+            let message = key(&text).unwrap_err().message;
+            assert!(message.contains(what) && !message.contains("QUF"), "{message}");
         }
     }
 

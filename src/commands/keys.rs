@@ -34,7 +34,7 @@ pub(crate) fn run(args: Keys, dir: Option<PathBuf>) -> Done {
             let role = |key: &ZoneKey| if args.zsk { key.role == KeyRole::Zsk } else { key.role.is_entry() };
             zones.change(&args.zone, |keys, _| {
                 let key = keys.keys.iter().rfind(|key| role(key) && key.retired.is_none() && key.removed.is_none());
-                let key = key.ok_or_else(|| format!("zone {} has no such key: see `hither keys`", keys.zone))?.clone();
+                let key = key.ok_or_else(|| rollover::no_key(keys, args.zsk))?.clone();
                 let fresh = fresh(key.role, key.algorithm, now, keys)?;
                 rollover::begin(keys, key.tag, fresh, zones.largest_ttl(&keys.zone), now)
             })

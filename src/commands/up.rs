@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use admin::{Admin, Door};
 use arc_swap::ArcSwap;
-use config::{Config, Problem};
+use config::{Config, Problem, Severity};
 use listen::{Handler, Mount, Mounts, Server, Sharing, Stop, bind_tcp};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::cli::Up;
 use crate::exit::{Done, Exit, Failure};
-use crate::node::{Built, Marker, Roles, build, running, settled, watch};
+use crate::node::{Before, Built, Marker, Roles, build, running, settled, watch};
 use crate::say::say;
 use crate::{demo, directory};
 
@@ -76,7 +76,7 @@ fn refuse_if_running(config: &Config) -> Result<(), Failure> {
 
 async fn serve(dir: &Path, built: Built, socket: std::net::TcpListener) -> Done {
     let begun = Instant::now();
-    let started = built.into_config();
+    let (started, before) = built.into_parts();
     let known = Arc::new(ArcSwap::from_pointee(Known::of(&started)));
     let mut ending = Ending::listen()?;
     let mut hangups = signal(SignalKind::hangup()).map_err(Failure::ours)?;
@@ -97,7 +97,8 @@ async fn serve(dir: &Path, built: Built, socket: std::net::TcpListener) -> Done 
             begun.elapsed().as_secs_f64()
         ));
         hints::print(&started);
-        keep(dir, &started, &known, &mut fleet, (&mut changes, &mut hangups)).await;
+        let mut taken = Taken { dir, started: &started, before: before.map(Arc::new), known: &known };
+        keep(&mut taken, &mut fleet, (&mut changes, &mut hangups)).await;
         Ok(())
     };
     let ended = tokio::select! {
@@ -117,22 +118,25 @@ fn admin_server(facts: FleetFacts, socket: std::net::TcpListener) -> Result<Serv
     Server::new(socket, mounts, None, connections).map_err(Failure::ours)
 }
 
+/// What `up` has taken of its directory.
+struct Taken<'u> {
+    dir: &'u Path,
+    started: &'u Config,
+    /// The last that held: a zone that breaks stays, here as in the nodes.
+    before: Option<Arc<Before>>,
+    known: &'u ArcSwap<Known>,
+}
+
 /// Tells which nodes die, and takes up what changes in the directory.
-async fn keep(
-    dir: &Path,
-    started: &Config,
-    known: &ArcSwap<Known>,
-    fleet: &mut Processes,
-    (changes, hangups): (&mut Receiver<()>, &mut Signal),
-) {
+async fn keep(taken: &mut Taken<'_>, fleet: &mut Processes, (changes, hangups): (&mut Receiver<()>, &mut Signal)) {
     let mut looks = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
             _ = looks.tick() => fleet.tell_deaths(),
-            Some(()) = changes.recv() => reload(dir, started, known, fleet).await,
+            Some(()) = changes.recv() => reload(taken, fleet).await,
             _ = hangups.recv() => {
                 fleet.hang_up();
-                reload(dir, started, known, fleet).await;
+                reload(taken, fleet).await;
             }
         }
     }
@@ -160,9 +164,9 @@ fn watched(dir: &Path) -> Receiver<()> {
 }
 
 /// Says what becomes of a change: the nodes load it each on its own, `up` starts and stops nodes.
-async fn reload(dir: &Path, started: &Config, known: &ArcSwap<Known>, fleet: &mut Processes) {
-    let from = dir.to_owned();
-    let built = tokio::task::spawn_blocking(move || build(&from, Roles::BOTH, None)).await;
+async fn reload(taken: &mut Taken<'_>, fleet: &mut Processes) {
+    let (dir, before) = (taken.dir.to_owned(), taken.before.clone());
+    let built = tokio::task::spawn_blocking(move || build(&dir, Roles::BOTH, before.as_deref())).await;
     let built = built.unwrap_or_else(|error| Err(vec![Problem::general(format!("reading it failed: {error}"))]));
     let built = match built {
         Ok(built) => built,
@@ -173,14 +177,20 @@ async fn reload(dir: &Path, started: &Config, known: &ArcSwap<Known>, fleet: &mu
         }
     };
     directory::print(&built.warnings);
-    let mut new = built.into_config();
-    for key in new.network.waiting_for_start(&started.network) {
+    let kept = built.kept();
+    directory::print(&kept);
+    if kept.iter().any(|problem| problem.severity == Severity::Fault) {
+        say("zone refused: the one before stays, and all else is taken");
+    }
+    let (mut new, before) = built.into_parts();
+    taken.before = before.map(Arc::new);
+    for key in new.network.waiting_for_start(&taken.started.network) {
         say(format!("{key} has changed: it is taken at the next start"));
     }
-    new.network.state.clone_from(&started.network.state);
-    let had = known.load().network.node_ids();
+    new.network.state.clone_from(&taken.started.network.state);
+    let had = taken.known.load().network.node_ids();
     fleet.follow(&new);
-    known.store(Arc::new(Known::of(&new)));
+    taken.known.store(Arc::new(Known::of(&new)));
     let verdicts = verdicts::collect(&new, &had).await;
     say(verdicts);
 }

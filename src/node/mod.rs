@@ -106,7 +106,7 @@ impl Unprobed {
 /// What a name server has in use, to build the next from.
 pub(crate) struct Before {
     world: World,
-    answers: Option<Arc<Answers>>,
+    view: Option<Arc<View>>,
     latency: Arc<Mutex<Store>>,
 }
 
@@ -198,7 +198,7 @@ fn build_view(config: &Config, before: Option<&Before>) -> Result<(View, World),
     if !impossible.is_empty() {
         return Err(impossible);
     }
-    let view = before.and_then(|before| before.answers.as_ref()).map(|answers| &*answers.view);
+    let view = before.and_then(|before| before.view.as_deref());
     let none = Arc::default();
     let samples = before.map_or(&none, |before| &before.latency);
     let learned = latency::learn(config, &world, samples, view);
@@ -221,9 +221,11 @@ impl Built {
         self.view.map(|(view, world)| Unprobed::new(self.config, view, world))
     }
 
-    /// The config alone.
-    pub(crate) fn into_config(self) -> Config {
-        self.config
+    /// The config, and what the next can be built from without anything measured.
+    pub(crate) fn into_parts(self) -> (Config, Option<Before>) {
+        let before =
+            self.view.map(|(view, world)| Before { world, view: Some(Arc::new(view)), latency: Arc::default() });
+        (self.config, before)
     }
 }
 
@@ -298,7 +300,7 @@ impl Node {
         let name_server = self.name_server.as_ref()?;
         Some(Before {
             world: lock(&name_server.world).clone(),
-            answers: name_server.answers.load_full(),
+            view: name_server.answers.load().as_ref().map(|answers| Arc::clone(&answers.view)),
             latency: Arc::clone(&name_server.latency),
         })
     }

@@ -10,7 +10,7 @@ use crate::run::{self, Outcome, root};
 use crate::setup::{self, Tool};
 
 /// How long each target runs where nobody says, in seconds: the whole round is a few minutes.
-pub(crate) const SECONDS_EACH: u32 = 20;
+pub(crate) const SECONDS_EACH: u32 = 30;
 
 /// Builds the targets and runs each so many seconds. One that breaks does not keep the others from running.
 pub(crate) fn fuzz(seconds_each: u32) -> Outcome {

@@ -138,7 +138,7 @@ mod tests {
             (&["docs"], Chore::Docs(docs::Mode::Write)),
             (&["docs", "--check"], Chore::Docs(docs::Mode::Check)),
             (&["tidy"], Chore::Tidy),
-            (&["fuzz"], Chore::Fuzz(20)),
+            (&["fuzz"], Chore::Fuzz(30)),
             (&["fuzz", "60"], Chore::Fuzz(60)),
             (&["full"], Chore::Full(vec![])),
         ];

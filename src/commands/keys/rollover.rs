@@ -33,7 +33,8 @@ pub(super) fn begin(
         return Err(format!("keys {tags} of {zone} are being exchanged: `hither keys finish {zone}` ends that first"));
     }
     if let Some(pending) = keys.keys.iter().find(|key| is_pending(key, now)) {
-        return Err(format!("key {} of {} is still on its way: see `hither keys`", pending.tag, keys.zone));
+        let (tag, zone, state) = (pending.tag, &keys.zone, state(pending, now));
+        return Err(format!("a rollover of {zone} is under way: key {tag} {state}"));
     }
     let settled = later(now, KEY_SETTLES);
     let tag = new.tag;
@@ -84,20 +85,35 @@ pub(super) fn finish(keys: &mut ZoneKeys, largest_ttl: u32, now: Timestamp) -> R
 
 /// The keys with what each does now and next.
 pub(super) fn told(keys: &ZoneKeys, now: Timestamp) -> Vec<Told> {
-    let told = |key: &ZoneKey| {
-        let state = match (key.signs, key.retired, key.removed) {
-            (_, _, Some(removed)) if removed <= now => format!("removed {removed}"),
-            (_, Some(retired), Some(removed)) if retired <= now => format!("retired, to be removed at {removed}"),
-            (_, Some(retired), _) => format!("signs until {retired}"),
-            (_, None, Some(removed)) => format!("published, to be removed at {removed}"),
-            (Some(signs), ..) if signs <= now => format!("signs since {signs}"),
-            (Some(signs), ..) => format!("published, signs from {signs} on"),
-            (None, ..) if key.role == KeyRole::Ksk => format!("published since {}", key.published),
-            (None, ..) => format!("published since {}, waits for the parent's DS", key.published),
-        };
-        Told { tag: key.tag, role: key.role.as_str(), algorithm: key.algorithm.as_str(), state }
+    let told = |key: &ZoneKey| Told {
+        tag: key.tag,
+        role: key.role.as_str(),
+        algorithm: key.algorithm.as_str(),
+        state: state(key, now),
     };
     keys.keys.iter().map(told).collect()
+}
+
+fn state(key: &ZoneKey, now: Timestamp) -> String {
+    match (key.signs, key.retired, key.removed) {
+        (_, _, Some(removed)) if removed <= now => format!("removed {removed}"),
+        (_, Some(retired), Some(removed)) if retired <= now => format!("retired, to be removed at {removed}"),
+        (_, Some(retired), _) => format!("signs until {retired}"),
+        (_, None, Some(removed)) => format!("published, to be removed at {removed}"),
+        (Some(signs), ..) if signs <= now => format!("signs since {signs}"),
+        (Some(signs), ..) => format!("published, signs from {signs} on"),
+        (None, ..) if key.role == KeyRole::Ksk => format!("published since {}", key.published),
+        (None, ..) => format!("published since {}, waits for the parent's DS", key.published),
+    }
+}
+
+/// What to say where there is no key of the kind that is to be rolled.
+pub(super) fn no_key(keys: &ZoneKeys, is_zsk: bool) -> String {
+    let zone = &keys.zone;
+    if is_zsk && keys.keys.iter().any(|key| key.role == KeyRole::Csk) {
+        return format!("{zone} has one key for all (CSK): `hither keys roll {zone}` rolls it");
+    }
+    format!("zone {zone} has no such key: see `hither keys`")
 }
 
 /// Whether a rollover that brought it is not over.
@@ -202,7 +218,7 @@ mod tests {
         let mut after = before.clone();
         begin(&mut after, 2, key(3, KeyRole::Zsk, at(0)), TTL, at(0)).unwrap();
         let again = begin(&mut after.clone(), 3, key(4, KeyRole::Zsk, at(HOUR)), TTL, at(HOUR));
-        assert!(again.unwrap_err().contains("still on its way"));
+        assert!(again.unwrap_err().contains("is under way"));
         let history = History { files: vec![(i64::MIN, before), (0, after)], parent: vec![(i64::MIN, 1)] };
         assert_eq!(history.always_validates(40 * HOUR), Ok(()));
         let last = history.file(40 * HOUR).keys.iter().filter(|key| key.is_published(at(40 * HOUR)));
