@@ -10,8 +10,10 @@ use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
 /// Sockets: a server with a socket for each core spreads by them.
 const SOCKETS: usize = 8;
-/// Open queries on each.
-const WINDOW: usize = 32;
+/// Open queries on each: of all sockets fewer than a socket's buffer holds where a server keeps the kernel's default.
+const WINDOW: usize = 1 << PLACE_BITS;
+/// Of an id these tell the place, and those above the turn.
+const PLACE_BITS: u32 = 5;
 /// An open query is given up after this.
 const LOST: Duration = Duration::from_millis(200);
 const BATCH: usize = 32;
@@ -110,7 +112,7 @@ impl Lane {
                 seen.lost += 1;
             }
             self.turns[place] = self.turns[place].wrapping_add(1);
-            ids[count] = (self.turns[place] << 5 | place as u16).to_be_bytes();
+            ids[count] = (self.turns[place] << PLACE_BITS | place as u16).to_be_bytes();
             self.open[place] = Some(now);
             places[count] = place;
             picked[count] = *next % queries.len();
@@ -147,7 +149,11 @@ impl Lane {
         for (buffer, length) in buffers.iter().zip(lengths).take(count) {
             let id = u16::from_be_bytes([buffer[0], buffer[1]]);
             let place = usize::from(id) % WINDOW;
-            let Some(when) = self.open[place].filter(|_| self.turns[place] << 5 == id & !31) else { continue };
+            let Some(when) =
+                self.open[place].filter(|_| self.turns[place] << PLACE_BITS == id >> PLACE_BITS << PLACE_BITS)
+            else {
+                continue;
+            };
             self.open[place] = None;
             let is_right = length > 12 && buffer[2] & 0x80 != 0 && buffer[3] & 15 == 0 && buffer[6..8] != [0, 0];
             if !is_right {

@@ -39,6 +39,8 @@ impl Server {
             ("PowerDNS", powerdns),
             ("BIND", bind),
         ];
+        let is_known = |name: &String| starts.iter().any(|(known, _)| known == name);
+        assert!(only.iter().all(is_known), "servers are {:?}", starts.map(|(name, _)| name));
         let mut servers = Vec::new();
         for (name, command) in
             starts.into_iter().filter(|(name, _)| only.is_empty() || only.iter().any(|one| one == name))

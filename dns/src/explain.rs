@@ -40,7 +40,8 @@ pub struct Explanation {
     pub source: String,
     /// The group whose round trips count, where there is one.
     pub group: Option<Group>,
-    /// Whether the health of an edge that the answer rests on is changing, or nothing is fit: it decides the TTL.
+    /// What the TTL is by: whether the health of an edge that the answer rests on is changing, load has moved the client,
+    /// or nothing is fit.
     pub state: String,
     /// Scope of the answer to a client subnet query.
     pub scope: u8,
@@ -158,7 +159,7 @@ impl View {
             asn: Some(asn).filter(|asn| *asn > 0),
             source: self.source(mapped.list.cause),
             group: group.map(|group| self.group(group)),
-            state: state(&choice).to_owned(),
+            state: self.state(&choice, &mapped, placed, (&fitness, site_index)).to_owned(),
             scope: asker.scope(choice.scope),
             scope_reason: scope_reason(&mapped, placed, pop).to_owned(),
             ttl: if choice.basis == Basis::Settled { self.ttl } else { self.ttl_changing },
@@ -263,6 +264,26 @@ impl View {
         }
     }
 
+    /// What the answer's TTL is by.
+    fn state(
+        &self,
+        choice: &Choice,
+        mapped: &Mapped<'_>,
+        placed: Option<Use>,
+        (fitness, site): (&Fitness, usize),
+    ) -> &'static str {
+        let is_fit = |pop| self.edges_of(pop).any(|edge| mapping::is_fit(&self.topology, fitness, site, edge));
+        let nearest = mapped.list.ranked.iter().map(|ranked| ranked.pop).find(|pop| is_fit(*pop));
+        match (&choice.chosen, choice.basis) {
+            (Chosen::FailOpen { .. }, _) => "nothing is fit: answering as if all were up",
+            (Chosen::NoAddress, _) => "no address of this family",
+            (Chosen::Edges { .. }, Basis::Settled) => "no edge's health is changing",
+            (Chosen::Edges { pop, .. }, Basis::Changing) if Some(*pop) == nearest => "an edge's health is changing",
+            _ if matches!(placed, Some(Use { width: Width::Trial(_), .. })) => "these clients try this PoP for a while",
+            _ => "load has moved these clients for now",
+        }
+    }
+
     /// The candidates' edges that are not fit.
     fn unfit(&self, mapped: &Mapped<'_>, fitness: &Fitness, site: usize) -> Vec<Unfit> {
         let edges = mapped.list.ranked.iter().flat_map(|ranked| self.edges_of(ranked.pop));
@@ -300,14 +321,5 @@ fn scope_reason(mapped: &Mapped<'_>, placed: Option<Use>, pop: Option<PopIndex>)
         (_, Some(0)) => "for all clients with this best PoP",
         (_, Some(1)) => "for all clients with these first two PoPs",
         _ => "for all clients with this list and these costs",
-    }
-}
-
-fn state(choice: &Choice) -> &'static str {
-    match (&choice.chosen, choice.basis) {
-        (Chosen::FailOpen { .. }, _) => "nothing is fit: answering as if all were up",
-        (Chosen::NoAddress, _) => "no address of this family",
-        (Chosen::Edges { .. }, Basis::Changing) => "an edge's health is changing",
-        (Chosen::Edges { .. }, Basis::Settled) => "no edge's health is changing",
     }
 }

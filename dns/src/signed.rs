@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use hickory_server::proto::dnssec::rdata::DNSSECRData;
 use hickory_server::proto::op::ResponseCode;
-use hickory_server::proto::rr::{LowerName, Name, Record, RecordType};
+use hickory_server::proto::rr::{LowerName, Name, RData, Record, RecordType, SerialNumber};
 use jiff::Timestamp;
 
 use crate::arrival::{Arrival, Transport};
@@ -23,6 +24,12 @@ impl View {
         let authorities = self.signed(std::mem::take(&mut reply.message.authorities), kind, from, now);
         match (answers, authorities) {
             (Ok(answers), Ok(authorities)) => {
+                // One that could not be renewed may expire while an answer is kept as bytes.
+                let kept = i64::try_from(config::limits::DNS_ANSWERS_KEPT.as_secs()).unwrap_or(i64::MAX);
+                let ends = now.as_second().saturating_add(kept);
+                if answers.iter().chain(&authorities).any(|record| expires_before(record, ends)) {
+                    reply.reuse = Reuse::Never;
+                }
                 (reply.message.answers, reply.message.authorities) = (answers, authorities);
             }
             // Who asks from an address of its own comes back over a connection; one that asks too much there loses it.
@@ -121,6 +128,14 @@ impl View {
         let changes = Timestamp::try_from(now).ok().and_then(|now| self.zones.keys_change_after(now));
         changes.map_or(at_most, |changes| std::time::SystemTime::from(changes).min(at_most))
     }
+}
+
+/// Whether a record is a signature that expires before a time, in Unix seconds.
+fn expires_before(record: &Record, time: i64) -> bool {
+    let RData::DNSSEC(DNSSECRData::RRSIG(signature)) = &record.data else { return false };
+    // Serial numbers of seconds (RFC 4034 §3.1.5).
+    let time = u32::try_from(time & 0xffff_ffff).unwrap_or(0);
+    signature.input().sig_expiration < SerialNumber::new(time)
 }
 
 #[cfg(test)]

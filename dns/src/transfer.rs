@@ -21,7 +21,7 @@ use crate::reply::Reply;
 #[cfg(test)]
 use crate::tsig::Key;
 use crate::tsig::{self, Session};
-use crate::view::View;
+use crate::view::{View, same};
 use crate::zone::{Change, Zone};
 
 /// A transfer that has been asked for and is allowed: its messages, in order.
@@ -106,7 +106,10 @@ impl View {
     ) -> bool {
         let is_asked = query.question.query_type() == RecordType::IXFR && arrival.transport == Transport::Udp;
         let zone = self.zone_for(&query.question, arrival, session).filter(|_| is_asked);
-        reply.message.answers.extend(zone.map(|zone| zone.soa().clone()));
+        if let Some(zone) = zone {
+            reply.message.answers.push(zone.soa().clone());
+            reply.facts.same = same(zone, query, reply);
+        }
         zone.is_some()
     }
 }

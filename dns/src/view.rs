@@ -380,7 +380,7 @@ fn refer(reply: &mut Reply, zone: &Zone, servers: &[Record]) {
 }
 
 /// Which other replies are the same to a limit.
-fn same(zone: &Zone, query: &Query, reply: &Reply) -> Same {
+pub(crate) fn same(zone: &Zone, query: &Query, reply: &Reply) -> Same {
     let name = LowerName::new(query.question.name());
     // Not kept, so that it may be another in each process.
     let hash = |value: &dyn Fn(&mut DefaultHasher)| {

@@ -146,17 +146,16 @@ fn show_candidates(explained: &Explanation) -> String {
 
 /// What the columns of [`show_candidates`] mean.
 fn legend(candidates: &[Candidate]) -> String {
-    let has = |term: &'static str, is_told: &dyn Fn(&Candidate) -> bool| {
-        if candidates.iter().any(is_told) { term } else { "" }
+    let any = |is_told: &dyn Fn(&Candidate) -> bool| candidates.iter().any(is_told);
+    let terms = match (any(&Candidate::is_stretched), any(&|one| one.measured.is_some())) {
+        (false, false) => "distance",
+        (true, false) => "distance and stretch",
+        (false, true) => "distance and what was measured",
+        (true, true) => "distance, stretch and what was measured",
     };
-    [
-        "cost: the round trip expected, from distance",
-        has(", stretch", &Candidate::is_stretched),
-        has(" and what was measured", &|one| one.measured.is_some()),
-        has("; load price: added to it while a PoP is nearly full", &|one| one.load.is_some()),
-        "\n",
-    ]
-    .concat()
+    let price =
+        if any(&|one| one.load.is_some()) { "; load price: added to it while a PoP is nearly full" } else { "" };
+    format!("cost: the round trip expected, from {terms}{price}\n")
 }
 
 fn show_measured(measured: &Measured) -> String {

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dns::transport::{Answer, Limited};
 use dns::{Answered, Arrival, Reply, Transfer, Transport, View};
+use hickory_server::proto::op::Query;
+use hickory_server::proto::rr::RecordType;
 use mapping::{Cause, PopIndex};
 use prometheus::IntCounter;
 use telemetry::{Clients, Log, Metrics, QueryRecord};
@@ -20,8 +22,21 @@ pub(crate) struct Answering {
     replies: [[IntCounter; RCODES.len()]; 2],
     /// Cut and dropped by the rate limit.
     limited: [IntCounter; 2],
-    /// The minute in which the log last heard of late signatures.
-    late_told: AtomicU64,
+    /// Late signatures that were counted.
+    late: AtomicU64,
+    /// When the log last heard of late signatures, and of transfers that were refused.
+    told: [Seldom; 2],
+}
+
+/// Keeps what anybody can cause from filling the log: once a minute.
+#[derive(Debug, Default)]
+struct Seldom(AtomicU64);
+
+impl Seldom {
+    fn is_due(&self) -> bool {
+        let minute = ::fleet::wall_clock_ms() / 60_000;
+        self.0.swap(minute, Ordering::Relaxed) != minute
+    }
 }
 
 /// A view with the counters of its PoPs.
@@ -72,7 +87,7 @@ impl Answering {
         let replies = ["udp", "tcp"]
             .map(|transport| RCODES.map(|(_, rcode)| node.metrics.dns_replies.with_label_values(&[transport, rcode])));
         let limited = ["cut", "dropped"].map(|what| node.metrics.dns_limited.with_label_values(&[what]));
-        Self { node, log, replies, limited, late_told: AtomicU64::new(0) }
+        Self { node, log, replies, limited, late: AtomicU64::new(0), told: Default::default() }
     }
 }
 
@@ -95,18 +110,34 @@ impl Answering {
 impl Answering {
     /// Tells of signatures that cannot be renewed, once a minute at most.
     fn tell_late(&self, view: &View) {
-        let late = i64::try_from(view.signatures_late()).unwrap_or(i64::MAX);
-        let gauge = &self.node.metrics.dns_signatures_late;
-        if late == gauge.get() {
+        let late = view.signatures_late();
+        let before = self.late.fetch_max(late, Ordering::Relaxed);
+        if late <= before {
             return;
         }
-        gauge.set(late);
-        let minute = ::fleet::wall_clock_ms() / 60_000;
-        if self.late_told.swap(minute, Ordering::Relaxed) != minute {
+        self.node.metrics.dns_signatures_late.inc_by(late - before);
+        let [late_told, _] = &self.told;
+        if late_told.is_due() {
             tracing::error!(
                 late,
-                "signatures cannot be renewed, and are past half of their life: answers fail when they expire"
+                "signatures past half of their life cannot be renewed: answers fail when they expire; see `hither keys` and secrets/dnssec"
             );
+        }
+    }
+}
+
+impl Answering {
+    /// Tells of a transfer over a connection that was refused, once a minute at most.
+    fn tell_refused(&self, reply: &Reply, arrival: &Arrival) {
+        let question = reply.message.queries.first();
+        let asks = |question: &&Query| matches!(question.query_type(), RecordType::AXFR | RecordType::IXFR);
+        let [_, refused_told] = &self.told;
+        if let Some(question) = question.filter(asks)
+            && arrival.transport == Transport::Tcp
+            && refused_told.is_due()
+        {
+            let code = reply.message.metadata.response_code;
+            tracing::warn!(from = %arrival.resolver, zone = %question.name(), %code, "a transfer is refused: no `[[transfer]]` gives this zone to this address with this key");
         }
     }
 }
@@ -121,6 +152,7 @@ impl Answer for Answering {
             return None;
         };
         self.tell_late(&answers.view);
+        self.tell_refused(&reply, arrival);
         let rcode = self.count_reply(transport, reply.message.metadata.response_code.into());
         if let (Some(pop), Some(cause)) = (reply.facts.pop, reply.facts.cause) {
             answers.count(pop, cause);

@@ -48,7 +48,7 @@ metrics! {
     dns_replies: IntCounterVec "hither_dns_replies_total" ["transport", "rcode"] "Replies sent, by transport and response code.";
     dns_silent: IntCounter "hither_dns_silent_total" [] "Messages that got no reply because they were no queries.";
     dns_limited: IntCounterVec "hither_dns_limited_total" ["what"] "Replies by UDP beyond `[dns] rate_limit`: cut or dropped.";
-    dns_signatures_late: IntGauge "hither_dns_signatures_late" [] "Signatures sent past half of their life since they could not be renewed, since the start. Above 0 is an alarm: answers fail once they expire.";
+    dns_signatures_late: IntCounter "hither_dns_signatures_late_total" [] "Signatures sent past half of their life since they could not be renewed. That it rises is an alarm: answers fail once they expire.";
     dns_routed: IntCounterVec "hither_dns_routed_total" ["pop", "source"] "Routed answers, by PoP and by what ranked it: rule, latency or geography.";
     requests: IntCounterVec "hither_requests_total" ["site", "result"] "Requests answered, by site and result: hit, stale, miss, pass, own (an answer of the edge itself), error. Sites past 1,000 count as other, requests that no site takes as -.";
     request_bytes: IntCounterVec "hither_response_bytes_total" ["site"] "Bytes of response bodies sent, by site.";

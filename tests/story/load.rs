@@ -49,6 +49,8 @@ fn a_crowded_pop_shares_its_clients_with_the_next() {
     assert_eq!(by_pop.len(), 2, "{by_pop:?}");
     let said = run(HITHER, &["-C", &dir, "explain", "shop.cdn.example", "--from", "10.0.0.1"]);
     assert!(said.contains("load price"), "{said}");
+    let is_moved = said.contains("PoP two");
+    assert_eq!(is_moved, said.contains("load has moved these clients for now"), "{said}");
     let told = dig("@127.0.2.160", 5400, &["TXT", "_why.shop.cdn.example", "+subnet=10.0.0.0/24"]);
     assert!(told.contains("since load moves blocks of this size apart"), "{told}");
     traffic.abort();

@@ -28,7 +28,7 @@ pub struct Wanted {
 pub enum Basis {
     /// Every verdict is settled.
     Settled,
-    /// A failure is counted, a recovery is under way, or nothing is fit.
+    /// A failure is counted, a recovery is under way, nothing is fit, or load or a trial has moved the client.
     Changing,
 }
 

@@ -89,6 +89,23 @@ fn a_flood_of_names_is_cut_and_known_names_are_answered() {
 }
 
 #[test]
+fn what_may_expire_while_it_is_kept_as_bytes_is_not_kept() {
+    let view = signed_view();
+    let mut arrival = Arrival::by_udp([10, 0, 0, 1].into());
+    let mut message = Message::from_vec(&query("x.img.shop.example.", RecordType::A, None, 1232)).unwrap();
+    message.edns = Some(hickory_server::proto::op::Edns::new());
+    message.edns.as_mut().unwrap().set_dnssec_ok(true);
+    let message = message.to_vec().unwrap();
+    let is_kept = |arrival: &Arrival| view.answer(&message, arrival).unwrap().reuse != Reuse::Never;
+    assert!(is_kept(&arrival));
+    arrival.at += std::time::Duration::from_secs(7 * 86_400 - 60);
+    for number in 0..=config::limits::DNS_STRANGERS_OF_ONE {
+        validating(&view, &format!("n{number}.shop.example."), RecordType::A, &arrival);
+    }
+    assert!(!is_kept(&arrival), "it could not be renewed, and lasts a minute");
+}
+
+#[test]
 fn that_a_child_has_no_ds_is_its_parents_to_say_though_both_are_served_here() {
     let mut config = config_of(POPS);
     let text = "$TTL 60\n@ SOA ns h 1 2h 1h 2w 5m\n@ NS ns\nns A 192.0.2.3\n".to_owned();

@@ -129,6 +129,12 @@ fn by_a_datagram_ixfr_tells_the_version() {
     assert_eq!(answers(&Arrival::by_udp([192, 0, 2, 8].into())), (ResponseCode::Refused, Vec::new()), "elsewhere");
     let whole = plain.answer(&question(RecordType::AXFR, None), &Arrival::by_udp(SECONDARY.into())).unwrap();
     assert_eq!(whole.message.metadata.response_code, ResponseCode::Refused, "AXFR is for connections alone");
+    let keyed = view("a A 192.0.2.1\n", 7, Some(key()), None);
+    let arrival = Arrival::by_udp(SECONDARY.into());
+    let told = |message: &[u8]| keyed.answer(message, &arrival).unwrap().message.answers.len();
+    let mut signed = since.clone();
+    Key::new(&key()).unwrap().sign(&mut signed, arrival.seconds().into()).unwrap();
+    assert_eq!((told(&since), told(&signed)), (0, 1), "with the key alone");
 }
 
 #[test]

@@ -225,6 +225,7 @@ fn each_mistake_is_told_in_our_words() {
         ("x A \\# 2 0001", "the bytes are no A data: unexpected end of input reached"),
         ("x DNAME \\# 3 0461 62", "the bytes are no DNAME data: a name in them is broken"),
         ("x DNAME \\# 3 016100ff", "`\\#` says 3 bytes; there are 4"),
+        ("x RP \\# 5 014200c000", "the bytes are no RP data: a name in them is broken"),
         ("x DNAME \\# 4 016100ff", "the bytes are no DNAME data: a name in them is broken"),
         ("x DS 1 13 2 xyz", "`xyz` is not bytes of two hex digits each"),
         ("x LOC 91 N 0 E 0", "this is no location"),

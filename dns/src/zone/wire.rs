@@ -67,25 +67,25 @@ pub(super) fn generic(kind: RecordType, fields: &[Field<'_>]) -> Option<Result<R
 }
 
 /// The names of types that are put together here in lower case, as [`field`] writes them: the library, which knows no
-/// names in them, signs them as they stand. `None` where one is broken.
+/// names in them, signs them as they stand. They are numbers of 16 bits, then names. `None` where one is broken.
 fn in_lower_case(kind: RecordType, bytes: Vec<u8>) -> Option<Vec<u8>> {
-    let Some(shape) = Shape::of(kind).filter(|shape| shape.maker == Maker::Bytes) else { return Some(bytes) };
+    let has_names = |shape: &&Shape| shape.maker == Maker::Bytes && shape.parts.contains(&Part::Name);
+    let Some(shape) = Shape::of(kind).filter(has_names) else { return Some(bytes) };
     let mut decoder = BinDecoder::new(&bytes);
     let mut out = Vec::with_capacity(bytes.len());
     for part in shape.parts {
         match part {
             Part::U16 => out.extend_from_slice(decoder.read_slice(2).ok()?.unverified()),
-            Part::Name => out.extend(uncompressed(&Name::read(&mut decoder).ok()?.to_lowercase())?),
-            // Behind these there are no names.
-            _ => break,
+            _ => {
+                let start = decoder.index();
+                let name = uncompressed(&Name::read(&mut decoder).ok()?.to_lowercase())?;
+                // There is nothing that a pointer could lead to (RFC 3597 §4).
+                let is_whole = decoder.index() == start + name.len();
+                out.extend(is_whole.then_some(name)?);
+            }
         }
     }
-    let rest = bytes.get(decoder.index()..)?;
-    if rest.is_empty() || shape.parts.last() != Some(&Part::Name) {
-        out.extend_from_slice(rest);
-        return Some(out);
-    }
-    None
+    (decoder.index() == bytes.len()).then_some(out)
 }
 
 fn uncompressed(name: &Name) -> Option<Vec<u8>> {
