@@ -318,8 +318,8 @@ fn scope_reason(mapped: &Mapped<'_>, placed: Option<Use>, pop: Option<PopIndex>)
         (Some(Width::Block(_)), _) => "since load moves blocks of this size apart",
         (Some(Width::Trial(_)), _) => "since these clients try this PoP, to learn of it",
         (Some(Width::List), _) => "since load moves this PoP's clients apart",
-        (_, Some(0)) => "for all clients with this best PoP",
-        (_, Some(1)) => "for all clients with these first two PoPs",
-        _ => "for all clients with this list and these costs",
+        (_, Some(0)) => "all clients in it have this best PoP",
+        (_, Some(1)) => "all clients in it have these first two PoPs",
+        _ => "all clients in it have this list and these costs",
     }
 }

@@ -50,7 +50,7 @@ impl Explanation {
         let mut lines = vec![
             ("answer", answer.collect::<Vec<_>>().join(", ")),
             ("place", format!("{}{asn}{distances}", self.place)),
-            ("source", self.source.clone()),
+            ("source", self.source_in_words()),
         ];
         if let Some(group) = &self.group {
             let why = if group.goes_to == group.expected {
@@ -66,6 +66,16 @@ impl Explanation {
         lines.push(("scope", format!("{}: {}", Prefix::around(self.from, self.scope), self.scope_reason)));
         lines.push(("ttl", format!("{} s: {}", self.ttl, self.state)));
         lines
+    }
+
+    /// What ranked the PoPs, and what that means for their costs.
+    fn source_in_words(&self) -> String {
+        match self.source.as_str() {
+            "geography" if self.group.is_some() => "geography".to_owned(),
+            "geography" => "geography: nothing is measured for these clients".to_owned(),
+            "latency" => "latency: round trips that were measured".to_owned(),
+            rule => format!("{rule}, a rule, which comes before cost"),
+        }
     }
 
     /// All of it, line by line.

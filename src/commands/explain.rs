@@ -103,10 +103,10 @@ fn show(explained: &Explanation) -> String {
     for (word, text) in explained.lines() {
         out.push_str(&format!("  {word:<7} {text}\n"));
     }
-    out.push('\n');
+    out.push_str("\nPoPs in the order in which they take over:\n");
     out.push_str(&show_candidates(explained));
     if let Some(best) = explained.candidates.first().filter(|_| explained.further > 0) {
-        out.push_str(&format!("then {} further PoPs, the nearest to {} first\n", explained.further, best.pop));
+        out.push_str(&format!("then the {} further PoPs, the nearest to {} first\n", explained.further, best.pop));
     }
     if !explained.forbidden.is_empty() {
         out.push_str(&format!("after all others, since a rule forbids them: {}\n", explained.forbidden.join(", ")));
@@ -148,14 +148,14 @@ fn show_candidates(explained: &Explanation) -> String {
 fn legend(candidates: &[Candidate]) -> String {
     let any = |is_told: &dyn Fn(&Candidate) -> bool| candidates.iter().any(is_told);
     let terms = match (any(&Candidate::is_stretched), any(&|one| one.measured.is_some())) {
-        (false, false) => "distance",
-        (true, false) => "distance and stretch",
-        (false, true) => "distance and what was measured",
-        (true, true) => "distance, stretch and what was measured",
+        (false, false) => "",
+        (true, false) => ", times stretch",
+        (false, true) => ", moved by what was measured",
+        (true, true) => ", times stretch, moved by what was measured",
     };
     let price =
-        if any(&|one| one.load.is_some()) { "; load price: added to it while a PoP is nearly full" } else { "" };
-    format!("cost: the round trip expected, from {terms}{price}\n")
+        if any(&|one| one.load.is_some()) { "; load price: comes on top while a PoP is nearly full" } else { "" };
+    format!("cost: the round trip expected, 5 ms and 1 ms for each 50 km{terms}{price}\n")
 }
 
 fn show_measured(measured: &Measured) -> String {
@@ -217,7 +217,7 @@ mod tests {
             group: None,
             state: "an edge's health is changing".to_owned(),
             scope: 16,
-            scope_reason: "for all clients with these first two PoPs".to_owned(),
+            scope_reason: "all clients in it have these first two PoPs".to_owned(),
             ttl: 5,
             further: 9,
             candidates: vec![candidate("fra", 12.1, 1), candidate("lhr", 12.3, 2), candidate("iad", 129.0, 1)],

@@ -448,7 +448,7 @@ fn why_is_told_to_those_who_may_ask() {
     let told: Vec<String> = answers.iter().map(|record| format!("{} {}", record.ttl, record.data)).collect();
     assert_eq!(code, ResponseCode::NoError);
     assert!(told[0].starts_with("0 shop.cdn.example. for 133.1.2.0: site shop, PoP tyo"), "{told:?}");
-    assert!(told.iter().any(|line| line.starts_with("0 scope 133.0.0.0/8: for all clients")), "{told:?}");
+    assert!(told.iter().any(|line| line.starts_with("0 scope 133.0.0.0/8: all clients in it")), "{told:?}");
     assert!(told.iter().any(|line| line.starts_with("0 1. tyo ")), "{told:?}");
     // The customer's name leads there too; elsewhere, for others and for other types it is a name like any.
     assert!(!asked("_why.www.shop.example.", RecordType::TXT, [127, 9, 9, 9]).1.is_empty());
