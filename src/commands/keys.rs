@@ -26,7 +26,8 @@ struct Zones {
 pub(crate) fn run(args: Keys, dir: Option<PathBuf>) -> Done {
     let zones = Zones::of(directory::find(dir))?;
     let now = Timestamp::now();
-    let now = now.round(jiff::Unit::Second).unwrap_or(now);
+    // Whole seconds, and none that is yet to come: a key signs from then on.
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     match args.command {
         None => zones.show(args.json, now),
         Some(KeysCommand::Create(args)) => zones.create(&args, now),

@@ -22,6 +22,9 @@ use crate::arrival::{Arrival, Transport};
 use crate::fast::Fast;
 use crate::transfer::Transfer;
 
+/// Connections that may be ending beside those that are open.
+const ENDING: usize = 64;
+
 /// Answers connections until `stop` resolves; what is being answered then is finished.
 pub async fn serve_tcp(listener: TcpListener, answer: Arc<dyn Answer>, stop: impl Future<Output = ()> + Send) {
     let connections = Arc::new(Connections::default());
@@ -31,7 +34,8 @@ pub async fn serve_tcp(listener: TcpListener, answer: Arc<dyn Answer>, stop: imp
     let accept = async {
         for number in 0.. {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                // Those told to end keep their files until they have: no more are taken in meanwhile.
+                accepted = listener.accept(), if serving.len() < limits::DNS_TCP_CONNECTIONS + ENDING => accepted,
                 Some(_) = serving.join_next() => continue,
             };
             match accepted {
@@ -70,7 +74,8 @@ impl Default for Connections {
 }
 
 struct Open {
-    idle_since: Instant,
+    /// `None` until its task has run: what has come with it is to be answered first.
+    idle_since: Option<Instant>,
     end: Arc<Notify>,
 }
 
@@ -89,14 +94,15 @@ impl Connections {
             this.end_longest_idle();
         }
         let end = Arc::new(Notify::new());
-        this.lock().insert(number, Open { idle_since: Instant::now(), end: Arc::clone(&end) });
+        this.lock().insert(number, Open { idle_since: None, end: Arc::clone(&end) });
         Place { connections: Arc::clone(this), number, end }
     }
 
     /// Whether there was one to end.
     fn end_longest_idle(&self) -> bool {
         let mut open = self.lock();
-        let oldest = open.iter().min_by_key(|(_, open)| open.idle_since).map(|(number, _)| *number);
+        let idle = open.iter().filter_map(|(number, open)| Some((open.idle_since?, *number)));
+        let oldest = idle.min().map(|(_, number)| number);
         let ended = oldest.and_then(|number| open.remove(&number));
         // One permit is kept for a connection that is not waiting just now.
         ended.inspect(|open| open.end.notify_one()).is_some()
@@ -115,13 +121,15 @@ impl Place {
     async fn serve(self, mut stream: TcpStream, peer: SocketAddr, answering: Arc<Mutex<Answering>>) {
         // Replies are written together: waiting for more only delays them.
         let _ = stream.set_nodelay(true);
+        self.begin_idling();
         let mut input = Input::default();
         let mut output = Vec::new();
         let mut deadline = Instant::now() + limits::DNS_TCP_IDLE;
         loop {
             let read = tokio::select! {
-                read = timeout_at(deadline, input.read(&mut stream)) => read,
+                biased;
                 () = self.end.notified() => return,
+                read = timeout_at(deadline, input.read(&mut stream)) => read,
             };
             if !matches!(read, Ok(Ok(1..))) {
                 return;
@@ -178,6 +186,12 @@ impl Place {
         true
     }
 
+    fn begin_idling(&self) {
+        if let Some(open) = self.connections.lock().get_mut(&self.number) {
+            open.idle_since = Some(Instant::now());
+        }
+    }
+
     /// Writes what is to be written; whether the client took it.
     async fn write(&self, stream: &mut TcpStream, output: &mut Vec<u8>) -> bool {
         if output.is_empty() {
@@ -189,9 +203,7 @@ impl Place {
             () = self.end.notified() => return false,
         };
         output.clear();
-        if let Some(open) = self.connections.lock().get_mut(&self.number) {
-            open.idle_since = Instant::now();
-        }
+        self.begin_idling();
         matches!(written, Ok(Ok(())))
     }
 }
