@@ -15,8 +15,8 @@ use super::listeners::Listeners;
 use super::peer::Peer;
 use super::{Node, Roles, build, lock};
 
-/// What tells a node that its files have changed. It begins before anybody is told that the node runs:
-/// whoever edits then is heard.
+/// What tells a node that its files have changed. It begins before the node answers anybody: whoever sees it run, and
+/// edits, is heard.
 pub(crate) struct Watching {
     sender: Sender<()>,
     changes: Receiver<()>,

@@ -134,12 +134,12 @@ async fn run(
     }
     // Before anybody is answered.
     latency::relearn(&node, latency::News::Moves).await;
+    let watching = reload::Watching::begin(&node).map_err(Failure::ours)?;
     listeners.put(bound);
     let address = admin.local_addr().map_err(Failure::ours)?;
     let stop = Stop::new();
     tokio::spawn(admin_server(&node, admin, Door::Admin)?.serve(stop.clone()));
     peer.put(&node, reached);
-    let watching = reload::Watching::begin(&node).map_err(Failure::ours)?;
     let marker_path = Marker::path(&config.network.state, &id);
     let marker = Marker { pid: std::process::id().cast_signed(), admin: address };
     if let Err(error) = marker.write(&marker_path) {
