@@ -59,7 +59,9 @@ impl View {
             out.extend_from_slice(set);
             let Some(first) = set.first() else { continue };
             let Some((zone, signer)) = self.zone_to_sign(first, asked) else { continue };
-            let of = if zone.has(&first.name) { Of::Known } else { Of::Stranger { transport, resolver } };
+            // That a name is not there was allowed before.
+            let is_allowed = zone.has(&first.name) || zone.types(&first.name).is_none();
+            let of = if is_allowed { Of::Known } else { Of::Stranger { transport, resolver } };
             out.extend(signer.sign(set, zone.original_ttl(first, self.ttl), of, now)?);
         }
         Ok(out)
@@ -77,6 +79,13 @@ impl View {
             _ => false,
         };
         zone.signer.as_deref().filter(|_| !is_unsigned).map(|signer| (zone, signer))
+    }
+
+    /// Whether that a name is not there may be proved to who asks for proof. Asked before anything is made: what is too much
+    /// is to cost no more than an answer without a proof.
+    pub(crate) fn may_deny(&self, zone: &Zone, query: &Query, arrival: &Arrival) -> bool {
+        let now = self.signs_for(query, arrival).filter(|_| zone.signer.is_some());
+        now.is_none_or(|now| self.signatures.may_sign(arrival.transport, arrival.resolver, now.as_second()))
     }
 
     /// Proves that a name has no records of this type, or does not exist (RFC 9824 §3).

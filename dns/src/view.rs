@@ -30,7 +30,7 @@ use crate::zones::{Built, Zones};
 pub struct View {
     pub(crate) zones: Zones,
     pub(crate) transfers: Transfers,
-    signatures: Arc<Signatures>,
+    pub(crate) signatures: Arc<Signatures>,
     pub(crate) compiled: Arc<Compiled>,
     learned: ArcSwap<Learned>,
     pub(crate) topology: Topology,
@@ -298,6 +298,10 @@ impl View {
                 Found::NoName => {
                     // Of names that are not there are too many to keep.
                     reply.reuse = Reuse::Never;
+                    if !self.may_deny(zone, query, arrival) {
+                        reply.is_cut = true;
+                        return;
+                    }
                     // RFC 6604 §3: the code is that of the last name of a chain.
                     reply.message.metadata.response_code = ResponseCode::NXDomain;
                     reply.message.authorities.push(zone.negative());

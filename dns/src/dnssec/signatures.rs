@@ -117,7 +117,7 @@ impl Signatures {
     }
 
     /// Whether one more is signed this second for a name that is not there.
-    fn may_sign(&self, transport: Transport, resolver: IpAddr, now: i64) -> bool {
+    pub(crate) fn may_sign(&self, transport: Transport, resolver: IpAddr, now: i64) -> bool {
         let place = usize::from(transport == Transport::Tcp);
         let now_us = u64::try_from(now).unwrap_or(0).saturating_mul(1_000_000);
         let same = Same::Stranger(place as u64);
