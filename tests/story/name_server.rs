@@ -190,13 +190,16 @@ fn ten_thousand_broken_messages_a_second_leave_the_good_ones_answered() {
         }
         sent
     });
-    // By their ports the kernel spreads them over the server's threads: some are where the flood is.
-    let sockets: Vec<UdpSocket> = (0..16).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    // By their ports the kernel spreads them over the server's threads: some are where the flood is. From another network,
+    // since what the flood gets is limited.
+    let sockets: Vec<UdpSocket> = (0..16).map(|_| UdpSocket::bind("127.0.9.1:0").unwrap()).collect();
+    let mut good = vec![0x12, 0x34, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    good.extend(b"\x04shop\x03cdn\x07example\x00\x00\x01\x00\x01");
     let ask = |socket: &UdpSocket| {
         socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-        socket.send_to(&query(&[]), to).unwrap();
+        socket.send_to(&good, to).unwrap();
         let mut buffer = [0; 512];
-        socket.recv(&mut buffer).is_ok_and(|length| length > 12 && buffer[3] & 15 == 5)
+        socket.recv(&mut buffer).is_ok_and(|length| length > 12 && buffer[3] & 15 == 0 && buffer[7] == 1)
     };
     let (mut asked, mut answered) = (0, 0);
     for socket in sockets.iter().cycle().take_while(|_| !flood.is_finished()) {
