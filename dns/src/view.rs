@@ -192,10 +192,10 @@ impl View {
         self.pops == pops
     }
 
-    /// How many signatures were sent past half of their life since they could not be renewed, since the start.
+    /// How many signatures were sent past half of their life since they could not be renewed, since this was last asked.
     #[must_use]
-    pub fn signatures_late(&self) -> u64 {
-        self.signatures.late()
+    pub fn take_late_signatures(&self) -> u64 {
+        self.signatures.take_late()
     }
 
     /// How many PoPs there are.

@@ -22,8 +22,6 @@ pub(crate) struct Answering {
     replies: [[IntCounter; RCODES.len()]; 2],
     /// Cut and dropped by the rate limit.
     limited: [IntCounter; 2],
-    /// Late signatures that were counted.
-    late: AtomicU64,
     /// When the log last heard of late signatures, and of transfers that were refused.
     told: [Seldom; 2],
 }
@@ -87,7 +85,7 @@ impl Answering {
         let replies = ["udp", "tcp"]
             .map(|transport| RCODES.map(|(_, rcode)| node.metrics.dns_replies.with_label_values(&[transport, rcode])));
         let limited = ["cut", "dropped"].map(|what| node.metrics.dns_limited.with_label_values(&[what]));
-        Self { node, log, replies, limited, late: AtomicU64::new(0), told: Default::default() }
+        Self { node, log, replies, limited, told: Default::default() }
     }
 }
 
@@ -110,12 +108,11 @@ impl Answering {
 impl Answering {
     /// Tells of signatures that cannot be renewed, once a minute at most.
     fn tell_late(&self, view: &View) {
-        let late = view.signatures_late();
-        let before = self.late.fetch_max(late, Ordering::Relaxed);
-        if late <= before {
+        let late = view.take_late_signatures();
+        if late == 0 {
             return;
         }
-        self.node.metrics.dns_signatures_late.inc_by(late - before);
+        self.node.metrics.dns_signatures_late.inc_by(late);
         let [late_told, _] = &self.told;
         if late_told.is_due() {
             tracing::error!(

@@ -29,7 +29,7 @@ const LOOKS_UP: Duration = Duration::from_millis(100);
 /// asker's core; and a flood here leaves the runtime's connections their turn.
 ///
 /// # Errors
-/// The socket's: at its start, or where it fails again and again.
+/// The socket's, at its start.
 ///
 /// # Panics
 /// Where the thread has.
@@ -67,31 +67,23 @@ impl Drop for Over {
     }
 }
 
-/// A socket that fails so often in turn, with a pause after each, is lost.
-const MOST_FAILURES: u32 = 100;
+/// After an error that is not the wait's end: it may be memory that is short, and is not to take the whole core.
+const PAUSE: Duration = Duration::from_millis(1);
 
 fn serve(socket: &UdpSocket, answer: Arc<dyn Answer>, is_over: &AtomicBool) -> std::io::Result<()> {
     let mut batch = Batch::new(socket)?;
     let mut answering = Answering { answer, fast: None, limiter: Limiter::new(), started: Instant::now(), now_us: 0 };
-    let mut failures = 0;
     while !is_over.load(Ordering::Relaxed) {
         match batch.receive(socket) {
             Ok(count) => {
-                failures = 0;
                 let view = answering.follow();
                 batch.answer(count, socket, |message, peer, reply| {
                     answering.answer(view.as_ref(), message, peer, reply)
                 });
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            // Most are a peer's (ICMP unreachable) or pass.
-            Err(error) => {
-                failures += 1;
-                if failures == MOST_FAILURES {
-                    return Err(error);
-                }
-                std::thread::sleep(LOOKS_UP / MOST_FAILURES);
-            }
+            // It passes: the socket is ours and stays good.
+            Err(_) => std::thread::sleep(PAUSE),
         }
     }
     Ok(())
