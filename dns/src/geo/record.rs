@@ -3,7 +3,7 @@
 use config::{CountryCode, Location};
 use mapping::Place;
 use maxminddb::{LookupResult, MaxMindDbError, PathElement};
-use serde::de::{DeserializeOwned, MapAccess};
+use serde::de::MapAccess;
 
 use super::fields::{Field, Fields};
 
@@ -24,7 +24,7 @@ pub(super) fn place(record: &Record<'_>) -> Said<Place> {
 
 /// The AS number in a record.
 pub(super) fn asn(record: &Record<'_>) -> Said<u32> {
-    field(record, &["autonomous_system_number"])
+    or_none(record.decode_path(&[PathElement::Key("autonomous_system_number")]))
 }
 
 /// What is read of a record: both schemas at once.
@@ -147,12 +147,7 @@ fn code_of<'d>(country: &Field<'d, Country<'d>>) -> Option<&'d str> {
     country.map()?.iso_code.text()
 }
 
-/// A field; of another type it is another schema's, and as good as none.
-fn field<T: DeserializeOwned>(record: &Record<'_>, path: &[&str]) -> Said<T> {
-    let path: Vec<PathElement<'_>> = path.iter().map(|name| PathElement::Key(name)).collect();
-    or_none(record.decode_path(&path))
-}
-
+/// What is of another type is another schema's, and as good as none.
 fn or_none<T>(said: Said<T>) -> Said<T> {
     match said {
         Err(MaxMindDbError::Decoding { .. }) => Ok(None),

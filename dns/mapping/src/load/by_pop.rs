@@ -21,6 +21,12 @@ impl ByPop {
         }
     }
 
+    pub(super) fn set(&mut self, pop: PopIndex, to: f64) {
+        if let Some(value) = self.0.get_mut(pop.as_usize()) {
+            *value = to;
+        }
+    }
+
     pub(super) fn values(&self) -> &[f64] {
         &self.0
     }

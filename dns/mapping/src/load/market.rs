@@ -69,7 +69,7 @@ struct Member {
 /// Rows and prices, with each row's lead. A PoP's bids are those of before until the lead of one of its
 /// members changes: it need not be looked at again, and in a sweep over 1,000 PoPs nearly none are.
 pub(super) struct Market {
-    pub(super) rows: Vec<Row>,
+    rows: Vec<Row>,
     pub(super) prices: ByPop,
     leads: Vec<Lead>,
     /// By PoP.
@@ -130,8 +130,8 @@ impl Market {
     /// Sets a PoP's price, which changes what its members bid elsewhere.
     pub(super) fn set_price(&mut self, pop: PopIndex, price: f64) {
         let earlier = self.prices.at(pop);
-        self.prices.add(pop, price - earlier);
-        let lower = earlier.min(self.prices.at(pop));
+        self.prices.set(pop, price);
+        let lower = earlier.min(price);
         for member in self.members.get(pop.as_usize()).into_iter().flatten() {
             let (Some(row), Some(lead)) = (self.rows.get(member.row), self.leads.get_mut(member.row)) else { continue };
             // It was not among the two cheapest and is not now.
