@@ -74,6 +74,8 @@ pub enum KeyAlgorithm {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// The zone they are of; left out, that of the file's name.
+    zone: Option<String>,
     key: Vec<ZoneKey>,
 }
 
@@ -158,9 +160,18 @@ impl ZoneKeys {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             format!("line {}: {}", before.lines().count().max(1), error.message())
         })?;
+        if let Some(other) = file.zone.filter(|other| !other.eq_ignore_ascii_case(zone.as_str())) {
+            return Err(format!("these are the keys of zone {other}"));
+        }
         let keys = Self { zone, keys: file.key };
         keys.check()?;
         Ok(keys)
+    }
+
+    /// From then on there is a key that signs.
+    #[must_use]
+    pub fn begin(&self) -> Option<Timestamp> {
+        self.keys.iter().map(|key| key.published).min()
     }
 
     /// The key that the parent's DS is to be of: the newest that every resolver knows.
@@ -185,7 +196,7 @@ impl ZoneKeys {
                 return Err(format!("key {} is of another algorithm than the first", key.tag));
             }
         }
-        let first = self.keys.iter().map(|key| key.published).min().ok_or("there is no `[[key]]`")?;
+        let first = self.begin().ok_or("there is no `[[key]]`")?;
         for now in self.keys.iter().flat_map(ZoneKey::times).filter(|time| *time >= first) {
             let published = || self.keys.iter().filter(|key| key.is_published(now));
             if !published().any(|key| key.role.is_entry()) {
@@ -202,7 +213,7 @@ impl ZoneKeys {
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!(
-            "# The DNSSEC keys of {}, written by `hither keys`. Secret: the same file on every name server.\n",
+            "# The DNSSEC keys of {0}, written by `hither keys`. Secret: the same file on every name server.\nzone = \"{0}\"\n",
             self.zone
         );
         for key in &self.keys {
@@ -236,6 +247,14 @@ mod tests {
             + &key(2, "zsk", "published = \"2026-01-01T00:00:00Z\"\nsigns = \"2026-01-01T00:00:00Z\"");
         let keys = read(&text).unwrap();
         assert_eq!(read(&keys.to_text()).unwrap().keys, keys.keys);
+    }
+
+    #[test]
+    fn another_zones_keys_are_refused() {
+        let key = key(1, "csk", "published = \"2026-01-01T00:00:00Z\"\nsigns = \"2026-01-01T00:00:00Z\"");
+        assert!(read(&format!("zone = \"CDN.example\"\n{key}")).is_ok());
+        let told = read(&format!("zone = \"shop.example\"\n{key}")).unwrap_err();
+        assert_eq!(told, "these are the keys of zone shop.example");
     }
 
     #[test]

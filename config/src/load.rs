@@ -55,8 +55,8 @@ pub struct Config {
 pub struct ZoneFile {
     /// The zone's name: the file's.
     pub name: DomainName,
-    /// Its text.
-    pub source: Arc<Source>,
+    /// Its text, or why it cannot be read: only name servers mind.
+    pub source: Result<Arc<Source>, Problem>,
     /// Its path, for `$INCLUDE`.
     pub path: PathBuf,
 }
@@ -238,24 +238,40 @@ impl Reading {
     fn zones(&self) -> Vec<ZoneFile> {
         let mut zones = Vec::new();
         for (name, path) in self.names_in("zones") {
-            let Some(source) = self.file(&path) else {
-                continue;
-            };
+            let place = Source::new(&path, String::new()).place(0..0);
             if let Some((zone, ending)) = name.rsplit_once('.').filter(|(_, ending)| matches!(*ending, "zone" | "db")) {
-                let problem = Problem::warning(source.place(0..0), format!("the zone is served as `{name}`"));
+                let problem = Problem::warning(place.clone(), format!("the zone is served as `{name}`"));
                 self.context
                     .add(problem.help(format!("the file's name is the zone's: without .{ending} it is `{zone}`")));
             }
             match DomainName::parse(&name) {
-                Ok(zone) => zones.push(ZoneFile { name: zone, source, path: self.dir.join(&path) }),
+                Ok(zone) => {
+                    self.context.register(|register| register.define(Kind::ZoneFile, zone.as_str(), place));
+                    zones.push(ZoneFile { name: zone, source: self.zone_text(&path), path: self.dir.join(&path) });
+                }
                 Err(wrong) => {
-                    let problem =
-                        Problem::fault(source.place(0..0), format!("the file's name is the zone's: {}", wrong.message));
+                    let problem = Problem::fault(place, format!("the file's name is the zone's: {}", wrong.message));
                     self.context.add(problem.help("name the file after the zone, as in zones/shop.example"));
                 }
             }
         }
         zones
+    }
+
+    /// A zone's text. One that cannot be read is refused alone, as one that is wrong is.
+    fn zone_text(&self, path: &Path) -> Result<Arc<Source>, Problem> {
+        let full = self.copy.join(path);
+        let text = read_text(&full, limits::CONFIG_FILE_BYTES);
+        let text = text.map_err(|error| cannot_be_read(path, &error.to_string()))?;
+        Ok(self.note(path, text))
+    }
+
+    /// Counts a file that was read.
+    fn note(&self, path: &Path, text: String) -> Arc<Source> {
+        self.note_time(&self.copy.join(path));
+        let source = Source::new(path, text);
+        self.sources.borrow_mut().push(Arc::clone(&source));
+        source
     }
 
     fn routes(&self, as_numbers: AsNumbers) -> Option<Routes> {
@@ -300,12 +316,7 @@ impl Reading {
     fn file_within(&self, path: &Path, most_bytes: u64) -> Option<Arc<Source>> {
         let full = self.copy.join(path);
         match read_text(&full, most_bytes) {
-            Ok(text) => {
-                self.note_time(&full);
-                let source = Source::new(path, text);
-                self.sources.borrow_mut().push(Arc::clone(&source));
-                Some(source)
-            }
+            Ok(text) => Some(self.note(path, text)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let problem = Problem::general(format!("there is no {} in {}", path.display(), self.copy.display()));
                 self.context.add(problem.help("`hither up` without a directory writes a demo to start from"));
@@ -324,7 +335,7 @@ impl Reading {
     }
 
     fn unreadable<T>(&self, path: &Path, why: &str) -> Option<T> {
-        self.context.add(Problem::general(format!("{} cannot be read: {why}", path.display())));
+        self.context.add(cannot_be_read(path, why));
         None
     }
 
@@ -351,11 +362,8 @@ impl Reading {
             return Default::default();
         }
         let mut problems = Vec::new();
-        let mut names: Vec<&DomainName> = zones.iter().map(|zone| &zone.name).chain([&network.zone]).collect();
-        names.sort();
-        names.dedup();
-        let mut read = |zone: &DomainName| {
-            let name = ZoneKeys::file(zone);
+        let mut read = |zone: DomainName| {
+            let name = ZoneKeys::file(&zone);
             let text = match read_text(&self.dir.join(&name), limits::SECRET_BYTES) {
                 Ok(text) => text,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -368,11 +376,11 @@ impl Reading {
                     return None;
                 }
             };
-            let keys = ZoneKeys::read(zone.clone(), &text);
+            let keys = ZoneKeys::read(zone, &text);
             let told = |why| problems.push(Problem::general(format!("{}: {why}", name.display())));
             keys.map_err(told).ok()
         };
-        let keys = names.into_iter().filter_map(&mut read).collect();
+        let keys = zone_names(network, zones).into_iter().filter_map(&mut read).collect();
         (keys, problems)
     }
 
@@ -390,6 +398,20 @@ impl Reading {
             Err(error) => self.unreadable(Path::new(name), &error.to_string()),
         }
     }
+}
+
+/// The zones served: those of files, and the network's own.
+#[must_use]
+pub fn zone_names(network: &Network, files: &[ZoneFile]) -> Vec<DomainName> {
+    let mut names: Vec<DomainName> = files.iter().map(|file| file.name.clone()).collect();
+    names.push(network.zone.clone());
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn cannot_be_read(path: &Path, why: &str) -> Problem {
+    Problem::general(format!("{} cannot be read: {why}", path.display()))
 }
 
 const LONG_ENOUGH: &str = "at least 16 characters";

@@ -13,6 +13,7 @@ pub(crate) enum Kind {
     Edge,
     NameServer,
     Site,
+    ZoneFile,
     Host,
     Address,
 }
@@ -24,6 +25,7 @@ impl Kind {
             Self::Edge => "edge",
             Self::NameServer => "name server",
             Self::Site => "site",
+            Self::ZoneFile => "zone file",
             Self::Host => "host",
             Self::Address => "address",
         }

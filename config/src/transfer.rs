@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use crate::host::DomainName;
 use crate::limits;
 use crate::prefix::Prefix;
+use crate::register::Kind;
 use crate::secret::Secret;
 use crate::shape;
 use crate::table::{Table, Value};
@@ -71,7 +72,7 @@ const FORM: &str =
 const LEAST_SECRET: usize = 16;
 
 pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Secret>) -> Option<Transfer> {
-    let zones = table.optional("zones", |v| v.list(|v| v.parse(DomainName::parse)));
+    let zones = table.optional("zones", |v| v.list(zone));
     let to = table.list("to", |v| v.parse(Prefix::parse));
     let key = table.optional("key", |v| v.secret_file(|v| read_key(v, secret)));
     let notify = table.list("notify", |v| v.parse(target));
@@ -87,6 +88,16 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
     let of_notified = || notify.iter().map(|socket| Prefix::around(socket.ip(), 128)).collect();
     let to = if to.is_empty() && key.is_none() { of_notified() } else { to };
     Some(Transfer { zones, to, key, notify })
+}
+
+fn zone(value: Value<'_>) -> Option<DomainName> {
+    let (context, place) = (value.context(), value.place());
+    let zone = value.parse(DomainName::parse)?;
+    context.register(|register| {
+        register.refer(Kind::ZoneFile, zone.as_str(), place);
+        None
+    });
+    Some(zone)
 }
 
 fn read_key(value: Value<'_>, secret: &dyn Fn(Value<'_>) -> Option<Secret>) -> Option<TransferKey> {

@@ -30,6 +30,10 @@ use crate::arrival::Transport;
 
 /// How long resolvers keep the zone's keys.
 pub const KEY_TTL: u32 = 3_600;
+
+/// As long again for slow name servers and clocks.
+const _: () = assert!(config::KEY_SETTLES.as_secs() >= 2 * KEY_TTL as u64);
+
 /// What signs a zone.
 #[derive(Debug)]
 pub(crate) struct Signer {
@@ -93,6 +97,11 @@ impl Signer {
             records.push(Record::from_rdata(first.name.clone(), first.ttl, data));
         }
         if records.is_empty() { Err(Unsigned::NoKey) } else { Ok(records) }
+    }
+
+    /// From when on there is a key that signs, if that is yet to come.
+    pub(crate) fn begins_after(&self, now: Timestamp) -> Option<Timestamp> {
+        self.plan.begin().filter(|begin| now < *begin)
     }
 
     /// When another key begins or ends to do something.

@@ -112,7 +112,9 @@ impl Query {
         };
         let refuse = |question, asked, code| Flaw::Refuse { envelope, question, asked, code };
         if envelope.opcode != OpCode::Query {
-            return Err(refuse(None, Asked::Plainly, ResponseCode::NotImp));
+            let edns = read_edns(message).flatten();
+            let asked = edns.map_or(Asked::Plainly, |opt| Asked::WithEdns(opt.dnssec));
+            return Err(refuse(None, asked, ResponseCode::NotImp));
         }
         if let Some(edns) = read_greeting(message) {
             return Err(Flaw::Greeting { envelope, edns });

@@ -136,12 +136,16 @@ impl Zone {
 
     /// Reads a zone, and all that is wrong with it; there is none if any of that is a fault.
     pub(crate) fn read(file: &ZoneFile) -> (Option<Self>, Vec<Problem>) {
-        let start = file.source.place(0..0);
+        let source = match &file.source {
+            Ok(source) => source,
+            Err(problem) => return (None, vec![problem.clone()]),
+        };
+        let start = source.place(0..0);
         let Ok(apex) = Name::from_ascii(format!("{}.", file.name)) else {
             let problem = Problem::fault(start, format!("`{}` cannot be a zone's name", file.name));
             return (None, vec![problem.help("name the file after the zone, as in zones/shop.example")]);
         };
-        let mut contents = file::read(file, &apex);
+        let mut contents = file::read(file, source, &apex);
         rules::check(&apex, &start, &mut contents);
         let problems = contents.problems.into_vec(file);
         if problems.iter().any(|problem| problem.severity == Severity::Fault) {

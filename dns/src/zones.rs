@@ -109,11 +109,6 @@ impl Zones {
         for spec in &config.network.transfers {
             let named = zones_of(spec);
             for apex in named.as_ref().unwrap_or(&files) {
-                if !files.contains(apex) {
-                    let message = format!("hither.toml: a transfer of zone {apex}, which no file under zones/ is");
-                    let help = "transfers are of zones in files; the network's own is made for each answer";
-                    problems.push(Problem::general(message).help(help));
-                }
                 // One that is wrong is told of elsewhere.
                 let Some(zone) = self.zones.get(apex) else { continue };
                 if !zone.is_plain() {
@@ -153,6 +148,13 @@ impl Zones {
             let Some(zone) = self.zones.get_mut(&LowerName::new(&apex)) else { continue };
             match Signer::new(&apex, keys, signatures) {
                 Ok(signer) => {
+                    if let Some(begin) = signer.begins_after(Timestamp::now()) {
+                        let file = ZoneKeys::file(&keys.zone);
+                        let message = format!("{}: no key signs before {begin}", file.display());
+                        let help = "until then who asks for signatures gets SERVFAIL; is this machine's clock right?";
+                        let problem = Problem::general(message).help(help);
+                        problems.push(Problem { severity: Severity::Warning, ..problem });
+                    }
                     Arc::make_mut(zone).signer = Some(Arc::new(signer));
                     self.signed = true;
                 }
@@ -331,7 +333,7 @@ mod tests {
         let file = |name: &str, text: &str| {
             let path = PathBuf::from("zones").join(name);
             let source = Source::new(&path, format!("$TTL 1h\n@ SOA ns1 h 1 2h 1h 2w 5m\n@ NS ns1\n{text}"));
-            ZoneFile { name: DomainName::parse(name).unwrap(), source, path }
+            ZoneFile { name: DomainName::parse(name).unwrap(), source: Ok(source), path }
         };
         let files = [
             file("one.example", "a A 1.2.3\nb AAAA 1.2.3.4\n"),

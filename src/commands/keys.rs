@@ -59,11 +59,7 @@ impl Zones {
     }
 
     fn names(&self) -> Vec<DomainName> {
-        let mut names: Vec<DomainName> = self.files.iter().map(|file| file.name.clone()).collect();
-        names.push(self.network.zone.clone());
-        names.sort();
-        names.dedup();
-        names
+        config::zone_names(&self.network, &self.files)
     }
 
     /// How long resolvers may keep a zone's records, and so their signatures.

@@ -123,7 +123,7 @@ fn note_kept(node: &Node, problems: &[Problem]) {
     for problem in problems {
         if problem.severity == Severity::Fault {
             tracing::error!(%problem, "zone refused; the one before stays, and all else is taken");
-            refused.get_or_insert_with(|| Arc::new(format!("a zone alone, and all else is taken: {problem}")));
+            refused.get_or_insert_with(|| Arc::new(format!("all else of it is taken, but {problem}")));
         } else {
             tracing::warn!(%problem, "zone taken");
         }

@@ -136,6 +136,20 @@ fn what_is_no_config_file_is_refused_and_never_waited_for() {
 }
 
 #[test]
+fn a_transfer_of_a_zone_that_is_not_there_names_the_nearest() {
+    let network = crate::support::Network::new(91, ([10, 0, 0, 1], 80).into(), "");
+    let text = fs::read_to_string(network.path("hither.toml")).unwrap();
+    let zone = "$TTL 1h\n@ SOA ns1 hostmaster 1 2h 1h 2w 5m\n@ NS ns1\nns1 A 192.0.2.1\n";
+    fs::create_dir_all(network.path("zones")).unwrap();
+    fs::write(network.path("zones/shop.example"), zone).unwrap();
+    let transfer = "[[transfer]]\nzones = [\"shop.exampel\"]\nto = [\"192.0.2.7\"]\n";
+    fs::write(network.path("hither.toml"), format!("{text}\n{transfer}")).unwrap();
+    let said = run(HITHER, &["check", &network.dir.path().display().to_string()]);
+    assert!(said.contains("there is no zone file `shop.exampel`"), "{said}");
+    assert!(said.contains("did you mean `shop.example`?") && said.contains("[hither.toml:"), "{said}");
+}
+
+#[test]
 fn what_is_likely_a_mistake_is_a_warning() {
     let network = crate::support::Network::new(90, ([10, 0, 0, 1], 80).into(), "");
     let site = fs::read_to_string(network.path("sites/shop.toml")).unwrap();

@@ -44,6 +44,7 @@ fn a_name_server_answers_as_the_standards_say() {
         (&["shop.example", "ANY", "+notcp"], "RFC8482"),
         (&["www.shop.example", "+edns=1", "+noednsneg"], "status: BADVERS"),
         (&["www.shop.example", "+opcode=UPDATE"], "status: NOTIMP"),
+        (&["www.shop.example", "+opcode=UPDATE", "+edns"], "OPT PSEUDOSECTION"),
         (&["www.shop.example", "+tcp", "+subnet=193.0.6.0/24"], "CLIENT-SUBNET: 193.0.6.0/24/0"),
         (&["www.shop.example", "+subnet=0.0.0.0/0"], "CLIENT-SUBNET: 0.0.0.0/0/0"),
     ] {

@@ -103,15 +103,21 @@ fn secondaries_take_a_zone_and_its_changes() {
     let told = fs::read_to_string(home.join("named.log")).unwrap();
     assert!(told.contains("Transfer completed: 1 messages, 5 records"), "BIND takes the change alone\n{told}");
 
-    // A zone that is wrong stays as it was, and all else is taken.
+    // A zone that is wrong, or cannot be read, stays as it was, and all else is taken.
+    let broken = |zone: &str| {
+        let text = "$TTL 1h\n@ SOA ns1 h 1 2h 15m 2w 1m\n@ NS ns1\nns1 A 192.0.2.53\n";
+        fs::write(network.path(&format!("zones/{zone}")), text).unwrap();
+        wait_for(Duration::from_secs(5), "the other zone is served", || {
+            let answer = dig(&format!("@{address}"), port, &[&format!("ns1.{zone}"), "+short"]);
+            if answer.contains("192.0.2.53") { Ok(()) } else { Err(network.log("ns1")) }
+        });
+        let kept = dig(&format!("@{address}"), port, &["new.shop.example", "TXT", "+short"]);
+        assert!(kept.contains("after a change"), "{kept}");
+        assert!(network.log("ns1").contains("zone refused; the one before stays"), "{}", network.log("ns1"));
+    };
     write_zone(&network, 3, "broken A 192.0.2\n");
-    fs::write(network.path("zones/other.example"), "$TTL 1h\n@ SOA ns1 h 1 2h 15m 2w 1m\n@ NS ns1\nns1 A 192.0.2.53\n")
-        .unwrap();
-    wait_for(Duration::from_secs(5), "the other zone is served", || {
-        let answer = dig(&format!("@{address}"), port, &["ns1.other.example", "+short"]);
-        if answer.contains("192.0.2.53") { Ok(()) } else { Err(network.log("ns1")) }
-    });
-    let kept = dig(&format!("@{address}"), port, &["new.shop.example", "TXT", "+short"]);
-    assert!(kept.contains("after a change"), "{kept}");
-    assert!(network.log("ns1").contains("zone refused; the one before stays"), "{}", network.log("ns1"));
+    broken("other.example");
+    fs::write(network.path("zones/shop.example"), [0xff, 0xfe]).unwrap();
+    broken("third.example");
+    assert!(network.log("ns1").contains("zones/shop.example cannot be read: it is not UTF-8 text"));
 }

@@ -111,7 +111,7 @@ fn that_a_child_has_no_ds_is_its_parents_to_say_though_both_are_served_here() {
     let text = "$TTL 60\n@ SOA ns h 1 2h 1h 2w 5m\n@ NS ns\nns A 192.0.2.3\n".to_owned();
     let source = config::Source::new(std::path::Path::new("zones/sub.shop.example"), text);
     let name = config::DomainName::parse("sub.shop.example").unwrap();
-    config.zones.push(config::ZoneFile { name, path: source.path.clone(), source });
+    config.zones.push(config::ZoneFile { name, path: source.path.clone(), source: Ok(source) });
     config.zone_keys = vec![zone_keys("shop.example"), zone_keys("sub.shop.example")];
     let view = View::build(&config, (&Arc::new(geography()), &Arc::default()), &Arc::default(), None).unwrap();
     for (kind, signer) in [(RecordType::DS, "shop.example."), (RecordType::MX, "sub.shop.example.")] {
@@ -121,6 +121,22 @@ fn that_a_child_has_no_ds_is_its_parents_to_say_though_both_are_served_here() {
         let signers: Vec<String> = reply.message.authorities.iter().filter_map(signer_of).collect();
         assert_eq!(signers, [signer, signer], "{kind}");
     }
+}
+
+#[test]
+fn keys_that_are_yet_to_come_are_warned_of() {
+    let mut config = config_of(POPS);
+    let warnings = |config: &config::Config| {
+        let view = View::build(config, (&Arc::new(geography()), &Arc::default()), &Arc::default(), None).unwrap();
+        view.warnings.iter().map(ToString::to_string).filter(|warning| warning.contains("no key signs")).count()
+    };
+    let mut keys = zone_keys("shop.example");
+    config.zone_keys = vec![keys.clone()];
+    assert_eq!(warnings(&config), 0);
+    let tomorrow = Timestamp::now() + jiff::SignedDuration::from_hours(24);
+    keys.keys.iter_mut().for_each(|key| (key.published, key.signs) = (tomorrow, Some(tomorrow)));
+    config.zone_keys = vec![keys];
+    assert_eq!(warnings(&config), 1);
 }
 
 fn signer_of(record: &Record) -> Option<String> {

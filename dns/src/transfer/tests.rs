@@ -16,7 +16,7 @@ fn view(lines: &str, serial: u32, key: Option<TransferKey>, before: Option<&View
     config.sites.clear();
     let text = format!("$TTL 60\n@ SOA ns1 h {serial} 2h 1h 2w 5m\n@ NS ns1\n{lines}");
     let file = config.zones.iter_mut().find(|file| file.name.as_str() == "shop.example").unwrap();
-    file.source = config::Source::new(std::path::Path::new("zones/shop.example"), text);
+    file.source = Ok(config::Source::new(std::path::Path::new("zones/shop.example"), text));
     let to = vec![Prefix::around(IpAddr::from(SECONDARY), 32)];
     let notify = vec!["192.0.2.7:53".parse().unwrap()];
     config.network.transfers = vec![config::Transfer { zones: None, to, key, notify }];

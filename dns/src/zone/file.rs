@@ -45,7 +45,7 @@ pub(super) struct Contents {
 pub(super) struct Problems(Vec<Problem>);
 
 /// Reads a zone's file and what it includes.
-pub(super) fn read(file: &ZoneFile, apex: &Name) -> Contents {
+pub(super) fn read(file: &ZoneFile, source: &Arc<Source>, apex: &Name) -> Contents {
     let contents = Contents { lines: Vec::new(), problems: Problems::default(), unread: Vec::new() };
     let mut reading = Reading {
         apex,
@@ -58,7 +58,7 @@ pub(super) fn read(file: &ZoneFile, apex: &Name) -> Contents {
         included: 0,
         is_over: false,
     };
-    reading.source(&file.source, &file.path, &mut Names { origin: apex.clone(), owner: Owner::None });
+    reading.source(source, &file.path, &mut Names { origin: apex.clone(), owner: Owner::None });
     reading.contents
 }
 

@@ -21,7 +21,7 @@ old DNAME new.example.";
 fn file(text: &str, path: &Path) -> ZoneFile {
     let name = DomainName::parse("shop.example").unwrap();
     let source = Source::new(Path::new("zones/shop.example"), text.to_owned());
-    ZoneFile { name, source, path: path.to_owned() }
+    ZoneFile { name, source: Ok(source), path: path.to_owned() }
 }
 
 /// The zone of a text, and what is wrong with it.
