@@ -72,6 +72,10 @@ pub const ASN: Bounds<u32> = Bounds { least: 1, default: 64_500, most: u32::MAX 
 pub const SITE_TTL: Bounds<Duration> = seconds(0, 0, YEAR);
 /// `status` of a redirect.
 pub const REDIRECT: Bounds<u16> = Bounds { least: 301, default: 302, most: 308 };
+/// `status` of an `answer`.
+pub const ANSWER_STATUS: Bounds<u16> = Bounds { least: 200, default: 200, most: 599 };
+/// `largest_body`, bytes.
+pub const SITE_BODY: Bounds<u64> = Bounds { least: 0, default: 0, most: 1 << 40 };
 
 // How much of a config is read.
 
@@ -94,6 +98,10 @@ pub const ZONE_INCLUDES: usize = 100;
 pub const ZONE_PROBLEMS: usize = 100;
 /// The longest path pattern.
 pub const PATH_GLOB_BYTES: usize = 1_024;
+/// The longest pattern on a text.
+pub const PATTERN_BYTES: usize = 256;
+/// The longest body of an answer that a config holds.
+pub const ANSWER_BYTES: usize = 64 << 10;
 /// The most PoPs: ranks are kept as 16-bit numbers.
 pub const POPS: usize = 10_000;
 

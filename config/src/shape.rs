@@ -162,6 +162,23 @@ pub(crate) fn field_names(schema: &mut Schema) {
     put(schema, json!({ "items": { "type": "string", KIND: "field name", "pattern": FIELD_NAME } }));
 }
 
+/// Durations by status.
+pub(crate) fn durations_by_status(schema: &mut Schema) {
+    let statuses = json!({ "pattern": "^([2-5]xx|[2-5][0-9]{2})$" });
+    put(schema, json!({ KIND: "table of durations", "propertyNames": statuses }));
+}
+
+/// Parts of a key.
+pub(crate) fn key_parts(schema: &mut Schema) {
+    let pattern = r"^(device|(header|cookie):[A-Za-z0-9!#$%&'*+.^_`|~-]+)$";
+    put(schema, json!({ "items": { "type": "string", KIND: "part of a key", "pattern": pattern } }));
+}
+
+/// Hosts, or none.
+pub(crate) fn referers(schema: &mut Schema) {
+    put(schema, json!({ "items": { "type": "string", KIND: "host or `\"none\"`" } }));
+}
+
 /// Only what cannot be left out of the config's type has a default in its bounds.
 fn give_default(schema: &mut Schema, plain: &str, default: Value) {
     if schema.get("type").and_then(Value::as_str) == Some(plain) {

@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, StatusCode};
 use schemars::JsonSchema;
 
 use crate::host::{DomainName, HostPattern};
 use crate::id::SiteId;
 use crate::limits;
-use crate::path::PathGlob;
 use crate::problem::Problem;
 use crate::register::Kind;
+use crate::rule::{self, Query, Rule};
 use crate::secret::Secret;
 use crate::shape;
 use crate::source::Place;
@@ -44,7 +43,7 @@ pub struct Site {
         transform = shape::secret_file_table
     )]
     pub purge_token: Option<Secret>,
-    /// Rules by path, each a `[[rule]]`. Default: none.
+    /// Rules for some requests, each a `[[rule]]`. Default: none.
     #[schemars(rename = "rule")]
     pub rules: Vec<Rule>,
 }
@@ -106,7 +105,7 @@ pub enum Scheme {
 }
 
 /// How responses are stored. What is stored already keeps the terms it came in on.
-#[derive(Clone, Copy, Debug, JsonSchema)]
+#[derive(Clone, Debug, JsonSchema)]
 pub struct Cache {
     /// Freshness where the origin gives none, of answers with status 200, 203, 204, 300, 301, 308, 404 or
     /// 410; never over `no-store` or `private`. Longer saves fetches and shows changes later. Default:
@@ -124,6 +123,8 @@ pub struct Cache {
     /// Whether clients see the tags that an origin gives to purge by, `Cache-Tag` and `Surrogate-Key`:
     /// `"pass"` or `"strip"`. Default: `"pass"`, since another cache may follow. A reload takes it.
     pub tags: Tags,
+    /// Which parameters of the query count, in `[cache.query]`. Default: all, byte for byte.
+    pub query: Option<Query>,
 }
 
 /// Whether clients see the tags of a response.
@@ -148,63 +149,6 @@ pub enum SetCookie {
     Store,
 }
 
-/// One rule of a site. All that match a path apply, top to bottom; a later one wins key by key.
-#[derive(Clone, Debug, JsonSchema)]
-pub struct Rule {
-    /// On the path, in which nothing but letters, digits and `-._~` is decoded: `*` within a segment, `**`
-    /// across. Under a path with a dot segment (`..`), which clients remove and origins read in different
-    /// ways, nothing is stored, whatever rules say. Default: every path. A reload takes it.
-    pub path: Option<PathGlob>,
-    /// Freshness where the origin gives none, of the statuses that `[cache] ttl` is for; never over
-    /// `no-store` or `private`. Default: `[cache] ttl`. A reload takes it for what is fetched from then on.
-    #[schemars(with = "Option<String>", transform = shape::duration(&limits::SITE_TTL))]
-    pub ttl: Option<Duration>,
-    /// `Cache-Control: max-age` sent to clients instead of the origin's; never over `no-store` or
-    /// `private`. Too long, and what browsers keep cannot be changed any more. Default: what the
-    /// origin says. A reload takes it.
-    #[schemars(with = "Option<String>", transform = shape::duration(&limits::SITE_TTL))]
-    pub browser_ttl: Option<Duration>,
-    /// Overrides what the origin says, also `no-store` and `private`; `check` warns. Default: none.
-    pub force: Option<Force>,
-    /// Fields set and removed on the response. Default: none.
-    pub headers: HeaderEdits,
-    /// Answers with a redirect to this URL or path instead of asking the origin. Default: none. A
-    /// reload takes it.
-    #[schemars(transform = shape::text("URL or path", "^(/|https?://)"))]
-    pub redirect: Option<String>,
-    /// The redirect's status; only beside `redirect`. Default: 302. A reload takes it.
-    #[schemars(with = "u16", transform = shape::one_of(&REDIRECTS, limits::REDIRECT.default))]
-    pub status: StatusCode,
-}
-
-/// Overrides of the origin's word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-pub struct Force {
-    /// Freshness, whatever the origin says. Longer than an answer holds shows the old one. A reload
-    /// takes it for what is fetched from then on.
-    #[schemars(with = "String", transform = shape::duration(&limits::SITE_TTL))]
-    pub ttl: Duration,
-}
-
-/// Fields set and removed on a response.
-#[derive(Clone, Debug, Default, JsonSchema)]
-pub struct HeaderEdits {
-    /// `{ X-Name = "value" }`: replaces every line of that name. None that frames the message, such as
-    /// `Content-Length`. Default: none. A reload takes it.
-    #[schemars(with = "std::collections::BTreeMap<String, String>", transform = shape::fields)]
-    pub set: Vec<(HeaderName, HeaderValue)>,
-    /// `["Server"]`: removes every line of that name. None that frames the message. Default: none. A
-    /// reload takes it.
-    #[schemars(with = "Vec<String>", transform = shape::field_names)]
-    pub remove: Vec<HeaderName>,
-}
-
-/// The statuses a redirect may have (RFC 9110 §15.4).
-const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
-
-/// Fields that frame or route a message: a rule may not touch them.
-const FRAMING: [&str; 6] = ["connection", "content-length", "transfer-encoding", "te", "upgrade", "host"];
-
 /// Reads one site file.
 pub(crate) fn read(mut table: Table<'_>, id: SiteId, secret: &dyn Fn(Value<'_>) -> Option<Secret>) -> Option<Site> {
     let hosts = table.list("hosts", host);
@@ -213,7 +157,7 @@ pub(crate) fn read(mut table: Table<'_>, id: SiteId, secret: &dyn Fn(Value<'_>) 
     let origin = table.needed("origin", help, |v| v.table(read_origin));
     let cache = table.table("cache", read_cache);
     let purge_token = table.optional("purge_token", |v| v.secret_file(secret));
-    let rules = table.list("rule", |v| v.table(read_rule));
+    let rules = table.list("rule", |v| v.table(rule::read));
     table.finish();
     Some(Site { id, purge_token, hosts, tls, origin: origin?, cache: cache?, rules })
 }
@@ -303,74 +247,7 @@ fn read_cache(mut table: Table<'_>) -> Option<Cache> {
             _ => Err(Wrong::new(format!("`{text}` is not known here")).help("\"pass\" or \"strip\"")),
         })
     });
+    let query = table.optional("query", |v| v.table(rule::read_query));
     table.finish();
-    Some(Cache { ttl, grace, set_cookie, tags })
-}
-
-fn read_rule(mut table: Table<'_>) -> Option<Rule> {
-    let path = table.optional("path", |v| v.parse(PathGlob::parse));
-    let ttl = table.optional("ttl", |v| v.duration(&limits::SITE_TTL));
-    let browser_ttl = table.optional("browser_ttl", |v| v.duration(&limits::SITE_TTL));
-    let force = table.optional("force", |v| v.table(read_force));
-    let headers = table.table("headers", read_headers);
-    let redirect = table.optional("redirect", |v| v.parse(location));
-    let status = table.optional("status", |v| v.integer(&limits::REDIRECT));
-    if force.is_some() {
-        let problem = Problem::warning(
-            table.place_of("force"),
-            "`force` overrides the origin, also its `no-store` and `private`",
-        );
-        table.context().add(problem.help("be sure that no answer under this path is meant for one person"));
-    }
-    let code = status.unwrap_or(302);
-    if !REDIRECTS.contains(&code) {
-        let problem = Problem::fault(table.place_of("status"), format!("{code} is not a redirect"));
-        table.context().add(problem.help("301, 302, 303, 307 or 308"));
-    } else if status.is_some() && redirect.is_none() {
-        let problem = Problem::fault(table.place_of("status"), "`status` without `redirect` does nothing");
-        table.context().add(problem.help("add `redirect` or remove `status`"));
-    }
-    table.finish();
-    let status = StatusCode::from_u16(code).unwrap_or(StatusCode::FOUND);
-    Some(Rule { path, ttl, browser_ttl, force, headers: headers.unwrap_or_default(), redirect, status })
-}
-
-fn read_force(mut table: Table<'_>) -> Option<Force> {
-    let ttl = table.required("ttl", |v| v.duration(&limits::SITE_TTL));
-    table.finish();
-    Some(Force { ttl: ttl? })
-}
-
-fn location(text: &str) -> Result<String, Wrong> {
-    let good = text.starts_with('/') || text.starts_with("http://") || text.starts_with("https://");
-    match HeaderValue::from_str(text) {
-        Ok(_) if good => Ok(text.to_owned()),
-        _ => Err(Wrong::new(format!("`{text}` is not a place to redirect to")).help("write a URL or a path")),
-    }
-}
-
-fn read_headers(mut table: Table<'_>) -> Option<HeaderEdits> {
-    let set = table.optional("set", |v| {
-        v.entries(|name, value| {
-            let name = header_name(name).map_or_else(|wrong| value.wrong(wrong), Some)?;
-            let value = value.parse(|text| {
-                let wrong = Wrong::new("this is not a header value").help("visible characters in one line");
-                HeaderValue::from_str(text).map_err(|_| wrong)
-            })?;
-            Some((name, value))
-        })
-    });
-    let remove = table.list("remove", |v| v.parse(header_name));
-    table.finish();
-    Some(HeaderEdits { set: set.unwrap_or_default(), remove })
-}
-
-fn header_name(text: &str) -> Result<HeaderName, Wrong> {
-    let name = HeaderName::from_bytes(text.as_bytes())
-        .map_err(|_| Wrong::new(format!("`{text}` is not a header name")).help("letters, digits and hyphens"))?;
-    if FRAMING.contains(&name.as_str()) {
-        let wrong = Wrong::new(format!("`{text}` frames the message and cannot be changed"));
-        return Err(wrong.help("leave it out"));
-    }
-    Ok(name)
+    Some(Cache { ttl, grace, set_cookie, tags, query })
 }

@@ -130,6 +130,11 @@ impl<'a> Table<'a> {
         self.table.contains_key(key)
     }
 
+    /// Whether the key is `true`.
+    pub(crate) fn is_true(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| value.get_ref().as_bool() == Some(true))
+    }
+
     /// Whether nothing is written there: no key, or a list without items.
     pub(crate) fn is_empty(&self, key: &str) -> bool {
         let value = self.table.get(key).map(Spanned::get_ref);

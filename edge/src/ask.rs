@@ -1,5 +1,6 @@
 //! What a request asks for, or why it cannot be taken.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, OnceLock};
 
@@ -8,14 +9,19 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Version, header};
 use listen::{Connection, Interim};
 
+use crate::effect::{Effect, Facts};
 use crate::fields;
+use crate::query::normalise;
 use crate::sites::{Site, Sites};
+use crate::variables::Variables;
 
 /// A request, as the driver needs it.
 #[derive(Debug)]
 pub(crate) struct Ask {
     pub(crate) site: Arc<Site>,
     pub(crate) key: CacheKey,
+    /// Path and query as the client wrote them, where the key's are others.
+    target: Option<Box<str>>,
     pub(crate) method: Method,
     /// The fields as an origin gets them, and the client's conditions and range: what is stored is
     /// chosen by what its origin saw.
@@ -50,13 +56,13 @@ pub(crate) enum Refusal {
 const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
 
 /// Finds out what is asked, or refuses; the head's fields move into what is asked.
-pub(crate) fn read(
+pub(crate) fn read<'s>(
     now: Moment,
-    sites: &Sites,
+    sites: &'s Sites,
     node: &str,
     (head, payload): (&mut Parts, Payload),
     connection: &Connection,
-) -> Result<Ask, Refusal> {
+) -> Result<(Ask, Effect<'s>), Refusal> {
     let host = host_of(head)?.to_owned();
     let port = connection.local.port();
     let site = sites.find(&host, port).ok_or(Refusal::UnknownHost)?;
@@ -74,15 +80,23 @@ pub(crate) fn read(
         listen::Scheme::Http => caching::Scheme::Http,
         listen::Scheme::Https => caching::Scheme::Https,
     };
-    let key = CacheKey::new(site.id.as_str(), scheme, &host, target);
     let peer = connection.peer.ip();
     let mut headers = std::mem::take(&mut head.headers);
+    let (client, site_id) = (peer.to_canonical(), site.id.as_str());
+    let variables = Variables { client, host: &host, scheme: scheme.as_str(), target, site: site_id, edge: node };
+    let effect = site.effect(&Facts { method: &head.method, headers: &headers, variables });
+    let counted = effect.query.map_or(Cow::Borrowed(target), |query| normalise(target, query));
+    let key = CacheKey::new(site_id, scheme, &host, &counted);
     normalise_encoding(&mut headers, &CODINGS);
     fields::prepare(&mut headers, &head.method, &key, peer);
+    effect.edit_request(&mut headers, &variables);
     fields::sign(&mut headers, head.version, node, &sites.loop_id);
-    Ok(Ask {
+    let target = matches!(counted, Cow::Owned(_)) || counted.len() < target.len();
+    let target = target.then(|| variables.target.into());
+    let ask = Ask {
         site: Arc::clone(site),
         key,
+        target,
         method: head.method.clone(),
         headers,
         payload,
@@ -92,7 +106,21 @@ pub(crate) fn read(
         now,
         expected: OnceLock::new(),
         interim: connection.interim.clone(),
-    })
+    };
+    Ok((ask, effect))
+}
+
+impl Ask {
+    /// Path and query as the client wrote them.
+    pub(crate) fn target(&self) -> &str {
+        self.target.as_deref().unwrap_or_else(|| self.key.path_and_query())
+    }
+
+    /// What values of fields may say of it.
+    pub(crate) fn variables<'a>(&'a self, edge: &'a str) -> Variables<'a> {
+        let (client, scheme, target) = (self.peer.to_canonical(), self.key.scheme().as_str(), self.target());
+        Variables { client, host: &self.host, scheme, target, site: self.site.id.as_str(), edge }
+    }
 }
 
 /// The one host of a request, with or without a port.

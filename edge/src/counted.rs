@@ -125,7 +125,7 @@ impl Drop for Tally {
             client: clients.show(self.ask.peer),
             method: self.ask.method.as_str(),
             host: &self.ask.host,
-            target: self.ask.key.path_and_query(),
+            target: self.ask.target(),
             version: version(self.ask.version),
             status: self.status,
             bytes: self.sent,

@@ -12,12 +12,13 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use listen::{Body, BoxError, Connection, Handler, Mount, Reply};
+use listen::{Body, Connection, Handler, Mount, Reply};
 use origin::{FetchError, Fetcher, Places};
 use tokio::sync::oneshot;
 
 use crate::ask::{Ask, Refusal, read};
 use crate::counted::{Counted, Tally, note_refusal};
+use crate::effect::{Effect, OwnReply};
 use crate::fetching::{Errand, Landed};
 use crate::flight::{FlightKey, Landing, Part, Pilot, landed};
 use crate::head::Storing;
@@ -26,9 +27,11 @@ use crate::intake::Intake;
 use crate::object::Object;
 use crate::outgoing::compose_for_store;
 use crate::reading::MOST_AT_ONCE;
-use crate::respond::{Written, failed, from_filling, from_origin, not_allowed, not_cached, options, own};
+use crate::respond::{
+    Written, failed, from_filling, from_origin, not_allowed, not_cached, options, own, redirect, written_in_config,
+};
 use crate::shared::Shared;
-use crate::sites::{Answered, Effect, Site};
+use crate::sites::{Answered, Site};
 use crate::sliced::SLICE;
 use crate::store::Found;
 
@@ -69,17 +72,16 @@ async fn answer(edge: Arc<Edge>, request: Request<Incoming>, connection: Connect
     let now = shared.clock.now();
     let (mut head, body) = request.into_parts();
     let payload = if body.is_end_stream() { Payload::Empty } else { Payload::Present };
-    let ask = match read(now, &sites, node, (&mut head, payload), &connection) {
-        Ok(ask) => Arc::new(ask),
+    let (ask, effect) = match read(now, &sites, node, (&mut head, payload), &connection) {
+        Ok((ask, effect)) => (Arc::new(ask), effect),
         Err(refusal) => {
             let response = refuse(refusal).sign(node);
             note_refusal(shared, &head, &connection, response.status());
             return response;
         }
     };
-    let effect = ask.site.effect(ask.key.path_and_query().split('?').next().unwrap_or_default());
     let (mut written, answered) = edge.serve(&ask, &effect, body).await;
-    effect.edit(written.response.status(), written.response.headers_mut());
+    effect.edit(written.response.status(), written.response.headers_mut(), &ask.variables(node));
     let response = written.sign(node);
     let length = response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if let Some(length) = length {
@@ -115,18 +117,18 @@ impl Edge {
             Admission::Last => return (options(), Answered::Own),
             Admission::Cache | Admission::OnlyIfCached | Admission::Pass => {}
         }
-        if let Some((status, location)) = effect.redirect {
-            let mut written = own(status, location);
-            if let Ok(location) = HeaderValue::from_str(location) {
-                written.response.headers_mut().insert(header::LOCATION, location);
-            }
-            return (written, Answered::Own);
+        if effect.is_refused {
+            return (own(StatusCode::FORBIDDEN, "the site does not serve this request"), Answered::Own);
+        }
+        match effect.reply {
+            Some(OwnReply::Redirect(status, location)) => return (redirect(status, location), Answered::Own),
+            Some(OwnReply::Answer(answer)) => return (written_in_config(answer), Answered::Own),
+            None => {}
         }
         if admission == Admission::Pass {
-            let body = body.map_err(|error| -> BoxError { Box::new(error) }).boxed_unsync();
             return self.send(ask, effect, body).await;
         }
-        if effect.is_ambiguous && admission == Admission::Cache {
+        if (effect.is_ambiguous || effect.bypass) && admission == Admission::Cache {
             return self.pass(ask, ForwardReason::Bypass).await;
         }
         let found = self.shared.find(ask).await;
@@ -277,7 +279,7 @@ impl Edge {
         let head = compose_for_store(ask)?;
         let range = if stored.is_some() { None } else { widen(&ask.method, &ask.headers, SLICE, MOST_AT_ONCE) };
         let fetcher = self.fetcher(&ask.site)?;
-        let intake = Intake::begin(&self.shared, ask, effect.policy);
+        let intake = Intake::begin(&self.shared, ask, &effect.policy);
         Some(Errand { intake, fetcher, head, stored, range, pilot })
     }
 

@@ -5,13 +5,15 @@ use std::net::IpAddr;
 use caching::{CacheKey, Passage, add_cdn_loop, add_via, forward};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 
+use crate::effect::COOKIE_KEY;
+
 /// Makes a client's fields into those an origin gets.
 pub(crate) fn prepare(headers: &mut HeaderMap, method: &Method, key: &CacheKey, peer: IpAddr) {
     forward(headers, Passage::Plain);
     let is_unkeyed = |name: &HeaderName| {
         let name = name.as_str();
         // Gateways to CGI and WSGI take an underscore for a hyphen: such a name is another's twin.
-        UNKEYED.contains(&name) || name.starts_with("x-forwarded") || name.contains('_')
+        UNKEYED.contains(&name) || name.starts_with("x-forwarded") || name.starts_with(COOKIE_KEY) || name.contains('_')
     };
     let unkeyed: Vec<HeaderName> = headers.keys().filter(|name| is_unkeyed(name)).cloned().collect();
     unkeyed.iter().for_each(|name| drop(headers.remove(name)));

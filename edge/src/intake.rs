@@ -31,11 +31,11 @@ pub(crate) struct Intake {
 
 impl Intake {
     /// Call it before the request goes out: what the key loses from here on is not stored again.
-    pub(crate) fn begin(shared: &Arc<Shared>, ask: &Arc<Ask>, policy: Policy) -> Self {
+    pub(crate) fn begin(shared: &Arc<Shared>, ask: &Arc<Ask>, policy: &Policy) -> Self {
         let generation = shared.store.generation(&ask.key);
         let position = shared.purging.position();
         let (shared, ask, asked, method) = (Arc::clone(shared), Arc::clone(ask), shared.clock.now(), Method::GET);
-        Self { shared, ask, method, policy, asked, generation, position }
+        Self { shared, ask, method, policy: policy.clone(), asked, generation, position }
     }
 
     /// Judges what a POST has drawn, from here on: what it has itself emptied its key of is gone, and what it

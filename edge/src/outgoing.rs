@@ -5,10 +5,11 @@ use std::sync::Arc;
 use caching::{HITHER_CDN_CACHE_CONTROL, count_forward, remove_hop_by_hop};
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{Method, Request, Uri};
+use http::{HeaderName, Method, Request, Uri};
 use origin::OnInterim;
 
 use crate::ask::Ask;
+use crate::effect::COOKIE_KEY;
 use crate::fields::remove_body_fields;
 
 /// Whether the request takes a body along.
@@ -28,7 +29,11 @@ pub(crate) fn compose(ask: &Ask, load: Load) -> Option<Parts> {
     if load == Load::Empty {
         remove_body_fields(&mut headers);
     }
-    let uri: Uri = ask.key.path_and_query().parse().ok()?;
+    let cookies: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(COOKIE_KEY)).cloned().collect();
+    cookies.iter().for_each(|name| drop(headers.remove(name)));
+    // Past the store it goes as it came.
+    let uri: Uri = ask.target().parse().ok()?;
     let mut request = Request::new(());
     *request.method_mut() = ask.method.clone();
     *request.uri_mut() = uri;
@@ -51,6 +56,7 @@ pub(crate) fn compose(ask: &Ask, load: Load) -> Option<Parts> {
 pub(crate) fn compose_for_store(ask: &Ask) -> Option<Parts> {
     let mut head = compose(ask, Load::Empty)?;
     head.method = Method::GET;
+    head.uri = ask.key.path_and_query().parse().ok()?;
     caching::remove_conditions(&mut head.headers);
     Some(head)
 }

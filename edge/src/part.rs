@@ -45,7 +45,7 @@ impl Source {
 
     async fn fill(&self, object: &Object, sliced: &Sliced, part: Part, filling: &Filling) -> Result<(), FetchError> {
         let store = &self.shared.store;
-        let mut intake = Intake::begin(&self.shared, &self.ask, self.policy);
+        let mut intake = Intake::begin(&self.shared, &self.ask, &self.policy);
         let mut head = compose_for_store(&self.ask).ok_or(FetchError::ProxyInternalError)?;
         if !ask_for_part(&mut head.headers, &object.head.headers, part) {
             store.remove_body(&self.ask.key, sliced.id());

@@ -1,20 +1,25 @@
 //! Requests that the store does not answer: other methods, HEAD, and what the origin has to answer itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use caching::{ForwardReason, Handled, HeadWord, Verdict, compare_head, displaces, has_conditions, invalidated};
-use http::Method;
+use http::{Method, StatusCode};
+use http_body::Body as _;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use origin::{FetchError, Fetched, RequestBody};
 use tokio::sync::oneshot;
 
 use crate::ask::Ask;
 use crate::edge::{Delivery, Edge, Wish};
+use crate::effect::Effect;
 use crate::fetching::{Errand, Landed, hides};
 use crate::flight::Pilot;
 use crate::intake::Intake;
 use crate::outgoing::{Load, compose};
-use crate::respond::{Written, from_origin};
-use crate::sites::{Answered, Effect};
+use crate::respond::{Written, from_origin, own};
+use crate::sites::Answered;
 
 impl Edge {
     /// Answers a HEAD by the origin's own word, which also tells whether what is stored still holds
@@ -25,7 +30,7 @@ impl Edge {
         effect: &Effect<'_>,
         wish: Wish,
     ) -> (Written, Answered) {
-        let mut intake = Intake::begin(&self.shared, ask, effect.policy);
+        let mut intake = Intake::begin(&self.shared, ask, &effect.policy);
         let fetched = match (self.forward(ask, None).await, &wish.stored) {
             (Ok(fetched), Some(stored)) if hides(stored, fetched.status(), ask.now) => {
                 let landed = Landed::Hidden(fetched.status());
@@ -58,12 +63,16 @@ impl Edge {
         self: &Arc<Self>,
         ask: &Arc<Ask>,
         effect: &Effect<'_>,
-        body: RequestBody,
+        body: Incoming,
     ) -> (Written, Answered) {
-        let intake = Intake::begin(&self.shared, ask, effect.policy);
+        let Some((body, is_over)) = limited(body, effect.largest_body.unwrap_or(u64::MAX)) else {
+            return (too_large(), Answered::Own);
+        };
+        let intake = Intake::begin(&self.shared, ask, &effect.policy);
         let reason = ForwardReason::Method;
         let fetched = match self.forward(ask, Some(body)).await {
             Ok(fetched) => fetched,
+            Err(_) if is_over.load(Ordering::Relaxed) => return (too_large(), Answered::Own),
             Err(error) => {
                 return self.deliver(ask, effect, Delivery::alone(Landed::Failed(error), reason)).await;
             }
@@ -108,4 +117,25 @@ impl Edge {
         ask.site.count_fetch(&fetched);
         fetched
     }
+}
+
+/// A request's body of so many bytes at most, and whether it was more; none where it says beforehand that it is.
+fn limited(body: Incoming, most: u64) -> Option<(RequestBody, Arc<AtomicBool>)> {
+    if body.size_hint().lower() > most {
+        return None;
+    }
+    let is_over = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&is_over);
+    let body = Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX)).map_err(move |error| {
+        if error.is::<LengthLimitError>() {
+            told.store(true, Ordering::Relaxed);
+        }
+        error
+    });
+    Some((body.boxed_unsync(), is_over))
+}
+
+/// The answer to a body that is larger than the site takes (RFC 9110 §15.5.14).
+fn too_large() -> Written {
+    own(StatusCode::PAYLOAD_TOO_LARGE, "the site takes no body of this size")
 }

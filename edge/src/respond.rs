@@ -6,7 +6,7 @@ use caching::{
     not_modified, plan, remove_hop_by_hop, set_age, set_part, ttl, unsatisfiable,
 };
 use futures_util::stream::{self, StreamExt};
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -148,6 +148,21 @@ pub(crate) fn from_origin(fetched: Fetched, handled: Handled) -> Written {
 pub(crate) fn own(status: StatusCode, message: &str) -> Written {
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))]);
     Written::new(status, headers, full(format!("{} {message}\n", status.as_u16())), Handled::Own)
+}
+
+/// Another place to look.
+pub(crate) fn redirect(status: StatusCode, location: &str) -> Written {
+    let mut written = own(status, location);
+    if let Ok(location) = HeaderValue::from_str(location) {
+        written.response.headers_mut().insert(LOCATION, location);
+    }
+    written
+}
+
+/// What the config has in the origin's place.
+pub(crate) fn written_in_config(answer: &config::Answer) -> Written {
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, answer.content_type.clone())]);
+    Written::new(answer.status, headers, full(answer.body.clone()), Handled::Own)
 }
 
 /// The answer to a method that is not served, with those that are: "The origin server MUST generate

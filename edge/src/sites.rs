@@ -1,11 +1,10 @@
-//! Sites ready for serving: found by host, their rules applied to a path.
+//! Sites ready for serving, found by host.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use caching::{CACHE_TAG, Directives, Policy, Reach, SURROGATE_KEY, SetCookiePolicy, decode_unreserved, is_ambiguous};
-use config::{Config, HostName, HostPattern, OriginServer, Problem, Rule, Secret, SetCookie, Severity, SiteId, limits};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use config::{Config, HostName, HostPattern, OriginServer, Problem, Rule, Secret, Severity, SiteId, limits};
+use http::HeaderValue;
 use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
 
@@ -30,25 +29,11 @@ pub struct Sites {
 pub(crate) struct Site {
     pub(crate) id: SiteId,
     pub(crate) origin: config::Origin,
-    cache: config::Cache,
-    rules: Vec<Rule>,
+    pub(crate) cache: config::Cache,
+    pub(crate) rules: Vec<Rule>,
     /// Set when the sites go into service.
     pub(crate) counters: OnceLock<SiteCounters>,
     room: OnceLock<Arc<Room>>,
-}
-
-/// What a site's rules come to for one path.
-#[derive(Debug, Default)]
-pub(crate) struct Effect<'s> {
-    pub(crate) policy: Policy,
-    /// Whether an origin could take the path for another: a rule for `/assets/**` would store what lies at
-    /// `/assets/../account`, and one for `/account/**` not keep it from that. Nothing is stored under it.
-    pub(crate) is_ambiguous: bool,
-    pub(crate) redirect: Option<(StatusCode, &'s str)>,
-    browser_ttl: Option<std::time::Duration>,
-    edits: Vec<&'s config::HeaderEdits>,
-    /// Fields that are for edges.
-    hidden: &'static [HeaderName],
 }
 
 /// Counters of one site, looked up once.
@@ -151,7 +136,7 @@ impl Sites {
             sites.push(Arc::new(Site {
                 id,
                 origin,
-                cache: site.cache,
+                cache: site.cache.clone(),
                 rules: site.rules.clone(),
                 counters: OnceLock::new(),
                 room: OnceLock::new(),
@@ -234,66 +219,5 @@ impl Site {
     /// The site's part of the memory for bodies on their way.
     pub(crate) fn room(&self, all: &Arc<Room>) -> Arc<Room> {
         Arc::clone(self.room.get_or_init(|| Arc::new(Room::half_of(all))))
-    }
-
-    /// Applies the rules that match a path, top to bottom.
-    pub(crate) fn effect(&self, path: &str) -> Effect<'_> {
-        let path = decode_unreserved(path);
-        let set_cookie = match self.cache.set_cookie {
-            SetCookie::Pass => SetCookiePolicy::Pass,
-            SetCookie::Strip => SetCookiePolicy::Strip,
-            SetCookie::Store => SetCookiePolicy::Store,
-        };
-        let ttl = Some(self.cache.ttl).filter(|ttl| !ttl.is_zero());
-        let policy = Policy { ttl, force_ttl: None, grace: self.cache.grace, set_cookie };
-        let hidden: &'static [HeaderName] = if self.cache.tags == config::Tags::Strip { &TAGS } else { &[] };
-        let is_ambiguous = is_ambiguous(&path);
-        let mut effect = Effect { policy, is_ambiguous, hidden, ..Effect::default() };
-        let matching = self.rules.iter().filter(|rule| rule.path.as_ref().is_none_or(|glob| glob.matches(&path)));
-        for rule in matching {
-            effect.policy.ttl = rule.ttl.or(effect.policy.ttl);
-            effect.policy.force_ttl = rule.force.map(|force| force.ttl).or(effect.policy.force_ttl);
-            effect.browser_ttl = rule.browser_ttl.or(effect.browser_ttl).filter(|_| !is_ambiguous);
-            if let Some(location) = &rule.redirect {
-                effect.redirect = Some((rule.status, location));
-            }
-            effect.edits.push(&rule.headers);
-        }
-        effect
-    }
-}
-
-/// Fields that say what a response can be purged by.
-static TAGS: [HeaderName; 2] = [CACHE_TAG, SURROGATE_KEY];
-
-/// Whether the response forbids nobody to keep it.
-fn is_public(headers: &HeaderMap) -> bool {
-    let directives = Directives::of(headers);
-    !directives.no_store && directives.private == Reach::Nothing
-}
-
-impl Effect<'_> {
-    /// Makes the changes to a response that the rules ask for.
-    pub(crate) fn edit(&self, status: StatusCode, headers: &mut HeaderMap) {
-        let may_keep = !status.is_client_error() && !status.is_server_error() && is_public(headers);
-        // A browser counts from when the response was made: what it is old by now comes on top.
-        let age = headers.get(header::AGE).and_then(|age| age.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
-        if let Some(ttl) = self.browser_ttl.filter(|_| may_keep)
-            && let Ok(value) = HeaderValue::try_from(format!("max-age={}", ttl.as_secs().saturating_add(age)))
-        {
-            headers.insert(header::CACHE_CONTROL, value);
-            headers.remove(header::EXPIRES);
-        }
-        for name in self.hidden {
-            headers.remove(name);
-        }
-        for edits in &self.edits {
-            for name in &edits.remove {
-                headers.remove(name);
-            }
-            for (name, value) in &edits.set {
-                headers.insert(name.clone(), value.clone());
-            }
-        }
     }
 }

@@ -11,12 +11,13 @@ use origin::FetchError;
 
 use crate::ask::Ask;
 use crate::edge::{Edge, Wish};
+use crate::effect::Effect;
 use crate::filling::Place;
 use crate::object::{Body, Object};
 use crate::part::Source;
 use crate::reading::Reading;
 use crate::respond::{Written, answer_of, from_object, from_slices};
-use crate::sites::{Answered, Effect};
+use crate::sites::Answered;
 
 /// Why a stored body is not read.
 pub(crate) enum Unread {
@@ -75,7 +76,7 @@ impl Edge {
         };
         let fetcher = self.fetcher(&ask.site).ok_or(Unread::Failed(FetchError::ProxyInternalError))?;
         let shared = Arc::clone(&self.shared);
-        let source = Source { shared, fetcher, ask: Arc::clone(ask), policy: effect.policy };
+        let source = Source { shared, fetcher, ask: Arc::clone(ask), policy: effect.policy.clone() };
         let mut reading = Reading::new(source, Arc::clone(object), Arc::clone(&sliced), part, place);
         // All of it is fetched at once, not part by part.
         if answer.status == StatusCode::OK && handled == Handled::Hit && !reading.is_there() {

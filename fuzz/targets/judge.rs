@@ -81,6 +81,9 @@ fn policy(input: &mut Input<'_>) -> Policy {
         ttl: (given & 1 != 0).then(|| input.seconds()),
         force_ttl: (given & 2 != 0).then(|| input.seconds()),
         grace: input.seconds(),
+        ttl_by_status: (given & 4 != 0).then(|| (400..=599, input.seconds())).into_iter().collect(),
+        stale_if_error: (given & 8 != 0).then(|| input.seconds()),
+        nominated: Vec::new(),
         set_cookie: input.one_of(&POLICIES),
     }
 }

@@ -27,6 +27,7 @@ mod plan;
 mod purge;
 mod resolvers;
 mod secondaries;
+mod sites;
 mod slices;
 mod stall;
 mod support;

@@ -10,6 +10,7 @@ use super::said::{Change, Said};
 use crate::limits;
 use crate::network::{self, Network};
 use crate::route::Route;
+use crate::rule;
 use crate::shape;
 use crate::site::{self, Site};
 use crate::transfer::Transfer;
@@ -96,9 +97,15 @@ fn site_tables() -> Vec<Table> {
         table::<site::Tls>("[tls]"),
         table::<site::Origin>("[origin]"),
         table::<site::Cache>("[cache]"),
-        table::<site::Rule>("[[rule]]"),
-        table::<site::Force>("[[rule]]\n[rule.force]"),
-        table::<site::HeaderEdits>("[[rule]]\n[rule.headers]"),
+        table::<rule::Query>("[cache.query]"),
+        table::<rule::Rule>("[[rule]]"),
+        table::<rule::Query>("[[rule]]\n[rule.query]"),
+        table::<rule::Force>("[[rule]]\n[rule.force]"),
+        table::<rule::HeaderEdits>("[[rule]]\n[rule.headers]"),
+        table::<rule::HeaderEdits>("[[rule]]\n[rule.request_headers]"),
+        table::<rule::Access>("[[rule]]\n[rule.deny]"),
+        table::<rule::Access>("[[rule]]\n[rule.allow]"),
+        table::<rule::Answer>("[[rule]]\n[rule.answer]"),
     ]
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn lifetime(
     if voice == Voice::General && headers.contains_key(EXPIRES) {
         return Lifetime::Explicit(until_expiry(headers, received_at));
     }
-    if let Some(time) = policy.ttl.filter(|_| takes_site_ttl(status)) {
+    if let Some(time) = policy.ttl_of(status, takes_site_ttl(status)) {
         return Lifetime::Default(time);
     }
     let may_guess = is_heuristically_cacheable(status) || directives.public;

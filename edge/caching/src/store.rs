@@ -202,9 +202,14 @@ fn weigh(asked: &Asked<'_>, received: &Received<'_>, policy: &Policy) -> Result<
     let Received { status, headers, asked_at, received_at } = *received;
     may_store_method(asked, status, headers)?;
     let part = part(asked, status, headers)?;
-    let Vary::Fields(nominated) = Vary::of(headers) else {
+    let Vary::Fields(mut nominated) = Vary::of(headers) else {
         return Err(Why::Vary);
     };
+    if !policy.nominated.is_empty() {
+        nominated.extend(policy.nominated.iter().cloned());
+        nominated.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        nominated.dedup();
+    }
     let tags = tags(headers).ok_or(Why::Tags)?;
     let (directives, voice) = directives(headers);
     let forced = forced(asked, status, policy);

@@ -60,7 +60,7 @@ impl Terms {
             // What never was fresh has no time past freshness, unless the origin says so: `max-age=0` and an
             // `Expires` of long ago are how pages for one client are often marked.
             _ if lifetime.duration().is_zero() => {
-                (Validation::WhenStale, Windows::of(directives, &Policy { grace: Duration::ZERO, ..*policy }))
+                (Validation::WhenStale, Windows::of(directives, &Policy { grace: Duration::ZERO, ..policy.clone() }))
             }
             _ => (Validation::WhenStale, Windows::of(directives, policy)),
         };
@@ -86,7 +86,11 @@ impl Windows {
     const NONE: Self = Self { grace: Duration::ZERO, on_unreachable: Duration::ZERO, on_error: Duration::ZERO };
 
     fn default_of(policy: &Policy) -> Self {
-        Self { grace: policy.grace, on_unreachable: DEFAULT_ON_UNREACHABLE, on_error: Duration::ZERO }
+        Self {
+            grace: policy.grace,
+            on_unreachable: policy.stale_if_error.unwrap_or(DEFAULT_ON_UNREACHABLE),
+            on_error: policy.stale_if_error.unwrap_or_default(),
+        }
     }
 
     /// RFC 9111 §4.2.4: "A cache MUST NOT generate a stale response if it is prohibited by an

@@ -177,7 +177,7 @@ fn a_forced_ttl_overrides_the_origin_but_not_credentials_or_cookies() {
         (&[TWO_BYTES], 416, &[("cache-control", "no-store")], Some(Why::NoStore)),
     ];
     for (request, status, response, expected) in table {
-        let case = under(force, get(request, status, response));
+        let case = under(force.clone(), get(request, status, response));
         assert_eq!(case.why(), expected, "{request:?} {status} {response:?}");
         if expected.is_none() {
             assert_eq!((case.keep().terms.lifetime.as_secs(), reuse(&case.keep().terms, NOW)), (9, Reuse::Fresh));

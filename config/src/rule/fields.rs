@@ -1,0 +1,60 @@
+//! Fields that a rule sets and removes.
+
+use http::HeaderName;
+use schemars::JsonSchema;
+
+use crate::shape;
+use crate::table::Table;
+use crate::template::Template;
+use crate::wrong::Wrong;
+
+/// Fields set and removed.
+#[derive(Clone, Debug, Default, JsonSchema)]
+pub struct HeaderEdits {
+    /// `{ X-Name = "value" }`: replaces every line of that name. `${client_ip}`, `${host}`, `${scheme}`, `${target}`,
+    /// `${site}` and `${edge}` in a value stand for what they name. None that frames the message, such as
+    /// `Content-Length`. Default: none. A reload takes it.
+    #[schemars(with = "std::collections::BTreeMap<String, String>", transform = shape::fields)]
+    pub set: Vec<(HeaderName, Template)>,
+    /// `["Server"]`: removes every line of that name. None that frames the message. Default: none. A
+    /// reload takes it.
+    #[schemars(with = "Vec<String>", transform = shape::field_names)]
+    pub remove: Vec<HeaderName>,
+}
+
+impl HeaderEdits {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.remove.is_empty()
+    }
+}
+
+/// Fields that frame or route a message: a rule may not touch them.
+const FRAMING: [&str; 6] = ["connection", "content-length", "transfer-encoding", "te", "upgrade", "host"];
+
+pub(super) fn read(mut table: Table<'_>) -> Option<HeaderEdits> {
+    let set = table.optional("set", |v| {
+        v.entries(|name, value| {
+            let name = header_name(name).map_or_else(|wrong| value.wrong(wrong), Some)?;
+            Some((name, value.parse(Template::parse)?))
+        })
+    });
+    let remove = table.list("remove", |v| v.parse(header_name));
+    table.finish();
+    Some(HeaderEdits { set: set.unwrap_or_default(), remove })
+}
+
+/// The name of a field that rules may look at and change.
+///
+/// # Errors
+/// It is none, or frames the message.
+pub(super) fn header_name(text: &str) -> Result<HeaderName, Wrong> {
+    let name = HeaderName::from_bytes(text.as_bytes())
+        .map_err(|_| Wrong::new(format!("`{text}` is not a header name")).help("letters, digits and hyphens"))?;
+    if FRAMING.contains(&name.as_str()) {
+        let wrong = Wrong::new(format!("`{text}` frames the message and cannot be changed"));
+        return Err(wrong.help("leave it out"));
+    }
+    Ok(name)
+}

@@ -1,0 +1,141 @@
+//! Values of fields with variables in them: `${client_ip}`.
+
+use std::fmt;
+
+use http::HeaderValue;
+use schemars::JsonSchema;
+
+use crate::nearest::nearest;
+use crate::shape;
+use crate::wrong::Wrong;
+
+/// The value of a field, in which variables stand for what is known of the request.
+#[derive(Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", transform = shape::text("field value", r"^[^\r\n]*$"))]
+pub struct Template {
+    pieces: Vec<Piece>,
+    /// The value, where it has no variable.
+    plain: Option<HeaderValue>,
+}
+
+/// A part of a [`Template`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Text as it stands.
+    Text(String),
+    /// What is known of the request.
+    Variable(Variable),
+}
+
+/// What of a request a value may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variable {
+    /// The client's address.
+    ClientIp,
+    /// The Host, as the client wrote it.
+    Host,
+    /// `http` or `https`.
+    Scheme,
+    /// The path and query, as the client wrote them.
+    Target,
+    /// The site's id.
+    Site,
+    /// The edge's id.
+    Edge,
+}
+
+impl Variable {
+    const ALL: [(&'static str, Self); 6] = [
+        ("client_ip", Self::ClientIp),
+        ("host", Self::Host),
+        ("scheme", Self::Scheme),
+        ("target", Self::Target),
+        ("site", Self::Site),
+        ("edge", Self::Edge),
+    ];
+
+    fn parse(name: &str) -> Result<Self, Wrong> {
+        let found = Self::ALL.iter().find(|(known, _)| *known == name);
+        found.map(|(_, variable)| *variable).ok_or_else(|| {
+            let names = Self::ALL.map(|(name, _)| name);
+            let help = match nearest(name, names.into_iter()) {
+                Some(near) => format!("did you mean `${{{near}}}`?"),
+                None => format!("known: {}", names.join(", ")),
+            };
+            Wrong::new(format!("there is no variable `{name}`")).help(help)
+        })
+    }
+}
+
+impl Template {
+    /// Reads a value; `${name}` is a variable, and there is no other use of `${`.
+    ///
+    /// # Errors
+    /// It is no value of a field, or names no variable.
+    pub fn parse(text: &str) -> Result<Self, Wrong> {
+        let wrong = |_| Wrong::new("this is not a header value").help("visible characters in one line");
+        let value = HeaderValue::from_str(text).map_err(wrong)?;
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("${") {
+            let open = || Wrong::new("a variable has no end").help("as in \"${client_ip}\"");
+            let (name, after) = after.split_once('}').ok_or_else(open)?;
+            pieces.extend((!before.is_empty()).then(|| Piece::Text(before.to_owned())));
+            pieces.push(Piece::Variable(Variable::parse(name)?));
+            rest = after;
+        }
+        if !rest.is_empty() || pieces.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        let plain = Some(value).filter(|_| matches!(&*pieces, [Piece::Text(_)]));
+        Ok(Self { pieces, plain })
+    }
+
+    /// The value, where it has no variable.
+    #[must_use]
+    pub fn plain(&self) -> Option<&HeaderValue> {
+        self.plain.as_ref()
+    }
+
+    /// Its parts, in order; at least one.
+    #[must_use]
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => f.write_str(text)?,
+                Piece::Variable(variable) => write!(f, "${{{variable:?}}}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_text_and_variables() {
+        let text = |text: &str| Piece::Text(text.to_owned());
+        let client = Piece::Variable(Variable::ClientIp);
+        for (value, pieces) in [
+            ("shop", vec![text("shop")]),
+            ("", vec![text("")]),
+            ("for=${client_ip};by=${edge}", vec![text("for="), client, text(";by="), Piece::Variable(Variable::Edge)]),
+        ] {
+            assert_eq!(Template::parse(value).unwrap().pieces(), pieces, "{value}");
+        }
+        for (value, help) in
+            [("${clientip}", "did you mean `${client_ip}`?"), ("${host", "as in"), ("a\nb", "one line")]
+        {
+            let wrong = Template::parse(value).unwrap_err();
+            assert!(wrong.help.as_deref().unwrap_or_default().contains(help), "{wrong:?}");
+        }
+    }
+}
