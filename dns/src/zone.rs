@@ -19,6 +19,7 @@ mod generate;
 mod location;
 mod record;
 mod rules;
+mod service;
 mod shape;
 mod wire;
 

@@ -229,16 +229,21 @@ impl<'t> Field<'t> {
 
     /// Its bytes, `\X` and `\DDD` read (RFC 1035 §5.1); `None` where a `\` is followed by neither.
     pub(super) fn bytes(&self) -> Option<Cow<'t, [u8]>> {
-        if !self.text.contains('\\') {
-            return Some(Cow::Borrowed(self.text.as_bytes()));
-        }
-        let mut bytes = Vec::with_capacity(self.text.len());
-        let mut rest = self.text.bytes();
-        while let Some(byte) = rest.next() {
-            bytes.push(if byte == b'\\' { escaped(&mut rest)? } else { byte });
-        }
-        Some(Cow::Owned(bytes))
+        unescaped(self.text)
     }
+}
+
+/// The bytes of a text in which `\` marks some; none where one cannot be read.
+pub(super) fn unescaped(text: &str) -> Option<Cow<'_, [u8]>> {
+    if !text.contains('\\') {
+        return Some(Cow::Borrowed(text.as_bytes()));
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(if byte == b'\\' { escaped(&mut rest)? } else { byte });
+    }
+    Some(Cow::Owned(bytes))
 }
 
 /// The byte that follows a `\`: "\DDD where each D is a digit is the octet corresponding to the decimal

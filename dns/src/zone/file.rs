@@ -335,6 +335,10 @@ impl Problems {
         }
     }
 
+    pub(super) fn are_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn are_full(&self) -> bool {
         self.0.len() >= limits::ZONE_PROBLEMS
     }

@@ -15,7 +15,7 @@ use hickory_server::proto::serialize::txt::{Parser, parse_ttl};
 
 use super::entry::{Entry, Field, Form, escaped};
 use super::shape::{Maker, Part, Rest, Shape, kind, kinds, name_of};
-use super::{location, wire};
+use super::{location, service, wire};
 
 /// A record's fields but the owner: `[ttl] [class] type data`.
 #[derive(Clone, Debug)]
@@ -97,7 +97,7 @@ impl<'e, 't> Head<'e, 't> {
             return self.strings();
         }
         match shape.maker {
-            Maker::Text => self.as_text(shape, origin),
+            Maker::Text => self.as_text(shape),
             Maker::Bytes => self.as_bytes(shape, origin),
             Maker::Location => {
                 let bytes = location::bytes(self.data).ok_or_else(|| wrong("this is no location", as_in(shape)))?;
@@ -107,11 +107,11 @@ impl<'e, 't> Head<'e, 't> {
     }
 
     /// Data that the library makes from text.
-    fn as_text(&self, shape: &Shape, origin: &Name) -> Result<RData, Wrong> {
+    fn as_text(&self, shape: &Shape) -> Result<RData, Wrong> {
         let mut fields = Vec::with_capacity(self.data.len());
         for (index, field) in self.data.iter().enumerate() {
             let part = shape.part(index);
-            fields.push(value(part, field, origin).map_err(|message| wrong(message, help(part, field, shape)))?);
+            fields.push(value(part, field).map_err(|message| wrong(message, help(part, field, shape)))?);
         }
         if shape.rest == Rest::Joined {
             let last = fields.split_off(shape.parts.len() - 1).concat();
@@ -130,11 +130,13 @@ impl<'e, 't> Head<'e, 't> {
             fields.push(Field { text: &joined, form: Form::Bare });
         }
         let mut bytes = Vec::new();
+        let words = if shape.rest == Rest::Words { fields.split_off(shape.parts.len()) } else { Vec::new() };
         for (index, field) in fields.iter().enumerate() {
             let part = shape.part(index);
-            let more = wire::field(part, field, origin);
+            let more = wire::field(shape.kind, part, field, origin);
             bytes.extend(more.map_err(|message| wrong(message, help(part, field, shape)))?);
         }
+        bytes.extend(service::parameters(&words).map_err(|message| wrong(message, as_in(shape)))?);
         wire::data(shape.kind, &bytes).map_err(|reason| unreadable(shape, &reason))
     }
 
@@ -208,37 +210,45 @@ pub(super) fn name(field: &Field<'_>, origin: &Name) -> Result<Name, Wrong> {
     if field.text.is_empty() {
         return Err(fault());
     }
-    let text = in_octal(field.text).ok_or_else(|| wrong(bad_escape(field.text), ESCAPES))?;
-    let mut name = Name::parse(&text, Some(origin)).map_err(|_| fault())?;
+    if !field.text.is_ascii() {
+        // In the form that resolvers ask for (RFC 5890 §2.3.2.1).
+        let mut name = Name::parse(field.text, Some(origin)).map_err(|_| fault())?;
+        name.set_fqdn(true);
+        return Ok(name);
+    }
+    let (labels, is_whole) = labels(field.text).ok_or_else(|| wrong(bad_escape(field.text), ESCAPES))?;
+    let above = origin.iter().filter(|_| !is_whole);
+    let mut name = Name::from_labels(labels.iter().map(Vec::as_slice).chain(above)).map_err(|_| fault())?;
+    let is_right = labels.iter().all(|label| (1..=LONGEST_LABEL).contains(&label.len()));
     name.set_fqdn(true);
-    Ok(name)
+    is_right.then_some(name).ok_or_else(fault)
 }
 
-/// Numbers behind `\` in the base in which the library reads them.
-fn in_octal(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains('\\') {
-        return Some(Cow::Borrowed(text));
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\\') {
-        out.push_str(before);
-        if after.starts_with(|char: char| char.is_ascii_digit()) {
-            out.push_str(&format!("\\{:03o}", escaped(&mut after.bytes())?));
-            rest = after.get(3..)?;
-        } else {
-            let next = after.chars().next()?;
-            out.push('\\');
-            out.push(next);
-            rest = after.get(next.len_utf8()..)?;
+/// "Labels are restricted to 63 octets or less" (RFC 1035 §3.1).
+const LONGEST_LABEL: usize = 63;
+
+/// The labels of a name in lower case, of any bytes else (RFC 2181 §11), and whether its last dot makes it whole. None where a `\` cannot be
+/// read.
+fn labels(text: &str) -> Option<(Vec<Vec<u8>>, bool)> {
+    let mut labels = vec![Vec::new()];
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'.' => labels.push(Vec::new()),
+            b'\\' => labels.last_mut()?.push(escaped(&mut rest)?.to_ascii_lowercase()),
+            byte => labels.last_mut()?.push(byte.to_ascii_lowercase()),
         }
     }
-    out.push_str(rest);
-    Some(Cow::Owned(out))
+    // Behind the last dot is the root; that alone is `.`.
+    let is_whole = labels.pop_if(|last| last.is_empty()).is_some();
+    if is_whole && text == "." {
+        labels.clear();
+    }
+    Some((labels, is_whole))
 }
 
 /// A field as the library is to see it, or what is wrong.
-fn value<'t>(part: Part, field: &Field<'t>, origin: &Name) -> Result<Cow<'t, str>, String> {
+fn value<'t>(part: Part, field: &Field<'t>) -> Result<Cow<'t, str>, String> {
     let text = field.text;
     let is_not = |what: &str| format!("`{}` is not {what}", shown(text));
     let right = match part {
@@ -246,13 +256,7 @@ fn value<'t>(part: Part, field: &Field<'t>, origin: &Name) -> Result<Cow<'t, str
         Part::Ipv6 => Ipv6Addr::from_str(text).is_ok().then_some(()).ok_or_else(|| is_not("an IPv6 address")),
         Part::U8 => text.parse::<u8>().map(drop).map_err(|_| is_not("a number from 0 to 255")),
         Part::U16 => text.parse::<u16>().map(drop).map_err(|_| is_not("a number from 0 to 65535")),
-        Part::Seconds => parse_ttl(text).map(drop).map_err(|_| is_not("a number or time")),
-        Part::Word | Part::Hex | Part::Base64 => {
-            may_be_read(text).then_some(()).ok_or_else(|| is_not("a value that can be read here"))
-        }
-        Part::Name => {
-            return name(field, origin).map(|name| Cow::Owned(name.to_ascii())).map_err(|wrong| wrong.message);
-        }
+        Part::Word | Part::Hex | Part::Base64 | Part::Seconds | Part::Name => Ok(()),
         Part::Text | Part::Value => {
             let bytes = field.bytes().ok_or_else(|| bad_escape(text))?;
             if part == Part::Text && bytes.len() > 255 {
@@ -263,22 +267,6 @@ fn value<'t>(part: Part, field: &Field<'t>, origin: &Name) -> Result<Cow<'t, str
         }
     };
     right.map(|()| Cow::Borrowed(text))
-}
-
-/// Whether the library reads a word, well or with an error: on an `alpn` with empty or marked-up
-/// items, and on a lone quote as value, it would panic.
-fn may_be_read(word: &str) -> bool {
-    let Some((key, value)) = word.split_once('=') else {
-        return true;
-    };
-    if value == "\"" {
-        return false;
-    }
-    let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
-    let is_plain = |item: &str| {
-        !item.is_empty() && item.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-./_+:".contains(&byte))
-    };
-    !key.eq_ignore_ascii_case("alpn") || value.split(',').all(is_plain)
 }
 
 /// Has the library make the data: every field goes quoted, so that no mark in it is special.
@@ -332,8 +320,7 @@ fn as_in(shape: &Shape) -> String {
     format!("as in `{}`", shape.example)
 }
 
-const NAMES: &str =
-    "a name is of labels of letters, digits and `-` (`_` only first), at most 63 bytes each and 255 in all";
+const NAMES: &str = "a name is of labels of 1 to 63 bytes with dots between them, at most 255 bytes in all";
 const ESCAPES: &str = "write `\\\\` for a backslash, and a byte as `\\` and three decimal digits up to 255";
 
 fn bad_escape(text: &str) -> String {

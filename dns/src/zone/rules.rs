@@ -28,6 +28,25 @@ pub(super) fn check(apex: &Name, start: &Place, contents: &mut Contents) {
     check_aliases(apex, lines, problems);
     check_redirections(apex, lines, problems);
     check_delegations(apex, lines, problems);
+    // Beside other faults it may be one of theirs.
+    if unread.is_empty() && problems.are_none() {
+        check_servers(apex, lines, problems);
+    }
+}
+
+/// A name server in the zone itself has its address there; often only its last dot is missing.
+fn check_servers(apex: &Name, lines: &[Line], problems: &mut Problems) {
+    let has_address = |kind| matches!(kind, RecordType::A | RecordType::AAAA);
+    let known = lines.iter().filter(|line| has_address(line.record.record_type()));
+    let known: HashSet<LowerName> = known.map(|line| LowerName::new(&line.record.name)).collect();
+    for line in of_kind(lines, RecordType::NS).filter(|line| line.record.name == *apex) {
+        let RData::NS(server) = &line.record.data else { continue };
+        if apex.zone_of(&server.0) && !known.contains(&LowerName::new(&server.0)) {
+            let message = format!("the name server `{}` has no address in this zone", server.0);
+            let problem = Problem::warning(line.place.clone(), message);
+            problems.add(problem.help("add its A or AAAA record; a name that is whole already ends with a dot"));
+        }
+    }
 }
 
 fn of_kind(lines: &[Line], kind: RecordType) -> impl Iterator<Item = &Line> {

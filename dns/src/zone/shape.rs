@@ -23,7 +23,7 @@ pub(super) enum Part {
     Text,
     /// A string of any length.
     Value,
-    /// A word in a form of the type's own, which the library reads.
+    /// A word in a form of the type's own, which the library or [`super::service`] reads.
     Word,
     /// Bytes, two digits each.
     Hex,
@@ -36,7 +36,7 @@ pub(super) enum Part {
 pub(super) enum Maker {
     /// The library, from text.
     Text,
-    /// [`super::wire`], as bytes: the library does not know the type's text.
+    /// [`super::wire`], as bytes: the library does not know the type's text, or not all of it.
     Bytes,
     /// [`super::location`].
     Location,
@@ -149,12 +149,12 @@ const SHAPES: [Shape; 28] = {
         bytes(RecordType::CDNSKEY, &[U16, U8, U8, Base64], Joined, "@ CDNSKEY 257 3 13 AQAB"),
         bytes(RecordType::CDS, &[U16, U8, U8, Hex], Joined, "@ CDS 20326 13 2 0123456789abcdef"),
         row(RecordType::CERT, &[U16, U16, U8, Word], Joined, "@ CERT 1 0 8 AQAB"),
-        row(RecordType::CNAME, &[Name], Nothing, "www CNAME shop"),
+        bytes(RecordType::CNAME, &[Name], Nothing, "www CNAME shop"),
         row(RecordType::CSYNC, &[Word, U16], Words, "@ CSYNC 66 3 A NS AAAA"),
         bytes(RecordType::DNAME, &[Name], Nothing, "old DNAME new.example."),
         bytes(RecordType::DS, &[U16, U8, U8, Hex], Joined, "sub DS 20326 13 2 0123456789abcdef"),
         row(RecordType::HINFO, &[Text, Text], Nothing, "@ HINFO \"x86\" \"linux\""),
-        row(RecordType::HTTPS, &[U16, Name], Words, "@ HTTPS 1 . alpn=h2"),
+        bytes(RecordType::HTTPS, &[U16, Name], Words, "@ HTTPS 1 . alpn=h2"),
         Shape {
             kind: LOC,
             maker: Maker::Location,
@@ -162,27 +162,27 @@ const SHAPES: [Shape; 28] = {
             rest: Words,
             example: "@ LOC 50 6 40 N 8 40 55 E 112m",
         },
-        row(RecordType::MX, &[U16, Name], Nothing, "@ MX 10 mail"),
-        row(
+        bytes(RecordType::MX, &[U16, Name], Nothing, "@ MX 10 mail"),
+        bytes(
             RecordType::NAPTR,
             &[U16, U16, Text, Text, Text, Name],
             Nothing,
             "@ NAPTR 1 1 \"S\" \"SIP+D2U\" \"\" _sip._udp",
         ),
-        row(RecordType::NS, &[Name], Nothing, "@ NS ns1"),
+        bytes(RecordType::NS, &[Name], Nothing, "@ NS ns1"),
         row(RecordType::OPENPGPKEY, &[Word], Joined, "key OPENPGPKEY AQAB"),
-        row(RecordType::PTR, &[Name], Nothing, "1 PTR www.shop.example."),
+        bytes(RecordType::PTR, &[Name], Nothing, "1 PTR www.shop.example."),
         row(RecordType::SMIMEA, &[U8, U8, U8, Word], Joined, "key SMIMEA 3 1 1 0123456789abcdef"),
         bytes(RP, &[Name, Name], Nothing, "@ RP hostmaster.shop.example. ."),
-        row(
+        bytes(
             RecordType::SOA,
             &[Name, Name, Seconds, Seconds, Seconds, Seconds, Seconds],
             Nothing,
             "@ SOA ns1 hostmaster 1 2h 1h 2w 5m",
         ),
-        row(RecordType::SRV, &[U16, U16, U16, Name], Nothing, "_sip._tcp SRV 0 5 5060 sip"),
+        bytes(RecordType::SRV, &[U16, U16, U16, Name], Nothing, "_sip._tcp SRV 0 5 5060 sip"),
         row(RecordType::SSHFP, &[U8, U8, Word], Joined, "host SSHFP 4 2 0123456789abcdef"),
-        row(RecordType::SVCB, &[U16, Name], Words, "_dns SVCB 1 ns1 alpn=dot"),
+        bytes(RecordType::SVCB, &[U16, Name], Words, "_dns SVCB 1 ns1 alpn=dot"),
         row(RecordType::TLSA, &[U8, U8, U8, Word], Joined, "_443._tcp TLSA 3 1 1 0123456789abcdef"),
         row(RecordType::TXT, &[Text], More, "@ TXT \"one string\" \"another\""),
         bytes(URI, &[U16, U16, Value], Nothing, "_http._tcp URI 10 1 \"https://www.shop.example/\""),

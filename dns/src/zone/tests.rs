@@ -141,6 +141,10 @@ rp RP hostmaster.dns @
 afs AFSDB 1 afs
 signed NS ns.other.example.
 signed DS 20326 13 2 0123456789abcdef0123456789abcdef 0123456789abcdef0123456789abcdef
+foo_bar A 192.0.2.9
+0/25 NS ns.other.example.
+s_1._domainkey CNAME a_b.dkim\\.x.other.example.
+-\\000\\.x A 192.0.2.9
 k CDS 0 0 0 00
 k CDNSKEY 0 3 0 AA==
 odd TYPE65534 \\# 4 ( 0001
@@ -241,7 +245,7 @@ fn each_mistake_is_told_in_our_words() {
         ("A 192.0.2.1", "`192.0.2.1` is not a record type known here"),
         ("x A 192.0.2.1 )", "the `)` closes nothing"),
         ("x TXT \\999", "`\\999` has a `\\` that cannot be read"),
-        ("x HTTPS 1 . alpn=\"h2,\"", "`alpn=\"h2,\"` is not a value that can be read here"),
+        ("x HTTPS 1 . alpn=\"h2,\"", "`alpn=\"h2,\"` is not a list of protocols of 1 to 255 bytes"),
         ("x SSHFP 4 2 xyz", "the SSHFP record cannot be read: data encoding error: invalid symbol at 0"),
         ("$GENERATE 250-300 x$ A 192.0.2.$", "`192.0.2.256` is not an IPv4 address"),
         ("$GENERATE 1 x$ A 192.0.2.$", "`1` is not a range"),

@@ -6,14 +6,15 @@ use hickory_server::proto::rr::{Name, RData, RecordType};
 use hickory_server::proto::serialize::binary::{
     BinDecodable, BinDecoder, BinEncodable, BinEncoder, NameEncoding, Restrict,
 };
+use hickory_server::proto::serialize::txt::parse_ttl;
 
 use super::entry::{Field, Form};
 use super::record::{name, shown, wrong};
-use super::shape::{Maker, Part, Shape};
+use super::shape::{Part, Shape};
 use config::Wrong;
 
 /// The bytes of one field, or what is wrong with it.
-pub(super) fn field(part: Part, field: &Field<'_>, origin: &Name) -> Result<Vec<u8>, String> {
+pub(super) fn field(kind: RecordType, part: Part, field: &Field<'_>, origin: &Name) -> Result<Vec<u8>, String> {
     let text = field.text;
     let is_not = |what: &str| format!("`{}` is not {what}", shown(text));
     match part {
@@ -24,8 +25,20 @@ pub(super) fn field(part: Part, field: &Field<'_>, origin: &Name) -> Result<Vec<
         }
         Part::Name => {
             let name = name(field, origin).map_err(|wrong| wrong.message)?;
-            // Signed as it stands: in lower case validators take it for the same (RFC 4034 §6.2).
-            uncompressed(&name.to_lowercase()).ok_or_else(|| is_not("a name"))
+            // Where the library knows no names it signs them as they stand: in lower case validators take it for the same
+            // (RFC 4034 §6.2).
+            let name = if knows_names(kind) { name } else { name.to_lowercase() };
+            uncompressed(&name).ok_or_else(|| is_not("a name"))
+        }
+        Part::Seconds => {
+            let seconds = parse_ttl(text).map_err(|_| is_not("a number or time"))?;
+            Ok(seconds.to_be_bytes().to_vec())
+        }
+        Part::Text => {
+            let bytes = field.bytes().ok_or_else(|| is_not("text whose `\\` can be read"))?;
+            let length = u8::try_from(bytes.len());
+            let length = length.map_err(|_| format!("a string of {} bytes is longer than 255", bytes.len()))?;
+            Ok([&[length], &*bytes].concat())
         }
         Part::Hex => HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| is_not("bytes of two hex digits each")),
         Part::Base64 => BASE64.decode(text.as_bytes()).map_err(|_| is_not("base64")),
@@ -69,7 +82,7 @@ pub(super) fn generic(kind: RecordType, fields: &[Field<'_>]) -> Option<Result<R
 /// The names of types that are put together here in lower case, as [`field`] writes them: the library, which knows no
 /// names in them, signs them as they stand. They are numbers of 16 bits, then names. `None` where one is broken.
 fn in_lower_case(kind: RecordType, bytes: Vec<u8>) -> Option<Vec<u8>> {
-    let has_names = |shape: &&Shape| shape.maker == Maker::Bytes && shape.parts.contains(&Part::Name);
+    let has_names = |shape: &&Shape| shape.parts.contains(&Part::Name) && !knows_names(kind);
     let Some(shape) = Shape::of(kind).filter(has_names) else { return Some(bytes) };
     let mut decoder = BinDecoder::new(&bytes);
     let mut out = Vec::with_capacity(bytes.len());
@@ -86,6 +99,11 @@ fn in_lower_case(kind: RecordType, bytes: Vec<u8>) -> Option<Vec<u8>> {
         }
     }
     (decoder.index() == bytes.len()).then_some(out)
+}
+
+/// Whether the library reads the names in a type's data.
+fn knows_names(kind: RecordType) -> bool {
+    !matches!(kind, RecordType::DNAME | RecordType::Unknown(_))
 }
 
 fn uncompressed(name: &Name) -> Option<Vec<u8>> {
