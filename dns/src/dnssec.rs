@@ -70,12 +70,19 @@ impl Signer {
         Some(data.into_iter().map(|data| Record::from_rdata(self.apex.clone(), KEY_TTL, data)).collect())
     }
 
+    /// The time by which keys are chosen. Before the first is to sign it does so all the same: the clock is wrong, and an
+    /// unsigned zone is no zone to who validates.
+    fn chosen_at(&self, now: Timestamp) -> Timestamp {
+        self.plan.begin().map_or(now, |begin| begin.max(now))
+    }
+
     fn published(&self, now: Timestamp) -> impl Iterator<Item = &Key> {
+        let now = self.chosen_at(now);
         self.keys.iter().filter(move |key| key.plan.is_published(now))
     }
 
     fn entry(&self, now: Timestamp) -> Option<&Key> {
-        let tag = self.plan.entry(now)?.tag;
+        let tag = self.plan.entry(self.chosen_at(now))?.tag;
         self.keys.iter().find(|key| key.plan.tag == tag)
     }
 
@@ -90,7 +97,8 @@ impl Signer {
         let Some(first) = set.first() else { return Ok(Vec::new()) };
         // RFC 4035 §2.2 and RFC 7344 §4.1: by a key that the parent vouches for.
         let by_entry = matches!(first.record_type(), RecordType::DNSKEY | RecordType::CDS | RecordType::CDNSKEY);
-        let signs = |key: &&Key| if by_entry { key.plan.role.is_entry() } else { key.plan.is_signing(now) };
+        let at = self.chosen_at(now);
+        let signs = |key: &&Key| if by_entry { key.plan.role.is_entry() } else { key.plan.is_signing(at) };
         let mut records = Vec::new();
         for key in self.published(now).filter(signs) {
             let data = self.signatures.of(key, &self.apex, set, original_ttl, of, now)?;

@@ -251,8 +251,8 @@ impl Writer<'_> {
     /// The OPT record of an answer: our payload, the asker's DO, its client subnet with our scope, and its cookie with ours.
     fn add_opt(&mut self, opt: &Opt<'_>, scope: u8, cookie: Option<[u8; cookie::REPLY]>) -> Option<()> {
         let [payload_high, payload_low] = limits::DNS_UDP_BYTES.to_be_bytes();
-        let dnssec_ok = if opt.dnssec_ok { 0x80 } else { 0 };
-        self.add(&[0, 0, 41, payload_high, payload_low, 0, 0, dnssec_ok, 0])?;
+        let flags = if opt.dnssec_ok { 0x80 } else { 0 } | if opt.compact_ok { 0x40 } else { 0 };
+        self.add(&[0, 0, 41, payload_high, payload_low, 0, 0, flags, 0])?;
         self.add(&u16::try_from(opt.reply_options()).ok()?.to_be_bytes())?;
         if let Some(subnet) = &opt.subnet {
             let at = self.add_option(CLIENT_SUBNET, subnet.wire)?;

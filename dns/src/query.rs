@@ -122,7 +122,7 @@ impl Query {
         let question = read_question(message).ok_or_else(|| refuse(None, Asked::Plainly, ResponseCode::FormErr))?;
         let malformed = || refuse(Some(question.clone()), Asked::Plainly, ResponseCode::FormErr);
         let edns = read_edns(message).ok_or_else(malformed)?;
-        let is_malformed = question.query_type() == NXNAME;
+        let is_malformed = is_of_messages(question.query_type());
         let Some(Opt { version, dnssec, edns }) = edns else {
             return if is_malformed { Err(malformed()) } else { Ok(Self { envelope, question, edns: None }) };
         };
@@ -149,6 +149,11 @@ impl Query {
         self.question.query_type() == RecordType::TXT
             && labels.next().is_some_and(|label| label.eq_ignore_ascii_case(WHY))
     }
+}
+
+/// Types that only stand in messages: RFC 6895 §3.1; NXNAME by RFC 9824 §3.4.
+fn is_of_messages(kind: RecordType) -> bool {
+    kind == NXNAME || matches!(u16::from(kind), 0 | 41 | 249 | 250)
 }
 
 impl Envelope {

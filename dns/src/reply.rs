@@ -80,6 +80,8 @@ pub(crate) const NSID: u16 = 3;
 pub(crate) const KEEPALIVE: u16 = 11;
 /// Extended DNS error (RFC 8914 §2).
 const EXTENDED_ERROR: u16 = 15;
+/// Compact answers OK, in the flags of OPT (RFC 9824 §7.2): said to who says it.
+pub(crate) const COMPACT_OK: u16 = 0x4000;
 /// The least a requestor may announce (RFC 6891 §6.2.3).
 pub(crate) const LEAST_PAYLOAD: u16 = 512;
 
@@ -93,7 +95,9 @@ impl Reply {
         if let Some(edns) = &query.edns {
             payload = edns.payload.clamp(LEAST_PAYLOAD, limits::DNS_UDP_BYTES);
             facts.subnet.clone_from(&edns.subnet);
-            message.edns = Some(opt(edns.dnssec));
+            let mut opt = opt(edns.dnssec);
+            opt.flags_mut().z = if edns.compact_ok { COMPACT_OK } else { 0 };
+            message.edns = Some(opt);
         }
         Self { message, facts, payload, reuse: Reuse::Never, is_cut: false, signed: None }
     }

@@ -31,6 +31,9 @@ impl View {
                     reply.reuse = Reuse::Never;
                 }
                 (reply.message.answers, reply.message.authorities) = (answers, authorities);
+                if kind == RecordType::RRSIG {
+                    reply.message.answers.retain(|record| record.record_type() == RecordType::RRSIG);
+                }
             }
             // Who asks from an address of its own comes back over a connection; one that asks too much there loses it.
             (Err(Unsigned::Busy), _) | (_, Err(Unsigned::Busy)) => {
@@ -107,7 +110,9 @@ impl View {
         let soa = reply.message.authorities.iter().find(|record| record.record_type() == RecordType::SOA);
         let ttl = soa.map_or(zone.negative().ttl, |soa| soa.ttl);
         match nsec(name, has, ttl) {
-            Some(record) if kind == RecordType::NSEC && zone.types(name).is_some() => {
+            // Of the signatures that are made for each answer, the one that is always there; as for NSEC, to deny them would
+            // contradict what says so.
+            Some(record) if matches!(kind, RecordType::NSEC | RecordType::RRSIG) && zone.types(name).is_some() => {
                 reply.message.authorities.clear();
                 reply.message.answers.push(record);
             }

@@ -311,6 +311,8 @@ impl View {
                     refer(reply, zone, servers);
                     return self.vouch(reply, zone, servers, query, arrival);
                 }
+                // All that is there (RFC 1034 §4.3.2: `*` matches).
+                Found::Alias(alias) if kind == RecordType::ANY => return reply.message.answers.push(*alias),
                 Found::Alias(alias) => match self.lead(reply, alias) {
                     Some(next) => (zone, name) = next,
                     None => return,
@@ -318,13 +320,15 @@ impl View {
                 Found::Redirected(redirection, alias) => {
                     // Of names below it are too many to keep.
                     reply.reuse = Reuse::Never;
-                    reply.message.answers.push(*redirection);
+                    if !reply.message.answers.contains(&redirection) {
+                        reply.message.answers.push(*redirection);
+                    }
                     let Some(alias) = alias else {
                         // RFC 6672 §2.2: a name that would be too long.
                         return reply.message.metadata.response_code = ResponseCode::YXDomain;
                     };
                     match self.lead(reply, alias) {
-                        Some(next) if kind != RecordType::CNAME => (zone, name) = next,
+                        Some(next) if !matches!(kind, RecordType::CNAME | RecordType::ANY) => (zone, name) = next,
                         _ => return,
                     }
                 }
@@ -336,8 +340,11 @@ impl View {
     fn lead(&self, reply: &mut Reply, alias: Box<Record>) -> Option<(&Zone, Name)> {
         let RData::CNAME(target) = &alias.data else { return None };
         let target = target.0.clone();
+        let is_alias = |record: &Record| record.name == target && record.record_type() == RecordType::CNAME;
+        let is_circle = alias.name == target || reply.message.answers.iter().any(is_alias);
         reply.message.answers.push(*alias);
-        Some((self.zones.covering(&target)?, target))
+        // Once round is all there is to say.
+        Some((self.zones.covering(&target).filter(|_| !is_circle)?, target))
     }
 
     /// Which turn it is: a message's id is as random as that needs to be.

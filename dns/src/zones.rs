@@ -97,6 +97,14 @@ impl Zones {
                 let problem = Problem::general(message).help("raise the first number of its SOA");
                 notes.push(Problem { severity: Severity::Warning, ..problem });
             }
+            if let Some(earlier) = earlier
+                && zone.serial() < earlier.serial()
+            {
+                let (was, is) = (earlier.serial().get(), zone.serial().get());
+                let message = format!("the serial of zone {apex} went back from {was} to {is}: no secondary takes it");
+                let problem = Problem::general(message).help("make the first number of its SOA larger than it was");
+                notes.push(Problem { severity: Severity::Warning, ..problem });
+            }
             Arc::make_mut(zone).keep_changes(earlier.map(|earlier| &**earlier));
         }
     }
@@ -150,8 +158,8 @@ impl Zones {
                 Ok(signer) => {
                     if let Some(begin) = signer.begins_after(Timestamp::now()) {
                         let file = ZoneKeys::file(&keys.zone);
-                        let message = format!("{}: no key signs before {begin}", file.display());
-                        let help = "until then who asks for signatures gets SERVFAIL; is this machine's clock right?";
+                        let message = format!("{}: the first key is of {begin}, which is to come", file.display());
+                        let help = "it signs all the same; is this machine's clock right?";
                         let problem = Problem::general(message).help(help);
                         problems.push(Problem { severity: Severity::Warning, ..problem });
                     }

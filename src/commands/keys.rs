@@ -106,7 +106,10 @@ impl Zones {
             say("");
             say("1. Copy secrets/dnssec to every name server, readable by hither alone.");
             say("2. Write `dnssec = true` under [dns] in hither.toml, and see that `dig +dnssec` shows signatures.");
-            say("3. Give each zone's parent its DS record, which `hither keys` prints.");
+            say(
+                "3. When the largest TTL that was served unsigned is over, give each zone's parent its DS record, which",
+            );
+            say("   `hither keys` prints.");
         }
         Ok(Exit::Done)
     }

@@ -24,6 +24,8 @@ pub(super) struct Opt<'m> {
     pub(super) payload: u16,
     /// Whether the DO bit is set (RFC 3225 §3).
     pub(super) dnssec_ok: bool,
+    /// Whether the CO bit is (RFC 9824 §7.2).
+    pub(super) compact_ok: bool,
     pub(super) subnet: Option<CommonSubnet<'m>>,
     pub(super) cookie: Option<Cookie>,
 }
@@ -119,7 +121,8 @@ impl<'m> Opt<'m> {
             return None;
         }
         let payload = u16::from_be_bytes([*payload_high, *payload_low]);
-        let opt = Self { payload, dnssec_ok: flags & 0x80 != 0, subnet: None, cookie: None };
+        let (dnssec_ok, compact_ok) = (flags & 0x80 != 0, flags & 0x40 != 0);
+        let opt = Self { payload, dnssec_ok, compact_ok, subnet: None, cookie: None };
         opt.with(options)
     }
 

@@ -85,7 +85,7 @@ fn drawn() -> impl Strategy<Value = Drawn> {
     let options = prop::collection::vec(option, 0..3);
     let payload = prop::sample::select(vec![0, 512, 600, 1_232, 4_096]);
     let version = prop_oneof![9 => Just(0_u8), 1 => Just(1)];
-    let flags = prop_oneof![Just(0_u8), Just(0x80)];
+    let flags = prop_oneof![Just(0_u8), Just(0x80), Just(0xc0), Just(0x40)];
     (payload, version, flags, options).prop_map(|(payload, version, flags, options)| Drawn {
         payload,
         version,

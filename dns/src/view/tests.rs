@@ -262,7 +262,7 @@ fn a_chain_has_the_scope_of_its_last_answer() {
     let out = ask(&view, "out.shop.example.", RecordType::A, None);
     assert!(out.authorities.is_empty(), "what another's zone holds is not ours to deny");
     let endless = ask(&view, "loop.shop.example.", RecordType::A, None);
-    assert_eq!(endless.answers.len(), config::limits::DNS_CHAIN);
+    assert_eq!(endless.answers.len(), 2, "once round");
     insta::assert_snapshot!(text(&ask(&view, "far.shop.example.", RecordType::A, Some("133.1.2.0/24"))), @r"
     No Error aa
     question far.shop.example. A
@@ -408,7 +408,7 @@ fn any_is_answered_with_as_little_as_can_be() {
     for (name, expected) in [
         ("shop.example.", "NO ERROR: RFC8482 "),
         ("www.shop.example.", "NO ERROR: RFC8482 "),
-        ("alias.shop.example.", "NO ERROR: www.shop.example., RFC8482 "),
+        ("alias.shop.example.", "NO ERROR: www.shop.example."),
         ("none.shop.example.", "NON-EXISTENT DOMAIN: "),
         ("www.sub.shop.example.", "NO ERROR: "),
     ] {
