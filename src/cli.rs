@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Purge(Purge),
     /// What another config would do: clients moved, cost, load of each PoP, caches to fill
     Plan(Plan),
+    /// Sign a URL of a site whose rules ask for signed ones
+    Sign(Sign),
     /// DNSSEC keys of the zones served here: make, show, roll
     Keys(Keys),
     /// What the map is worth, and what it has learned
@@ -91,6 +93,22 @@ pub(crate) struct Explain {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sign {
+    /// The URL to sign
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// How long it is good for, as `1h` or `30d`
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
+    pub(crate) expires: std::time::Duration,
+    /// The key's id. Left out: the first of the rule
+    #[arg(long, value_name = "ID")]
+    pub(crate) key: Option<String>,
+    /// Good for this client alone
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Option<IpAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -267,4 +285,9 @@ pub(crate) struct SampleOrigin {
     /// Where to listen
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) listen: SocketAddr,
+}
+
+/// A length of time as config files write it.
+fn time(text: &str) -> Result<std::time::Duration, String> {
+    config::parse_duration(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.help.unwrap_or_default()))
 }

@@ -40,6 +40,7 @@ fn main() -> std::process::ExitCode {
         Command::Purge(args) => commands::purge::run(args, dir),
         Command::Status(args) => commands::status::run(args, dir),
         Command::Plan(args) => commands::plan::run(&args),
+        Command::Sign(args) => commands::sign::run(&args, dir),
         Command::Keys(args) => commands::keys::run(args, dir),
         Command::Map(args) => commands::map::run(args, dir),
         Command::SampleOrigin(args) => sample_origin::run(&args),

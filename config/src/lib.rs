@@ -17,6 +17,7 @@ mod id;
 mod keys;
 pub mod limits;
 mod load;
+mod maintenance;
 mod nearest;
 mod network;
 mod path;
@@ -45,6 +46,7 @@ pub use keys::{KEY_SETTLES, KeyAlgorithm, KeyRole, ZoneKey, ZoneKeys};
 pub use load::{
     Config, Loaded, Refused, ZoneFile, default_state, is_leftover, load, load_copy, read_bounded, zone_names,
 };
+pub use maintenance::Maintenance;
 pub use network::{
     Addresses, Admin, AdminState, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, Log, NameServer,
     Network, Node, Pop,
@@ -55,10 +57,13 @@ pub use prefix::Prefix;
 pub use problem::{Look, Problem, Severity, report};
 pub use round_trips::RoundTrip;
 pub use route::{Act, Route, Routes};
-pub use rule::{Access, Answer, Force, HeaderEdits, KeyPart, Query, Referer, Rule, TtlByStatus};
+pub use rule::{
+    Access, Answer, Cors, Force, HeaderEdits, KeyPart, Query, Rate, RateBy, Referer, Rule, SigningKey, TtlByStatus,
+};
 pub use secret::Secret;
 pub use site::{Cache, Origin, OriginServer, Scheme, SecretFile, SetCookie, Site, Tags, Tls};
 pub use source::{Place, Source};
 pub use template::{Piece, Template, Variable};
 pub use transfer::{Transfer, TransferAlgorithm, TransferKey};
+pub use units::duration as parse_duration;
 pub use wrong::Wrong;

@@ -76,6 +76,14 @@ pub const REDIRECT: Bounds<u16> = Bounds { least: 301, default: 302, most: 308 }
 pub const ANSWER_STATUS: Bounds<u16> = Bounds { least: 200, default: 200, most: 599 };
 /// `largest_body`, bytes.
 pub const SITE_BODY: Bounds<u64> = Bounds { least: 0, default: 0, most: 1 << 40 };
+/// `requests` of a rate.
+pub const RATE_REQUESTS: Bounds<u32> = Bounds { least: 1, default: 1, most: 1_000_000 };
+/// `per` of a rate.
+pub const RATE_PER: Bounds<Duration> = seconds(1, 1, 86_400);
+/// `max_age` of a preflight's answer. Firefox keeps none longer than a day.
+pub const CORS_AGE: Bounds<Duration> = seconds(0, 3_600, 86_400);
+/// `retry_after` of a page in a site's place.
+pub const RETRY_AFTER: Bounds<Duration> = seconds(1, 300, 7 * 86_400);
 
 // How much of a config is read.
 
@@ -102,11 +110,15 @@ pub const PATH_GLOB_BYTES: usize = 1_024;
 pub const PATTERN_BYTES: usize = 256;
 /// The longest body of an answer that a config holds.
 pub const ANSWER_BYTES: usize = 64 << 10;
+/// Keys by which a site's URLs may be signed: one, and the one it replaces.
+pub const SIGNING_KEYS: usize = 2;
 /// The most PoPs: ranks are kept as 16-bit numbers.
 pub const POPS: usize = 10_000;
 
 // What bounds the outside world.
 
+/// Sets of the table in which clients' requests are counted: 64 Ki clients at once, in 1 MiB.
+pub const RATE_SETS: usize = 16_384;
 /// The largest query read over UDP: names are 255 bytes, options a few hundred.
 pub const DNS_QUERY_BYTES: usize = 4_096;
 /// Datagrams taken by one system call, and replies sent by one.

@@ -10,21 +10,29 @@ use crate::path::PathGlob;
 use crate::pattern::Pattern;
 use crate::prefix::Prefix;
 use crate::problem::Problem;
+use crate::secret::Secret;
 use crate::shape;
 use crate::table::{Table, Value};
 use crate::wrong::Wrong;
 
 mod access;
 mod answer;
+mod cors;
 mod fields;
 mod key;
+mod rate;
+mod signing;
 mod statuses;
 
 pub use access::{Access, Referer};
 pub use answer::Answer;
+pub(crate) use answer::read_page;
+pub use cors::Cors;
 pub use fields::HeaderEdits;
 pub(crate) use key::read_query;
 pub use key::{KeyPart, Query};
+pub use rate::{Rate, RateBy};
+pub use signing::SigningKey;
 pub use statuses::TtlByStatus;
 
 /// One rule of a site: what it is for, and what holds there. All that match a request apply, top to bottom; a later one
@@ -87,6 +95,13 @@ pub struct Rule {
     pub deny: Access,
     /// Who is served; all others are refused, with 403. Default: everybody.
     pub allow: Access,
+    /// URLs must be signed by one of these keys, one or two: `hither sign` signs, and so does any program (docs/sites.md). Others
+    /// are refused, with 403. Default: none is needed.
+    pub signed: Option<Vec<SigningKey>>,
+    /// How often one client may ask, in `[rule.rate]`. Default: without a limit.
+    pub rate: Option<Rate>,
+    /// Which pages of other hosts may read responses, in `[rule.cors]`. Default: what the origin says.
+    pub cors: Option<Cors>,
     /// The largest body that a request may have; more is answered with 413. Default: any size. A reload takes it.
     #[schemars(with = "Option<String>", transform = shape::size(&limits::SITE_BODY))]
     pub largest_body: Option<u64>,
@@ -113,7 +128,7 @@ pub struct Force {
 /// The statuses a redirect may have (RFC 9110 §15.4).
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
-pub(crate) fn read(mut table: Table<'_>) -> Option<Rule> {
+pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Secret>) -> Option<Rule> {
     let path = table.optional("path", |v| v.parse(PathGlob::parse));
     let method = table.list("method", |v| v.parse(method));
     let header = table.optional("header", |v| v.entries(condition)).unwrap_or_default();
@@ -131,6 +146,9 @@ pub(crate) fn read(mut table: Table<'_>) -> Option<Rule> {
     let request_headers = table.table("request_headers", fields::read).unwrap_or_default();
     let deny = table.table("deny", access::read).unwrap_or_default();
     let allow = table.table("allow", access::read).unwrap_or_default();
+    let signed = table.optional("signed", |v| signing::read(v, secret));
+    let rate = table.optional("rate", |v| v.table(rate::read));
+    let cors = table.optional("cors", |v| v.table(cors::read));
     let largest_body = table.optional("largest_body", |v| v.size(&limits::SITE_BODY));
     let redirect = table.optional("redirect", |v| v.parse(location));
     let status = table.optional("status", |v| v.integer(&limits::REDIRECT));
@@ -156,6 +174,9 @@ pub(crate) fn read(mut table: Table<'_>) -> Option<Rule> {
         request_headers,
         deny,
         allow,
+        signed,
+        rate,
+        cors,
         largest_body,
         redirect,
         status,

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use crate::host::{DomainName, HostPattern};
 use crate::id::SiteId;
 use crate::limits;
+use crate::maintenance::{self, Maintenance};
 use crate::problem::Problem;
 use crate::register::Kind;
 use crate::rule::{self, Query, Rule};
@@ -43,6 +44,8 @@ pub struct Site {
         transform = shape::secret_file_table
     )]
     pub purge_token: Option<Secret>,
+    /// A page in the site's place, in `[maintenance]`. Default: none.
+    pub maintenance: Option<Maintenance>,
     /// Rules for some requests, each a `[[rule]]`. Default: none.
     #[schemars(rename = "rule")]
     pub rules: Vec<Rule>,
@@ -157,9 +160,10 @@ pub(crate) fn read(mut table: Table<'_>, id: SiteId, secret: &dyn Fn(Value<'_>) 
     let origin = table.needed("origin", help, |v| v.table(read_origin));
     let cache = table.table("cache", read_cache);
     let purge_token = table.optional("purge_token", |v| v.secret_file(secret));
-    let rules = table.list("rule", |v| v.table(rule::read));
+    let maintenance = table.optional("maintenance", |v| v.table(maintenance::read));
+    let rules = table.list("rule", |v| v.table(|table| rule::read(table, secret)));
     table.finish();
-    Some(Site { id, purge_token, hosts, tls, origin: origin?, cache: cache?, rules })
+    Some(Site { id, purge_token, hosts, tls, origin: origin?, cache: cache?, maintenance, rules })
 }
 
 fn host(value: Value<'_>) -> Option<HostPattern> {

@@ -23,7 +23,10 @@ const SIZE: [Unit; 9] = [
 const RATE: [Unit; 4] = [("kbps", 1_000), ("Mbps", 1_000_000), ("Gbps", 1_000_000_000), ("Tbps", 1_000_000_000_000)];
 
 /// Reads a length of time; parts may follow each other: `"1h30m"`.
-pub(crate) fn duration(text: &str) -> Result<Duration, Wrong> {
+///
+/// # Errors
+/// It has no number or no unit.
+pub fn duration(text: &str) -> Result<Duration, Wrong> {
     parts(text, &TIME).map(Duration::from_millis).ok_or_else(|| {
         Wrong::new(format!("`{text}` is not a length of time"))
             .help("write a number and a unit: ms, s, m, h, d or w, as in \"20s\" or \"1h30m\"")

@@ -9,9 +9,11 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Version, header};
 use listen::{Connection, Interim};
 
+use crate::clock::today;
 use crate::effect::{Effect, Facts};
 use crate::fields;
 use crate::query::normalise;
+use crate::signature::unsigned;
 use crate::sites::{Site, Sites};
 use crate::variables::Variables;
 
@@ -84,15 +86,16 @@ pub(crate) fn read<'s>(
     let mut headers = std::mem::take(&mut head.headers);
     let (client, site_id) = (peer.to_canonical(), site.id.as_str());
     let variables = Variables { client, host: &host, scheme: scheme.as_str(), target, site: site_id, edge: node };
-    let effect = site.effect(&Facts { method: &head.method, headers: &headers, variables });
-    let counted = effect.query.map_or(Cow::Borrowed(target), |query| normalise(target, query));
+    let now_seconds = today().seconds();
+    let effect = site.effect(&Facts { method: &head.method, headers: &headers, now_seconds, variables });
+    let unsigned = if effect.is_signed { unsigned(target) } else { Cow::Borrowed(target) };
+    let counted = effect.query.map_or(Cow::Borrowed(&*unsigned), |query| normalise(&unsigned, query));
     let key = CacheKey::new(site_id, scheme, &host, &counted);
     normalise_encoding(&mut headers, &CODINGS);
     fields::prepare(&mut headers, &head.method, &key, peer);
     effect.edit_request(&mut headers, &variables);
     fields::sign(&mut headers, head.version, node, &sites.loop_id);
-    let target = matches!(counted, Cow::Owned(_)) || counted.len() < target.len();
-    let target = target.then(|| variables.target.into());
+    let target = (counted != target).then(|| target.into());
     let ask = Ask {
         site: Arc::clone(site),
         key,

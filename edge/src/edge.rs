@@ -28,7 +28,8 @@ use crate::object::Object;
 use crate::outgoing::compose_for_store;
 use crate::reading::MOST_AT_ONCE;
 use crate::respond::{
-    Written, failed, from_filling, from_origin, not_allowed, not_cached, options, own, redirect, written_in_config,
+    Written, closed, failed, from_filling, from_origin, no_content, not_allowed, not_cached, options, own, redirect,
+    too_many, written_in_config,
 };
 use crate::shared::Shared;
 use crate::sites::{Answered, Site};
@@ -117,10 +118,21 @@ impl Edge {
             Admission::Last => return (options(), Answered::Own),
             Admission::Cache | Admission::OnlyIfCached | Admission::Pass => {}
         }
-        if effect.is_refused {
-            return (own(StatusCode::FORBIDDEN, "the site does not serve this request"), Answered::Own);
+        if let Some(page) = effect.maintenance {
+            return (closed(page), Answered::Own);
+        }
+        if effect.reply.is_none_or(|reply| !matches!(reply, OwnReply::Preflight)) {
+            if let Some(why) = effect.refused {
+                return (own(StatusCode::FORBIDDEN, why), Answered::Own);
+            }
+            let of_site = |(rate, who)| self.shared.rates.take(ask.site.id.as_str(), rate, who).err();
+            if let Some(wait) = effect.rate.and_then(of_site) {
+                return (too_many(wait), Answered::Own);
+            }
         }
         match effect.reply {
+            // Browsers send neither credentials nor a signature with it.
+            Some(OwnReply::Preflight) => return (no_content(), Answered::Own),
             Some(OwnReply::Redirect(status, location)) => return (redirect(status, location), Answered::Own),
             Some(OwnReply::Answer(answer)) => return (written_in_config(answer), Answered::Own),
             None => {}

@@ -4,10 +4,15 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use caching::{CACHE_TAG, Directives, Policy, Reach, SURROGATE_KEY, SetCookiePolicy, decode_unreserved, is_ambiguous};
-use config::{Access, Answer, HeaderEdits, KeyPart, Query, Rule, SetCookie};
+use config::{
+    Access, Answer, Cors, HeaderEdits, KeyPart, Maintenance, Query, Rate, RateBy, Rule, SetCookie, SigningKey,
+};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use xxhash_rust::xxh3::xxh3_64;
 
+use crate::cors::{Permission, Preflight};
+use crate::signature::verify;
 use crate::sites::Site;
 use crate::variables::{Variables, expand};
 
@@ -16,6 +21,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) method: &'a Method,
     /// As the client sent them.
     pub(crate) headers: &'a HeaderMap,
+    /// The time of day, Unix seconds.
+    pub(crate) now_seconds: i64,
     pub(crate) variables: Variables<'a>,
 }
 
@@ -28,12 +35,18 @@ pub(crate) struct Effect<'s> {
     pub(crate) is_ambiguous: bool,
     /// Whether every request goes to the origin.
     pub(crate) bypass: bool,
-    /// Whether the request is refused, for where it comes from.
-    pub(crate) is_refused: bool,
+    /// Why the request is refused, for who looks.
+    pub(crate) refused: Option<&'static str>,
+    /// Whether a signature is part of its URL, and no part of its key.
+    pub(crate) is_signed: bool,
+    /// How often it may be asked, and by whom it is.
+    pub(crate) rate: Option<(&'s Rate, u64)>,
+    pub(crate) maintenance: Option<&'s Maintenance>,
     pub(crate) query: Option<&'s Query>,
     pub(crate) key: &'s [KeyPart],
     pub(crate) reply: Option<OwnReply<'s>>,
     pub(crate) largest_body: Option<u64>,
+    cors: Option<(Permission<'s>, Preflight)>,
     browser_ttl: Option<Duration>,
     edits: Vec<&'s HeaderEdits>,
     request_edits: Vec<&'s HeaderEdits>,
@@ -48,6 +61,8 @@ pub(crate) enum OwnReply<'s> {
     Redirect(StatusCode, &'s str),
     /// What the config has.
     Answer(&'s Answer),
+    /// What the request may ask, if it asks that (CORS).
+    Preflight,
 }
 
 impl Site {
@@ -58,14 +73,34 @@ impl Site {
         let is_ambiguous = is_ambiguous(&path);
         let mut effect = Effect { is_ambiguous, ..self.without_rules() };
         let (mut deny, mut allow): (Option<&Access>, Option<&Access>) = (None, None);
+        let (mut signed, mut cors): (Option<&[SigningKey]>, Option<&Cors>) = (None, None);
         for rule in self.rules.iter().filter(|rule| matches(rule, &path, facts)) {
             effect.take(rule);
             deny = Some(&rule.deny).filter(|deny| !deny.is_empty()).or(deny);
             allow = Some(&rule.allow).filter(|allow| !allow.is_empty()).or(allow);
+            signed = rule.signed.as_deref().or(signed);
+            cors = rule.cors.as_ref().or(cors);
+            effect.rate = rule.rate.as_ref().map(|rate| (rate, who(rate, facts))).or(effect.rate);
         }
         effect.browser_ttl = effect.browser_ttl.filter(|_| !is_ambiguous);
         let from = From::of(facts);
-        effect.is_refused = deny.is_some_and(|deny| from.is_any(deny)) || !allow.is_none_or(|allow| from.is_all(allow));
+        let is_out = deny.is_some_and(|deny| from.is_any(deny)) || !allow.is_none_or(|allow| from.is_all(allow));
+        effect.refused = is_out.then_some("the site does not serve this request");
+        if let Some(cors) = cors {
+            let preflight = Preflight::of(facts.method, facts.headers);
+            if preflight == Preflight::Yes {
+                effect.reply = Some(OwnReply::Preflight);
+            }
+            effect.cors = Some((Permission::of(cors, facts.headers), preflight));
+        }
+        if let Some(keys) = signed {
+            effect.is_signed = true;
+            let Variables { target, client, .. } = facts.variables;
+            let verified = verify(target, keys, client, facts.now_seconds);
+            effect.refused = effect.refused.or(verified.err());
+        }
+        let is_out = |page: &&Maintenance| page.on && !page.except.iter().any(|prefix| prefix.contains(from.client));
+        effect.maintenance = self.maintenance.as_ref().filter(is_out);
         effect
     }
 
@@ -80,6 +115,20 @@ impl Site {
         let policy = Policy { ttl, grace: cache.grace, set_cookie, ..Policy::default() };
         let hidden: &'static [HeaderName] = if cache.tags == config::Tags::Strip { &TAGS } else { &[] };
         Effect { policy, hidden, query: cache.query.as_ref(), ..Effect::default() }
+    }
+}
+
+/// By whom a request counts for a rate.
+fn who(rate: &Rate, facts: &Facts<'_>) -> u64 {
+    let field = match &rate.by {
+        RateBy::Client => None,
+        RateBy::Header(name) => facts.headers.get(name),
+    };
+    match (field, facts.variables.client) {
+        (Some(value), _) => xxh3_64(value.as_bytes()),
+        (None, IpAddr::V4(v4)) => xxh3_64(&v4.octets()),
+        // A network's hosts have a /64 of addresses to ask from (RFC 6177).
+        (None, IpAddr::V6(v6)) => xxh3_64(&v6.octets().first_chunk::<8>().copied().unwrap_or_default()),
     }
 }
 
@@ -214,6 +263,9 @@ impl Effect<'_> {
         }
         for name in self.hidden {
             headers.remove(name);
+        }
+        if let Some((permission, preflight)) = &self.cors {
+            permission.write(headers, *preflight);
         }
         self.edits.iter().for_each(|edits| apply(edits, headers, variables));
     }

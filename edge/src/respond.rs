@@ -1,12 +1,14 @@
 //! Writing responses: from an object, from a filling, from the origin's own, or ours.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use caching::{
     CacheStatus, Condition, HITHER_CDN_CACHE_CONTROL, Handled, Moment, Part, Plan, add_via, append_status, evaluate,
     not_modified, plan, remove_hop_by_hop, set_age, set_part, ttl, unsatisfiable,
 };
 use futures_util::stream::{self, StreamExt};
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -163,6 +165,31 @@ pub(crate) fn redirect(status: StatusCode, location: &str) -> Written {
 pub(crate) fn written_in_config(answer: &config::Answer) -> Written {
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, answer.content_type.clone())]);
     Written::new(answer.status, headers, full(answer.body.clone()), Handled::Own)
+}
+
+/// The page in a site's place (RFC 9110 §15.6.4).
+pub(crate) fn closed(page: &config::Maintenance) -> Written {
+    let fields = [
+        (CONTENT_TYPE, page.content_type.clone()),
+        (RETRY_AFTER, HeaderValue::from(page.retry_after.as_secs())),
+        // Whatever a cache thinks of a 503: the next request asks again.
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    let headers = HeaderMap::from_iter(fields);
+    Written::new(StatusCode::SERVICE_UNAVAILABLE, headers, full(page.body.clone()), Handled::Own)
+}
+
+/// The answer to who asks too often (RFC 6585 §4), with when to ask again.
+pub(crate) fn too_many(wait: Duration) -> Written {
+    let mut written = own(StatusCode::TOO_MANY_REQUESTS, "too many requests");
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    written.response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    written
+}
+
+/// An answer that is in its fields alone.
+pub(crate) fn no_content() -> Written {
+    Written::new(StatusCode::NO_CONTENT, HeaderMap::new(), empty(), Handled::Own)
 }
 
 /// The answer to a method that is not served, with those that are: "The origin server MUST generate

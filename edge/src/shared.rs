@@ -23,6 +23,7 @@ use crate::head::Head;
 use crate::kept::Kept;
 use crate::object::{Body, Object};
 use crate::purging::Purging;
+use crate::rate::Rates;
 use crate::room::Room;
 use crate::sites::Sites;
 use crate::sliced::Sliced;
@@ -44,6 +45,7 @@ pub struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Option<(Log, Clients)>,
     pub(crate) clock: Clock,
+    pub(crate) rates: Rates,
     /// Memory for bodies on their way.
     pub(crate) room: Arc<Room>,
     pub(crate) requests: AtomicU64,
@@ -126,6 +128,7 @@ impl Shared {
             metrics,
             log,
             clock,
+            rates: Rates::new(),
             room: Arc::new(room),
             requests: AtomicU64::new(0),
             hits: AtomicU64::new(0),

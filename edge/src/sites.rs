@@ -3,7 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use config::{Config, HostName, HostPattern, OriginServer, Problem, Rule, Secret, Severity, SiteId, limits};
+use config::{
+    Config, HostName, HostPattern, Maintenance, OriginServer, Problem, Rule, Secret, Severity, SigningKey, SiteId,
+    limits,
+};
 use http::HeaderValue;
 use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
@@ -31,6 +34,7 @@ pub(crate) struct Site {
     pub(crate) origin: config::Origin,
     pub(crate) cache: config::Cache,
     pub(crate) rules: Vec<Rule>,
+    pub(crate) maintenance: Option<Maintenance>,
     /// Set when the sites go into service.
     pub(crate) counters: OnceLock<SiteCounters>,
     room: OnceLock<Arc<Room>>,
@@ -138,6 +142,7 @@ impl Sites {
                 origin,
                 cache: site.cache.clone(),
                 rules: site.rules.clone(),
+                maintenance: site.maintenance.clone(),
                 counters: OnceLock::new(),
                 room: OnceLock::new(),
             }));
@@ -152,6 +157,16 @@ impl Sites {
     /// Whether a site of this id is served.
     pub(crate) fn has(&self, id: &str) -> bool {
         self.sites.iter().any(|site| site.id.as_str() == id)
+    }
+
+    /// The keys by which a URL of a host must be signed, none where it needs not be; `None` where no site has the host.
+    #[must_use]
+    pub fn signing_keys(&self, host: &str, target: &str) -> Option<&[SigningKey]> {
+        let site = self.find(host, 0)?;
+        let path = caching::decode_unreserved(target.split('?').next().unwrap_or_default());
+        let on_path = |rule: &&Rule| rule.path.as_ref().is_none_or(|glob| glob.matches(&path));
+        let keys = site.rules.iter().filter(on_path).filter_map(|rule| rule.signed.as_deref()).next_back();
+        Some(keys.unwrap_or_default())
     }
 
     /// Names every site in the metrics; those past the bound on labels share one.

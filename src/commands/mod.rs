@@ -9,6 +9,7 @@ pub(crate) mod map;
 pub(crate) mod plan;
 pub(crate) mod purge;
 pub(crate) mod run;
+pub(crate) mod sign;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod up;

@@ -66,7 +66,13 @@ fn every_example_of_the_page_does_what_it_says() {
     let network = Network::new(97, origin.parse().unwrap(), "");
     let config = fs::read_to_string(network.path("hither.toml")).unwrap();
     fs::write(network.path("hither.toml"), config.replace("one-1", "iad-1")).unwrap();
+    fs::write(network.path("secrets/shop-a.key"), "0123456789abcdef0123456789abcdef").unwrap();
     let _edge = network.start("iad-1");
+    let dir = network.dir.path().display().to_string();
+    let own = |command: &str| {
+        let sign = format!("{HITHER} -C {dir} sign ");
+        command.replace("127.0.1.1:8080", &network.edge.to_string()).replace("hither sign ", &sign)
+    };
     let reloads = || network.log("iad-1").matches("config loaded").count();
     let examples = examples(&page);
     assert!(examples.len() > 10);
@@ -79,7 +85,7 @@ fn every_example_of_the_page_does_what_it_says() {
         });
         for Line { command, expected } in lines {
             assert!(command.contains("127.0.1.1:8080") || !command.contains("curl"), "{command}");
-            let printed = run("sh", &["-c", &command.replace("127.0.1.1:8080", &network.edge.to_string())]);
+            let printed = run("sh", &["-c", &own(&command)]);
             let mut left = printed.lines().map(str::trim_end);
             let missing = expected.iter().find(|expected| !left.any(|line| is_like(line, expected)));
             if let Some(missing) = missing {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::complete;
 use super::said::{Change, Said};
 use crate::limits;
+use crate::maintenance::Maintenance;
 use crate::network::{self, Network};
 use crate::route::Route;
 use crate::rule;
@@ -105,7 +106,11 @@ fn site_tables() -> Vec<Table> {
         table::<rule::HeaderEdits>("[[rule]]\n[rule.request_headers]"),
         table::<rule::Access>("[[rule]]\n[rule.deny]"),
         table::<rule::Access>("[[rule]]\n[rule.allow]"),
+        table::<rule::SigningKey>("[[rule]]\n[[rule.signed]]"),
+        table::<rule::Rate>("[[rule]]\n[rule.rate]"),
+        table::<rule::Cors>("[[rule]]\n[rule.cors]"),
         table::<rule::Answer>("[[rule]]\n[rule.answer]"),
+        table::<Maintenance>("[maintenance]"),
     ]
 }
 

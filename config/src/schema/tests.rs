@@ -105,7 +105,8 @@ fn every_key_says_what_it_means_and_what_a_reload_does() {
             assert!(!said.meaning.is_empty(), "{} {} {key} has no meaning", file.name, table.head);
             // A table's keys, or its own section, say it.
             let is_table = said.meaning.contains("`[")
-                || ["tls", "force", "headers", "request_headers", "deny", "allow", "answer", "query"].contains(&key);
+                || ["tls", "force", "headers", "request_headers", "deny", "allow", "answer", "query", "signed"]
+                    .contains(&key);
             assert!(said.change.is_some() || is_table, "{} {} {key} says nothing of a reload", file.name, table.head);
         }
     }
@@ -176,7 +177,7 @@ fn bounds_and_defaults_are_the_readers() {
             assert!(told.starts_with(&shown), "{} {key}: {told} is not {shown}", file.name);
         }
     }
-    assert_eq!(bounded, 22);
+    assert_eq!(bounded, 26);
 }
 
 #[test]
