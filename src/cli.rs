@@ -82,11 +82,20 @@ pub(crate) struct Check {
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// A name that is routed, or an alias of one
-    #[arg(value_name = "NAME")]
-    pub(crate) name: String,
+    #[arg(value_name = "NAME", required_unless_present = "url")]
+    pub(crate) name: Option<String>,
     /// The client's or resolver's address
-    #[arg(long, value_name = "IP", required_unless_present = "batch", conflicts_with = "batch")]
+    #[arg(long, value_name = "IP", required_unless_present_any = ["batch", "url"], conflicts_with = "batch")]
     pub(crate) from: Option<IpAddr>,
+    /// Tell of a URL instead which rules of its site apply, and what each says
+    #[arg(long, value_name = "URL", conflicts_with_all = ["name", "batch"])]
+    pub(crate) url: Option<String>,
+    /// With --url: the request's method
+    #[arg(long, value_name = "METHOD", default_value = "GET", requires = "url")]
+    pub(crate) method: String,
+    /// With --url: a field of the request, as `User-Agent: Googlebot`; may be repeated
+    #[arg(short = 'H', long, value_name = "FIELD", requires = "url")]
+    pub(crate) header: Vec<String>,
     /// A file with an address on each line: a row of a table for each
     #[arg(long, value_name = "FILE")]
     pub(crate) batch: Option<PathBuf>,

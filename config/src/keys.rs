@@ -161,7 +161,7 @@ impl ZoneKeys {
             format!("line {}: {}", before.lines().count().max(1), error.message())
         })?;
         if let Some(other) = file.zone.filter(|other| !other.eq_ignore_ascii_case(zone.as_str())) {
-            return Err(format!("these are the keys of zone {other}"));
+            return Err(format!("these are the keys of zone {other}: copy this zone's own in their place"));
         }
         let keys = Self { zone, keys: file.key };
         keys.check()?;
@@ -254,7 +254,7 @@ mod tests {
         let key = key(1, "csk", "published = \"2026-01-01T00:00:00Z\"\nsigns = \"2026-01-01T00:00:00Z\"");
         assert!(read(&format!("zone = \"CDN.example\"\n{key}")).is_ok());
         let told = read(&format!("zone = \"shop.example\"\n{key}")).unwrap_err();
-        assert_eq!(told, "these are the keys of zone shop.example");
+        assert_eq!(told, "these are the keys of zone shop.example: copy this zone's own in their place");
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub use rule::{
 pub use secret::Secret;
 pub use site::{Cache, Origin, OriginServer, Scheme, SecretFile, SetCookie, Site, Tags, Tls};
 pub use source::{Place, Source};
+pub use table::Written;
 pub use template::{Piece, Template, Variable};
 pub use transfer::{Transfer, TransferAlgorithm, TransferKey};
 pub use units::duration as parse_duration;

@@ -28,6 +28,9 @@ impl Pattern {
         if text.len() > limits::PATTERN_BYTES || text.chars().any(char::is_control) {
             return Err(wrong(format!("at most {} bytes in one line", limits::PATTERN_BYTES)));
         }
+        if text.matches('*').count() > limits::PATTERN_STARS {
+            return Err(wrong(format!("at most {} stars", limits::PATTERN_STARS)));
+        }
         let parts: Vec<String> = text.split('*').map(regex::escape).collect();
         let expression = format!("^{}$", parts.join(".*"));
         let mut builder = RegexBuilder::new(&expression);

@@ -12,7 +12,7 @@ use crate::prefix::Prefix;
 use crate::problem::Problem;
 use crate::secret::Secret;
 use crate::shape;
-use crate::table::{Table, Value};
+use crate::table::{Table, Value, Written};
 use crate::wrong::Wrong;
 
 mod access;
@@ -78,7 +78,7 @@ pub struct Rule {
     pub query: Option<Query>,
     /// What else of a request makes a variant of its own: `"header:NAME"`, `"cookie:NAME"`, and `"device"`, which is `mobile`,
     /// `tablet` or `desktop` by User-Agent and told the origin as `X-Device`. Each value is stored apart: with many, little is
-    /// hit. Default: none but what the origin's Vary names. A reload takes it.
+    /// hit. Default: none but what the origin's Vary names. A reload takes it for what is fetched from then on: purge the rest.
     #[schemars(with = "Option<Vec<String>>", transform = shape::key_parts)]
     pub key: Option<Vec<KeyPart>>,
     /// `Cache-Control: max-age` sent to clients instead of the origin's; never over `no-store` or
@@ -114,6 +114,17 @@ pub struct Rule {
     pub status: StatusCode,
     /// Answers with this instead of asking the origin. Default: none.
     pub answer: Option<Answer>,
+    /// Every key as it is written.
+    #[schemars(skip)]
+    pub written: Vec<Written>,
+}
+
+impl Rule {
+    /// Whether it keeps anybody out, so that nobody may get around it.
+    #[must_use]
+    pub fn is_guard(&self) -> bool {
+        !self.deny.is_empty() || !self.allow.is_empty() || self.signed.is_some() || self.rate.is_some()
+    }
 }
 
 /// Overrides of the origin's word.
@@ -142,8 +153,8 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
     let query = table.optional("query", |v| v.table(read_query));
     let key = table.optional("key", |v| v.list(|v| v.parse(KeyPart::parse)));
     let browser_ttl = table.optional("browser_ttl", |v| v.duration(&limits::SITE_TTL));
-    let headers = table.table("headers", fields::read).unwrap_or_default();
-    let request_headers = table.table("request_headers", fields::read).unwrap_or_default();
+    let headers = table.table("headers", |t| fields::read(t, &[])).unwrap_or_default();
+    let request_headers = table.table("request_headers", |t| fields::read(t, &fields::OF_REQUESTS)).unwrap_or_default();
     let deny = table.table("deny", access::read).unwrap_or_default();
     let allow = table.table("allow", access::read).unwrap_or_default();
     let signed = table.optional("signed", |v| signing::read(v, secret));
@@ -153,7 +164,8 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
     let redirect = table.optional("redirect", |v| v.parse(location));
     let status = table.optional("status", |v| v.integer(&limits::REDIRECT));
     let answer = table.optional("answer", |v| v.table(answer::read));
-    check(&table, status);
+    check(&table, status, (&method, &client), (&allow, &deny));
+    let written = table.written();
     table.finish();
     let status = StatusCode::from_u16(status.unwrap_or(limits::REDIRECT.default)).unwrap_or(StatusCode::FOUND);
     Some(Rule {
@@ -181,11 +193,17 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
         redirect,
         status,
         answer,
+        written,
     })
 }
 
 /// Keys that contradict each other, or do what is rarely meant.
-fn check(table: &Table<'_>, status: Option<u16>) {
+fn check(
+    table: &Table<'_>,
+    status: Option<u16>,
+    (method, client): (&[Method], &[Prefix]),
+    (allow, deny): (&Access, &Access),
+) {
     let say = |key: &str, message: &str, help: &str| {
         table.context().add(Problem::fault(table.place_of(key), message).help(help));
     };
@@ -204,6 +222,27 @@ fn check(table: &Table<'_>, status: Option<u16>) {
     {
         let message = format!("`{key}` says how to store, and `bypass` that nothing is stored");
         say(key, &message, "leave out one of the two");
+    }
+    for (key, list) in [("method", method.is_empty()), ("client", client.is_empty())] {
+        if table.has(key) && list && table.is_empty(key) {
+            say(key, &format!("`{key}` names nothing, so that the rule is for nobody"), "leave it out, or name some");
+        }
+    }
+    for (key, access) in [("allow", allow), ("deny", deny)] {
+        if table.has(key) && access.is_empty() {
+            say(
+                key,
+                &format!("`{key}` names nobody"),
+                "name networks in `client` or hosts in `referer`, or leave it out",
+            );
+        }
+    }
+    let some = ["header", "client"].into_iter().find(|key| table.has(key));
+    let shared = ["ttl", "ttl_by_status", "force", "request_headers"].into_iter().find(|key| table.has(key));
+    if let (Some(some), Some(shared)) = (some, shared) {
+        let message = format!("what is fetched under this `{shared}` is stored for all, also for whom `{some}` is not");
+        let problem = Problem::warning(table.place_of(shared), message);
+        table.context().add(problem.help("be sure that it is no other for them, or make it part of the `key`"));
     }
     if table.has("force") {
         let message = "`force` overrides the origin, also its `no-store` and `private`";

@@ -162,6 +162,10 @@ pub(crate) fn read(mut table: Table<'_>, id: SiteId, secret: &dyn Fn(Value<'_>) 
     let purge_token = table.optional("purge_token", |v| v.secret_file(secret));
     let maintenance = table.optional("maintenance", |v| v.table(maintenance::read));
     let rules = table.list("rule", |v| v.table(|table| rule::read(table, secret)));
+    if rules.len() > limits::RULES {
+        let problem = Problem::fault(table.place_of("rule"), format!("there are more than {} rules", limits::RULES));
+        table.context().add(problem.help("join some: a path pattern may have stars"));
+    }
     table.finish();
     Some(Site { id, purge_token, hosts, tls, origin: origin?, cache: cache?, maintenance, rules })
 }

@@ -98,6 +98,17 @@ pub(crate) fn read_document<T>(
     read(Table { context, source, span: span.start..span.start, name: String::new(), table, asked: Vec::new() })
 }
 
+/// A key as it is written, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The key.
+    pub key: String,
+    /// Its value's text, in one line.
+    pub value: String,
+    /// The line of the file it begins at.
+    pub line: usize,
+}
+
 impl<'a> Table<'a> {
     pub(crate) fn context(&self) -> &'a Context {
         self.context
@@ -128,6 +139,19 @@ impl<'a> Table<'a> {
     /// Whether the key is written, well or badly.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
+    }
+
+    /// Every key with its value as it is written, in the order of the file.
+    pub(crate) fn written(&self) -> Vec<Written> {
+        let mut all = Vec::new();
+        for (key, value) in self.table {
+            let text = self.source.text.get(value.span()).unwrap_or_default();
+            let (line, _) = self.source.place(key.span()).line_and_column();
+            let value = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            all.push(Written { key: key.get_ref().to_string(), value, line });
+        }
+        all.sort_by_key(|written| written.line);
+        all
     }
 
     /// Whether the key is `true`.

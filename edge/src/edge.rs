@@ -143,6 +143,9 @@ impl Edge {
         if (effect.is_ambiguous || effect.bypass) && admission == Admission::Cache {
             return self.pass(ask, ForwardReason::Bypass).await;
         }
+        if effect.bypass {
+            return (not_cached("nothing is stored for this request"), Answered::Own);
+        }
         let found = self.shared.find(ask).await;
         let Found::Object(object) = found else {
             if admission == Admission::OnlyIfCached {

@@ -3,9 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use caching::{CACHE_TAG, Directives, Policy, Reach, SURROGATE_KEY, SetCookiePolicy, decode_unreserved, is_ambiguous};
+use caching::{
+    CACHE_TAG, Directives, Policy, Reach, SURROGATE_KEY, SetCookiePolicy, canonical, decode_unreserved, is_ambiguous,
+};
 use config::{
-    Access, Answer, Cors, HeaderEdits, KeyPart, Maintenance, Query, Rate, RateBy, Rule, SetCookie, SigningKey,
+    Access, Answer, Cors, HeaderEdits, KeyPart, Maintenance, Prefix, Query, Rate, RateBy, Referer, Rule, SetCookie,
+    SigningKey,
 };
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -74,18 +77,26 @@ impl Site {
         let mut effect = Effect { is_ambiguous, ..self.without_rules() };
         let (mut deny, mut allow): (Option<&Access>, Option<&Access>) = (None, None);
         let (mut signed, mut cors): (Option<&[SigningKey]>, Option<&Cors>) = (None, None);
-        for rule in self.rules.iter().filter(|rule| matches(rule, &path, facts)) {
+        let read_otherwise = self.is_guarded.then(|| canonical(&path)).filter(|other| *other != path);
+        for (number, rule) in self.rules.iter().enumerate() {
+            if !matches(rule, &path, facts) {
+                let is_evaded = |other: &String| rule.is_guard() && matches(rule, other, facts);
+                if read_otherwise.as_ref().is_some_and(is_evaded) {
+                    effect.refused = Some("the path could be read as one that the site guards");
+                }
+                continue;
+            }
             effect.take(rule);
             deny = Some(&rule.deny).filter(|deny| !deny.is_empty()).or(deny);
             allow = Some(&rule.allow).filter(|allow| !allow.is_empty()).or(allow);
             signed = rule.signed.as_deref().or(signed);
             cors = rule.cors.as_ref().or(cors);
-            effect.rate = rule.rate.as_ref().map(|rate| (rate, who(rate, facts))).or(effect.rate);
+            effect.rate = rule.rate.as_ref().map(|rate| (rate, who((rate, number), facts))).or(effect.rate);
         }
         effect.browser_ttl = effect.browser_ttl.filter(|_| !is_ambiguous);
-        let from = From::of(facts);
-        let is_out = deny.is_some_and(|deny| from.is_any(deny)) || !allow.is_none_or(|allow| from.is_all(allow));
-        effect.refused = is_out.then_some("the site does not serve this request");
+        let client = facts.variables.client;
+        let is_out = deny.is_some_and(|deny| is_any(deny, facts)) || !allow.is_none_or(|allow| is_all(allow, facts));
+        effect.refused = effect.refused.or(is_out.then_some("the site does not serve this request"));
         if let Some(cors) = cors {
             let preflight = Preflight::of(facts.method, facts.headers);
             if preflight == Preflight::Yes {
@@ -99,7 +110,7 @@ impl Site {
             let verified = verify(target, keys, client, facts.now_seconds);
             effect.refused = effect.refused.or(verified.err());
         }
-        let is_out = |page: &&Maintenance| page.on && !page.except.iter().any(|prefix| prefix.contains(from.client));
+        let is_out = |page: &&Maintenance| page.on && !page.except.iter().any(|prefix| prefix.contains(client));
         effect.maintenance = self.maintenance.as_ref().filter(is_out);
         effect
     }
@@ -118,21 +129,22 @@ impl Site {
     }
 }
 
-/// By whom a request counts for a rate.
-fn who(rate: &Rate, facts: &Facts<'_>) -> u64 {
+/// By whom a request counts for a rate: of each rule apart.
+fn who((rate, number): (&Rate, usize), facts: &Facts<'_>) -> u64 {
     let field = match &rate.by {
         RateBy::Client => None,
         RateBy::Header(name) => facts.headers.get(name),
     };
+    let of = |kind: u8, bytes: &[u8]| xxh3_64(&[&number.to_le_bytes()[..], &[kind], bytes].concat());
     match (field, facts.variables.client) {
-        (Some(value), _) => xxh3_64(value.as_bytes()),
-        (None, IpAddr::V4(v4)) => xxh3_64(&v4.octets()),
+        (Some(value), _) => of(0, value.as_bytes()),
+        (None, IpAddr::V4(v4)) => of(4, &v4.octets()),
         // A network's hosts have a /64 of addresses to ask from (RFC 6177).
-        (None, IpAddr::V6(v6)) => xxh3_64(&v6.octets().first_chunk::<8>().copied().unwrap_or_default()),
+        (None, IpAddr::V6(v6)) => of(6, &v6.octets().first_chunk::<8>().copied().unwrap_or_default()),
     }
 }
 
-fn matches(rule: &Rule, path: &str, facts: &Facts<'_>) -> bool {
+pub(crate) fn matches(rule: &Rule, path: &str, facts: &Facts<'_>) -> bool {
     let client = facts.variables.client;
     rule.path.as_ref().is_none_or(|glob| glob.matches(path))
         && (rule.method.is_empty() || rule.method.contains(facts.method))
@@ -187,8 +199,9 @@ fn field(part: &KeyPart) -> HeaderName {
         KeyPart::Header(name) => name.clone(),
         KeyPart::Device => DEVICE,
         KeyPart::Cookie(name) => {
-            let name = HeaderName::try_from(format!("{COOKIE_KEY}{name}").to_ascii_lowercase());
-            name.unwrap_or(header::COOKIE)
+            // Names of fields know no case, those of cookies do.
+            let name = data_encoding::HEXLOWER.encode(name.as_bytes());
+            HeaderName::try_from(format!("{COOKIE_KEY}{name}")).unwrap_or(header::COOKIE)
         }
     }
 }
@@ -201,30 +214,32 @@ pub(crate) const COOKIE_KEY: &str = "hither-cookie-";
 /// Fields that say what a response can be purged by.
 static TAGS: [HeaderName; 2] = [CACHE_TAG, SURROGATE_KEY];
 
-/// Where a request comes from.
-struct From {
-    client: IpAddr,
-    referer: Option<String>,
+/// Whether a request is in any list.
+fn is_any(access: &Access, facts: &Facts<'_>) -> bool {
+    is_from(&access.client, facts) || refers(&access.referer, facts)
 }
 
-impl From {
-    fn of(facts: &Facts<'_>) -> Self {
-        let referer = facts.headers.get(header::REFERER).map(|referer| {
-            let uri = Uri::try_from(referer.as_bytes()).ok();
-            uri.as_ref().and_then(Uri::authority).map(Authority::host).unwrap_or_default().to_owned()
-        });
-        Self { client: facts.variables.client, referer }
-    }
+/// Whether a request is in each list that there is.
+fn is_all(access: &Access, facts: &Facts<'_>) -> bool {
+    (access.client.is_empty() || is_from(&access.client, facts))
+        && (access.referer.is_empty() || refers(&access.referer, facts))
+}
 
-    fn is_any(&self, access: &Access) -> bool {
-        access.client.iter().any(|prefix| prefix.contains(self.client))
-            || access.referer.iter().any(|referer| referer.is(self.referer.as_deref()))
-    }
+fn is_from(networks: &[Prefix], facts: &Facts<'_>) -> bool {
+    networks.iter().any(|prefix| prefix.contains(facts.variables.client))
+}
 
-    fn is_all(&self, access: &Access) -> bool {
-        (access.client.is_empty() || access.client.iter().any(|prefix| prefix.contains(self.client)))
-            && (access.referer.is_empty() || access.referer.iter().any(|referer| referer.is(self.referer.as_deref())))
+fn refers(hosts: &[Referer], facts: &Facts<'_>) -> bool {
+    if hosts.is_empty() {
+        return false;
     }
+    let referer = facts.headers.get(header::REFERER).map(|referer| Uri::try_from(referer.as_bytes()).ok());
+    // One that is no URL is of no host, and says something all the same.
+    let host = referer.as_ref().map(|uri| {
+        let host = uri.as_ref().and_then(Uri::authority).map(Authority::host).unwrap_or_default();
+        host.trim_end_matches('.')
+    });
+    hosts.iter().any(|referer| referer.is(host))
 }
 
 /// Whether the response forbids nobody to keep it.
@@ -252,7 +267,8 @@ impl Effect<'_> {
 
     /// Makes the changes to a response that the rules ask for.
     pub(crate) fn edit(&self, status: StatusCode, headers: &mut HeaderMap, variables: &Variables<'_>) {
-        let may_keep = !status.is_client_error() && !status.is_server_error() && is_public(headers);
+        let is_error = status.is_client_error() || status.is_server_error();
+        let may_keep = !is_error && is_public(headers) && !headers.contains_key(header::SET_COOKIE);
         // A browser counts from when the response was made: what it is old by now comes on top.
         let age = headers.get(header::AGE).and_then(|age| age.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
         if let Some(ttl) = self.browser_ttl.filter(|_| may_keep)
@@ -264,10 +280,10 @@ impl Effect<'_> {
         for name in self.hidden {
             headers.remove(name);
         }
+        self.edits.iter().for_each(|edits| apply(edits, headers, variables));
         if let Some((permission, preflight)) = &self.cors {
             permission.write(headers, *preflight);
         }
-        self.edits.iter().for_each(|edits| apply(edits, headers, variables));
     }
 }
 
@@ -282,10 +298,15 @@ fn apply(edits: &HeaderEdits, headers: &mut HeaderMap, variables: &Variables<'_>
     }
 }
 
-/// A cookie's value (RFC 6265 §4.2.1).
+/// A cookie's value (RFC 6265 §4.2.1). Of several every one: origins differ in which they take.
 fn cookie(headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
     let lines = headers.get_all(header::COOKIE).into_iter().map(HeaderValue::as_bytes);
-    let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
-    let mut values = pairs.filter_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
-    values.next().and_then(|value| HeaderValue::from_bytes(value).ok())
+    let pairs = lines.flat_map(|line| line.split(|byte| matches!(byte, b';' | b',')));
+    let values = pairs.filter_map(|pair| {
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        let (known, value) = pair.split_at_checked(at)?;
+        (known.trim_ascii() == name.as_bytes()).then(|| value.get(1..).unwrap_or_default().trim_ascii())
+    });
+    let values: Vec<&[u8]> = values.collect();
+    if values.is_empty() { None } else { HeaderValue::from_bytes(&values.join(&b';')).ok() }
 }

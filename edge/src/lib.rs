@@ -18,6 +18,7 @@ mod device;
 mod disk;
 mod edge;
 mod effect;
+mod explain;
 mod fetching;
 mod fields;
 mod filling;
@@ -50,6 +51,7 @@ mod variables;
 
 pub use disk::warn_of_disk;
 pub use edge::mounts;
+pub use explain::{Asked, Ruled};
 pub use memory::default_memory;
 pub use order::PurgeError;
 pub use ram::{Change, Ram};

@@ -34,6 +34,9 @@ impl Shared {
             let site = SiteId::parse(site).map_err(|wrong| PurgeError::Wrong(wrong.message))?;
             purges.iter_mut().try_for_each(|purge| check(purge, sites.as_deref(), Some(&site)))?;
         }
+        let counted: Vec<Purge> = purges.iter().flat_map(|purge| counted(purge, sites.as_deref())).collect();
+        let new: Vec<Purge> = counted.into_iter().filter(|purge| !purges.contains(purge)).collect();
+        purges.extend(new);
         self.purging.purge(&purges, order.manner()).map_err(PurgeError::Log)
     }
 }
@@ -64,4 +67,12 @@ fn check(purge: &mut Purge, sites: Option<&Sites>, within: Option<&SiteId>) -> R
         }
         _ => Ok(()),
     }
+}
+
+/// What a URL is stored as where a site's rules leave out some of its query.
+fn counted(purge: &Purge, sites: Option<&Sites>) -> Vec<Purge> {
+    let Purge::Url { host, path_and_query } = purge else { return Vec::new() };
+    let site = sites.and_then(|sites| sites.find(host, 80).or_else(|| sites.find(host, 443)));
+    let targets = site.map(|site| site.counted(path_and_query)).unwrap_or_default();
+    targets.into_iter().map(|path_and_query| Purge::Url { host: host.clone(), path_and_query }).collect()
 }

@@ -21,9 +21,9 @@ pub(crate) enum Load {
     Body,
 }
 
-/// Writes the request for an origin. What that says before its response goes to the client at once, and
+/// Writes the request for an origin, for this path and query: past the store the client's, else the key's. What that says before its response goes to the client at once, and
 /// nowhere else.
-pub(crate) fn compose(ask: &Ask, load: Load) -> Option<Parts> {
+pub(crate) fn compose(ask: &Ask, load: Load, target: &str) -> Option<Parts> {
     let mut headers = ask.headers.clone();
     count_forward(&ask.method, &mut headers);
     if load == Load::Empty {
@@ -32,8 +32,7 @@ pub(crate) fn compose(ask: &Ask, load: Load) -> Option<Parts> {
     let cookies: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with(COOKIE_KEY)).cloned().collect();
     cookies.iter().for_each(|name| drop(headers.remove(name)));
-    // Past the store it goes as it came.
-    let uri: Uri = ask.target().parse().ok()?;
+    let uri: Uri = target.parse().ok()?;
     let mut request = Request::new(());
     *request.method_mut() = ask.method.clone();
     *request.uri_mut() = uri;
@@ -54,9 +53,8 @@ pub(crate) fn compose(ask: &Ask, load: Load) -> Option<Parts> {
 
 /// As [`compose`], for the store: a GET without the client's conditions.
 pub(crate) fn compose_for_store(ask: &Ask) -> Option<Parts> {
-    let mut head = compose(ask, Load::Empty)?;
+    let mut head = compose(ask, Load::Empty, ask.key.path_and_query())?;
     head.method = Method::GET;
-    head.uri = ask.key.path_and_query().parse().ok()?;
     caching::remove_conditions(&mut head.headers);
     Some(head)
 }

@@ -31,7 +31,8 @@ impl Edge {
         wish: Wish,
     ) -> (Written, Answered) {
         let mut intake = Intake::begin(&self.shared, ask, &effect.policy);
-        let fetched = match (self.forward(ask, None).await, &wish.stored) {
+        // What it says of the stored holds for the key: the origin is asked for that.
+        let fetched = match (self.forward(ask, None, ask.key.path_and_query()).await, &wish.stored) {
             (Ok(fetched), Some(stored)) if hides(stored, fetched.status(), ask.now) => {
                 let landed = Landed::Hidden(fetched.status());
                 return self.deliver(ask, effect, Delivery::own(landed, wish)).await;
@@ -70,7 +71,7 @@ impl Edge {
         };
         let intake = Intake::begin(&self.shared, ask, &effect.policy);
         let reason = ForwardReason::Method;
-        let fetched = match self.forward(ask, Some(body)).await {
+        let fetched = match self.forward(ask, Some(body), ask.target()).await {
             Ok(fetched) => fetched,
             Err(_) if is_over.load(Ordering::Relaxed) => return (too_large(), Answered::Own),
             Err(error) => {
@@ -81,7 +82,9 @@ impl Edge {
         for key in invalidated(&ask.method, &ask.key, status, fetched.headers()) {
             self.shared.store.empty(&key);
         }
-        if ask.method == Method::POST && !has_conditions(&ask.headers) {
+        // What was asked with more than the key has is no answer to the key.
+        let may_store = !effect.bypass && ask.target() == ask.key.path_and_query();
+        if ask.method == Method::POST && may_store && !has_conditions(&ask.headers) {
             let intake = intake.after_post();
             if matches!(intake.judge(status, fetched.headers()).verdict, Verdict::Store(_))
                 && let Some(errand) = self.errand(ask, effect, None, Pilot::unlisted())
@@ -99,7 +102,7 @@ impl Edge {
     /// Forwards a request as it is, past the store.
     pub(crate) async fn pass(&self, ask: &Arc<Ask>, reason: ForwardReason) -> (Written, Answered) {
         let forwarded = |status| Handled::Forwarded { reason, status, stored: false, collapsed: false };
-        match self.forward(ask, None).await {
+        match self.forward(ask, None, ask.target()).await {
             Ok(fetched) => {
                 let handled = forwarded(Some(fetched.status()));
                 (from_origin(fetched, handled), Answered::Pass)
@@ -108,9 +111,9 @@ impl Edge {
         }
     }
 
-    async fn forward(&self, ask: &Arc<Ask>, body: Option<RequestBody>) -> Result<Fetched, FetchError> {
+    async fn forward(&self, ask: &Arc<Ask>, body: Option<RequestBody>, target: &str) -> Result<Fetched, FetchError> {
         let load = if body.is_some() { Load::Body } else { Load::Empty };
-        let (Some(head), Some(fetcher)) = (compose(ask, load), self.fetcher(&ask.site)) else {
+        let (Some(head), Some(fetcher)) = (compose(ask, load, target), self.fetcher(&ask.site)) else {
             return Err(FetchError::ProxyInternalError);
         };
         let fetched = fetcher.fetch(head, body).await;

@@ -19,7 +19,7 @@ pub(crate) fn normalise<'t>(target: &'t str, rule: &Query) -> Cow<'t, str> {
     };
     let mut parts: Vec<&str> = query.split('&').filter(counts).collect();
     if rule.sort {
-        parts.sort_by(|a, b| name(a).cmp(&name(b)));
+        parts.sort_by_cached_key(|part| name(part));
     }
     if parts.is_empty() {
         return Cow::Borrowed(path);

@@ -65,9 +65,8 @@ pub(crate) fn unsigned(target: &str) -> Cow<'_, str> {
 }
 
 fn keyed(key: &SigningKey, expires: &str, address: Option<IpAddr>, path: &str) -> Hmac<Sha256> {
-    // Keys of any length are keys (RFC 2104 §3), so that this takes the first.
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(key.file.as_bytes()).unwrap_or_else(|_| Hmac::new(&Default::default()));
+    #[expect(clippy::expect_used, reason = "keys of any length are keys (RFC 2104 §3)")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.file.as_bytes()).expect("HMAC takes keys of any length");
     let address = address.map_or_else(String::new, |address| address.to_canonical().to_string());
     mac.update(format!("{}\n{expires}\n{address}\n{path}", key.id).as_bytes());
     mac

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
+use caching::decode_unreserved;
 use config::{
     Config, HostName, HostPattern, Maintenance, OriginServer, Problem, Rule, Secret, Severity, SigningKey, SiteId,
     limits,
@@ -11,7 +12,9 @@ use http::HeaderValue;
 use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
 
+use crate::query::normalise;
 use crate::room::Room;
+use crate::signature::unsigned;
 
 /// Every site of a config.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub(crate) struct Site {
     pub(crate) origin: config::Origin,
     pub(crate) cache: config::Cache,
     pub(crate) rules: Vec<Rule>,
+    /// Whether a rule keeps anybody out.
+    pub(crate) is_guarded: bool,
     pub(crate) maintenance: Option<Maintenance>,
     /// Set when the sites go into service.
     pub(crate) counters: OnceLock<SiteCounters>,
@@ -141,6 +146,7 @@ impl Sites {
                 id,
                 origin,
                 cache: site.cache.clone(),
+                is_guarded: site.rules.iter().any(Rule::is_guard),
                 rules: site.rules.clone(),
                 maintenance: site.maintenance.clone(),
                 counters: OnceLock::new(),
@@ -161,12 +167,9 @@ impl Sites {
 
     /// The keys by which a URL of a host must be signed, none where it needs not be; `None` where no site has the host.
     #[must_use]
-    pub fn signing_keys(&self, host: &str, target: &str) -> Option<&[SigningKey]> {
-        let site = self.find(host, 0)?;
-        let path = caching::decode_unreserved(target.split('?').next().unwrap_or_default());
-        let on_path = |rule: &&Rule| rule.path.as_ref().is_none_or(|glob| glob.matches(&path));
-        let keys = site.rules.iter().filter(on_path).filter_map(|rule| rule.signed.as_deref()).next_back();
-        Some(keys.unwrap_or_default())
+    pub fn signing_keys(&self, host: &str, port: u16, target: &str) -> Option<&[SigningKey]> {
+        let on_path = self.find(host, port)?.rules_on(target);
+        Some(on_path.filter_map(|rule| rule.signed.as_deref()).last().unwrap_or_default())
     }
 
     /// Names every site in the metrics; those past the bound on labels share one.
@@ -229,6 +232,21 @@ impl Site {
         if let Some(counters) = self.counters.get() {
             counters.count_fetch(fetched.as_ref().map_or_else(|error| error.name(), |_| "ok"));
         }
+    }
+
+    /// The rules whose path a path and query fits.
+    fn rules_on(&self, target: &str) -> impl Iterator<Item = &Rule> {
+        let path = decode_unreserved(target.split('?').next().unwrap_or_default()).into_owned();
+        self.rules.iter().filter(move |rule| rule.path.as_ref().is_none_or(|glob| glob.matches(&path)))
+    }
+
+    /// Every path and query that a written one may be stored as, by whichever rules apply when it is asked for.
+    pub(crate) fn counted(&self, target: &str) -> Vec<String> {
+        let rules = self.rules_on(target).filter_map(|rule| rule.query.as_ref());
+        let target = unsigned(target);
+        let queries = self.cache.query.iter().chain(rules);
+        let counted = queries.map(|query| normalise(&target, query).into_owned());
+        counted.chain([target.clone().into_owned()]).collect()
     }
 
     /// The site's part of the memory for bodies on their way.

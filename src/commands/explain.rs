@@ -17,15 +17,21 @@ use crate::exit::{Done, Exit, Failure};
 use crate::node::running;
 use crate::say::say;
 
+mod rules;
+
 pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(dir);
+    let name = match (&args.url, &args.name) {
+        (Some(url), _) => return rules::run(&args, url, &dir),
+        (None, Some(name)) => name,
+        (None, None) => return Err(Failure::operator("name a name, or a URL by --url")),
+    };
     let mut asking = Asking { network: directory::known(&dir)?.network, dir, alone: None };
     let froms = match (&args.batch, args.from) {
         (Some(file), _) => read_addresses(file)?,
         (None, from) => from.into_iter().collect(),
     };
-    let explained: Result<Vec<Explanation>, Failure> =
-        froms.iter().map(|from| asking.explain(&args.name, *from)).collect();
+    let explained: Result<Vec<Explanation>, Failure> = froms.iter().map(|from| asking.explain(name, *from)).collect();
     let explained = explained?;
     let note = if asking.alone.is_some() {
         "(nobody answers at the admin address: every edge is taken as up, and nothing as measured but latency/*.csv)\n"

@@ -19,7 +19,8 @@ pub(crate) fn run(args: &Sign, dir: Option<PathBuf>) -> Done {
     let uri: Uri = args.url.parse().map_err(|_| wrong())?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(wrong()) };
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    let keys = sites.signing_keys(authority.as_str(), target);
+    let port = authority.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+    let keys = sites.signing_keys(authority.as_str(), port, target);
     let keys = keys.ok_or_else(|| Failure::operator(format!("no site has the host `{}`", authority.host())))?;
     let key = chosen(keys, args)?;
     let until = Timestamp::now().as_second().saturating_add(i64::try_from(args.expires.as_secs()).unwrap_or(i64::MAX));
@@ -28,11 +29,9 @@ pub(crate) fn run(args: &Sign, dir: Option<PathBuf>) -> Done {
 }
 
 fn chosen<'k>(keys: &'k [SigningKey], args: &Sign) -> Result<&'k SigningKey, Failure> {
-    let Some(id) = &args.key else {
-        let none =
-            || Failure::operator("no rule asks for signed URLs there: add `signed` to one that matches the path");
-        return keys.first().ok_or_else(none);
-    };
+    let none = || Failure::operator("no rule asks for signed URLs there: add `signed` to one that matches the path");
+    let first = keys.first().ok_or_else(none)?;
+    let Some(id) = &args.key else { return Ok(first) };
     let known = || keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>().join(", ");
     keys.iter()
         .find(|key| key.id == *id)

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{HITHER, Network, Process, run, wait_for};
+use crate::support::{HITHER, Network, Origin, Process, get, reply, run, send, wait_for};
 
 /// The page's examples: the heading they stand under, what to write, and what to run.
 struct Example {
@@ -70,8 +70,11 @@ fn every_example_of_the_page_does_what_it_says() {
     let _edge = network.start("iad-1");
     let dir = network.dir.path().display().to_string();
     let own = |command: &str| {
-        let sign = format!("{HITHER} -C {dir} sign ");
-        command.replace("127.0.1.1:8080", &network.edge.to_string()).replace("hither sign ", &sign)
+        let here = |command: &str, word: &str| {
+            command.replace(&format!("hither {word} "), &format!("{HITHER} -C {dir} {word} "))
+        };
+        let command = command.replace("127.0.1.1:8080", &network.edge.to_string());
+        ["sign", "explain", "purge"].iter().fold(command, |command, word| here(&command, word))
     };
     let reloads = || network.log("iad-1").matches("config loaded").count();
     let examples = examples(&page);
@@ -94,4 +97,35 @@ fn every_example_of_the_page_does_what_it_says() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_count_of_a_query_changes_nothing_that_is_stored() {
+    let origin = Origin::start(|_, request| {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let control = if query.contains("long") { "max-age=600" } else { "max-age=1" };
+        let fields =
+            [("cache-control", control), ("etag", "\"a\""), ("x-query", &*query), ("content-location", "/page?page=1")];
+        reply(200, &fields, if request.method() == "HEAD" { "" } else { "body" })
+    })
+    .await;
+    let rules = "[[rule]]\npath = \"/page\"\nquery = { keep = [\"page\"] }\n\
+                 [[rule]]\npath = \"/basket\"\nbypass = true\n";
+    let network = Network::new(107, origin.address, rules);
+    let _edge = network.start("one-1");
+    let seen = async |path: &str| get(network.edge, path, &[]).await.unwrap().header("x-query");
+
+    assert_eq!(seen("/page?page=1&evil").await, "page=1", "the origin gets what counts");
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    let head = send(network.edge, "HEAD", "/page?page=1&evil&long", &[]).await.unwrap();
+    assert_eq!(head.header("x-query"), "page=1", "also with a HEAD, which renews what is stored");
+
+    let posted = send(network.edge, "POST", "/page?page=1&evil&long", &[]).await.unwrap();
+    assert_eq!(posted.header("x-query"), "page=1&evil&long", "what is not stored goes as it came");
+    assert!(!posted.is("stored"), "{}", posted.header("cache-status"));
+    assert_eq!(seen("/page?page=1").await, "page=1");
+
+    send(network.edge, "POST", "/basket", &[]).await.unwrap();
+    let only = get(network.edge, "/basket", &[("cache-control", "only-if-cached")]).await.unwrap();
+    assert_eq!(only.status, 504, "nothing is stored past the store");
 }

@@ -4,6 +4,7 @@ use http::{HeaderValue, StatusCode};
 use schemars::JsonSchema;
 
 use crate::limits;
+use crate::problem::Problem;
 use crate::shape;
 use crate::table::{Table, Value};
 use crate::wrong::Wrong;
@@ -24,6 +25,11 @@ pub struct Answer {
 pub(crate) fn read(mut table: Table<'_>) -> Option<Answer> {
     let status = table.optional("status", |v| v.integer(&limits::ANSWER_STATUS));
     let (body, content_type) = read_page(&mut table);
+    let code = status.unwrap_or(limits::ANSWER_STATUS.default);
+    if matches!(code, 204 | 205 | 304) && !body.is_empty() {
+        let problem = Problem::fault(table.place_of("body"), format!("a {code} has no body"));
+        table.context().add(problem.help("leave out `body`, or give another status"));
+    }
     table.finish();
     let status = StatusCode::from_u16(status.unwrap_or(limits::ANSWER_STATUS.default)).unwrap_or(StatusCode::OK);
     Some(Answer { status, body, content_type })

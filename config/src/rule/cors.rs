@@ -44,6 +44,10 @@ pub(super) fn read(mut table: Table<'_>) -> Option<Cors> {
     let credentials = table.or("credentials", false, Value::boolean);
     let max_age = table.or("max_age", limits::CORS_AGE.default, |v| v.duration(&limits::CORS_AGE));
     let is_for_all = origins.as_ref().is_some_and(|origins| origins.iter().any(|origin| origin == "*"));
+    if table.has("origins") && table.is_empty("origins") {
+        let problem = Problem::fault(table.place_of("origins"), "no page of any host could read anything");
+        table.context().add(problem.help("name an origin, or leave `cors` out"));
+    }
     if credentials && is_for_all {
         let message = "every page could act as its visitor: browsers refuse `credentials` for `*`";
         let problem = Problem::fault(table.place_of("credentials"), message);
@@ -57,10 +61,11 @@ pub(super) fn read(mut table: Table<'_>) -> Option<Cors> {
 fn origin(text: &str) -> Result<String, Wrong> {
     let wrong = || Wrong::new(format!("`{text}` is not an origin")).help("as in \"https://app.example\", or \"*\"");
     let is_right = |text: &str| {
-        let uri: http::Uri = text.parse().ok()?;
-        let has_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-        (has_scheme && uri.authority().is_some() && !text.ends_with('/') && text.matches('/').count() == 2)
-            .then_some(())
+        let Ok(uri) = text.parse::<http::Uri>() else { return false };
+        let is_odd = text.contains(['?', '@', '*', '#']) || text.matches('/').count() != 2;
+        let is_own =
+            matches!((uri.scheme_str(), uri.port_u16()), (Some("http"), Some(80)) | (Some("https"), Some(443)));
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some() && !is_odd && !is_own
     };
-    if text == "*" || is_right(text).is_some() { Ok(text.to_ascii_lowercase()) } else { Err(wrong()) }
+    if text == "*" || is_right(text) { Ok(text.to_ascii_lowercase()) } else { Err(wrong()) }
 }

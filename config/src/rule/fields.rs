@@ -33,7 +33,29 @@ impl HeaderEdits {
 /// Fields that frame or route a message: a rule may not touch them.
 const FRAMING: [&str; 6] = ["connection", "content-length", "transfer-encoding", "te", "upgrade", "host"];
 
-pub(super) fn read(mut table: Table<'_>) -> Option<HeaderEdits> {
+/// Fields of requests that the edge writes, or reads once more: loops (RFC 8586), conditions and ranges (RFC 9110 §13, §14).
+pub(super) const OF_REQUESTS: [&str; 9] = [
+    "cdn-loop",
+    "via",
+    "range",
+    "if-range",
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "expect",
+];
+
+/// Reads a table of edits, of which none may be of the edge's own fields.
+pub(super) fn read(mut table: Table<'_>, own: &[&str]) -> Option<HeaderEdits> {
+    let header_name = |text: &str| {
+        let name = header_name(text)?;
+        if own.contains(&name.as_str()) {
+            let wrong = Wrong::new(format!("`{text}` is the edge's own and cannot be changed"));
+            return Err(wrong.help("leave it out"));
+        }
+        Ok(name)
+    };
     let set = table.optional("set", |v| {
         v.entries(|name, value| {
             let name = header_name(name).map_or_else(|wrong| value.wrong(wrong), Some)?;

@@ -28,8 +28,8 @@ fn parse(text: &str) -> Result<RangeInclusive<u16>, Wrong> {
         let class = class.parse::<u16>().ok().filter(|class| (2..=5).contains(class)).ok_or_else(wrong)?;
         return Ok(class * 100..=class * 100 + 99);
     }
-    // RFC 9111 §3.3, §4.3.3: a part and a validation are no responses of their own.
-    let is_kept = |status: &u16| (200..600).contains(status) && ![206, 304].contains(status);
+    // RFC 9111 §3.3, §4.3.3: a part and a validation are no responses of their own; a challenge is for one who asked.
+    let is_kept = |status: &u16| (200..600).contains(status) && ![206, 304, 401, 407].contains(status);
     text.parse().ok().filter(is_kept).map(|status| status..=status).ok_or_else(wrong)
 }
 

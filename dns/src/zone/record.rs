@@ -211,6 +211,9 @@ pub(super) fn name(field: &Field<'_>, origin: &Name) -> Result<Name, Wrong> {
         return Err(fault());
     }
     if !field.text.is_ascii() {
+        if field.text.contains('\\') {
+            return Err(fault());
+        }
         // In the form that resolvers ask for (RFC 5890 §2.3.2.1).
         let mut name = Name::parse(field.text, Some(origin)).map_err(|_| fault())?;
         name.set_fqdn(true);

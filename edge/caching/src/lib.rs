@@ -55,7 +55,7 @@ pub use forward::{CDN_LOOP, Passage, add_cdn_loop, add_via, count_forward, forwa
 pub use head::{HeadWord, compare_head};
 pub use invalidate::invalidated;
 pub use key::{CacheKey, Scheme};
-pub use path::{decode_unreserved, is_ambiguous};
+pub use path::{canonical, decode_unreserved, is_ambiguous};
 pub use policy::{Policy, SetCookiePolicy};
 pub use purge::{MOST_SEGMENTS, Manner, NoTarget, Position, Purge, Purges, Word};
 pub use range::{Part, Plan, ask_for_part, plan, set_part, set_whole, unsatisfiable, widen};

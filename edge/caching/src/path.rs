@@ -64,6 +64,36 @@ pub fn is_ambiguous(path: &str) -> bool {
     is_deeper || path.split(|byte| matches!(byte, b'/' | b'\\')).any(is_dots)
 }
 
+/// A path as an origin could read it that undoes everything: every octet decoded, any slash a slash, many of them one, without
+/// parameters (`;a=b`), what follows a NUL, and dot segments (RFC 3986 §5.2.4).
+#[must_use]
+pub fn canonical(path: &str) -> String {
+    let mut path = Cow::Borrowed(path.as_bytes());
+    for _ in 0..MOST_DECODINGS {
+        if !path.contains(&b'%') {
+            break;
+        }
+        path = Cow::Owned(decode(&path));
+    }
+    let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
+    let mut segments: Vec<&[u8]> = Vec::new();
+    let mut ends_open = false;
+    for segment in path.split(|byte| matches!(byte, b'/' | b'\\')) {
+        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_end();
+        ends_open = matches!(name, b"" | b"." | b"..");
+        match name {
+            b"" | b"." => {}
+            b".." => drop(segments.pop()),
+            name => segments.push(name),
+        }
+    }
+    let mut out: Vec<u8> = segments.iter().flat_map(|segment| [b"/", *segment].concat()).collect();
+    if ends_open || out.is_empty() {
+        out.push(b'/');
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// A path with every octet decoded, once.
 fn decode(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
@@ -80,6 +110,31 @@ fn decode(path: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_disguise_of_a_path_is_seen_through() {
+        for path in [
+            "//admin/x",
+            "/./admin/x",
+            "/x/../admin/x",
+            "/admin;a/x",
+            "/admin%2fx",
+            "/admin%00/x",
+            "/%2561dmin/x",
+            "/x%2f..%2fadmin/x",
+            "/x/..;/admin/x",
+            "/admin\\x",
+            "/admin%5cx",
+            "/%61dmin/x",
+            "/../admin/x",
+        ] {
+            let read = canonical(path);
+            assert!(read == "/admin/x" || (path.contains("%00") && read == "/admin"), "{path}: {read}");
+        }
+        for (path, expected) in [("/", "/"), ("", "/"), ("/a/", "/a/"), ("/a/..", "/"), ("/a", "/a"), ("/a//", "/a/")] {
+            assert_eq!(canonical(path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn unreserved_characters_are_decoded_once_and_nothing_else() {

@@ -30,7 +30,12 @@ pub struct Policy {
 
 impl Policy {
     /// Freshness of a status where the origin gives none; `usual` is whether [`Policy::ttl`] is for it.
+    ///
+    /// A challenge is for who asked without credentials (RFC 9110 §11.6): kept, nobody could log in.
     pub(crate) fn ttl_of(&self, status: StatusCode, usual: bool) -> Option<Duration> {
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
+            return None;
+        }
         let by_status = self.ttl_by_status.iter().rev().find(|(statuses, _)| statuses.contains(&status.as_u16()));
         by_status.map(|(_, ttl)| *ttl).or(self.ttl.filter(|_| usual))
     }
