@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cors::{Permission, Preflight};
+use crate::fields::COOKIE_KEY;
 use crate::signature::verify;
 use crate::sites::Site;
 use crate::variables::{Variables, expand};
@@ -208,8 +209,6 @@ fn field(part: &KeyPart) -> HeaderName {
 
 /// What the origin is told of the client's device.
 const DEVICE: HeaderName = HeaderName::from_static("x-device");
-/// Begins the names of fields that hold a cookie of the key.
-pub(crate) const COOKIE_KEY: &str = "hither-cookie-";
 
 /// Fields that say what a response can be purged by.
 static TAGS: [HeaderName; 2] = [CACHE_TAG, SURROGATE_KEY];
@@ -310,3 +309,6 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
     let values: Vec<&[u8]> = values.collect();
     if values.is_empty() { None } else { HeaderValue::from_bytes(&values.join(&b';')).ok() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,16 +5,12 @@ use std::net::IpAddr;
 use caching::{CacheKey, Passage, add_cdn_loop, add_via, forward};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 
-use crate::effect::COOKIE_KEY;
+/// Begins the names of fields that hold a cookie of the key.
+pub(crate) const COOKIE_KEY: &str = "hither-cookie-";
 
 /// Makes a client's fields into those an origin gets.
 pub(crate) fn prepare(headers: &mut HeaderMap, method: &Method, key: &CacheKey, peer: IpAddr) {
     forward(headers, Passage::Plain);
-    let is_unkeyed = |name: &HeaderName| {
-        let name = name.as_str();
-        // Gateways to CGI and WSGI take an underscore for a hyphen: such a name is another's twin.
-        UNKEYED.contains(&name) || name.starts_with("x-forwarded") || name.starts_with(COOKIE_KEY) || name.contains('_')
-    };
     let unkeyed: Vec<HeaderName> = headers.keys().filter(|name| is_unkeyed(name)).cloned().collect();
     unkeyed.iter().for_each(|name| drop(headers.remove(name)));
     if *method == Method::GET || *method == Method::HEAD {
@@ -25,6 +21,13 @@ pub(crate) fn prepare(headers: &mut HeaderMap, method: &Method, key: &CacheKey, 
     set(headers, FORWARDED_PROTO, key.scheme().as_str());
     // As in the key: an origin never sees another host than what it answers is stored under.
     set(headers, header::HOST, key.host());
+}
+
+/// Whether a client's field of this name goes no further.
+pub(crate) fn is_unkeyed(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    // Gateways to CGI and WSGI take an underscore for a hyphen: such a name is another's twin.
+    UNKEYED.contains(&name) || name.starts_with("x-forwarded") || name.starts_with(COOKIE_KEY) || name.contains('_')
 }
 
 /// Adds by whom the request has come.

@@ -57,4 +57,4 @@ pub use order::PurgeError;
 pub use ram::{Change, Ram};
 pub use shared::Shared;
 pub use signature::sign;
-pub use sites::{Sites, warn_of_origins};
+pub use sites::{Sites, warn_of_keys, warn_of_origins};

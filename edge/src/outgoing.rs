@@ -9,8 +9,7 @@ use http::{HeaderName, Method, Request, Uri};
 use origin::OnInterim;
 
 use crate::ask::Ask;
-use crate::effect::COOKIE_KEY;
-use crate::fields::remove_body_fields;
+use crate::fields::{COOKIE_KEY, remove_body_fields};
 
 /// Whether the request takes a body along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

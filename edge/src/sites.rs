@@ -5,13 +5,14 @@ use std::sync::{Arc, OnceLock};
 
 use caching::decode_unreserved;
 use config::{
-    Config, HostName, HostPattern, Maintenance, OriginServer, Problem, Rule, Secret, Severity, SigningKey, SiteId,
-    limits,
+    Config, HostName, HostPattern, KeyPart, Maintenance, OriginServer, Problem, Rule, Secret, Severity, SigningKey,
+    SiteId, limits,
 };
 use http::HeaderValue;
 use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
 
+use crate::fields::is_unkeyed;
 use crate::query::normalise;
 use crate::room::Room;
 use crate::signature::unsigned;
@@ -123,6 +124,21 @@ pub fn warn_of_origins(config: &Config) -> Vec<Problem> {
     };
     let sites = config.sites.iter();
     sites.flat_map(|site| origin::prohibited(&site.origin).map(move |server| warn(site, server))).collect()
+}
+
+/// Warns of parts of keys that select nothing, since edges take no such field from clients.
+#[must_use]
+pub fn warn_of_keys(config: &Config) -> Vec<Problem> {
+    let rules = config.sites.iter().flat_map(|site| site.rules.iter().map(move |rule| (site, rule)));
+    let parts = rules.flat_map(|(site, rule)| rule.key.iter().flatten().map(move |part| (site, rule, part)));
+    let warn = |(site, rule, part): (&config::Site, &Rule, &KeyPart)| {
+        let KeyPart::Header(name) = part else { return None };
+        let line = rule.written.iter().find(|written| written.key == "key").map_or(0, |written| written.line);
+        let message = format!("sites/{}.toml:{line}: `header:{name}` selects nothing: edges drop it", site.id);
+        let problem = Problem::general(message).help("clients could write what they like in it; key by another field");
+        is_unkeyed(name).then_some(Problem { severity: Severity::Warning, ..problem })
+    };
+    parts.filter_map(warn).collect()
 }
 
 impl Sites {

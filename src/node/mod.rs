@@ -160,6 +160,7 @@ fn build_loaded(
     }
     if roles.edge {
         warnings.extend(edge::warn_of_origins(&config));
+        warnings.extend(edge::warn_of_keys(&config));
         warnings.extend(edge::warn_of_disk(&config));
         warnings.extend(certs::warn_of_names(&config, &names));
     }

@@ -1,0 +1,103 @@
+//! Asks over several connections as fast as answers come, one open request on each.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+/// What was seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) answered: u64,
+    pub(crate) took: Duration,
+    /// Microseconds from a request to the end of its answer.
+    waits_us: Vec<u32>,
+}
+
+impl Seen {
+    pub(crate) fn rate(&self) -> f64 {
+        self.answered as f64 / self.took.as_secs_f64()
+    }
+
+    /// The wait that so many of a thousand do not exceed.
+    pub(crate) fn wait_us(&mut self, of_thousand: usize) -> u32 {
+        self.waits_us.sort_unstable();
+        self.waits_us.get(self.waits_us.len() * of_thousand / 1_000).copied().unwrap_or(0)
+    }
+}
+
+struct Lane {
+    stream: TcpStream,
+    asked: Instant,
+    /// Of the head, until it is whole.
+    head: Vec<u8>,
+    /// How much of the body is to come.
+    left: Option<usize>,
+}
+
+/// Asks for one object for some time. Each answer must be a 200 of its length.
+pub(crate) fn ask(server: SocketAddr, size: usize, connections: usize, time: Duration) -> Seen {
+    let request =
+        format!("GET /o/{size} HTTP/1.1\r\nHost: www.shop.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n");
+    let epoll = Epoll::new(EpollCreateFlags::empty()).unwrap();
+    let mut lanes: Vec<Lane> = (0..connections)
+        .map(|number| {
+            let mut stream = TcpStream::connect(server).unwrap();
+            stream.set_nodelay(true).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, number as u64)).unwrap();
+            Lane { stream, asked: Instant::now(), head: Vec::new(), left: None }
+        })
+        .collect();
+    let (mut seen, start) = (Seen::default(), Instant::now());
+    let mut buffer = vec![0; 256 << 10];
+    let mut events = vec![EpollEvent::empty(); connections];
+    loop {
+        let count = epoll.wait(&mut events, EpollTimeout::from(100_u8)).unwrap_or(0);
+        if start.elapsed() >= time {
+            seen.took = start.elapsed();
+            return seen;
+        }
+        for event in &events[..count] {
+            let lane = &mut lanes[event.data() as usize];
+            if lane.take(size, &mut buffer) {
+                seen.answered += 1;
+                seen.waits_us.push(lane.asked.elapsed().as_micros() as u32);
+                lane.asked = Instant::now();
+                lane.stream.write_all(request.as_bytes()).unwrap();
+            }
+        }
+    }
+}
+
+impl Lane {
+    /// Reads what has come; whether the answer is whole.
+    fn take(&mut self, size: usize, buffer: &mut [u8]) -> bool {
+        let count = match self.stream.read(buffer) {
+            Ok(0) => panic!("the server has closed a connection"),
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(error) => panic!("{error}"),
+        };
+        let left = match self.left {
+            Some(left) => left - count,
+            None => {
+                self.head.extend_from_slice(&buffer[..count]);
+                let Some(end) = self.head.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+                let head = String::from_utf8_lossy(&self.head[..end]).to_ascii_lowercase();
+                let is_right =
+                    head.starts_with("http/1.1 200") && head.contains(&format!("content-length: {size}\r\n"));
+                assert!(is_right || head.ends_with(&format!("content-length: {size}")), "{head}");
+                end + 4 + size - self.head.len()
+            }
+        };
+        self.left = Some(left);
+        if left == 0 {
+            self.left = None;
+            self.head.clear();
+        }
+        left == 0
+    }
+}

@@ -1,0 +1,188 @@
+//! The caches: each before the same origin, with one core, logs off.
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A server that runs.
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    child: Child,
+}
+
+/// Writes a server's config to its directory; how to start it, if it is installed.
+type Start = fn(&Path) -> Option<Command>;
+
+/// The core of servers; the generator has the other.
+const CORE: &str = "0";
+/// Where each listens, by its place in the list. The first is everybody's origin.
+const PORT: u16 = 8_300;
+const STARTS: [(&str, Start); 6] = [
+    ("bare loop", bare),
+    ("hither", hither),
+    ("nginx", |home| nginx(home, 2, "sendfile off;")),
+    ("nginx sendfile", |home| nginx(home, 3, "sendfile on; tcp_nopush off;")),
+    ("Varnish", varnish),
+    ("HAProxy", haproxy),
+];
+
+impl Server {
+    /// Starts the servers of these names, every one where there are none; what is not installed is left out, and told.
+    pub(crate) fn all(dir: &Path, only: &[String]) -> Vec<Self> {
+        let is_known = |name: &String| STARTS.iter().any(|(known, _)| known == name);
+        assert!(only.iter().all(is_known), "servers are {:?}", STARTS.map(|(name, _)| name));
+        let mut servers = Vec::new();
+        for (number, (name, start)) in STARTS.into_iter().enumerate() {
+            // The origin is needed always.
+            if number > 0 && !only.is_empty() && !only.iter().any(|one| one == name) {
+                continue;
+            }
+            let home = dir.join(name.replace(' ', "-"));
+            fs::create_dir_all(&home).unwrap();
+            let Some(mut command) = start(&home) else {
+                println!("{name} is not installed: left out");
+                continue;
+            };
+            let log = fs::File::create(home.join("log")).unwrap();
+            command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+            let child = command.spawn().unwrap();
+            let server = Self { name, address: address(number), child };
+            server.wait(&home);
+            servers.push(server);
+        }
+        servers
+    }
+
+    fn wait(&self, home: &Path) {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(20) {
+            if TcpStream::connect(self.address).is_ok() {
+                // Varnish listens before its child can answer.
+                std::thread::sleep(Duration::from_millis(500));
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{} does not listen:\n{}", self.name, fs::read_to_string(home.join("log")).unwrap_or_default());
+    }
+
+    /// Seconds of CPU used so far, by it and what it has started.
+    pub(crate) fn cpu_s(&self) -> f64 {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let stats = processes.filter_map(|entry| {
+            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            let fields: Vec<f64> =
+                stat.rsplit(')').next()?.split_whitespace().map(|field| field.parse().unwrap_or(0.0)).collect();
+            // Of proc(5): 4 is the parent, 14 and 15 hundredths of a second.
+            Some((pid, (fields.get(1).copied()? as u32, (fields.get(11)? + fields.get(12)?) / 100.0)))
+        });
+        let stats: HashMap<u32, (u32, f64)> = stats.collect();
+        let is_ours = |mut pid: u32| {
+            while let Some((parent, _)) = stats.get(&pid).filter(|_| pid != self.child.id()) {
+                pid = *parent;
+            }
+            pid == self.child.id()
+        };
+        stats.iter().filter(|(pid, _)| is_ours(**pid)).map(|(_, (_, seconds))| seconds).sum()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // nginx, Varnish and HAProxy end their children when asked to.
+        let pid = nix::unistd::Pid::from_raw(self.child.id().cast_signed());
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        std::thread::sleep(Duration::from_millis(300));
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn address(number: usize) -> SocketAddr {
+    SocketAddr::from(([127, 0, 4, 1], PORT + number as u16))
+}
+
+fn pinned(program: &str) -> Option<Command> {
+    let found = ["/usr/sbin", "/usr/bin"].iter().map(|dir| Path::new(dir).join(program)).find(|path| path.exists());
+    let path = if program.starts_with('/') { Some(program.into()) } else { found };
+    let mut command = Command::new("taskset");
+    command.args(["-c", CORE]).arg(path.filter(|path| path.exists())?);
+    Some(command)
+}
+
+fn bare(_: &Path) -> Option<Command> {
+    let own = std::env::current_exe().unwrap();
+    let mut command = pinned(own.to_str().unwrap())?;
+    command.args(["bare", &address(0).to_string()]);
+    Some(command)
+}
+
+fn hither(home: &Path) -> Option<Command> {
+    let here = address(1);
+    let network = format!(
+        "zone = \"cdn.example\"\n[admin]\nlisten = \"127.0.4.1:8390\"\n[edge]\nmemory = \"256MiB\"\nhttp = [\"{here}\"]\n\
+         [log]\nrequests = false\n[[nameserver]]\nid = \"ns1\"\naddresses = [\"127.0.4.1\"]\nlisten = [\"127.0.4.1:8391\"]\n\
+         [[pop]]\nid = \"one\"\nlocation = [50.0, 8.0]\n[[pop.edge]]\nid = \"one-1\"\naddresses = [\"127.0.4.1\"]\n"
+    );
+    let site = format!(
+        "hosts = [\"www.shop.example\"]\n[origin]\nservers = [\"http://{}\"]\nallow_private = true\n",
+        address(0)
+    );
+    fs::create_dir_all(home.join("sites")).unwrap();
+    fs::write(home.join("hither.toml"), network).unwrap();
+    fs::write(home.join("sites/shop.toml"), site).unwrap();
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/hither");
+    let mut command = pinned(program)?;
+    command.arg("run").arg("--config").arg(home).args(["--node", "one-1"]);
+    Some(command)
+}
+
+fn nginx(home: &Path, number: usize, sending: &str) -> Option<Command> {
+    let (cache, home_path) = (home.join("cache"), home.display());
+    let config = format!(
+        "worker_processes 1; daemon off; pid {home_path}/pid; error_log {home_path}/error.log;\n\
+         events {{ worker_connections 1024; }}\n\
+         http {{ access_log off; {sending} tcp_nodelay on; keepalive_requests 1000000000;\n\
+         client_body_temp_path {home_path}/body; proxy_temp_path {home_path}/temp; fastcgi_temp_path {home_path}/f; uwsgi_temp_path {home_path}/u; scgi_temp_path {home_path}/s;\n\
+         open_file_cache max=1000;\n\
+         proxy_cache_path {} keys_zone=k:10m max_size=1g;\n\
+         server {{ listen {}; location / {{ proxy_pass http://{}; proxy_cache k; add_header X-Cache $upstream_cache_status; }} }} }}\n",
+        cache.display(),
+        address(number),
+        address(0),
+    );
+    fs::write(home.join("nginx.conf"), config).unwrap();
+    let mut command = pinned("nginx")?;
+    command.arg("-e").arg(home.join("error.log")).arg("-p").arg(home).arg("-c").arg(home.join("nginx.conf"));
+    Some(command)
+}
+
+fn varnish(home: &Path) -> Option<Command> {
+    let origin = address(0);
+    let vcl = format!("vcl 4.1;\nbackend default {{ .host = \"{}\"; .port = \"{}\"; }}\n", origin.ip(), origin.port());
+    fs::write(home.join("default.vcl"), vcl).unwrap();
+    let mut command = pinned("varnishd")?;
+    command.arg("-F").arg("-n").arg(home.join("work")).arg("-f").arg(home.join("default.vcl"));
+    command.args(["-a", &address(4).to_string(), "-s", "malloc,256m", "-T", "none", "-j", "none"]);
+    Some(command)
+}
+
+fn haproxy(home: &Path) -> Option<Command> {
+    let config = format!(
+        "global\n  nbthread 1\n  maxconn 1000\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 50s\n  timeout server 50s\n\
+         cache c\n  total-max-size 256\n  max-object-size 2000000\n  max-age 3600\n\
+         frontend f\n  bind {}\n  http-request cache-use c\n  http-response cache-store c\n  default_backend b\n\
+         backend b\n  server s {}\n",
+        address(5),
+        address(0)
+    );
+    fs::write(home.join("haproxy.cfg"), config).unwrap();
+    let mut command = pinned("haproxy")?;
+    command.arg("-db").arg("-f").arg(home.join("haproxy.cfg"));
+    Some(command)
+}
