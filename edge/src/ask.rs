@@ -1,6 +1,5 @@
 //! What a request asks for, or why it cannot be taken.
 
-use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, OnceLock};
 
@@ -12,8 +11,6 @@ use listen::{Connection, Interim};
 use crate::clock::today;
 use crate::effect::{Effect, Facts};
 use crate::fields;
-use crate::query::normalise;
-use crate::signature::unsigned;
 use crate::sites::{Site, Sites};
 use crate::variables::Variables;
 
@@ -88,8 +85,7 @@ pub(crate) fn read<'s>(
     let variables = Variables { client, host: &host, scheme: scheme.as_str(), target, site: site_id, edge: node };
     let now_seconds = today().seconds();
     let effect = site.effect(&Facts { method: &head.method, headers: &headers, now_seconds, variables });
-    let unsigned = if effect.is_signed { unsigned(target) } else { Cow::Borrowed(target) };
-    let counted = effect.query.map_or(Cow::Borrowed(&*unsigned), |query| normalise(&unsigned, query));
+    let counted = effect.counted(target);
     let key = CacheKey::new(site_id, scheme, &host, &counted);
     normalise_encoding(&mut headers, &CODINGS);
     fields::prepare(&mut headers, &head.method, &key, peer);

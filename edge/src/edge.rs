@@ -121,18 +121,18 @@ impl Edge {
         if let Some(page) = effect.maintenance {
             return (closed(page), Answered::Own);
         }
-        if effect.reply.is_none_or(|reply| !matches!(reply, OwnReply::Preflight)) {
-            if let Some(why) = effect.refused {
-                return (own(StatusCode::FORBIDDEN, why), Answered::Own);
-            }
-            let of_site = |(rate, who)| self.shared.rates.take(ask.site.id.as_str(), rate, who).err();
-            if let Some(wait) = effect.rate.and_then(of_site) {
-                return (too_many(wait), Answered::Own);
-            }
+        // Browsers send neither credentials nor a signature with one.
+        if effect.is_preflight() {
+            return (no_content(), Answered::Own);
+        }
+        if let Some(why) = effect.refused {
+            return (own(StatusCode::FORBIDDEN, why), Answered::Own);
+        }
+        let of_site = |(rate, who)| self.shared.rates.take(ask.site.id.as_str(), rate, who).err();
+        if let Some(wait) = effect.rate.and_then(of_site) {
+            return (too_many(wait), Answered::Own);
         }
         match effect.reply {
-            // Browsers send neither credentials nor a signature with it.
-            Some(OwnReply::Preflight) => return (no_content(), Answered::Own),
             Some(OwnReply::Redirect(status, location)) => return (redirect(status, location), Answered::Own),
             Some(OwnReply::Answer(answer)) => return (written_in_config(answer), Answered::Own),
             None => {}

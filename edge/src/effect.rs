@@ -1,5 +1,6 @@
 //! What a site's rules come to for one request: decided here, done elsewhere.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cors::{Permission, Preflight};
 use crate::fields::COOKIE_KEY;
-use crate::signature::verify;
+use crate::query::normalise;
+use crate::signature::{unsigned, verify};
 use crate::sites::Site;
 use crate::variables::{Variables, expand};
 
@@ -42,12 +44,12 @@ pub(crate) struct Effect<'s> {
     /// Why the request is refused, for who looks.
     pub(crate) refused: Option<&'static str>,
     /// Whether a signature is part of its URL, and no part of its key.
-    pub(crate) is_signed: bool,
+    is_signed: bool,
     /// How often it may be asked, and by whom it is.
     pub(crate) rate: Option<(&'s Rate, u64)>,
     pub(crate) maintenance: Option<&'s Maintenance>,
-    pub(crate) query: Option<&'s Query>,
-    pub(crate) key: &'s [KeyPart],
+    query: Option<&'s Query>,
+    key: &'s [KeyPart],
     pub(crate) reply: Option<OwnReply<'s>>,
     pub(crate) largest_body: Option<u64>,
     cors: Option<(Permission<'s>, Preflight)>,
@@ -65,8 +67,6 @@ pub(crate) enum OwnReply<'s> {
     Redirect(StatusCode, &'s str),
     /// What the config has.
     Answer(&'s Answer),
-    /// What the request may ask, if it asks that (CORS).
-    Preflight,
 }
 
 impl Site {
@@ -98,13 +98,8 @@ impl Site {
         let client = facts.variables.client;
         let is_out = deny.is_some_and(|deny| is_any(deny, facts)) || !allow.is_none_or(|allow| is_all(allow, facts));
         effect.refused = effect.refused.or(is_out.then_some("the site does not serve this request"));
-        if let Some(cors) = cors {
-            let preflight = Preflight::of(facts.method, facts.headers);
-            if preflight == Preflight::Yes {
-                effect.reply = Some(OwnReply::Preflight);
-            }
-            effect.cors = Some((Permission::of(cors, facts.headers), preflight));
-        }
+        let permission = |cors| (Permission::of(cors, facts.headers), Preflight::of(facts.method, facts.headers));
+        effect.cors = cors.map(permission);
         if let Some(keys) = signed {
             effect.is_signed = true;
             let Variables { target, client, .. } = facts.variables;
@@ -241,13 +236,29 @@ fn refers(hosts: &[Referer], facts: &Facts<'_>) -> bool {
     hosts.iter().any(|referer| referer.is(host))
 }
 
-/// Whether the response forbids nobody to keep it.
-fn is_public(headers: &HeaderMap) -> bool {
+/// Whether browsers may be told to keep a response: no error, for nobody alone, and forbidden to nobody.
+fn may_keep(status: StatusCode, headers: &HeaderMap) -> bool {
     let directives = Directives::of(headers);
-    !directives.no_store && directives.private == Reach::Nothing
+    let is_public = !directives.no_store && directives.private == Reach::Nothing;
+    is_public && !status.is_client_error() && !status.is_server_error() && !headers.contains_key(header::SET_COOKIE)
 }
 
 impl Effect<'_> {
+    /// Whether the request only asks what it may ask, of a site that says so.
+    pub(crate) fn is_preflight(&self) -> bool {
+        matches!(self.cors, Some((_, Preflight::Yes)))
+    }
+
+    /// What of a path and query its key has.
+    pub(crate) fn counted<'t>(&self, target: &'t str) -> Cow<'t, str> {
+        let target = if self.is_signed { unsigned(target) } else { Cow::Borrowed(target) };
+        match (self.query, target) {
+            (None, target) => target,
+            (Some(query), Cow::Borrowed(target)) => normalise(target, query),
+            (Some(query), Cow::Owned(target)) => Cow::Owned(normalise(&target, query).into_owned()),
+        }
+    }
+
     /// Makes the changes to the request that the rules ask for, and adds what its key is made of.
     pub(crate) fn edit_request(&self, headers: &mut HeaderMap, variables: &Variables<'_>) {
         for part in self.key {
@@ -266,15 +277,13 @@ impl Effect<'_> {
 
     /// Makes the changes to a response that the rules ask for.
     pub(crate) fn edit(&self, status: StatusCode, headers: &mut HeaderMap, variables: &Variables<'_>) {
-        let is_error = status.is_client_error() || status.is_server_error();
-        let may_keep = !is_error && is_public(headers) && !headers.contains_key(header::SET_COOKIE);
-        // A browser counts from when the response was made: what it is old by now comes on top.
-        let age = headers.get(header::AGE).and_then(|age| age.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
-        if let Some(ttl) = self.browser_ttl.filter(|_| may_keep)
-            && let Ok(value) = HeaderValue::try_from(format!("max-age={}", ttl.as_secs().saturating_add(age)))
-        {
-            headers.insert(header::CACHE_CONTROL, value);
-            headers.remove(header::EXPIRES);
+        if let Some(ttl) = self.browser_ttl.filter(|_| may_keep(status, headers)) {
+            // A browser counts from when the response was made: what it is old by now comes on top.
+            let age = headers.get(header::AGE).and_then(|age| age.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
+            if let Ok(value) = HeaderValue::try_from(format!("max-age={}", ttl.as_secs().saturating_add(age))) {
+                headers.insert(header::CACHE_CONTROL, value);
+                headers.remove(header::EXPIRES);
+            }
         }
         for name in self.hidden {
             headers.remove(name);
@@ -300,7 +309,7 @@ fn apply(edits: &HeaderEdits, headers: &mut HeaderMap, variables: &Variables<'_>
 /// A cookie's value (RFC 6265 §4.2.1). Of several every one: origins differ in which they take.
 fn cookie(headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
     let lines = headers.get_all(header::COOKIE).into_iter().map(HeaderValue::as_bytes);
-    let pairs = lines.flat_map(|line| line.split(|byte| matches!(byte, b';' | b',')));
+    let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
     let values = pairs.filter_map(|pair| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
         let (known, value) = pair.split_at_checked(at)?;

@@ -1,6 +1,5 @@
 //! Which rules apply to a request, for people who ask.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 
 use caching::{CacheKey, Scheme, decode_unreserved};
@@ -9,8 +8,6 @@ use http::{HeaderMap, Method};
 
 use crate::clock::today;
 use crate::effect::{Facts, matches};
-use crate::query::normalise;
-use crate::signature::unsigned;
 use crate::sites::Sites;
 use crate::variables::Variables;
 
@@ -50,7 +47,11 @@ impl Sites {
     /// What the site of a request makes of it; `None` where none has its host.
     #[must_use]
     pub fn explain(&self, asked: &Asked<'_>) -> Option<Ruled<'_>> {
-        let site = self.find(asked.host, 0)?;
+        let port = match asked.scheme {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        };
+        let site = self.find(asked.host, port)?;
         let variables = Variables {
             client: asked.client.to_canonical(),
             host: asked.host,
@@ -61,9 +62,8 @@ impl Sites {
         };
         let facts = Facts { method: asked.method, headers: asked.headers, now_seconds: today().seconds(), variables };
         let effect = site.effect(&facts);
-        let target = if effect.is_signed { unsigned(asked.target) } else { Cow::Borrowed(asked.target) };
-        let target = effect.query.map_or(Cow::Borrowed(&*target), |query| normalise(&target, query));
-        let key = CacheKey::new(site.id.as_str(), asked.scheme, asked.host, &target).uri().to_owned();
+        let counted = effect.counted(asked.target);
+        let key = CacheKey::new(site.id.as_str(), asked.scheme, asked.host, &counted).uri().to_owned();
         let path = decode_unreserved(asked.target.split('?').next().unwrap_or_default());
         let rules = site.rules.iter().filter(|rule| matches(rule, &path, &facts)).collect();
         Some(Ruled { site: &site.id, key, rules, of: site.rules.len(), refused: effect.refused })

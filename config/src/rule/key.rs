@@ -24,7 +24,7 @@ pub struct Query {
 /// What else of a request makes a variant of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyPart {
-    /// A field, as the client sent it.
+    /// A field, as the origin gets it.
     Header(HeaderName),
     /// A cookie's value.
     Cookie(String),

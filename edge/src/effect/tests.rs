@@ -110,6 +110,7 @@ fn a_cookie_of_the_key_counts_with_every_value_and_its_names_case() {
     assert_eq!(values("a=1; lang=de; LANG=fr; xlang=it"), [said("de"), said("fr"), None, desktop()]);
     assert_eq!(values("lang=de; lang=fr"), [said("de;fr"), None, None, desktop()]);
     assert_eq!(values("lang =de"), [said("de"), None, None, desktop()]);
+    assert_eq!(values("lang=de,fr"), [said("de,fr"), None, None, desktop()], "a comma is part of a value");
     assert_eq!(values("language=de"), [None, None, None, desktop()]);
 }
 
