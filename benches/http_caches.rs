@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use generator::ask;
+use hither_benches::median;
 use nix::sched::{CpuSet, sched_setaffinity};
 use servers::Server;
 
@@ -72,16 +73,12 @@ fn measure(server: &Server, size: usize, time: Duration) -> Figures {
 
 fn print(name: &str, servers: &[Server], results: &BTreeMap<&str, Vec<Figures>>) {
     println!("\n{name}\n{:16}{:>10}{:>10}{:>10}{:>16}", "", "hits/s", "CPU us", "p99 us", "of bare loop");
-    let median = |of: &dyn Fn(&Figures) -> f64, figures: &[Figures]| {
-        let mut all: Vec<f64> = figures.iter().map(of).collect();
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
-    };
-    let bare = results.get("bare loop").map_or(f64::NAN, |figures| median(&|one| one.rate, figures));
+    let bare = results.get("bare loop").map_or(f64::NAN, |figures| median(figures.iter().map(|one| one.rate)));
     for server in servers {
         let figures = &results[server.name];
-        let rate = median(&|one| one.rate, figures);
-        let (cpu_us, p99_us) = (median(&|one| one.cpu_us, figures), median(&|one| one.p99_us, figures));
+        let rate = median(figures.iter().map(|one| one.rate));
+        let (cpu_us, p99_us) =
+            (median(figures.iter().map(|one| one.cpu_us)), median(figures.iter().map(|one| one.p99_us)));
         println!("{:16}{rate:>10.0}{cpu_us:>10.2}{p99_us:>10.0}{:>16.2}", server.name, rate / bare);
     }
 }

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use generator::{Pace, ask};
+use hither_benches::median;
 use nix::sched::{CpuSet, sched_setaffinity};
 use queries::Kind;
 use servers::Server;
@@ -71,9 +72,8 @@ fn over_connections(servers: &[Server], time: Duration, rounds: u32) {
     }
     println!("\nover TCP, 8 connections with up to 32 open queries\n{:14}{:>10}", "", "q/s");
     for server in servers {
-        let Some(rates) = rates.get_mut(server.name) else { continue };
-        rates.sort_by(f64::total_cmp);
-        println!("{:14}{:>10.0}", server.name, rates[rates.len() / 2]);
+        let Some(rates) = rates.get(server.name) else { continue };
+        println!("{:14}{:>10.0}", server.name, median(rates.iter().copied()));
     }
 }
 
@@ -109,24 +109,19 @@ fn print(kind: Kind, servers: &[Server], results: BTreeMap<&str, Vec<Figures>>) 
         "of bare loop",
         "bad"
     );
-    let median = |of: &dyn Fn(&Figures) -> f64, figures: &[Figures]| {
-        let mut all: Vec<f64> = figures.iter().map(of).collect();
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
-    };
-    let bare = results.get("bare loop").map_or(f64::NAN, |figures| median(&|one| one.rate, figures));
+    let bare = results.get("bare loop").map_or(f64::NAN, |figures| median(figures.iter().map(|one| one.rate)));
     for server in servers {
         let Some(figures) = results.get(server.name) else { continue };
-        let rate = median(&|one| one.rate, figures);
+        let rate = median(figures.iter().map(|one| one.rate));
         println!(
             "{:14}{rate:>10.0}{:>12.2}{:>14.0}{:>14.0}{:>16.2}{:>11.2}%",
             server.name,
-            median(&|one| one.cpu_us, figures),
-            median(&|one| one.p99_us, figures),
+            median(figures.iter().map(|one| one.cpu_us)),
+            median(figures.iter().map(|one| one.p99_us)),
             // What disturbs a round on a shared machine only makes waits longer: the calmest says what is the server's.
             figures.iter().map(|one| one.p99_us).fold(f64::INFINITY, f64::min),
             rate / bare,
-            100.0 * median(&|one| one.bad, figures),
+            100.0 * median(figures.iter().map(|one| one.bad)),
         );
     }
 }

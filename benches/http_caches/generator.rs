@@ -22,8 +22,7 @@ impl Seen {
 
     /// The wait that so many of a thousand do not exceed.
     pub(crate) fn wait_us(&mut self, of_thousand: usize) -> u32 {
-        self.waits_us.sort_unstable();
-        self.waits_us.get(self.waits_us.len() * of_thousand / 1_000).copied().unwrap_or(0)
+        hither_benches::wait_us(&mut self.waits_us, of_thousand)
     }
 }
 
