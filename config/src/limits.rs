@@ -254,8 +254,8 @@ pub const ROUND_TRIP_PREFIXES: usize = 1_000_000;
 pub const ROUND_TRIPS_BYTES: u64 = 32 << 20;
 /// The longest order to purge: a thousand URLs of a KiB.
 pub const PURGE_ORDER_BYTES: usize = 1 << 20;
-/// Lines of logs waiting for their writer; further ones are counted and dropped.
-pub const LOG_QUEUE: usize = 8_192;
+/// Bytes of a log's lines waiting for their writer, some 15,000 lines; further ones are counted and dropped.
+pub const LOG_QUEUE: usize = 4 << 20;
 /// Sites with label values of their own in metrics; further ones count as `other`.
 pub const METRIC_SITES: usize = 1_000;
 /// How long a node serves from a config before that counts as good, and a start as one that lived.

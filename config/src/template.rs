@@ -102,6 +102,12 @@ impl Template {
     pub fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
+
+    /// Whether this variable is in it.
+    #[must_use]
+    pub fn names(&self, variable: Variable) -> bool {
+        self.pieces.contains(&Piece::Variable(variable))
+    }
 }
 
 impl fmt::Debug for Template {

@@ -19,7 +19,12 @@ impl Clock {
 
     /// For how long something has been here: only its differences mean anything.
     pub(crate) fn now(&self) -> Moment {
-        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.at(Instant::now())
+    }
+
+    /// The same, of a time that was read.
+    pub(crate) fn at(&self, now: Instant) -> Moment {
+        let elapsed = u64::try_from((now - self.started).as_millis()).unwrap_or(u64::MAX);
         moment(self.started_ms.saturating_add(elapsed))
     }
 }

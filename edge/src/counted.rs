@@ -1,5 +1,6 @@
 //! A response's body, counted; its request is logged when the last byte has gone, or was cut off.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +19,7 @@ use telemetry::RequestRecord;
 
 use crate::ask::Ask;
 use crate::shared::Shared;
-use crate::sites::Answered;
+use crate::sites::{Answered, Site};
 
 pin_project! {
     /// Counts what passes.
@@ -45,18 +46,75 @@ pub(crate) struct Tally {
 /// A long body is noted in steps of this: what loads an edge now must not come to light when it ends.
 const NOTED: u64 = 1 << 20;
 
+/// A request that is over, for the counters and the log.
+pub(crate) struct Over<'a> {
+    pub(crate) site: &'a Site,
+    pub(crate) peer: IpAddr,
+    pub(crate) method: &'a str,
+    /// As the client wrote it.
+    pub(crate) host: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) version: &'static str,
+    pub(crate) status: u16,
+    pub(crate) answered: Answered,
+    /// Bytes of the body.
+    pub(crate) sent: u64,
+    pub(crate) started: Instant,
+    pub(crate) complete: bool,
+}
+
+/// Counts a request by how it is answered.
+pub(crate) fn count(shared: &Shared, site: &Site, answered: Answered) {
+    if let Some(counters) = site.counters.get() {
+        counters.count(answered);
+    }
+    shared.requests.fetch_add(1, Ordering::Relaxed);
+    if answered == Answered::Error {
+        shared.failed.fetch_add(1, Ordering::Relaxed);
+    }
+    if matches!(answered, Answered::Hit | Answered::Stale) {
+        shared.hits.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Adds bytes that a client has taken to what is reported of the edge.
+pub(crate) fn note_bytes(shared: &Shared, client: IpAddr, bytes: u64) {
+    shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+    shared.demand.add(client, bytes);
+}
+
+impl Over<'_> {
+    /// Counts it, and writes its line.
+    pub(crate) fn tell(&self, shared: &Shared) {
+        let took = self.started.elapsed();
+        if let Some(counters) = self.site.counters.get() {
+            counters.bytes.inc_by(self.sent);
+        }
+        shared.metrics.request_seconds.observe(took.as_secs_f64());
+        let Some((log, clients)) = &shared.log else {
+            return;
+        };
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        log.add(&RequestRecord {
+            time_ms: wall_clock_ms().saturating_sub(duration_ms),
+            site: self.site.id.as_str(),
+            client: clients.show(self.peer),
+            method: self.method,
+            host: self.host,
+            target: self.target,
+            version: self.version,
+            status: self.status,
+            bytes: self.sent,
+            duration_ms,
+            cache: self.answered.name(),
+            complete: self.complete,
+        });
+    }
+}
+
 impl Tally {
     pub(crate) fn new(shared: Arc<Shared>, ask: Arc<Ask>, status: u16, answered: Answered, started: Instant) -> Self {
-        if let Some(counters) = ask.site.counters.get() {
-            counters.count(answered);
-        }
-        shared.requests.fetch_add(1, Ordering::Relaxed);
-        if answered == Answered::Error {
-            shared.failed.fetch_add(1, Ordering::Relaxed);
-        }
-        if matches!(answered, Answered::Hit | Answered::Stale) {
-            shared.hits.fetch_add(1, Ordering::Relaxed);
-        }
+        count(&shared, &ask.site, answered);
         Self { shared, ask, status, answered, started, sent: 0, noted: 0, complete: false }
     }
 
@@ -64,8 +122,7 @@ impl Tally {
     fn note(&mut self) {
         let more = self.sent - self.noted;
         self.noted = self.sent;
-        self.shared.bytes.fetch_add(more, Ordering::Relaxed);
-        self.shared.demand.add(self.ask.peer, more);
+        note_bytes(&self.shared, self.ask.peer, more);
     }
 }
 
@@ -108,31 +165,22 @@ impl Body for Counted {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        let took = self.started.elapsed();
         self.note();
-        if let Some(counters) = self.ask.site.counters.get() {
-            counters.bytes.inc_by(self.sent);
-        }
-        self.shared.metrics.request_seconds.observe(took.as_secs_f64());
-        let Some((log, clients)) = &self.shared.log else {
-            return;
-        };
-        let length = self.ask.expected.get().copied();
-        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        log.add(&RequestRecord {
-            time_ms: wall_clock_ms().saturating_sub(duration_ms),
-            site: self.ask.site.id.as_str(),
-            client: clients.show(self.ask.peer),
-            method: self.ask.method.as_str(),
-            host: &self.ask.host,
-            target: self.ask.target(),
-            version: version(self.ask.version),
+        let ask = &self.ask;
+        let over = Over {
+            site: &ask.site,
+            peer: ask.peer,
+            method: ask.method.as_str(),
+            host: &ask.host,
+            target: ask.target(),
+            version: version(ask.version),
             status: self.status,
-            bytes: self.sent,
-            duration_ms,
-            cache: self.answered.name(),
-            complete: self.complete || length == Some(self.sent),
-        });
+            answered: self.answered,
+            sent: self.sent,
+            started: self.started,
+            complete: self.complete || ask.expected.get() == Some(&self.sent),
+        };
+        over.tell(&self.shared);
     }
 }
 

@@ -12,13 +12,14 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use listen::{Body, Connection, Handler, Mount, Reply};
+use listen::{AtOnce, Body, Connection, Handler, Mount, Plain, Reply};
 use origin::{FetchError, Fetcher, Places};
 use tokio::sync::oneshot;
 
 use crate::ask::{Ask, Refusal, read};
 use crate::counted::{Counted, Tally, note_refusal};
 use crate::effect::{Effect, OwnReply};
+use crate::fast::{AsWritten, Table};
 use crate::fetching::{Errand, Landed};
 use crate::flight::{FlightKey, Landing, Part, Pilot, landed};
 use crate::head::Storing;
@@ -40,7 +41,9 @@ use crate::store::Found;
 #[must_use]
 pub fn mounts(shared: &Arc<Shared>) -> Vec<Mount> {
     shared.beat();
-    let edge = Arc::new(Edge { shared: Arc::clone(shared), fetchers: Mutex::default(), places: Places::of_all() });
+    let table = Mutex::new(shared.table());
+    let edge =
+        Arc::new(Edge { shared: Arc::clone(shared), fetchers: Mutex::default(), places: Places::of_all(), table });
     vec![
         Mount { path: "/", handler: Arc::new(Core(edge)) },
         Mount { path: "/.hither/", handler: Arc::new(Health(Arc::clone(shared))) },
@@ -54,11 +57,17 @@ pub(crate) struct Edge {
     fetchers: Mutex<HashMap<SiteId, (Origin, Arc<Fetcher>)>>,
     /// This core's, for fetches from all origins.
     places: Places,
+    /// This core's own, too.
+    pub(crate) table: Mutex<Table>,
 }
 
 struct Core(Arc<Edge>);
 
 impl Handler for Core {
+    fn at_once(&self, plain: &Plain<'_>, connection: &Connection, head: &mut Vec<u8>) -> Option<AtOnce> {
+        self.0.at_once(plain, connection, head)
+    }
+
     fn serve(&self, request: Request<Incoming>, connection: Connection) -> Reply {
         Box::pin(answer(Arc::clone(&self.0), request, connection))
     }
@@ -73,6 +82,7 @@ async fn answer(edge: Arc<Edge>, request: Request<Incoming>, connection: Connect
     let now = shared.clock.now();
     let (mut head, body) = request.into_parts();
     let payload = if body.is_end_stream() { Payload::Empty } else { Payload::Present };
+    let as_written = AsWritten::of(&head).filter(|_| payload == Payload::Empty);
     let (ask, effect) = match read(now, &sites, node, (&mut head, payload), &connection) {
         Ok((ask, effect)) => (Arc::new(ask), effect),
         Err(refusal) => {
@@ -83,6 +93,11 @@ async fn answer(edge: Arc<Edge>, request: Request<Incoming>, connection: Connect
     };
     let (mut written, answered) = edge.serve(&ask, &effect, body).await;
     effect.edit(written.response.status(), written.response.headers_mut(), &ask.variables(node));
+    if answered == Answered::Hit
+        && let Some(as_written) = as_written
+    {
+        edge.learn(as_written, &ask, &effect, &connection);
+    }
     let response = written.sign(node);
     let length = response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if let Some(length) = length {

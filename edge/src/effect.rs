@@ -9,7 +9,7 @@ use caching::{
 };
 use config::{
     Access, Answer, Cors, HeaderEdits, KeyPart, Maintenance, Prefix, Query, Rate, RateBy, Referer, Rule, SetCookie,
-    SigningKey,
+    SigningKey, Variable,
 };
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -39,6 +39,8 @@ pub(crate) struct Effect<'s> {
     /// Whether an origin could take the path for another: a rule for `/assets/**` would store what lies at
     /// `/assets/../account`, and one for `/account/**` not keep it from that. Nothing is stored under it.
     pub(crate) is_ambiguous: bool,
+    /// Whether it could be another for another GET of the same URL: rules look at who asks, or what for.
+    pub(crate) is_particular: bool,
     /// Whether every request goes to the origin.
     pub(crate) bypass: bool,
     /// Why the request is refused, for who looks.
@@ -79,7 +81,10 @@ impl Site {
         let (mut deny, mut allow): (Option<&Access>, Option<&Access>) = (None, None);
         let (mut signed, mut cors): (Option<&[SigningKey]>, Option<&Cors>) = (None, None);
         let read_otherwise = self.is_guarded.then(|| canonical(&path)).filter(|other| *other != path);
+        let is_in_maintenance = self.maintenance.as_ref().is_some_and(|page| page.on);
+        effect.is_particular = is_in_maintenance || read_otherwise.is_some();
         for (number, rule) in self.rules.iter().enumerate() {
+            effect.is_particular |= looks_further(rule) && is_on(rule, &path, facts.method);
             if !matches(rule, &path, facts) {
                 let is_evaded = |other: &String| rule.is_guard() && matches(rule, other, facts);
                 if read_otherwise.as_ref().is_some_and(is_evaded) {
@@ -140,10 +145,23 @@ fn who((rate, number): (&Rate, usize), facts: &Facts<'_>) -> u64 {
     }
 }
 
+/// Whether a rule is for a path and method.
+fn is_on(rule: &Rule, path: &str, method: &Method) -> bool {
+    rule.path.as_ref().is_none_or(|glob| glob.matches(path)) && (rule.method.is_empty() || rule.method.contains(method))
+}
+
+/// Whether what a rule comes to depends on more than path and method.
+fn looks_further(rule: &Rule) -> bool {
+    let names_client = |edits: &HeaderEdits| edits.set.iter().any(|(_, template)| template.names(Variable::ClientIp));
+    let has_conditions = !rule.header.is_empty() || !rule.client.is_empty();
+    let keeps_out = !rule.deny.is_empty() || !rule.allow.is_empty() || rule.signed.is_some() || rule.rate.is_some();
+    let selects = rule.key.as_ref().is_some_and(|parts| !parts.is_empty()) || rule.cors.is_some();
+    has_conditions || keeps_out || selects || names_client(&rule.headers) || names_client(&rule.request_headers)
+}
+
 pub(crate) fn matches(rule: &Rule, path: &str, facts: &Facts<'_>) -> bool {
     let client = facts.variables.client;
-    rule.path.as_ref().is_none_or(|glob| glob.matches(path))
-        && (rule.method.is_empty() || rule.method.contains(facts.method))
+    is_on(rule, path, facts.method)
         && (rule.client.is_empty() || rule.client.iter().any(|prefix| prefix.contains(client)))
         && rule.header.iter().all(|(name, pattern)| {
             let mut lines = facts.headers.get_all(name).iter().peekable();
@@ -247,6 +265,19 @@ impl Effect<'_> {
     /// Whether the request only asks what it may ask, of a site that says so.
     pub(crate) fn is_preflight(&self) -> bool {
         matches!(self.cors, Some((_, Preflight::Yes)))
+    }
+
+    /// What clients' caches are told to keep a response for, seconds.
+    pub(crate) fn browser_seconds(&self) -> Option<u64> {
+        self.browser_ttl.map(|ttl| ttl.as_secs())
+    }
+
+    /// Whether a rule sets or removes any of these fields of a response.
+    pub(crate) fn edits_any(&self, names: &[HeaderName]) -> bool {
+        self.edits.iter().any(|edits| {
+            let mut set = edits.set.iter().map(|(name, _)| name);
+            edits.remove.iter().any(|name| names.contains(name)) || set.any(|name| names.contains(name))
+        })
     }
 
     /// What of a path and query its key has.

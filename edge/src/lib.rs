@@ -19,6 +19,7 @@ mod disk;
 mod edge;
 mod effect;
 mod explain;
+mod fast;
 mod fetching;
 mod fields;
 mod filling;

@@ -18,6 +18,7 @@ use telemetry::{Clients, Log, Metrics};
 use crate::ask::Ask;
 use crate::clock::Clock;
 use crate::disk::{self, Disk, Loaded, Setting};
+use crate::fast::{self, Table};
 use crate::flight::Flights;
 use crate::head::Head;
 use crate::kept::Kept;
@@ -35,6 +36,8 @@ use crate::store::{Found, Store};
 pub struct Shared {
     pub(crate) id: NodeId,
     pub(crate) sites: ArcSwapOption<Sites>,
+    /// All that the edge may use, bytes.
+    memory: u64,
     pub(crate) store: Store,
     pub(crate) purging: Arc<Purging>,
     pub(crate) flights: Arc<Flights>,
@@ -115,11 +118,12 @@ impl Shared {
         });
         let seed = disk.as_ref().map_or(seed, |disk| disk.seed);
         let memory = memory - (memory / 4).min(ALLOCATOR_BYTES);
-        let stored = memory / 4 * 3 - disk.as_ref().map_or(0, |_| disk::share_of(memory));
+        let stored = memory / 4 * 3 - memory / fast::SHARE - disk.as_ref().map_or(0, |_| disk::share_of(memory));
         let room = Room::new(bytes((memory / WINDOW_SHARE).min(limits::FILL_WINDOW)), bytes(memory / 4));
         Arc::new(Self {
             id,
             sites: ArcSwapOption::empty(),
+            memory,
             store: Store::new(stored, seed, Arc::clone(&purging), disk.map(Arc::new)),
             purging,
             flights: Arc::new(Flights::new()),
@@ -138,6 +142,12 @@ impl Shared {
             loads: (0..LOADS).map(|_| tokio::sync::Mutex::default()).collect(),
             beats: Mutex::default(),
         })
+    }
+
+    /// A core's table of answers.
+    pub(crate) fn table(&self) -> Table {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        Table::new(self.memory, cores, RandomState::new().hash_one(self.id.as_str()))
     }
 
     /// Writes what waits for the disk; call it when nothing is served any more.

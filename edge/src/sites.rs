@@ -181,6 +181,11 @@ impl Sites {
         self.sites.iter().any(|site| site.id.as_str() == id)
     }
 
+    /// Whether a site is of this config, not of one before.
+    pub(crate) fn holds(&self, site: &Arc<Site>) -> bool {
+        self.sites.iter().any(|other| Arc::ptr_eq(other, site))
+    }
+
     /// The keys by which a URL of a host must be signed, none where it needs not be; `None` where no site has the host.
     #[must_use]
     pub fn signing_keys(&self, host: &str, port: u16, target: &str) -> Option<&[SigningKey]> {

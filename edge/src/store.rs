@@ -1,7 +1,7 @@
 //! What is stored in RAM: objects by key and variant, and slices of bodies that are kept apart.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use caching::{CacheKey, MOST_VARIANTS, Moment, Variant, Word, choose};
@@ -66,6 +66,13 @@ pub(crate) enum Found {
     OtherVariants(Vec<HeaderName>),
     /// Nothing.
     Nothing,
+}
+
+/// Where an object stands under its key. It keeps nothing in the store.
+#[derive(Debug)]
+pub(crate) struct Place {
+    variants: Weak<Vec<Arc<Object>>>,
+    at: usize,
 }
 
 /// What a slice costs besides its bytes.
@@ -147,6 +154,21 @@ impl Store {
                 newest.map_or(Found::Nothing, Found::OtherVariants)
             }
         }
+    }
+
+    /// Where an object stands under its key, if it does.
+    pub(crate) fn place_of(&self, key: &CacheKey, object: &Arc<Object>) -> Option<Place> {
+        let Some(Entry::Objects(variants)) = self.entries.get(&Name::Key(key.clone())) else { return None };
+        let at = variants.iter().position(|other| Arc::ptr_eq(other, object))?;
+        Some(Place { variants: Arc::downgrade(&variants), at })
+    }
+
+    /// The object at a place, while nothing stored under its key has changed and no purge reaches it.
+    pub(crate) fn find_at(&self, key: &CacheKey, place: &Place) -> Option<Arc<Object>> {
+        let Some(Entry::Objects(variants)) = self.entries.get(&Name::Key(key.clone())) else { return None };
+        let is_same = std::ptr::eq(Arc::as_ptr(&variants), place.variants.as_ptr());
+        let object = variants.get(place.at).filter(|_| is_same)?;
+        object.holds_at(self.purging.position()).then(|| Arc::clone(object))
     }
 
     /// The key's generation now: a fetch takes it along when it begins.

@@ -27,6 +27,8 @@ struct State {
     open: HashMap<u64, Turn>,
     begun: u64,
     sending: Sending,
+    /// Whether nothing was written since the stream was last flushed.
+    is_flushed: bool,
     written: u64,
     /// When a request last ended, or the client took more than it does by answering pings.
     since: Instant,
@@ -45,8 +47,8 @@ enum Turn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sending {
     Done,
-    /// Bytes wait for the client to read.
-    Waiting,
+    /// Bytes wait for the client to read, since then.
+    Waiting(Instant),
 }
 
 /// A request on its way; its end is noted when it is dropped.
@@ -62,7 +64,7 @@ const LEAST_WRITTEN: u64 = limits::HTTP_LEAST_RATE * limits::HTTP_HEADER_TIME.as
 impl Activity {
     pub(crate) fn new() -> Arc<Self> {
         let (open, sending, since) = (HashMap::new(), Sending::Done, Instant::now());
-        let state = State { open, begun: 0, sending, written: 0, since, written_since: 0 };
+        let state = State { open, begun: 0, sending, is_flushed: true, written: 0, since, written_since: 0 };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -99,7 +101,9 @@ impl Activity {
             sleep(limit).await;
             let is_stalled = self.change(|state| {
                 let waits = |turn: &Turn| matches!(turn, Turn::Client(since) if *since <= begun);
-                state.written - written < limits::HTTP_LEAST_RATE * limit.as_secs() && state.open.values().any(waits)
+                let is_sent_to = matches!(state.sending, Sending::Waiting(since) if since <= begun);
+                state.written - written < limits::HTTP_LEAST_RATE * limit.as_secs()
+                    && (is_sent_to || state.open.values().any(waits))
             });
             if is_stalled {
                 return;
@@ -107,15 +111,26 @@ impl Activity {
         }
     }
 
+    /// Whether requests were answered, all that there were, and every byte has gone.
+    pub(crate) fn is_between(&self) -> bool {
+        self.change(|state| state.begun > 0 && state.open.is_empty() && state.is_flushed)
+    }
+
     fn sent(&self, polled: &Poll<std::io::Result<usize>>) {
         self.change(|state| match polled {
-            Poll::Pending => state.sending = Sending::Waiting,
+            Poll::Pending => {
+                state.is_flushed = false;
+                if state.sending == Sending::Done {
+                    state.sending = Sending::Waiting(Instant::now());
+                }
+            }
             Poll::Ready(written) => {
                 let written = u64::try_from(written.as_ref().copied().unwrap_or_default()).unwrap_or_default();
                 state.written += written;
+                state.is_flushed = false;
                 state.written_since += written;
                 // What a client that is done makes us write, such as answers to its pings, is little.
-                if state.sending == Sending::Waiting || state.written_since >= LEAST_WRITTEN {
+                if state.sending != Sending::Done || state.written_since >= LEAST_WRITTEN {
                     (state.since, state.written_since) = (Instant::now(), 0);
                 }
                 state.sending = Sending::Done;
@@ -194,6 +209,10 @@ impl<S> Watched<S> {
     pub(crate) fn new(inner: S, activity: Arc<Activity>) -> Self {
         Self { inner, activity }
     }
+
+    pub(crate) fn into_inner(self) -> S {
+        self.inner
+    }
 }
 
 impl<S: AsyncRead> AsyncRead for Watched<S> {
@@ -226,7 +245,10 @@ impl<S: AsyncWrite> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.project().inner.poll_flush(cx)
+        let this = self.project();
+        ready!(this.inner.poll_flush(cx))?;
+        this.activity.change(|state| state.is_flushed = true);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {

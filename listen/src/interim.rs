@@ -114,6 +114,10 @@ impl<S: AsyncWrite> WithInterim<S> {
         Self { inner, queue }
     }
 
+    pub(crate) fn into_inner(self) -> S {
+        self.inner
+    }
+
     /// Sends what waits, at a place where it may stand; elsewhere only what is begun.
     fn send(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let mut this = self.project();

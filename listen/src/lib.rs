@@ -1,7 +1,7 @@
 //! Sockets and the HTTP connections on them: what edges, name servers and the admin API share.
 //!
 //! ```text
-//! bind -> accept -> (TLS) -> HTTP/1.1 or 2 -> Mounts: (host, path) -> Handler
+//! bind -> accept -> (TLS) -> HTTP/1.1 or 2 -> Mounts: path -> Handler
 //! ```
 //!
 //! Nothing here knows what a site or a cache is. The program hands in [`Mounts`]; each core runs its
@@ -12,16 +12,20 @@ mod bind;
 mod body;
 mod connection;
 mod cores;
+mod drive;
+mod fast;
 mod holder;
 mod http;
 mod interim;
 mod mount;
+mod rewind;
 mod round_trip;
 
 pub use bind::{BindError, Sharing, bind_tcp, bind_udp, probe_free};
 pub use body::{Body, BoxError, empty, full};
 pub use connection::{Connection, Scheme};
 pub use cores::{Cores, Job, Stop};
+pub use fast::{AtOnce, Plain, Sent};
 pub use http::Server;
 pub use interim::Interim;
 pub use mount::{Handler, Mount, Mounts, Reply};

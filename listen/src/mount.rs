@@ -8,12 +8,19 @@ use hyper::body::Incoming;
 
 use crate::body::Body;
 use crate::connection::Connection;
+use crate::fast::{AtOnce, Plain};
 
 /// A response on its way.
 pub type Reply = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
+    /// Answers a plain request without waiting for anything, if it can: the head is written as bytes, into this. It
+    /// must be what [`Self::serve`] would answer, which else has the request.
+    fn at_once(&self, _: &Plain<'_>, _: &Connection, _: &mut Vec<u8>) -> Option<AtOnce> {
+        None
+    }
+
     /// Answers one request.
     fn serve(&self, request: Request<Incoming>, connection: Connection) -> Reply;
 }

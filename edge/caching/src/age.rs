@@ -22,7 +22,13 @@ pub fn age(terms: &Terms, now: Moment) -> Duration {
 /// MUST generate an Age header field, replacing any present in the response with a value equal to
 /// the stored response's current_age".
 pub fn set_age(headers: &mut HeaderMap, terms: &Terms, now: Moment) {
-    headers.insert(AGE, HeaderValue::from(age(terms, now).as_secs().min(MOST_SECONDS)));
+    headers.insert(AGE, HeaderValue::from(age_seconds(terms, now)));
+}
+
+/// What Age says.
+#[must_use]
+pub fn age_seconds(terms: &Terms, now: Moment) -> u64 {
+    age(terms, now).as_secs().min(MOST_SECONDS)
 }
 
 /// How old a response is when it has come in: `corrected_initial_age` (RFC 9111 §4.2.3).

@@ -45,7 +45,7 @@ mod validator;
 mod vary;
 
 pub use admit::{Admission, admit};
-pub use age::{age, set_age};
+pub use age::{age, age_seconds, set_age};
 pub use condition::{Condition, evaluate, not_modified};
 pub use content_range::ContentRange;
 pub use control::{Directives, Reach};

@@ -1,0 +1,240 @@
+//! A connection from its first byte to its last.
+//!
+//! ```text
+//!        ┌──────── what it has read ahead ─────────┐
+//!        v                                         │
+//! bytes ─> front (fast.rs) ── what is not for it ──> hyper, until it has nothing to do
+//! ```
+//!
+//! hyper holds 11 to 19 KiB for a connection, and its HTTP/1 server cannot be asked what is in between two requests.
+//! So it has a connection only while there is something to do for it.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::{Bytes, BytesMut};
+use config::limits;
+use http::{Request, Response, Version};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::activity::{Activity, Held, Watched};
+use crate::connection::Connection;
+use crate::cores::Stop;
+use crate::fast::{Front, Next};
+use crate::http::answer;
+use crate::interim::{Interim, Queue, WithInterim};
+use crate::mount::Mounts;
+use crate::rewind::Rewind;
+
+/// What serves connections.
+#[derive(Debug)]
+pub(crate) struct Protocols {
+    http1: http1::Builder,
+    /// Tells the version by the first bytes.
+    any: auto::Builder<TokioExecutor>,
+}
+
+/// A stream with all that hyper's use of it needs.
+type Lent<S> = TokioIo<WithInterim<Watched<Rewind<S>>>>;
+type Reply = Pin<Box<dyn Future<Output = Result<Response<crate::Body>, Infallible>> + Send>>;
+
+impl Protocols {
+    pub(crate) fn new() -> Self {
+        let mut http1 = http1::Builder::new();
+        // A connection without a whole head ends with its activity, which needs no timer of each request.
+        http1
+            .header_read_timeout(None)
+            .max_headers(limits::HTTP_HEADERS)
+            .max_buf_size(limits::HTTP_HEADER_BYTES + (64 << 10));
+        let mut any = auto::Builder::new(TokioExecutor::new());
+        any.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits::HTTP_HEADER_TIME)
+            .max_headers(limits::HTTP_HEADERS)
+            .max_buf_size(limits::HTTP_HEADER_BYTES + (64 << 10));
+        any.http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits::HTTP2_STREAMS)
+            .max_header_list_size(u32::try_from(limits::HTTP_HEADER_BYTES).unwrap_or(u32::MAX))
+            .keep_alive_interval(limits::HTTP_HEADER_TIME)
+            .keep_alive_timeout(std::time::Duration::from_secs(10));
+        Self { http1, any }
+    }
+}
+
+/// Serves a connection until it ends, nothing moves for too long, or all is to stop: then what was begun is finished,
+/// and no more taken.
+pub(crate) async fn drive<S>(
+    protocols: &Protocols,
+    stream: S,
+    connection: Connection,
+    mounts: &Arc<Mounts>,
+    stop: &Stop,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut stopped = Box::pin(stop.stopped());
+    let mut front = Front::new(stream);
+    loop {
+        let next = poll_fn(|cx| {
+            let polled = front.poll(cx, &|plain, head| mounts.find(plain.target)?.at_once(plain, &connection, head));
+            match polled {
+                Poll::Pending if !front.is_owing() && stopped.as_mut().poll(cx).is_ready() => Poll::Ready(Next::Ended),
+                polled => polled,
+            }
+        });
+        let connection = connection.clone();
+        match next.await {
+            Next::Ended => {
+                let _ = poll_fn(|cx| Poll::Ready(Pin::new(&mut front.stream).poll_shutdown(cx))).await;
+                return;
+            }
+            Next::Unknown(ahead) => {
+                let stream = Rewind::new(ahead, front.stream);
+                return Box::pin(unknown(&protocols.any, stream, connection, Arc::clone(mounts), stop)).await;
+            }
+            Next::General(ahead) => {
+                let stream = Rewind::new(ahead, front.stream);
+                let served = general(&protocols.http1, stream, connection, Arc::clone(mounts), stop);
+                match Box::pin(served).await {
+                    Some((stream, ahead)) => front = Front::again(stream, ahead),
+                    None => return,
+                }
+            }
+        }
+    }
+}
+
+/// Serves HTTP/1.1 until nothing is left to do, and gives the connection back with what was read of the next request; or
+/// to its end.
+async fn general<S>(
+    http1: &http1::Builder,
+    stream: Rewind<S>,
+    connection: Connection,
+    mounts: Arc<Mounts>,
+    stop: &Stop,
+) -> Option<(S, Bytes)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (activity, stream, serve) = lend(stream, connection, mounts);
+    let mut served = http1.serve_connection(stream, service_fn(serve));
+    let mut stopped = pin!(stop.stopped());
+    let mut idle = pin!(activity.idle(limits::HTTP_HEADER_TIME));
+    let mut stalled = pin!(activity.stalled(limits::HTTP_WRITE_TIME));
+    let end = poll_fn(|cx| {
+        if served.poll_without_shutdown(cx).is_ready() {
+            return Poll::Ready(End::Own);
+        }
+        // A head of which hyper has read a part, and no other before, would be answered as the last.
+        if activity.is_between() {
+            Pin::new(&mut served).graceful_shutdown();
+            if served.poll_without_shutdown(cx).is_ready() {
+                return Poll::Ready(End::Between);
+            }
+        }
+        if stopped.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(End::Stopped);
+        }
+        let is_over = idle.as_mut().poll(cx).is_ready() || stalled.as_mut().poll(cx).is_ready();
+        if is_over { Poll::Ready(End::Silent) } else { Poll::Pending }
+    });
+    match end.await {
+        End::Silent => return None,
+        End::Own => {}
+        End::Between => {
+            let parts = served.into_parts();
+            let (stream, ahead) = parts.io.into_inner().into_inner().into_inner().into_parts();
+            return Some((stream, join(&parts.read_buf, &ahead)));
+        }
+        End::Stopped => {
+            Pin::new(&mut served).graceful_shutdown();
+            // An error is the client's, which has gone.
+            let finished = poll_fn(|cx| served.poll_without_shutdown(cx));
+            let _ = tokio::time::timeout(limits::HTTP_DRAIN, finished).await;
+        }
+    }
+    let mut stream = served.into_parts().io.into_inner();
+    let _ = poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_shutdown(cx))).await;
+    None
+}
+
+/// Why hyper serves a connection no longer.
+enum End {
+    /// It is through with it.
+    Own,
+    /// It has nothing to do: the next request may be for the front.
+    Between,
+    Stopped,
+    /// The client has sent, or taken, nothing for too long.
+    Silent,
+}
+
+/// Serves a connection of which it is not known yet whether it is HTTP/2, to its end. Until the first bytes tell the
+/// version no other timer runs, and HTTP/2 has none for a client that only answers pings.
+async fn unknown<S>(
+    any: &auto::Builder<TokioExecutor>,
+    stream: Rewind<S>,
+    connection: Connection,
+    mounts: Arc<Mounts>,
+    stop: &Stop,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (activity, stream, serve) = lend(stream, connection, mounts);
+    let mut served = pin!(any.serve_connection(stream, service_fn(serve)));
+    tokio::select! {
+        _ = served.as_mut() => return,
+        () = stop.stopped() => {}
+        () = activity.idle(limits::HTTP_HEADER_TIME) => {}
+        () = activity.stalled(limits::HTTP_WRITE_TIME) => return,
+    }
+    served.as_mut().graceful_shutdown();
+    // An error is the client's, which has gone.
+    let _ = tokio::time::timeout(limits::HTTP_DRAIN, served).await;
+}
+
+/// Prepares a stream for hyper, and what answers its requests.
+fn lend<S>(
+    stream: Rewind<S>,
+    connection: Connection,
+    mounts: Arc<Mounts>,
+) -> (Arc<Activity>, Lent<S>, impl Fn(Request<Incoming>) -> Reply)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (activity, queue) = (Activity::new(), Arc::<Queue>::default());
+    let stream = WithInterim::new(Watched::new(stream, Arc::clone(&activity)), Arc::clone(&queue));
+    let seen = Arc::clone(&activity);
+    let serve = move |request: Request<Incoming>| -> Reply {
+        let interim = (request.version() == Version::HTTP_11).then(|| queue.begin());
+        let connection = Connection { interim: interim.clone(), ..connection.clone() };
+        let (open, mounts) = (seen.begin(), Arc::clone(&mounts));
+        Box::pin(async move {
+            let response = answer(&mounts, request, connection).await;
+            interim.iter().for_each(Interim::end);
+            Ok(response.map(|body| Held::new(body, open).boxed_unsync()))
+        })
+    };
+    (activity, TokioIo::new(stream), serve)
+}
+
+/// Bytes in the order they came.
+fn join(first: &Bytes, second: &Bytes) -> Bytes {
+    let mut joined = BytesMut::with_capacity(first.len() + second.len());
+    joined.extend_from_slice(first);
+    joined.extend_from_slice(second);
+    joined.freeze()
+}
+
+#[cfg(test)]
+mod tests;

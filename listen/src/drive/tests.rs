@@ -1,0 +1,243 @@
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use smallvec::SmallVec;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+use super::*;
+use crate::connection::Scheme;
+use crate::fast::{AtOnce, Plain, Sent};
+use crate::mount::{Handler, Mount};
+
+/// Says what it was asked: at once below `/fast/`, else in the general way, with the body it got.
+#[derive(Default)]
+struct Echo {
+    at_once: AtomicUsize,
+    general: AtomicUsize,
+    sent: Arc<AtomicU64>,
+}
+
+struct Count(Arc<AtomicU64>);
+
+impl Sent for Count {
+    fn sent(&mut self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A body whose length is the number at the end of its path.
+fn body_of(path: &str) -> Vec<u8> {
+    let length = path.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+    path.bytes().cycle().take(length).collect()
+}
+
+impl Handler for Echo {
+    fn at_once(&self, plain: &Plain<'_>, _: &Connection, head: &mut Vec<u8>) -> Option<AtOnce> {
+        if !plain.target.starts_with("/fast/") {
+            return None;
+        }
+        self.at_once.fetch_add(1, Ordering::Relaxed);
+        let body = body_of(plain.target);
+        head.extend_from_slice(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes());
+        let body: SmallVec<[Bytes; 2]> = body.chunks(700).map(Bytes::copy_from_slice).collect();
+        Some(AtOnce { body, sent: Box::new(Count(Arc::clone(&self.sent))) })
+    }
+
+    fn serve(&self, request: Request<Incoming>, _: Connection) -> crate::Reply {
+        self.general.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let got = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            let mut said = body_of(head.uri.path());
+            said.extend_from_slice(&got);
+            // Some answers wait for something else first.
+            if head.uri.path().starts_with("/slow/") {
+                tokio::task::yield_now().await;
+            }
+            Response::new(crate::full(said))
+        })
+    }
+}
+
+/// A connection that is driven, and the client's end of it.
+fn connect(echo: &Arc<Echo>, room: usize) -> (DuplexStream, tokio::task::JoinHandle<()>) {
+    let (ours, theirs) = tokio::io::duplex(room);
+    let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: Arc::clone(echo) as _ }]));
+    let address = "127.0.0.1:80".parse().unwrap();
+    let connection = Connection { peer: address, local: address, scheme: Scheme::Http, sni: None, interim: None };
+    let driven = tokio::spawn(async move {
+        drive(&Protocols::new(), ours, connection, &mounts, &Stop::new()).await;
+    });
+    (theirs, driven)
+}
+
+#[derive(Clone, Debug)]
+struct Trial {
+    requests: Vec<(&'static str, usize, Option<usize>)>,
+    /// Where what is sent is cut into writes.
+    cuts: Vec<usize>,
+    /// Whether each answer is taken before the next request is sent.
+    waits: bool,
+    room: usize,
+}
+
+impl Trial {
+    fn any() -> impl Strategy<Value = Trial> {
+        let way = prop_oneof![Just("fast"), Just("general"), Just("slow")];
+        let body = proptest::option::weighted(0.2, 0_usize..300);
+        let request = (way, 0_usize..2_000, body);
+        let cuts = prop_oneof![2 => Just(Vec::new()), 1 => proptest::collection::vec(0_usize..2_000, 0..6)];
+        let room = prop_oneof![Just(64_usize), Just(1_024), Just(65_536)];
+        (proptest::collection::vec(request, 1..6), cuts, any::<bool>(), room)
+            .prop_map(|(requests, cuts, waits, room)| Self { requests, cuts, waits, room })
+    }
+
+    /// What is sent before answers are taken, each time.
+    fn asked(&self) -> Vec<Vec<u8>> {
+        let each: Vec<Vec<u8>> = self.requests.iter().map(Self::request).collect();
+        if self.waits { each } else { vec![each.concat()] }
+    }
+
+    fn request((way, length, body): &(&str, usize, Option<usize>)) -> Vec<u8> {
+        let method = if body.is_some() { "POST" } else { "GET" };
+        let mut asked = format!("{method} /{way}/{length} HTTP/1.1\r\nhost: a\r\n").into_bytes();
+        if let Some(length) = body {
+            asked.extend_from_slice(format!("content-length: {length}\r\n").as_bytes());
+        }
+        asked.extend_from_slice(b"\r\n");
+        asked.extend(vec![b'x'; body.unwrap_or(0)]);
+        asked
+    }
+
+    fn expected(&self) -> Vec<Vec<u8>> {
+        let said = |(way, length, body): &(&str, usize, Option<usize>)| {
+            let mut said = body_of(&format!("/{way}/{length}"));
+            said.extend(vec![b'x'; body.unwrap_or(0)]);
+            said
+        };
+        self.requests.iter().map(said).collect()
+    }
+}
+
+/// Reads one response: a head, and a body of the length it tells.
+async fn response(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 200") && !head.contains("connection:"), "{head}");
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next()).unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).await.unwrap();
+    body
+}
+
+async fn holds(trial: &Trial, echo: &Arc<Echo>) -> Result<(), TestCaseError> {
+    let (client, driven) = connect(echo, trial.room);
+    let (mut reads, mut writes) = tokio::io::split(client);
+    let mut expected = trial.expected().into_iter();
+    for asked in trial.asked() {
+        let mut cuts: Vec<usize> = trial.cuts.iter().map(|cut| cut % (asked.len() + 1)).collect();
+        cuts.sort_unstable();
+        let sends = async {
+            let mut from = 0;
+            for to in cuts.into_iter().chain([asked.len()]) {
+                writes.write_all(&asked[from..to]).await.unwrap();
+                from = to;
+                // What was sent is read before more comes.
+                for _ in 0..3 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        let count = if trial.waits { 1 } else { trial.requests.len() };
+        let takes = async {
+            let mut got = Vec::new();
+            for _ in 0..count {
+                got.push(response(&mut reads).await);
+            }
+            got
+        };
+        let ((), got) = tokio::join!(sends, takes);
+        prop_assert_eq!(got, expected.by_ref().take(count).collect::<Vec<_>>());
+    }
+    drop((reads, writes));
+    driven.await.unwrap();
+    Ok(())
+}
+
+/// So many connections with requests for the front and for hyper in turn, cut, pipelined, with bodies, and read slowly:
+/// each answer comes whole and in order, and no connection is closed.
+#[test]
+fn a_connection_goes_to_and_fro_and_loses_nothing() {
+    const TRIALS: u32 = 100_000;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let echo = Arc::<Echo>::default();
+    let mut runner = TestRunner::new(Config { cases: TRIALS, failure_persistence: None, ..Config::default() });
+    runner.run(&Trial::any(), |trial| runtime.block_on(holds(&trial, &echo))).unwrap();
+    let (at_once, general) = (echo.at_once.load(Ordering::Relaxed), echo.general.load(Ordering::Relaxed));
+    assert!(at_once > 30_000 && general > 50_000, "{at_once} {general}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_ends_and_one_that_is_used_does_not() {
+    let echo = Arc::<Echo>::default();
+    let (mut client, driven) = connect(&echo, 1_024);
+    let start = tokio::time::Instant::now();
+    for way in ["fast", "general", "fast", "slow"].into_iter().cycle().take(20) {
+        client.write_all(format!("GET /{way}/3 HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
+        assert_eq!(response(&mut client).await.len(), 3);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
+    let used = start.elapsed();
+    driven.await.unwrap();
+    let idle = (start.elapsed() - used + Duration::from_secs(20)).as_secs();
+    let limit = limits::HTTP_HEADER_TIME.as_secs();
+    assert!((limit..=limit * 3 / 2).contains(&idle), "{idle}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_is_given_up_and_what_was_sent_is_told() {
+    for way in ["fast", "general"] {
+        let echo = Arc::<Echo>::default();
+        let (mut client, driven) = connect(&echo, 256);
+        client.write_all(format!("GET /{way}/100000 HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
+        let start = tokio::time::Instant::now();
+        driven.await.unwrap();
+        let took = start.elapsed().as_secs();
+        let limit = limits::HTTP_WRITE_TIME.as_secs();
+        assert!((limit..=limit * 2).contains(&took), "{way}: {took}");
+        let sent = echo.sent.load(Ordering::Relaxed);
+        assert_eq!((1..256).contains(&sent), way == "fast", "{sent}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_does_not_come_is_waited_for_only_so_long() {
+    for said in ["GET /fast/1 HTT", "PRI * HT", "GET /general/1 HTTP/1.1\r\nhost: a\r\n\r\nGET /gen"] {
+        let echo = Arc::<Echo>::default();
+        let (mut client, driven) = connect(&echo, 1_024);
+        client.write_all(said.as_bytes()).await.unwrap();
+        let start = tokio::time::Instant::now();
+        driven.await.unwrap();
+        let took = start.elapsed().as_secs();
+        let limit = limits::HTTP_HEADER_TIME.as_secs();
+        assert!((limit..=limit * 2).contains(&took), "{said}: {took}");
+    }
+}
+
+#[tokio::test]
+async fn http2_goes_to_hyper() {
+    let echo = Arc::<Echo>::default();
+    let (client, _driven) = connect(&echo, 65_536);
+    let executor = TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, TokioIo::new(client)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("http://a/general/5").body(crate::empty()).unwrap();
+    let body = sender.send_request(request).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "/gene");
+}

@@ -1,0 +1,324 @@
+//! The front of an HTTP/1.1 connection: requests that can be answered at once are; any other goes on.
+//!
+//! ```text
+//! bytes -> head (httparse) -> Handler::at_once ── answer ──> one write
+//!                                  └── none ──> the bytes, untouched, for hyper (drive.rs)
+//! ```
+//!
+//! While a connection is idle it is here, and owns no buffer: bytes are read into the core's. Only GETs of HTTP/1.1
+//! that have no body and change nothing about the connection are shown to a handler; whatever is odd about a message
+//! is hyper's to judge.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use config::limits;
+use httparse::{Header, Request, Status};
+use smallvec::SmallVec;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// A request that may be answered at once, as it was written.
+#[derive(Debug)]
+pub struct Plain<'a> {
+    /// Path and query.
+    pub target: &'a str,
+    /// The header lines, none of which frames a body or is about the connection.
+    pub fields: &'a [Header<'a>],
+}
+
+/// The rest of an answer whose head is written.
+pub struct AtOnce {
+    /// The body: as long as the head says.
+    pub body: SmallVec<[Bytes; 2]>,
+    /// Who is told when it has gone.
+    pub sent: Box<dyn Sent>,
+}
+
+/// Who is told how much of an answer went out.
+pub trait Sent: Send {
+    /// So many bytes of the body were handed to the connection: all, or those before it broke.
+    fn sent(&mut self, bytes: u64);
+}
+
+/// What comes after a front's turn.
+pub(crate) enum Next {
+    /// Nothing: the connection has ended.
+    Ended,
+    /// These bytes begin a request that is not for here.
+    General(Bytes),
+    /// These bytes begin the connection, and may be HTTP/2 (RFC 9113 §3.4).
+    Unknown(Bytes),
+}
+
+/// The front of a connection.
+pub(crate) struct Front<S> {
+    pub(crate) stream: S,
+    /// Read, and not yet looked at.
+    carried: Bytes,
+    owed: Option<Owed>,
+    /// Whether nothing was read yet.
+    is_new: bool,
+    timer: Pin<Box<Sleep>>,
+    /// Bytes moved since the timer last fired, and how often it did without enough of them.
+    moved: u64,
+    idle: u8,
+}
+
+/// What of an answer is not sent yet.
+struct Owed {
+    head: Bytes,
+    body: SmallVec<[Bytes; 2]>,
+    sent: u64,
+    teller: Box<dyn Sent>,
+}
+
+/// How a preface of HTTP/2 begins (RFC 9113 §3.4), as far as it tells it from HTTP/1.1.
+const PREFACE: &[u8] = b"PRI ";
+/// The most that is read at once: heads of browsers are of 1 to 4 KiB.
+const READ_BYTES: usize = 16 << 10;
+/// Pieces of a body in one write.
+const PIECES: usize = 64;
+/// How often a connection looks whether anything moves.
+const TICK: Duration = Duration::from_secs(limits::HTTP_HEADER_TIME.as_secs() / 2);
+/// A connection ends at the second look in a row that finds nothing has moved,
+const IDLE_TICKS: u8 = 2;
+/// or at the fourth while its client has something to take.
+const STALLED_TICKS: u8 = 4;
+/// What a client takes at least from one look to the next.
+const LEAST_MOVED: u64 = limits::HTTP_LEAST_RATE * TICK.as_secs();
+
+/// A core's buffers: what is in them is used up before anything else runs.
+struct Scratch {
+    read: Box<[u8]>,
+    head: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> =
+        RefCell::new(Scratch { read: vec![0; READ_BYTES].into_boxed_slice(), head: Vec::new() });
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Front<S> {
+    /// The front of a connection that has just been made.
+    pub(crate) fn new(stream: S) -> Self {
+        Self { is_new: true, ..Self::again(stream, Bytes::new()) }
+    }
+
+    /// The front of one that comes back, with what is read of its next requests.
+    pub(crate) fn again(stream: S, carried: Bytes) -> Self {
+        let timer = Box::pin(sleep(TICK));
+        Self { stream, carried, owed: None, is_new: false, timer, moved: 0, idle: 0 }
+    }
+
+    /// Answers what it can, until something comes that it cannot.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        answer: &dyn Fn(&Plain<'_>, &mut Vec<u8>) -> Option<AtOnce>,
+    ) -> Poll<Next> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            match self.poll_requests(cx, scratch, answer) {
+                Poll::Ready(Ok(next)) => Poll::Ready(next),
+                // The client has gone.
+                Poll::Ready(Err(_)) => Poll::Ready(Next::Ended),
+                Poll::Pending => self.poll_timer(cx),
+            }
+        })
+    }
+
+    /// Whether it would be cut off by ending now.
+    pub(crate) fn is_owing(&self) -> bool {
+        self.owed.is_some()
+    }
+
+    fn poll_requests(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+        answer: &dyn Fn(&Plain<'_>, &mut Vec<u8>) -> Option<AtOnce>,
+    ) -> Poll<io::Result<Next>> {
+        let Scratch { read: buffer, head } = scratch;
+        loop {
+            ready!(self.poll_owed(cx))?;
+            let carried = std::mem::take(&mut self.carried);
+            let bytes = if carried.is_empty() {
+                let mut into = ReadBuf::new(buffer);
+                ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into))?;
+                let count = into.filled().len();
+                if count == 0 {
+                    return Poll::Ready(Ok(Next::Ended));
+                }
+                self.moved += 1;
+                buffer.get(..count).unwrap_or_default()
+            } else {
+                &carried
+            };
+            if std::mem::take(&mut self.is_new) && is_like_preface(bytes) {
+                return Poll::Ready(Ok(Next::Unknown(Bytes::copy_from_slice(bytes))));
+            }
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                head.clear();
+                let Some((length, at_once)) = read(rest, |plain| answer(plain, head)) else {
+                    return Poll::Ready(Ok(Next::General(Bytes::copy_from_slice(rest))));
+                };
+                rest = rest.get(length..).unwrap_or_default();
+                if let Some(owed) = self.send(cx, head, at_once)? {
+                    self.owed = Some(owed);
+                    self.carried = Bytes::copy_from_slice(rest);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Sends an answer; what of it the client does not take at once is owed.
+    fn send(&mut self, cx: &mut Context<'_>, head: &[u8], at_once: AtOnce) -> io::Result<Option<Owed>> {
+        let AtOnce { body, sent: mut teller } = at_once;
+        let length = body.iter().map(Bytes::len).sum::<usize>();
+        let first = [IoSlice::new(head)];
+        let written = match poll_write(&mut self.stream, cx, &first, &body) {
+            Poll::Ready(Ok(written)) => written,
+            Poll::Ready(Err(error)) => {
+                teller.sent(0);
+                return Err(error);
+            }
+            Poll::Pending => 0,
+        };
+        if written == head.len() + length {
+            teller.sent(u64::try_from(length).unwrap_or(u64::MAX));
+            return match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(flushed) => flushed.map(|()| None),
+                // Whoever is owed nothing still waits for the flush.
+                Poll::Pending => Ok(Some(Owed::nothing())),
+            };
+        }
+        let mut owed = Owed { head: Bytes::copy_from_slice(head), body, sent: 0, teller };
+        owed.advance(written);
+        Ok(Some(owed))
+    }
+
+    /// Sends what is owed.
+    fn poll_owed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(owed) = &mut self.owed else {
+            return Poll::Ready(Ok(()));
+        };
+        while !owed.is_done() {
+            let first = [IoSlice::new(&owed.head)];
+            let first = if owed.head.is_empty() { &[][..] } else { &first[..] };
+            let written = ready!(poll_write(&mut self.stream, cx, first, &owed.body))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.moved += u64::try_from(written).unwrap_or(0);
+            owed.advance(written);
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.owed = None;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends a connection on which nothing moves for too long.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let (least, most) = if self.owed.is_some() { (LEAST_MOVED, STALLED_TICKS) } else { (1, IDLE_TICKS) };
+            self.idle = if std::mem::take(&mut self.moved) < least { self.idle + 1 } else { 0 };
+            if self.idle >= most {
+                return Poll::Ready(Next::Ended);
+            }
+            self.timer.as_mut().reset(Instant::now() + TICK);
+        }
+        Poll::Pending
+    }
+}
+
+impl Owed {
+    fn nothing() -> Self {
+        struct Nobody;
+        impl Sent for Nobody {
+            fn sent(&mut self, _: u64) {}
+        }
+        Self { head: Bytes::new(), body: SmallVec::new(), sent: 0, teller: Box::new(Nobody) }
+    }
+
+    fn is_done(&self) -> bool {
+        self.head.is_empty() && self.body.is_empty()
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        let of_head = written.min(self.head.len());
+        self.head.advance(of_head);
+        written -= of_head;
+        self.sent += u64::try_from(written).unwrap_or(0);
+        let whole = self.body.iter().take_while(|piece| {
+            let fits = piece.len() <= written;
+            written -= if fits { piece.len() } else { 0 };
+            fits
+        });
+        let whole = whole.count();
+        self.body.drain(..whole);
+        if let Some(piece) = self.body.first_mut() {
+            piece.advance(written);
+        }
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.teller.sent(self.sent);
+    }
+}
+
+/// Whether the first bytes of a connection could be those of HTTP/2.
+fn is_like_preface(bytes: &[u8]) -> bool {
+    bytes.iter().zip(PREFACE).all(|(byte, expected)| byte == expected)
+}
+
+/// One write of what comes first and of the body.
+fn poll_write<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    first: &[IoSlice<'_>],
+    body: &[Bytes],
+) -> Poll<io::Result<usize>> {
+    let pieces: SmallVec<[IoSlice<'_>; 4]> =
+        first.iter().copied().chain(body.iter().take(PIECES).map(|piece| IoSlice::new(piece))).collect();
+    Pin::new(stream).poll_write_vectored(cx, &pieces)
+}
+
+/// Reads one head, and has it answered: how long it is, and the answer.
+fn read(bytes: &[u8], answer: impl FnOnce(&Plain<'_>) -> Option<AtOnce>) -> Option<(usize, AtOnce)> {
+    // Heads of browsers have 15 to 30 lines.
+    let mut headers = [const { std::mem::MaybeUninit::uninit() }; 48];
+    let mut request = Request::new(&mut []);
+    let Ok(Status::Complete(length)) = request.parse_with_uninit_headers(bytes, &mut headers) else {
+        return None;
+    };
+    let (Some("GET"), Some(1), Some(target)) = (request.method, request.version, request.path) else {
+        return None;
+    };
+    if !target.starts_with('/') || request.headers.iter().any(is_about_framing) {
+        return None;
+    }
+    answer(&Plain { target, fields: request.headers }).map(|at_once| (length, at_once))
+}
+
+/// Whether a line frames a body, or is about the connection and more than its usual "keep-alive".
+fn is_about_framing(line: &Header<'_>) -> bool {
+    let is = |name: &str| line.name.eq_ignore_ascii_case(name);
+    match line.name.len() {
+        2 => is("te"),
+        6 => is("expect"),
+        7 => is("upgrade") || is("trailer"),
+        10 => is("connection") && !line.value.eq_ignore_ascii_case(b"keep-alive"),
+        14 => is("content-length") || is("http2-settings"),
+        16 => is("proxy-connection"),
+        17 => is("transfer-encoding"),
+        _ => false,
+    }
+}
