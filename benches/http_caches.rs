@@ -1,10 +1,13 @@
-//! HTTP/1.1 hits of one core beside the field's caches: requests per second, CPU and waits, with the same objects.
+//! One core beside the field's caches, HTTP/1.1: hits, misses that are stored, and what only passes through; requests per
+//! second, CPU and waits.
 //!
-//! `cargo xtask bench -p hither-benches --bench http_caches -- [SECONDS [ROUNDS [SERVER...]]]`, after `cargo build --release` and
-//! `apt-get install nginx-light varnish haproxy`. Servers have one core and the generator the other; each is asked for some seconds in turn,
-//! again and again, over 64 connections with one open request each, and medians are printed. Logs are off, stores are warm, and each answer's
-//! status and length are checked. The bare loop reads a request and writes bytes made before: what the kernel leaves to be had; it is everybody's
-//! origin too.
+//! `cargo xtask bench -p hither-benches --bench http_caches -- [SECONDS [ROUNDS [WHAT or SERVER...]]]`, after
+//! `cargo build --release` and `apt-get install nginx-light varnish haproxy trafficserver squid h2o`; what is `hits`, `misses`
+//! or `pass`. Servers have one core, the generator and everybody's origin the other; each is asked for some seconds in turn,
+//! again and again, over 64 connections with one open request each, and medians are printed. Logs are off, but for hither's;
+//! stores are warm for hits, and were filled once for misses, so that memory is recycled. Each answer's status and length are checked, and
+//! by the origin's numbers that hits are hits and misses none. The bare loop reads a request and writes bytes made before: what
+//! the kernel leaves to be had. h2o serves files.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark that fails panics")]
 
@@ -18,7 +21,7 @@ mod servers;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use generator::ask;
+use generator::{Target, ask};
 use hither_benches::median;
 use nix::sched::{CpuSet, sched_setaffinity};
 use servers::Server;
@@ -38,19 +41,61 @@ fn main() {
     }
     let number = |at: usize, default| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(default);
     let (seconds, rounds) = (number(0, 2), number(1, 5));
+    let (wanted, only): (Vec<String>, Vec<String>) =
+        arguments.into_iter().skip(2).partition(|argument| WHAT.iter().any(|what| what.name == *argument));
     let dir = tempfile::tempdir().unwrap();
-    let servers = Server::all(dir.path(), arguments.get(2..).unwrap_or_default());
+    let servers = Server::all(dir.path(), &only);
     let mut core = CpuSet::new();
     core.set(1).unwrap();
     sched_setaffinity(nix::unistd::Pid::from_raw(0), &core).unwrap();
-    for (name, size) in OBJECTS {
-        let mut results: BTreeMap<&str, Vec<Figures>> = BTreeMap::new();
-        for _ in 0..rounds {
-            for server in &servers {
-                results.entry(server.name).or_default().push(measure(server, size, Duration::from_secs(seconds)));
+    for what in WHAT.iter().filter(|what| wanted.is_empty() || wanted.iter().any(|name| name == what.name)) {
+        let servers: Vec<&Server> = servers.iter().filter(|server| what.is_for(server.name)).collect();
+        for (name, size) in what.objects {
+            let mut results: BTreeMap<&str, Vec<Figures>> = BTreeMap::new();
+            for _ in 0..rounds {
+                for server in &servers {
+                    let figures = measure(server, what, *size, Duration::from_secs(seconds));
+                    results.entry(server.name).or_default().push(figures);
+                }
             }
+            print(&format!("{}, {name}", what.name), &servers, &results);
         }
-        print(name, &servers, &results);
+    }
+}
+
+/// Something that is measured.
+struct What {
+    name: &'static str,
+    target: Target,
+    /// Objects by their names and sizes.
+    objects: &'static [(&'static str, usize)],
+    /// Who has nothing to do with it.
+    without: &'static [&'static str],
+    /// What is asked for before: enough to fill a store once.
+    before_bytes: usize,
+}
+
+const WHAT: [What; 3] = [
+    What { name: "hits", target: Target::Stored, objects: &OBJECTS, without: &[], before_bytes: 0 },
+    What {
+        name: "misses",
+        target: Target::New,
+        objects: &[("10 KiB", 10 << 10)],
+        without: &["bare loop", "nginx sendfile", "h2o"],
+        before_bytes: 300 << 20,
+    },
+    What {
+        name: "pass",
+        target: Target::Passed,
+        objects: &[("1 KiB", 1 << 10), ("10 KiB", 10 << 10)],
+        without: &["bare loop", "nginx sendfile", "h2o"],
+        before_bytes: 0,
+    },
+];
+
+impl What {
+    fn is_for(&self, server: &str) -> bool {
+        !self.without.contains(&server)
     }
 }
 
@@ -62,17 +107,19 @@ struct Figures {
     p99_us: f64,
 }
 
-fn measure(server: &Server, size: usize, time: Duration) -> Figures {
+fn measure(server: &Server, what: &What, size: usize, time: Duration) -> Figures {
     // What it stores and fills at first is not what is measured.
-    ask(server.address, size, CONNECTIONS, time / 4);
+    let before = u64::try_from(what.before_bytes / size).unwrap();
+    ask(server.address, (what.target, size), CONNECTIONS, time / 4, before);
+    what.target.check(server.name, server.address, size);
     let before = server.cpu_s();
-    let mut seen = ask(server.address, size, CONNECTIONS, time);
+    let mut seen = ask(server.address, (what.target, size), CONNECTIONS, time, 0);
     let cpu_us = (server.cpu_s() - before) * 1e6 / seen.answered.max(1) as f64;
     Figures { rate: seen.rate(), cpu_us, p99_us: f64::from(seen.wait_us(990)) }
 }
 
-fn print(name: &str, servers: &[Server], results: &BTreeMap<&str, Vec<Figures>>) {
-    println!("\n{name}\n{:16}{:>10}{:>10}{:>10}{:>16}", "", "hits/s", "CPU us", "p99 us", "of bare loop");
+fn print(name: &str, servers: &[&Server], results: &BTreeMap<&str, Vec<Figures>>) {
+    println!("\n{name}\n{:16}{:>10}{:>10}{:>10}{:>16}", "", "a second", "CPU us", "p99 us", "of bare loop");
     let bare = results.get("bare loop").map_or(f64::NAN, |figures| median(figures.iter().map(|one| one.rate)));
     for server in servers {
         let figures = &results[server.name];

@@ -1,7 +1,8 @@
-//! An epoll loop that answers every GET with bytes made before: as many as the path says, `/o/1024`.
+//! An epoll loop that answers every GET with bytes made before: as many as the path says at its end, `/o/1024`. Each answer
+//! is numbered, so that one that comes from a store can be told from one that was fetched.
 
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 
@@ -10,8 +11,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 struct Client {
     stream: TcpStream,
     read: Vec<u8>,
-    /// What is left of the answer on its way.
-    answer: Option<(usize, usize)>,
+    /// The answer on its way: its body's length, its head, and how much of both was sent.
+    answer: Option<(usize, Vec<u8>, usize)>,
 }
 
 /// Serves until it is ended.
@@ -20,7 +21,8 @@ pub(crate) fn serve(address: &str) -> ! {
     listener.set_nonblocking(true).unwrap();
     let epoll = Epoll::new(EpollCreateFlags::empty()).unwrap();
     epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, 0)).unwrap();
-    let answers: HashMap<usize, Vec<u8>> = crate::OBJECTS.iter().map(|(_, size)| (*size, answer(*size))).collect();
+    let body = vec![b'x'; 1 << 20];
+    let mut number = 0;
     let mut clients: HashMap<u64, Client> = HashMap::new();
     let mut events = vec![EpollEvent::empty(); 128];
     loop {
@@ -37,7 +39,8 @@ pub(crate) fn serve(address: &str) -> ! {
                 }
                 continue;
             }
-            let is_over = clients.get_mut(&event.data()).is_some_and(|client| client.go_on(&answers).is_none());
+            let is_over =
+                clients.get_mut(&event.data()).is_some_and(|client| client.go_on(&body, &mut number).is_none());
             if is_over {
                 clients.remove(&event.data());
             }
@@ -45,23 +48,24 @@ pub(crate) fn serve(address: &str) -> ! {
     }
 }
 
-fn answer(size: usize) -> Vec<u8> {
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: max-age=3600\r\nETag: \"{size}\"\r\nContent-Length: {size}\r\n\r\n"
-    );
-    [head.as_bytes(), &vec![b'x'; size]].concat()
+fn head(size: usize, number: u64) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: max-age=3600\r\nETag: \"{size}\"\r\nX-Number: {number}\r\nContent-Length: {size}\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 impl Client {
     /// Reads and writes what it can; nothing where the client has gone.
-    fn go_on(&mut self, answers: &HashMap<usize, Vec<u8>>) -> Option<()> {
+    fn go_on(&mut self, body: &[u8], number: &mut u64) -> Option<()> {
         let mut buffer = [0; 4_096];
         loop {
-            if let Some((size, sent)) = self.answer {
-                let bytes = answers.get(&size)?;
-                match self.stream.write(&bytes[sent..]) {
-                    Ok(more) if sent + more == bytes.len() => self.answer = None,
-                    Ok(more) => self.answer = Some((size, sent + more)),
+            if let Some((size, head, sent)) = &mut self.answer {
+                let of_head = head.get(*sent..).unwrap_or_default();
+                let of_body = &body[sent.saturating_sub(head.len())..*size];
+                match self.stream.write_vectored(&[IoSlice::new(of_head), IoSlice::new(of_body)]) {
+                    Ok(more) if more == of_head.len() + of_body.len() => self.answer = None,
+                    Ok(more) => *sent += more,
                     Err(error) if error.kind() == ErrorKind::WouldBlock => return Some(()),
                     Err(_) => return None,
                 }
@@ -76,7 +80,9 @@ impl Client {
             if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
                 let line = String::from_utf8_lossy(&self.read[..end]).into_owned();
                 let path = line.split(' ').nth(1)?;
-                self.answer = Some((path.rsplit('/').next()?.parse().ok()?, 0));
+                let size = path.rsplit('/').next()?.parse().ok().filter(|size| *size <= body.len())?;
+                *number += 1;
+                self.answer = Some((size, head(size, *number), 0));
                 self.read.drain(..end + 4);
             }
         }

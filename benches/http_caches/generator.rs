@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -35,16 +36,67 @@ struct Lane {
     left: Option<usize>,
 }
 
-/// Asks for one object for some time. Each answer must be a 200 of its length.
-pub(crate) fn ask(server: SocketAddr, size: usize, connections: usize, time: Duration) -> Seen {
-    let request =
-        format!("GET /o/{size} HTTP/1.1\r\nHost: www.shop.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n");
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// One object, which is stored.
+    Stored,
+    /// Another object each time.
+    New,
+    /// What may not be stored.
+    Passed,
+}
+
+impl Target {
+    fn path(self, size: usize) -> String {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        match self {
+            Self::Stored => format!("/o/{size}"),
+            Self::New => format!("/o/{}/{size}", NEXT.fetch_add(1, Ordering::Relaxed)),
+            Self::Passed => format!("/p/{size}"),
+        }
+    }
+
+    fn request(self, size: usize) -> String {
+        let path = self.path(size);
+        format!("GET {path} HTTP/1.1\r\nHost: www.shop.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n")
+    }
+
+    /// Whether a server does with this what it is measured for: the origin numbers its answers.
+    pub(crate) fn check(self, name: &str, server: SocketAddr, size: usize) {
+        let number = || {
+            let mut stream = TcpStream::connect(server).unwrap();
+            stream.write_all(self.request(size).as_bytes()).unwrap();
+            let (mut said, mut buffer) = (Vec::new(), [0; 65_536]);
+            while !said.windows(4).any(|four| four == b"\r\n\r\n") {
+                let count = stream.read(&mut buffer).unwrap();
+                assert!(count > 0, "{name} has closed");
+                said.extend_from_slice(&buffer[..count]);
+            }
+            let said = String::from_utf8_lossy(&said).to_ascii_lowercase();
+            said.split("x-number: ").nth(1).map(|rest| rest.split('\r').next().unwrap().to_owned())
+        };
+        let (one, other) = (number(), number());
+        // A server of files has none.
+        let is_stored = one.is_none() || one == other;
+        assert_eq!(is_stored, self == Self::Stored, "{name}: {self:?}, {one:?} and {other:?}");
+    }
+}
+
+/// Asks for some time, or so many times where that takes longer. Each answer must be a 200 of its length.
+pub(crate) fn ask(
+    server: SocketAddr,
+    (target, size): (Target, usize),
+    connections: usize,
+    time: Duration,
+    least: u64,
+) -> Seen {
     let epoll = Epoll::new(EpollCreateFlags::empty()).unwrap();
     let mut lanes: Vec<Lane> = (0..connections)
         .map(|number| {
             let mut stream = TcpStream::connect(server).unwrap();
             stream.set_nodelay(true).unwrap();
-            stream.write_all(request.as_bytes()).unwrap();
+            stream.write_all(target.request(size).as_bytes()).unwrap();
             stream.set_nonblocking(true).unwrap();
             epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, number as u64)).unwrap();
             Lane { stream, asked: Instant::now(), head: Vec::new(), left: None }
@@ -55,7 +107,7 @@ pub(crate) fn ask(server: SocketAddr, size: usize, connections: usize, time: Dur
     let mut events = vec![EpollEvent::empty(); connections];
     loop {
         let count = epoll.wait(&mut events, EpollTimeout::from(100_u8)).unwrap_or(0);
-        if start.elapsed() >= time {
+        if start.elapsed() >= time && seen.answered >= least {
             seen.took = start.elapsed();
             return seen;
         }
@@ -65,7 +117,7 @@ pub(crate) fn ask(server: SocketAddr, size: usize, connections: usize, time: Dur
                 seen.answered += 1;
                 seen.waits_us.push(lane.asked.elapsed().as_micros() as u32);
                 lane.asked = Instant::now();
-                lane.stream.write_all(request.as_bytes()).unwrap();
+                lane.stream.write_all(target.request(size).as_bytes()).unwrap();
             }
         }
     }

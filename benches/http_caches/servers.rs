@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,15 +20,22 @@ type Start = fn(&Path) -> Option<Command>;
 
 /// The core of servers; the generator has the other.
 const CORE: &str = "0";
-/// Where each listens, by its place in the list. The first is everybody's origin.
+/// The generator's core, and the origin's.
+const OTHER_CORE: &str = "1";
+/// Where each listens, by its place in the list.
 const PORT: u16 = 8_300;
-const STARTS: [(&str, Start); 6] = [
-    ("bare loop", bare),
+/// Where everybody's origin listens, by the same rule.
+const ORIGIN: usize = 50;
+const STARTS: [(&str, Start); 9] = [
+    ("bare loop", |_| bare(CORE, 0)),
     ("hither", hither),
     ("nginx", |home| nginx(home, 2, "sendfile off;")),
     ("nginx sendfile", |home| nginx(home, 3, "sendfile on; tcp_nopush off;")),
     ("Varnish", varnish),
     ("HAProxy", haproxy),
+    ("Traffic Server", traffic_server),
+    ("squid", squid),
+    ("h2o", h2o),
 ];
 
 impl Server {
@@ -35,14 +43,18 @@ impl Server {
     pub(crate) fn all(dir: &Path, only: &[String]) -> Vec<Self> {
         let is_known = |name: &String| STARTS.iter().any(|(known, _)| known == name);
         assert!(only.iter().all(is_known), "servers are {:?}", STARTS.map(|(name, _)| name));
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
         let mut servers = Vec::new();
-        for (number, (name, start)) in STARTS.into_iter().enumerate() {
-            // The origin is needed always.
-            if number > 0 && !only.is_empty() && !only.iter().any(|one| one == name) {
+        let origin = ("origin", (|_| bare(OTHER_CORE, ORIGIN)) as Start);
+        let starts = std::iter::once((ORIGIN, origin)).chain((0..).zip(STARTS));
+        for (number, (name, start)) in starts {
+            if name != "origin" && !only.is_empty() && !only.iter().any(|one| one == name) {
                 continue;
             }
             let home = dir.join(name.replace(' ', "-"));
             fs::create_dir_all(&home).unwrap();
+            // Some of them give up their rights.
+            fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).unwrap();
             let Some(mut command) = start(&home) else {
                 println!("{name} is not installed: left out");
                 continue;
@@ -108,30 +120,35 @@ fn address(number: usize) -> SocketAddr {
 }
 
 fn pinned(program: &str) -> Option<Command> {
+    pinned_to(CORE, program)
+}
+
+fn pinned_to(core: &str, program: &str) -> Option<Command> {
     let found = ["/usr/sbin", "/usr/bin"].iter().map(|dir| Path::new(dir).join(program)).find(|path| path.exists());
     let path = if program.starts_with('/') { Some(program.into()) } else { found };
     let mut command = Command::new("taskset");
-    command.args(["-c", CORE]).arg(path.filter(|path| path.exists())?);
+    command.args(["-c", core]).arg(path.filter(|path| path.exists())?);
     Some(command)
 }
 
-fn bare(_: &Path) -> Option<Command> {
+fn bare(core: &str, number: usize) -> Option<Command> {
     let own = std::env::current_exe().unwrap();
-    let mut command = pinned(own.to_str().unwrap())?;
-    command.args(["bare", &address(0).to_string()]);
+    let mut command = pinned_to(core, own.to_str().unwrap())?;
+    command.args(["bare", &address(number).to_string()]);
     Some(command)
 }
 
 fn hither(home: &Path) -> Option<Command> {
     let here = address(1);
     let network = format!(
-        "zone = \"cdn.example\"\n[admin]\nlisten = \"127.0.4.1:8390\"\n[edge]\nmemory = \"256MiB\"\nhttp = [\"{here}\"]\n\
-         [log]\nrequests = false\n[[nameserver]]\nid = \"ns1\"\naddresses = [\"127.0.4.1\"]\nlisten = [\"127.0.4.1:8391\"]\n\
+        "zone = \"cdn.example\"\n[admin]\nlisten = \"127.0.4.1:8390\"\n[edge]\nmemory = \"512MiB\"\nhttp = [\"{here}\"]\n\
+         [[nameserver]]\nid = \"ns1\"\naddresses = [\"127.0.4.1\"]\nlisten = [\"127.0.4.1:8391\"]\n\
          [[pop]]\nid = \"one\"\nlocation = [50.0, 8.0]\n[[pop.edge]]\nid = \"one-1\"\naddresses = [\"127.0.4.1\"]\n"
     );
     let site = format!(
-        "hosts = [\"www.shop.example\"]\n[origin]\nservers = [\"http://{}\"]\nallow_private = true\n",
-        address(0)
+        "hosts = [\"www.shop.example\"]\n[origin]\nservers = [\"http://{}\"]\nallow_private = true\n\
+         [[rule]]\npath = \"/p/**\"\nbypass = true\n[[rule]]\npath = \"/o/**\"\nheaders = {{ set = {{ X-Served-By = \"${{edge}}\" }} }}\n",
+        address(ORIGIN)
     );
     fs::create_dir_all(home.join("sites")).unwrap();
     fs::write(home.join("hither.toml"), network).unwrap();
@@ -150,11 +167,14 @@ fn nginx(home: &Path, number: usize, sending: &str) -> Option<Command> {
          http {{ access_log off; {sending} tcp_nodelay on; keepalive_requests 1000000000;\n\
          client_body_temp_path {home_path}/body; proxy_temp_path {home_path}/temp; fastcgi_temp_path {home_path}/f; uwsgi_temp_path {home_path}/u; scgi_temp_path {home_path}/s;\n\
          open_file_cache max=1000;\n\
-         proxy_cache_path {} keys_zone=k:10m max_size=1g;\n\
-         server {{ listen {}; location / {{ proxy_pass http://{}; proxy_cache k; add_header X-Cache $upstream_cache_status; }} }} }}\n",
+         proxy_cache_path {} keys_zone=k:10m max_size=256m use_temp_path=off;\n\
+         upstream origin {{ server {}; keepalive 128; keepalive_requests 1000000000; }}\n\
+         proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $host;\n\
+         server {{ listen {}; location / {{ proxy_pass http://origin; proxy_cache k; add_header X-Cache $upstream_cache_status; }}\n\
+         location /p/ {{ proxy_pass http://origin; }} }} }}\n",
         cache.display(),
+        address(ORIGIN),
         address(number),
-        address(0),
     );
     fs::write(home.join("nginx.conf"), config).unwrap();
     let mut command = pinned("nginx")?;
@@ -163,8 +183,12 @@ fn nginx(home: &Path, number: usize, sending: &str) -> Option<Command> {
 }
 
 fn varnish(home: &Path) -> Option<Command> {
-    let origin = address(0);
-    let vcl = format!("vcl 4.1;\nbackend default {{ .host = \"{}\"; .port = \"{}\"; }}\n", origin.ip(), origin.port());
+    let origin = address(ORIGIN);
+    let vcl = format!(
+        "vcl 4.1;\nbackend default {{ .host = \"{}\"; .port = \"{}\"; }}\nsub vcl_recv {{ if (req.url ~ \"^/p/\") {{ return (pass); }} }}\n",
+        origin.ip(),
+        origin.port()
+    );
     fs::write(home.join("default.vcl"), vcl).unwrap();
     let mut command = pinned("varnishd")?;
     command.arg("-F").arg("-n").arg(home.join("work")).arg("-f").arg(home.join("default.vcl"));
@@ -173,16 +197,97 @@ fn varnish(home: &Path) -> Option<Command> {
 }
 
 fn haproxy(home: &Path) -> Option<Command> {
+    let origin = address(ORIGIN);
     let config = format!(
         "global\n  nbthread 1\n  maxconn 1000\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 50s\n  timeout server 50s\n\
          cache c\n  total-max-size 256\n  max-object-size 2000000\n  max-age 3600\n\
-         frontend f\n  bind {}\n  http-request cache-use c\n  http-response cache-store c\n  default_backend b\n\
-         backend b\n  server s {}\n",
+         frontend f\n  bind {}\n  use_backend p if {{ path_beg /p/ }}\n  http-request cache-use c\n  http-response cache-store c\n  default_backend b\n\
+         backend b\n  server s {origin}\nbackend p\n  server s {origin}\n",
         address(5),
-        address(0)
     );
     fs::write(home.join("haproxy.cfg"), config).unwrap();
     let mut command = pinned("haproxy")?;
     command.arg("-db").arg("-f").arg(home.join("haproxy.cfg"));
+    Some(command)
+}
+
+fn traffic_server(home: &Path) -> Option<Command> {
+    let etc = home.join("etc");
+    for dir in ["etc", "run", "log", "cache"] {
+        fs::create_dir_all(home.join(dir)).unwrap();
+    }
+    let here = address(6);
+    let records = format!(
+        "CONFIG proxy.config.http.server_ports STRING {}:ip-in={}\n\
+         CONFIG proxy.config.exec_thread.autoconfig INT 0\nCONFIG proxy.config.exec_thread.limit INT 1\n\
+         CONFIG proxy.config.cache.ram_cache.size INT 256M\nCONFIG proxy.config.cache.min_average_object_size INT 8000\n\
+         CONFIG proxy.config.http.cache.required_headers INT 0\nCONFIG proxy.config.log.logging_enabled INT 0\n\
+         CONFIG proxy.config.net.max_connections_in INT 2000\nCONFIG proxy.config.net.connections_throttle INT 4000\n\
+         CONFIG proxy.config.admin.user_id STRING #-1\n",
+        here.port(),
+        here.ip()
+    );
+    let remap = format!("map http://www.shop.example/ http://{}/\n", address(ORIGIN));
+    let never = "url_regex=.*/p/.* action=never-cache\n".to_owned();
+    let place = |name: &str| home.join(name).display().to_string();
+    let root = format!(
+        "prefix: {home}\nexec_prefix: {home}\nbindir: /usr/bin\nsbindir: /usr/sbin\nsysconfdir: {etc}\ndatadir: {home}\n\
+         includedir: {home}\nlibdir: /usr/lib\nlibexecdir: /usr/lib/trafficserver/modules\nlocalstatedir: {home}\n\
+         runtimedir: {}\nlogdir: {}\ncachedir: {}\n",
+        place("run"),
+        place("log"),
+        place("cache"),
+        home = home.display(),
+        etc = etc.display(),
+    );
+    let allowed = "ip_allow:\n  - apply: in\n    ip_addrs: 0/0\n    action: allow\n    methods: ALL\n".to_owned();
+    let storage = format!("{} 512M\n", place("cache"));
+    for (name, text) in [
+        ("records.config", records),
+        ("remap.config", remap),
+        ("cache.config", never),
+        ("storage.config", storage),
+        ("ip_allow.yaml", allowed),
+    ] {
+        fs::write(etc.join(name), text).unwrap();
+    }
+    fs::write(home.join("runroot.yaml"), root).unwrap();
+    let mut command = pinned("traffic_server")?;
+    command.arg(format!("--run-root={}", home.join("runroot.yaml").display()));
+    Some(command)
+}
+
+fn squid(home: &Path) -> Option<Command> {
+    let (here, origin, place) = (address(7), address(ORIGIN), home.display());
+    let config = format!(
+        "http_port {here} accel defaultsite=www.shop.example\ncache_peer {} parent {} 0 no-query originserver\n\
+         acl passed urlpath_regex ^/p/\ncache deny passed\nhttp_access allow all\ncache_mem 256 MB\n\
+         maximum_object_size_in_memory 2 MB\naccess_log none\ncache_log {place}/cache.log\ncache_store_log none\n\
+         pid_filename {place}/pid\ncoredump_dir {place}\nshutdown_lifetime 0 seconds\nmemory_pools_limit 64 MB\n",
+        origin.ip(),
+        origin.port()
+    );
+    fs::write(home.join("squid.conf"), config).unwrap();
+    let mut command = pinned("squid")?;
+    command.arg("-N").arg("-f").arg(home.join("squid.conf"));
+    Some(command)
+}
+
+fn h2o(home: &Path) -> Option<Command> {
+    let files = home.join("files/o");
+    fs::create_dir_all(&files).unwrap();
+    for (_, size) in crate::OBJECTS {
+        fs::write(files.join(size.to_string()), vec![b'x'; size]).unwrap();
+    }
+    let here = address(8);
+    let config = format!(
+        "listen:\n  host: {}\n  port: {}\nnum-threads: 1\nhosts:\n  default:\n    paths:\n      /:\n        file.dir: {}\n",
+        here.ip(),
+        here.port(),
+        home.join("files").display()
+    );
+    fs::write(home.join("h2o.conf"), config).unwrap();
+    let mut command = pinned("h2o")?;
+    command.arg("-c").arg(home.join("h2o.conf"));
     Some(command)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use schemars::JsonSchema;
 
+use crate::id::CountryCode;
 use crate::limits;
 use crate::path::PathGlob;
 use crate::pattern::Pattern;
@@ -52,6 +53,8 @@ pub struct Rule {
     pub header: Vec<(HeaderName, Pattern)>,
     /// For clients in these networks alone, such as `["192.0.2.0/24"]`. Default: every client. A reload takes it.
     pub client: Vec<Prefix>,
+    /// For clients in these countries alone, as `[geo]` has them, such as `["DE"]`. Default: every client. A reload takes it.
+    pub country: Vec<CountryCode>,
     /// Freshness where the origin gives none, of the statuses that `[cache] ttl` is for; never over
     /// `no-store` or `private`. Default: `[cache] ttl`. A reload takes it for what is fetched from then on.
     #[schemars(with = "Option<String>", transform = shape::duration(&limits::SITE_TTL))]
@@ -76,11 +79,15 @@ pub struct Rule {
     pub force: Option<Force>,
     /// Which parameters of the query count, in `[rule.query]`. Default: that of `[cache]`.
     pub query: Option<Query>,
-    /// What else of a request makes a variant of its own: `"header:NAME"`, `"cookie:NAME"`, and `"device"`, which is `mobile`,
+    /// What else of a request makes a variant of its own: `"header:NAME"`, `"cookie:NAME"`, `"country"`, told the origin as `X-Country`, and `"device"`, which is `mobile`,
     /// `tablet` or `desktop` by User-Agent and told the origin as `X-Device`. Each value is stored apart: with many, little is
     /// hit. Default: none but what the origin's Vary names. A reload takes it for what is fetched from then on: purge the rest.
     #[schemars(with = "Option<Vec<String>>", transform = shape::key_parts)]
     pub key: Option<Vec<KeyPart>>,
+    /// `true`: texts of 1,000 bytes to 10 MB that the origin sends uncompressed are compressed as they are stored, once for each
+    /// of zstd, br and gzip that clients like best; never over `no-transform`. Who asks first gets them as they come. Default:
+    /// `false`. A reload takes it for what is fetched from then on: purge the rest.
+    pub compress: Option<bool>,
     /// `Cache-Control: max-age` sent to clients instead of the origin's; never over `no-store` or
     /// `private`. Too long, and what browsers keep cannot be changed any more. Default: what the
     /// origin says. A reload takes it.
@@ -120,6 +127,14 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether it looks at the country of clients.
+    #[must_use]
+    pub fn names_country(&self) -> bool {
+        let lists = [&self.country, &self.deny.country, &self.allow.country];
+        let key = self.key.iter().flatten();
+        lists.iter().any(|list| !list.is_empty()) || key.into_iter().any(|part| *part == KeyPart::Country)
+    }
+
     /// Whether it keeps anybody out, so that nobody may get around it.
     #[must_use]
     pub fn is_guard(&self) -> bool {
@@ -144,6 +159,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
     let method = table.list("method", |v| v.parse(method));
     let header = table.optional("header", |v| v.entries(condition)).unwrap_or_default();
     let client = table.list("client", |v| v.parse(Prefix::parse));
+    let country = table.list("country", |v| v.parse(CountryCode::read));
     let ttl = table.optional("ttl", |v| v.duration(&limits::SITE_TTL));
     let ttl_by_status = table.optional("ttl_by_status", |v| v.entries(statuses::read)).unwrap_or_default();
     let grace = table.optional("grace", |v| v.duration(&limits::SITE_TTL));
@@ -152,6 +168,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
     let force = table.optional("force", |v| v.table(read_force));
     let query = table.optional("query", |v| v.table(read_query));
     let key = table.optional("key", |v| v.list(|v| v.parse(KeyPart::parse)));
+    let compress = table.optional("compress", Value::boolean);
     let browser_ttl = table.optional("browser_ttl", |v| v.duration(&limits::SITE_TTL));
     let headers = table.table("headers", |t| fields::read(t, &[])).unwrap_or_default();
     let request_headers = table.table("request_headers", |t| fields::read(t, &fields::OF_REQUESTS)).unwrap_or_default();
@@ -164,7 +181,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
     let redirect = table.optional("redirect", |v| v.parse(location));
     let status = table.optional("status", |v| v.integer(&limits::REDIRECT));
     let answer = table.optional("answer", |v| v.table(answer::read));
-    check(&table, status, (&method, &client), (&allow, &deny));
+    check(&table, status, (&method, &client, &country), (&allow, &deny));
     let written = table.written();
     table.finish();
     let status = StatusCode::from_u16(status.unwrap_or(limits::REDIRECT.default)).unwrap_or(StatusCode::FOUND);
@@ -173,6 +190,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
         method,
         header,
         client,
+        country,
         ttl,
         ttl_by_status,
         grace,
@@ -181,6 +199,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
         force,
         query,
         key,
+        compress,
         browser_ttl,
         headers,
         request_headers,
@@ -201,7 +220,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
 fn check(
     table: &Table<'_>,
     status: Option<u16>,
-    (method, client): (&[Method], &[Prefix]),
+    (method, client, country): (&[Method], &[Prefix], &[CountryCode]),
     (allow, deny): (&Access, &Access),
 ) {
     let say = |key: &str, message: &str, help: &str| {
@@ -216,14 +235,14 @@ fn check(
     if table.has("redirect") && table.has("answer") {
         say("answer", "a rule cannot both redirect and answer", "make two rules of it; the later one wins");
     }
-    let stores = ["ttl", "ttl_by_status", "grace", "stale_if_error", "force", "query", "key"];
+    let stores = ["ttl", "ttl_by_status", "grace", "stale_if_error", "force", "query", "key", "compress"];
     if table.is_true("bypass")
         && let Some(key) = stores.into_iter().find(|key| table.has(key))
     {
         let message = format!("`{key}` says how to store, and `bypass` that nothing is stored");
         say(key, &message, "leave out one of the two");
     }
-    for (key, list) in [("method", method.is_empty()), ("client", client.is_empty())] {
+    for (key, list) in [("method", method.is_empty()), ("client", client.is_empty()), ("country", country.is_empty())] {
         if table.has(key) && list && table.is_empty(key) {
             say(key, &format!("`{key}` names nothing, so that the rule is for nobody"), "leave it out, or name some");
         }
@@ -233,11 +252,11 @@ fn check(
             say(
                 key,
                 &format!("`{key}` names nobody"),
-                "name networks in `client` or hosts in `referer`, or leave it out",
+                "name networks in `client`, countries in `country` or hosts in `referer`, or leave it out",
             );
         }
     }
-    let some = ["header", "client"].into_iter().find(|key| table.has(key));
+    let some = ["header", "client", "country"].into_iter().find(|key| table.has(key));
     let shared = ["ttl", "ttl_by_status", "force", "request_headers"].into_iter().find(|key| table.has(key));
     if let (Some(some), Some(shared)) = (some, shared) {
         let message = format!("what is fetched under this `{shared}` is stored for all, also for whom `{some}` is not");

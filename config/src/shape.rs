@@ -170,7 +170,7 @@ pub(crate) fn durations_by_status(schema: &mut Schema) {
 
 /// Parts of a key.
 pub(crate) fn key_parts(schema: &mut Schema) {
-    let pattern = r"^(device|(header|cookie):[A-Za-z0-9!#$%&'*+.^_`|~-]+)$";
+    let pattern = r"^(device|country|(header|cookie):[A-Za-z0-9!#$%&'*+.^_`|~-]+)$";
     put(schema, json!({ "items": { "type": "string", KIND: "part of a key", "pattern": pattern } }));
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, OnceLock};
 
-use caching::{CacheKey, Moment, Payload, hops, normalise_encoding};
+use caching::{CacheKey, Moment, Payload, hops};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version, header};
 use listen::{Connection, Interim};
@@ -51,9 +51,6 @@ pub(crate) enum Refusal {
     Loop,
 }
 
-/// Codings worth a variant of their own; other wishes for compression are one.
-const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
-
 /// Finds out what is asked, or refuses; the head's fields move into what is asked.
 pub(crate) fn read<'s>(
     now: Moment,
@@ -84,10 +81,10 @@ pub(crate) fn read<'s>(
     let (client, site_id) = (peer.to_canonical(), site.id.as_str());
     let variables = Variables { client, host: &host, scheme: scheme.as_str(), target, site: site_id, edge: node };
     let now_seconds = today().seconds();
-    let effect = site.effect(&Facts { method: &head.method, headers: &headers, now_seconds, variables });
+    let country = sites.country_of(client);
+    let effect = site.effect(&Facts { method: &head.method, headers: &headers, now_seconds, country, variables });
     let counted = effect.counted(target);
     let key = CacheKey::new(site_id, scheme, &host, &counted);
-    normalise_encoding(&mut headers, &CODINGS);
     fields::prepare(&mut headers, &head.method, &key, peer);
     effect.edit_request(&mut headers, &variables);
     fields::sign(&mut headers, head.version, node, &sites.loop_id);

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use caching::{
     CACHE_TAG, Directives, Policy, Reach, SURROGATE_KEY, SetCookiePolicy, canonical, decode_unreserved, is_ambiguous,
+    narrow_encoding, normalise_encoding, vary_by_coding,
 };
 use config::{
-    Access, Answer, Cors, HeaderEdits, KeyPart, Maintenance, Prefix, Query, Rate, RateBy, Referer, Rule, SetCookie,
-    SigningKey, Variable,
+    Access, Answer, Cors, CountryCode, HeaderEdits, KeyPart, Maintenance, Prefix, Query, Rate, RateBy, Referer, Rule,
+    SetCookie, SigningKey, Variable,
 };
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -29,6 +30,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// The time of day, Unix seconds.
     pub(crate) now_seconds: i64,
+    /// The client's, where it is known and any site asks for it.
+    pub(crate) country: Option<CountryCode>,
     pub(crate) variables: Variables<'a>,
 }
 
@@ -58,6 +61,8 @@ pub(crate) struct Effect<'s> {
     browser_ttl: Option<Duration>,
     edits: Vec<&'s HeaderEdits>,
     request_edits: Vec<&'s HeaderEdits>,
+    /// The client's.
+    country: Option<CountryCode>,
     /// Fields that are for edges.
     hidden: &'static [HeaderName],
 }
@@ -77,7 +82,7 @@ impl Site {
         let path = facts.variables.target.split('?').next().unwrap_or_default();
         let path = decode_unreserved(path);
         let is_ambiguous = is_ambiguous(&path);
-        let mut effect = Effect { is_ambiguous, ..self.without_rules() };
+        let mut effect = Effect { is_ambiguous, country: facts.country, ..self.without_rules() };
         let (mut deny, mut allow): (Option<&Access>, Option<&Access>) = (None, None);
         let (mut signed, mut cors): (Option<&[SigningKey]>, Option<&Cors>) = (None, None);
         let read_otherwise = self.is_guarded.then(|| canonical(&path)).filter(|other| *other != path);
@@ -98,6 +103,9 @@ impl Site {
             signed = rule.signed.as_deref().or(signed);
             cors = rule.cors.as_ref().or(cors);
             effect.rate = rule.rate.as_ref().map(|rate| (rate, who((rate, number), facts))).or(effect.rate);
+        }
+        if effect.policy.compress {
+            effect.policy.nominated.push(header::ACCEPT_ENCODING);
         }
         effect.browser_ttl = effect.browser_ttl.filter(|_| !is_ambiguous);
         let client = facts.variables.client;
@@ -153,7 +161,7 @@ fn is_on(rule: &Rule, path: &str, method: &Method) -> bool {
 /// Whether what a rule comes to depends on more than path and method.
 fn looks_further(rule: &Rule) -> bool {
     let names_client = |edits: &HeaderEdits| edits.set.iter().any(|(_, template)| template.names(Variable::ClientIp));
-    let has_conditions = !rule.header.is_empty() || !rule.client.is_empty();
+    let has_conditions = !rule.header.is_empty() || !rule.client.is_empty() || !rule.country.is_empty();
     let keeps_out = !rule.deny.is_empty() || !rule.allow.is_empty() || rule.signed.is_some() || rule.rate.is_some();
     let selects = rule.key.as_ref().is_some_and(|parts| !parts.is_empty()) || rule.cors.is_some();
     has_conditions || keeps_out || selects || names_client(&rule.headers) || names_client(&rule.request_headers)
@@ -162,6 +170,7 @@ fn looks_further(rule: &Rule) -> bool {
 pub(crate) fn matches(rule: &Rule, path: &str, facts: &Facts<'_>) -> bool {
     let client = facts.variables.client;
     is_on(rule, path, facts.method)
+        && (rule.country.is_empty() || is_in(&rule.country, facts))
         && (rule.client.is_empty() || rule.client.iter().any(|prefix| prefix.contains(client)))
         && rule.header.iter().all(|(name, pattern)| {
             let mut lines = facts.headers.get_all(name).iter().peekable();
@@ -192,6 +201,7 @@ impl<'s> Effect<'s> {
             self.key = key;
             policy.nominated = key.iter().map(field).collect();
         }
+        policy.compress = rule.compress.unwrap_or(policy.compress);
         self.bypass = rule.bypass.unwrap_or(self.bypass);
         self.query = rule.query.as_ref().or(self.query);
         self.largest_body = rule.largest_body.or(self.largest_body);
@@ -212,6 +222,7 @@ fn field(part: &KeyPart) -> HeaderName {
     match part {
         KeyPart::Header(name) => name.clone(),
         KeyPart::Device => DEVICE,
+        KeyPart::Country => COUNTRY,
         KeyPart::Cookie(name) => {
             // Names of fields know no case, those of cookies do.
             let name = data_encoding::HEXLOWER.encode(name.as_bytes());
@@ -220,25 +231,35 @@ fn field(part: &KeyPart) -> HeaderName {
     }
 }
 
+/// What the origin is told of the client's country: two capitals, or `XX` where it is not known.
+const COUNTRY: HeaderName = HeaderName::from_static("x-country");
 /// What the origin is told of the client's device.
 const DEVICE: HeaderName = HeaderName::from_static("x-device");
+
+/// Codings worth a variant of their own; other wishes for compression are one.
+const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
 
 /// Fields that say what a response can be purged by.
 static TAGS: [HeaderName; 2] = [CACHE_TAG, SURROGATE_KEY];
 
 /// Whether a request is in any list.
 fn is_any(access: &Access, facts: &Facts<'_>) -> bool {
-    is_from(&access.client, facts) || refers(&access.referer, facts)
+    is_from(&access.client, facts) || is_in(&access.country, facts) || refers(&access.referer, facts)
 }
 
 /// Whether a request is in each list that there is.
 fn is_all(access: &Access, facts: &Facts<'_>) -> bool {
     (access.client.is_empty() || is_from(&access.client, facts))
+        && (access.country.is_empty() || is_in(&access.country, facts))
         && (access.referer.is_empty() || refers(&access.referer, facts))
 }
 
 fn is_from(networks: &[Prefix], facts: &Facts<'_>) -> bool {
     networks.iter().any(|prefix| prefix.contains(facts.variables.client))
+}
+
+fn is_in(countries: &[CountryCode], facts: &Facts<'_>) -> bool {
+    facts.country.is_some_and(|country| countries.contains(&country))
 }
 
 fn refers(hosts: &[Referer], facts: &Facts<'_>) -> bool {
@@ -292,9 +313,18 @@ impl Effect<'_> {
 
     /// Makes the changes to the request that the rules ask for, and adds what its key is made of.
     pub(crate) fn edit_request(&self, headers: &mut HeaderMap, variables: &Variables<'_>) {
+        if self.policy.compress {
+            narrow_encoding(headers);
+        } else {
+            normalise_encoding(headers, &CODINGS);
+        }
         for part in self.key {
             match part {
                 KeyPart::Header(_) => {}
+                KeyPart::Country => {
+                    let country = self.country.as_ref().map_or("XX", CountryCode::as_str);
+                    headers.insert(COUNTRY, HeaderValue::from_str(country).unwrap_or(HeaderValue::from_static("XX")));
+                }
                 KeyPart::Device => drop(headers.insert(DEVICE, crate::device::class(headers))),
                 KeyPart::Cookie(name) => {
                     if let Some(value) = cookie(headers, name) {
@@ -315,6 +345,9 @@ impl Effect<'_> {
                 headers.insert(header::CACHE_CONTROL, value);
                 headers.remove(header::EXPIRES);
             }
+        }
+        if self.policy.compress {
+            vary_by_coding(headers);
         }
         for name in self.hidden {
             headers.remove(name);

@@ -60,7 +60,8 @@ impl Sites {
             site: site.id.as_str(),
             edge: "",
         };
-        let facts = Facts { method: asked.method, headers: asked.headers, now_seconds: today().seconds(), variables };
+        let (method, headers, country) = (asked.method, asked.headers, self.country_of(variables.client));
+        let facts = Facts { method, headers, now_seconds: today().seconds(), country, variables };
         let effect = site.effect(&facts);
         let counted = effect.counted(asked.target);
         let key = CacheKey::new(site.id.as_str(), asked.scheme, asked.host, &counted).uri().to_owned();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use caching::{Keep, Moment, Position, Selector, Tag, Terms, read_date};
+use caching::{Coding, Keep, Moment, Position, Selector, Tag, Terms, Validators, read_date, set_coding};
 use http::header::DATE;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
@@ -20,6 +20,8 @@ pub(crate) struct Head {
     pub(crate) date: Moment,
     /// What it can be purged by, besides its key.
     pub(crate) tags: Arc<[Tag]>,
+    /// The entity tag that the origin knows, where what it sent was compressed here.
+    pub(crate) origin_tag: Option<HeaderValue>,
     /// Where the log of purges stood when its fetch began: what is purged after that reaches it.
     pub(crate) position: Position,
 }
@@ -36,7 +38,21 @@ impl Head {
         let headers = in_own_memory(&headers);
         let date = headers.get(DATE).and_then(|date| read_date(date.as_bytes(), terms.received_at));
         let date = date.unwrap_or(terms.received_at);
-        Self { status, version, headers, terms, selector, date, tags: tags.into(), position }
+        Self { status, version, headers, terms, selector, date, tags: tags.into(), origin_tag: None, position }
+    }
+}
+
+impl Head {
+    /// By what the origin can be asked whether it still holds.
+    pub(crate) fn validators(&self) -> Validators {
+        let own = Validators::of(&self.headers);
+        Validators { etag: self.origin_tag.clone().or(own.etag), ..own }
+    }
+
+    /// That of the response as it is compressed.
+    pub(crate) fn coded(mut self, coding: Coding, length: u64) -> Self {
+        self.origin_tag = set_coding(&mut self.headers, coding, length);
+        self
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use caching::{
-    Asked, Judgement, Keep, Moment, Policy, Position, Received, Selector, Terms, Verdict, displaces, judge, merge,
+    Asked, CODED_BYTES, Coding, Judgement, Keep, Moment, Policy, Position, Received, Selector, Terms, Verdict,
+    displaces, judge, may_code, merge, weaken_tag,
 };
 use http::{HeaderMap, Method, StatusCode, Version};
 
@@ -55,6 +56,20 @@ impl Intake {
         judge(&asked, &Received { status, headers, asked_at, received_at }, &self.policy)
     }
 
+    /// Whether a response of this length is to be compressed before it is stored.
+    pub(crate) fn compresses(&self, headers: &HeaderMap, length: u64) -> bool {
+        self.policy.compress
+            && CODED_BYTES.contains(&length)
+            && Coding::wanted(&self.ask.headers).is_some()
+            && may_code(StatusCode::OK, headers)
+    }
+
+    /// The coding that a whole body is to be stored in, if any.
+    pub(crate) fn coding(&self, head: &Head, length: u64) -> Option<Coding> {
+        let is_to_be = head.status == StatusCode::OK && self.compresses(&head.headers, length);
+        Coding::wanted(&self.ask.headers).filter(|_| is_to_be)
+    }
+
     /// The head under which a response is kept.
     pub(crate) fn head(&self, start: (StatusCode, Version), keep: Keep) -> Head {
         let selector =
@@ -77,7 +92,10 @@ impl Intake {
     /// The stored object with the fields of an answer that says it holds, in its place if it still
     /// may be stored.
     pub(crate) fn renew(&self, stored: &Object, answer: &HeaderMap) -> (Arc<Object>, Storing) {
-        let merged = merge(&stored.head.headers, answer, today());
+        let mut merged = merge(&stored.head.headers, answer, today());
+        // What was compressed here still is.
+        let origin_tag =
+            stored.head.origin_tag.as_ref().map(|before| weaken_tag(&mut merged).unwrap_or(before.clone()));
         let judgement = self.judge(stored.head.status, &merged);
         let start = (stored.head.status, stored.head.version);
         let (head, storing) = match judgement.verdict {
@@ -86,6 +104,7 @@ impl Intake {
             Verdict::StorePart(..) | Verdict::Not(_) => (Head { headers: merged, ..stored.head.clone() }, Storing::No),
         };
 
+        let head = Head { origin_tag, ..head };
         let before = stored.head.selector.variant;
         let moved = head.selector.variant != before;
         let object = Arc::new(Object::new(head, stored.body.clone()));

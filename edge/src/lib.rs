@@ -12,6 +12,7 @@
 mod arena;
 mod ask;
 mod clock;
+mod compress;
 mod cors;
 mod counted;
 mod device;
@@ -58,4 +59,4 @@ pub use order::PurgeError;
 pub use ram::{Change, Ram};
 pub use shared::Shared;
 pub use signature::sign;
-pub use sites::{Sites, warn_of_keys, warn_of_origins};
+pub use sites::{Sites, asks_for_countries, warn_of_keys, warn_of_origins};

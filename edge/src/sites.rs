@@ -1,14 +1,16 @@
 //! Sites ready for serving, found by host.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use caching::decode_unreserved;
 use config::{
-    Config, HostName, HostPattern, KeyPart, Maintenance, OriginServer, Problem, Rule, Secret, Severity, SigningKey,
-    SiteId, limits,
+    Config, CountryCode, HostName, HostPattern, KeyPart, Maintenance, OriginServer, Problem, Rule, Secret, Severity,
+    SigningKey, SiteId, limits,
 };
 use http::HeaderValue;
+use mapping::{Family, Geography};
 use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
 
@@ -21,6 +23,8 @@ use crate::signature::unsigned;
 #[derive(Debug)]
 pub struct Sites {
     sites: Vec<Arc<Site>>,
+    /// Where clients are, if any site asks for their countries.
+    geography: Option<Arc<Geography>>,
     exact: HashMap<String, usize>,
     below: HashMap<String, usize>,
     pub(crate) digest: String,
@@ -126,6 +130,12 @@ pub fn warn_of_origins(config: &Config) -> Vec<Problem> {
     sites.flat_map(|site| origin::prohibited(&site.origin).map(move |server| warn(site, server))).collect()
 }
 
+/// Whether any site's rules ask for the countries of clients: only then must an edge read databases.
+#[must_use]
+pub fn asks_for_countries(config: &Config) -> bool {
+    config.sites.iter().flat_map(|site| &site.rules).any(Rule::names_country)
+}
+
 /// Warns of parts of keys that select nothing, since edges take no such field from clients.
 #[must_use]
 pub fn warn_of_keys(config: &Config) -> Vec<Problem> {
@@ -142,9 +152,9 @@ pub fn warn_of_keys(config: &Config) -> Vec<Problem> {
 }
 
 impl Sites {
-    /// Makes a config's sites ready.
+    /// Makes a config's sites ready; with where clients are, which they need if [`asks_for_countries`] says so.
     #[must_use]
-    pub fn build(config: &Config) -> Self {
+    pub fn build(config: &Config, geography: Option<Arc<Geography>>) -> Self {
         let mut sites = Vec::new();
         let (mut exact, mut below) = (HashMap::new(), HashMap::new());
         for (index, site) in config.sites.iter().enumerate() {
@@ -173,7 +183,14 @@ impl Sites {
         let loop_id = loop_id.unwrap_or_else(|_| HeaderValue::from_static("hither"));
         let digest = fleet::site_digest(config.sites.iter().map(|site| &site.id));
         let fleet_key = config.fleet_key.clone();
-        Self { sites, exact, below, digest, version: config.version, loop_id, fleet_key }
+        Self { sites, geography, exact, below, digest, version: config.version, loop_id, fleet_key }
+    }
+
+    /// The country of a client. Addresses that are nobody's on the Internet have none.
+    pub(crate) fn country_of(&self, client: IpAddr) -> Option<CountryCode> {
+        let geography = self.geography.as_ref().filter(|_| origin::is_public(client))?;
+        let (place, _) = geography.find(Family::of(client), Family::key(client))?;
+        place.country()
     }
 
     /// Whether a site of this id is served.

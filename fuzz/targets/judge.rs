@@ -85,6 +85,7 @@ fn policy(input: &mut Input<'_>) -> Policy {
         stale_if_error: (given & 8 != 0).then(|| input.seconds()),
         nominated: Vec::new(),
         set_cookie: input.one_of(&POLICIES),
+        compress: false,
     }
 }
 

@@ -23,5 +23,5 @@ pub use body::FetchBody;
 pub use error::FetchError;
 pub use fetch::{Fetched, Fetcher, OnInterim};
 pub use place::Places;
-pub use reach::prohibited;
+pub use reach::{is_public, prohibited};
 pub use upload::RequestBody;

@@ -28,7 +28,8 @@ pub fn prohibited(origin: &Origin) -> impl Iterator<Item = &OriginServer> {
 }
 
 /// Globally reachable by IANA's registries of special-purpose addresses (RFC 6890), and for one receiver.
-fn is_public(address: IpAddr) -> bool {
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => is_public_v4(v4),
         IpAddr::V6(v6) => is_public_v6(v6),

@@ -14,7 +14,7 @@ use crate::say::say;
 pub(crate) fn run(args: &Sign, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(dir);
     let loaded = config::load(&dir).map_err(|refused| directory::refused(&refused.problems))?;
-    let sites = edge::Sites::build(&loaded.config);
+    let sites = edge::Sites::build(&loaded.config, None);
     let wrong = || Failure::operator(format!("`{}` is not a URL such as https://www.shop.example/film.mp4", args.url));
     let uri: Uri = args.url.parse().map_err(|_| wrong())?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(wrong()) };

@@ -102,7 +102,7 @@ pub(crate) async fn save(node: &Arc<Node>, path: &std::path::Path) {
 pub(crate) async fn relearn(node: &Arc<Node>, news: News) {
     let (Some(name_server), Some(config)) = (&node.name_server, node.config.load_full()) else { return };
     let Some(answers) = name_server.answers.load_full() else { return };
-    let world = lock(&name_server.world).clone();
+    let world = lock(&node.world).clone();
     if !world.is_read() {
         return;
     }
@@ -151,7 +151,7 @@ pub(super) fn learn(
 pub(super) async fn stats(node: &Arc<Node>) -> Option<Value> {
     let name_server = node.name_server.as_ref()?;
     let (config, answers) = (node.config.load_full()?, name_server.answers.load_full()?);
-    let (world, store) = (lock(&name_server.world).clone(), Arc::clone(&name_server.latency));
+    let (world, store) = (lock(&node.world).clone(), Arc::clone(&name_server.latency));
     let ids: Vec<PopId> = config.network.pops.iter().map(|pop| pop.id.clone()).collect();
     let worth = tokio::task::spawn_blocking(move || {
         let (samples, heard) = {

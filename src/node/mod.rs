@@ -50,6 +50,8 @@ pub(crate) struct Node {
     started: Instant,
     /// The config in use; none before the first is applied.
     config: ArcSwapOption<Config>,
+    /// Where clients are, as far as this node has to know.
+    world: Mutex<World>,
     /// Why the last reload was refused, until one is taken.
     refused: ArcSwapOption<String>,
 }
@@ -59,7 +61,6 @@ pub(crate) struct NameServer {
     /// Set with the first config, before anything listens.
     answers: ArcSwapOption<Answers>,
     watch: Mutex<Watch>,
-    world: Mutex<World>,
     /// All edges' round trips.
     latency: Arc<Mutex<Store>>,
     /// The key of DNS cookies where there is no fleet key: this process's own.
@@ -85,7 +86,9 @@ pub(crate) struct Built {
     config: Config,
     names: Names,
     sites: Option<edge::Sites>,
-    view: Option<(View, World)>,
+    view: Option<View>,
+    /// Where clients are, if the node has to know: for its map, or for sites that ask for countries.
+    world: Option<World>,
     pub(crate) warnings: Vec<Problem>,
 }
 
@@ -103,7 +106,7 @@ impl Unprobed {
     }
 }
 
-/// What a name server has in use, to build the next from.
+/// What a node has in use, to build the next from.
 pub(crate) struct Before {
     world: World,
     view: Option<Arc<View>>,
@@ -131,13 +134,15 @@ impl Roles {
 /// reading databases and compiling a map that have not changed.
 pub(crate) fn build(dir: &Path, roles: Roles, before: Option<&Before>) -> Result<Built, Vec<Problem>> {
     let loaded = config::load(dir).map_err(|refused| with_other_faults(dir, roles, refused))?;
-    build_loaded(loaded, roles, |config| build_view(config, before))
+    let world = before.map(|before| &before.world);
+    build_loaded(loaded, roles, world, |config| build_view(config, before))
 }
 
 /// As [`build`], from what has been read, with the name server's part made by a function.
 fn build_loaded(
     loaded: Loaded,
     roles: Roles,
+    world_before: Option<&World>,
     view: impl FnOnce(&Config) -> Result<(View, World), Vec<Problem>>,
 ) -> Result<Built, Vec<Problem>> {
     let Loaded { config, mut warnings } = loaded;
@@ -145,14 +150,20 @@ fn build_loaded(
     // Customers' keys are for edges alone.
     let names = roles.edge.then(|| Names::load(&config)).transpose();
     let names = names.map_err(|more| problems.extend(more)).unwrap_or_default().unwrap_or_default();
-    let sites = roles.edge.then(|| edge::Sites::build(&config));
     let view = roles.name_server.then(|| view(&config)).transpose();
-    let view = view.map_err(|more| problems.extend(more)).unwrap_or_default();
+    let (view, mut world) = view.map_err(|more| problems.extend(more)).unwrap_or_default().unzip();
+    let asks_for_countries = roles.edge && edge::asks_for_countries(&config);
+    if asks_for_countries && !world.as_ref().is_some_and(World::is_read) {
+        let read = dns::geo::load(&config.network.geo, world_before, SystemTime::now());
+        world = read.map_err(|problem| problems.push(problem)).ok();
+    }
+    let geography = world.as_ref().filter(|_| asks_for_countries).map(|world| Arc::clone(&world.geography));
+    let sites = roles.edge.then(|| edge::Sites::build(&config, geography));
     if !problems.is_empty() {
         return Err(problems);
     }
-    if let Some((view, world)) = &view {
-        warnings.extend(view.warnings.iter().cloned());
+    warnings.extend(view.iter().flat_map(|view| view.warnings.iter().cloned()));
+    if let Some(world) = &world {
         warnings.extend(world.warnings.iter().cloned());
         if world.is_read() {
             warnings.extend(dns::geo::warn_of_places(&config.network, &world.regions));
@@ -171,7 +182,7 @@ fn build_loaded(
         problem.severity = config::Severity::Warning;
         warnings.push(problem.help("write at least 16 random characters there, the same on every node, mode 0600"));
     }
-    Ok(Built { config, names, sites, view, warnings })
+    Ok(Built { config, names, sites, view, world, warnings })
 }
 
 /// A config's answers where no edge has been probed.
@@ -214,18 +225,18 @@ impl Built {
 
     /// What is wrong with zones that stay as they were.
     pub(crate) fn kept(&self) -> Vec<Problem> {
-        self.view.as_ref().map_or_else(Vec::new, |(view, _)| view.refused.clone())
+        self.view.as_ref().map_or_else(Vec::new, |view| view.refused.clone())
     }
 
     /// As [`unprobed`]; `None` where no name server was built.
     pub(crate) fn into_unprobed(self) -> Option<Unprobed> {
-        self.view.map(|(view, world)| Unprobed::new(self.config, view, world))
+        self.view.zip(self.world).map(|(view, world)| Unprobed::new(self.config, view, world))
     }
 
     /// The config, and what the next can be built from without anything measured.
     pub(crate) fn into_parts(self) -> (Config, Option<Before>) {
-        let before =
-            self.view.map(|(view, world)| Before { world, view: Some(Arc::new(view)), latency: Arc::default() });
+        let view = self.view.map(Arc::new);
+        let before = self.world.map(|world| Before { world, view, latency: Arc::default() });
         (self.config, before)
     }
 }
@@ -233,12 +244,14 @@ impl Built {
 impl Node {
     /// Puts a built config in place of the one before. Call it on the control runtime.
     pub(crate) fn apply(&self, built: Built) {
-        let Built { config, names, sites, view, .. } = built;
+        let Built { config, names, sites, view, world, .. } = built;
         self.certificates.swap(names);
         if let (Some(edge), Some(sites)) = (&self.edge, sites) {
             edge.swap(sites);
         }
-        if let (Some(name_server), Some((view, world))) = (&self.name_server, view) {
+        let is_world_read = world.as_ref().is_some_and(World::is_read);
+        *lock(&self.world) = world.unwrap_or_else(World::unread);
+        if let (Some(name_server), Some(view)) = (&self.name_server, view) {
             let fitness = lock(&name_server.watch).follow(&config);
             self.note_size(&view);
             let cookie_key = config.fleet_key.as_ref().map_or(name_server.cookie_key, fleet::cookie_key);
@@ -249,14 +262,13 @@ impl Node {
             let notices = view.notices(before.as_ref().map(|answers| &*answers.view));
             notify::notify(notices, own.map_or(&[], |own| own.listen.as_slice()));
             let is_new = before.as_ref().is_none_or(|before| !before.view.shares_map(&view));
-            let is_to_be_kept = is_new && world.is_read();
+            let is_to_be_kept = is_new && is_world_read;
             let answers = Answers::new(view, &self.metrics);
             if is_to_be_kept {
                 name_server.keep_map(&config, &answers.view);
             }
             name_server.answers.store(Some(Arc::new(answers)));
             self.forget_pops(&config);
-            *lock(&name_server.world) = world;
         }
         self.metrics.config_version.set(i64::try_from(config.version).unwrap_or(i64::MAX));
         self.metrics.reloads.with_label_values(&["ok"]).inc();
@@ -276,9 +288,7 @@ impl Node {
 
     /// The database files in use.
     fn databases(&self) -> Vec<PathBuf> {
-        self.name_server
-            .as_ref()
-            .map_or_else(Vec::new, |name_server| lock(&name_server.world).files().cloned().collect())
+        lock(&self.world).files().filter(|path| !path.as_os_str().is_empty()).cloned().collect()
     }
 
     fn note_size(&self, view: &View) {
@@ -297,13 +307,14 @@ impl Node {
     }
 
     /// What is in use.
-    fn before(&self) -> Option<Before> {
-        let name_server = self.name_server.as_ref()?;
-        Some(Before {
-            world: lock(&name_server.world).clone(),
-            view: name_server.answers.load().as_ref().map(|answers| Arc::clone(&answers.view)),
-            latency: Arc::clone(&name_server.latency),
-        })
+    fn before(&self) -> Before {
+        let view = |name_server: &NameServer| Some(Arc::clone(&name_server.answers.load().as_ref()?.view));
+        let latency = self.name_server.as_ref().map(|name_server| Arc::clone(&name_server.latency));
+        Before {
+            world: lock(&self.world).clone(),
+            view: self.name_server.as_ref().and_then(view),
+            latency: latency.unwrap_or_default(),
+        }
     }
 }
 

@@ -37,7 +37,7 @@ impl Watching {
         let (sender, changes) = channel(1);
         let mut this = Self { sender, changes, hangups: signal(SignalKind::hangup())?, watcher: None };
         this.renew(node);
-        if node.name_server.as_ref().is_some_and(|name_server| !lock(&name_server.world).is_read()) {
+        if node.name_server.is_some() && !lock(&node.world).is_read() {
             // It serves by the map it had: the databases are read now.
             let _ = this.sender.try_send(());
         }
@@ -88,7 +88,7 @@ pub(crate) async fn settled(changes: &mut Receiver<()>) {
 
 async fn reload(node: &Arc<Node>, (listeners, peer): (&Listeners, &Peer), started: &Config) {
     let (dir, roles, before) = (node.dir.clone(), node.roles(), node.before());
-    let built = tokio::task::spawn_blocking(move || build(&dir, roles, before.as_ref())).await;
+    let built = tokio::task::spawn_blocking(move || build(&dir, roles, Some(&before))).await;
     let built = built.unwrap_or_else(|error| Err(vec![Problem::general(format!("reading it failed: {error}"))]));
     let ready = built.and_then(|built| {
         let fault = |error: BindError| vec![Problem::general(error.to_string())];

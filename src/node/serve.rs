@@ -71,19 +71,21 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>) -> Done {
 /// a node from starting: it starts without them.
 /// A map that was kept spares reading databases first: they are read once the node serves.
 fn build_started(loaded: Loaded, roles: Roles, kept: Option<&KeptMap>) -> Result<Built, Vec<Problem>> {
-    let view = kept.filter(|_| roles.name_server).and_then(|kept| kept.view(&loaded.config));
+    // Who is let in by country is not known without databases.
+    let needs_databases = roles.edge && edge::asks_for_countries(&loaded.config);
+    let view = kept.filter(|_| roles.name_server && !needs_databases).and_then(|kept| kept.view(&loaded.config));
     if let Some(view) = view {
         tracing::info!("serving by the map that was kept; databases are read behind it");
-        return build_loaded(loaded, roles, |_| Ok((view, World::unread())));
+        return build_loaded(loaded, roles, None, |_| Ok((view, World::unread())));
     }
     let again = loaded.clone();
     let is_round_trip =
         |problem: &Problem| problem.place.as_ref().is_some_and(|place| place.source.path.starts_with("latency"));
-    match build_loaded(loaded, roles, |config| build_view(config, None)) {
+    match build_loaded(loaded, roles, None, |config| build_view(config, None)) {
         Err(problems) if problems.iter().all(is_round_trip) => {
             problems.iter().for_each(|problem| tracing::error!(%problem, "starting without any of latency/"));
             let config = Config { round_trips: Vec::new(), ..again.config };
-            build_loaded(Loaded { config, ..again }, roles, |config| build_view(config, None))
+            build_loaded(Loaded { config, ..again }, roles, None, |config| build_view(config, None))
         }
         built => built,
     }
@@ -184,12 +186,11 @@ fn make(
 ) -> Result<Node, Failure> {
     let config = built.config();
     let name_server = match &built.view {
-        Some((_, world)) => {
+        Some(_) => {
             let watch = fleet::Watch::new(home.join("health.json"), Arc::clone(metrics));
             Some(NameServer {
                 answers: ArcSwapOption::empty(),
                 watch: Mutex::new(watch),
-                world: Mutex::new(world.clone()),
                 latency: Arc::new(Mutex::new(Store::read(&home.join(LATENCY)))),
                 cookie_key: random(),
                 kept: KeptMap::new(home),
@@ -221,6 +222,7 @@ fn make(
         edge,
         started,
         config: ArcSwapOption::empty(),
+        world: Mutex::new(World::unread()),
         refused: ArcSwapOption::empty(),
     })
 }

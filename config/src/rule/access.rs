@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 
 use crate::host::{HostName, HostPattern};
+use crate::id::CountryCode;
 use crate::prefix::Prefix;
 use crate::shape;
 use crate::table::Table;
@@ -14,6 +15,9 @@ use crate::wrong::Wrong;
 pub struct Access {
     /// Clients in these networks: `["192.0.2.0/24"]`. Default: none. A reload takes it.
     pub client: Vec<Prefix>,
+    /// Clients in these countries, as `[geo]` has them: `["DE", "FR"]`. An address of which nothing is known is in none.
+    /// Default: none. A reload takes it.
+    pub country: Vec<CountryCode>,
     /// Requests that follow a link or show a picture on these hosts: `["www.shop.example", "*.shop.example"]`; `"none"` is a
     /// request that does not say. A client can say what it likes. Default: none. A reload takes it.
     #[schemars(with = "Vec<String>", transform = shape::referers)]
@@ -33,7 +37,7 @@ impl Access {
     /// Whether it names anything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.client.is_empty() && self.referer.is_empty()
+        self.client.is_empty() && self.country.is_empty() && self.referer.is_empty()
     }
 }
 
@@ -64,7 +68,8 @@ fn is_below(host: &str, above: &str) -> bool {
 
 pub(super) fn read(mut table: Table<'_>) -> Option<Access> {
     let client = table.list("client", |v| v.parse(Prefix::parse));
+    let country = table.list("country", |v| v.parse(CountryCode::read));
     let referer = table.list("referer", |v| v.parse(Referer::parse));
     table.finish();
-    Some(Access { client, referer })
+    Some(Access { client, country, referer })
 }

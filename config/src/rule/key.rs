@@ -28,6 +28,8 @@ pub enum KeyPart {
     Header(HeaderName),
     /// A cookie's value.
     Cookie(String),
+    /// The country that `[geo]` has for the client.
+    Country,
     /// What kind of device the client is, by its User-Agent.
     Device,
 }
@@ -40,11 +42,12 @@ impl KeyPart {
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         let wrong = || {
             Wrong::new(format!("`{text}` is not a part of a key"))
-                .help("\"header:X-Plan\", \"cookie:lang\" or \"device\"")
+                .help("\"header:X-Plan\", \"cookie:lang\", \"country\" or \"device\"")
         };
         match text.split_once(':') {
             Some(("header", name)) => header_name(name).map(Self::Header),
             Some(("cookie", name)) if is_token(name) => Ok(Self::Cookie(name.to_owned())),
+            None if text == "country" => Ok(Self::Country),
             None if text == "device" => Ok(Self::Device),
             _ => Err(wrong()),
         }

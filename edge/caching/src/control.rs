@@ -28,6 +28,8 @@ pub struct Directives {
     pub must_revalidate: bool,
     /// `proxy-revalidate` (RFC 9111 §5.2.2.8).
     pub proxy_revalidate: bool,
+    /// `no-transform` (RFC 9111 §5.2.2.6).
+    pub no_transform: bool,
     /// `only-if-cached`, in requests (RFC 9111 §5.2.1.7).
     pub only_if_cached: bool,
     /// `max-age` (RFC 9111 §5.2.2.1).
@@ -86,6 +88,7 @@ impl Directives {
             b"must-understand" => self.must_understand = true,
             b"must-revalidate" => self.must_revalidate = true,
             b"proxy-revalidate" => self.proxy_revalidate = true,
+            b"no-transform" => self.no_transform = true,
             b"only-if-cached" => self.only_if_cached = true,
             // RFC 9111 §4.2.1: of duplicates, "either the first occurrence should be used or the
             // response should be considered stale".

@@ -13,22 +13,23 @@ pub fn normalise_encoding(request: &mut HeaderMap, known: &[&str]) {
     if !request.contains_key(ACCEPT_ENCODING) {
         return;
     }
-    let mut accepted = Vec::new();
-    for line in request.get_all(ACCEPT_ENCODING) {
-        match weighted(line.as_bytes()) {
-            Some(codings) => accepted.extend(codings),
-            None => return,
-        }
-    }
-    if weight_of(&accepted, "identity") == Some(0) {
-        return;
-    }
-    let is_wanted = |coding: &&&str| weight_of(&accepted, coding).is_some_and(|weight| weight > 0);
-    let wanted: Vec<&str> = known.iter().filter(is_wanted).copied().collect();
+    let Some(weights) = weights(request, known) else { return };
+    let wanted = known.iter().zip(weights).filter(|(_, weight)| *weight > 0).map(|(name, _)| *name);
+    let wanted: Vec<&str> = wanted.collect();
     let plain = if wanted.is_empty() { "identity".to_owned() } else { wanted.join(", ") };
     if let Ok(value) = HeaderValue::try_from(plain) {
         request.insert(ACCEPT_ENCODING, value);
     }
+}
+
+/// How much a request likes each of these codings, in thousandths; none where it is malformed or refuses `identity`.
+pub(crate) fn weights(request: &HeaderMap, known: &[&str]) -> Option<Vec<u16>> {
+    let mut accepted = Vec::new();
+    for line in request.get_all(ACCEPT_ENCODING) {
+        accepted.extend(weighted(line.as_bytes())?);
+    }
+    let is_refused = weight_of(&accepted, "identity") == Some(0);
+    (!is_refused).then(|| known.iter().map(|coding| weight_of(&accepted, coding).unwrap_or(0)).collect())
 }
 
 /// The weight of a coding: its own, else that of `*` (RFC 9110 §12.5.3).

@@ -26,6 +26,8 @@ pub struct Policy {
     pub nominated: Vec<HeaderName>,
     /// What becomes of a response that sets a cookie.
     pub set_cookie: SetCookiePolicy,
+    /// Whether what the origin sends uncompressed is compressed as it is stored.
+    pub compress: bool,
 }
 
 impl Policy {

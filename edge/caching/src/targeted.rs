@@ -57,6 +57,7 @@ fn read(headers: &HeaderMap, target: &HeaderName) -> Option<Directives> {
         must_understand: flag("must-understand"),
         must_revalidate: flag("must-revalidate"),
         proxy_revalidate: flag("proxy-revalidate"),
+        no_transform: flag("no-transform"),
         only_if_cached: false,
         max_age: seconds(&dictionary, "max-age"),
         s_maxage: seconds(&dictionary, "s-maxage"),

@@ -27,6 +27,7 @@ pub(crate) struct Record {
     variant: (u128, u128),
     spoken: Option<Vec<u8>>,
     tags: Vec<u128>,
+    origin_tag: Option<Vec<u8>>,
     position: Position,
     /// Bytes of the body.
     pub(crate) length: u64,
@@ -64,6 +65,7 @@ impl Record {
             variant: (head.selector.variant.others, head.selector.variant.language),
             spoken: head.selector.spoken.clone(),
             tags: head.tags.iter().map(|tag| tag.hash()).collect(),
+            origin_tag: head.origin_tag.as_ref().map(|tag| tag.as_bytes().to_vec()),
             position: head.position,
             length,
         }
@@ -113,7 +115,9 @@ impl Record {
         let tags = self.tags.into_iter().map(Tag::from_hash).collect();
         let keep = Keep { headers, terms, nominated, tags, for_asker: HeaderMap::new() };
         let version = if self.is_http_10 { Version::HTTP_10 } else { Version::HTTP_11 };
-        Some(Head::new((StatusCode::from_u16(self.status).ok()?, version), keep, selector, self.position))
+        let origin_tag = self.origin_tag.map(HeaderValue::try_from).transpose().ok()?;
+        let status = StatusCode::from_u16(self.status).ok()?;
+        Some(Head { origin_tag, ..Head::new((status, version), keep, selector, self.position) })
     }
 }
 

@@ -14,7 +14,7 @@ fn sites(rules: &str) -> Sites {
     let site = format!("hosts = [\"shop.example\"]\n[origin]\nservers = [\"https://origin.example\"]\n{rules}");
     fs::write(dir.path().join("sites/shop.toml"), site).unwrap();
     let loaded = config::load(dir.path());
-    Sites::build(&loaded.unwrap_or_else(|refused| panic!("{:?}", refused.problems)).config)
+    Sites::build(&loaded.unwrap_or_else(|refused| panic!("{:?}", refused.problems)).config, None)
 }
 
 /// What the rules come to for a GET of a target with these fields.
@@ -25,7 +25,8 @@ fn seen<T>(sites: &Sites, target: &str, fields: &[(&str, &str)], look: impl FnOn
     let (host, scheme, site, edge) = ("shop.example", "http", "shop", "one-1");
     let variables = Variables { client, host, scheme, target, site, edge };
     let site = sites.find(host, 80).unwrap();
-    let facts = Facts { method: &Method::GET, headers: &headers, now_seconds: 0, variables };
+    let facts =
+        Facts { method: &Method::GET, headers: &headers, now_seconds: 0, country: CountryCode::parse("DE"), variables };
     let effect = site.effect(&facts);
     effect.edit_request(&mut headers, &variables);
     look(&effect, &headers)
@@ -129,4 +130,39 @@ fn a_rate_counts_each_rule_and_each_client_apart() {
     assert_ne!(who("/a", "one"), who("/a", "two"));
     assert_ne!(who("/a", ""), who("/b", ""), "two rules with the same numbers");
     assert_eq!(who("/b", "one"), who("/b", "two"), "by address");
+}
+
+#[test]
+fn countries_select_keep_out_and_are_told() {
+    let sites = sites(
+        "[[rule]]\ncountry = [\"DE\"]\nttl = \"1m\"\n[[rule]]\ncountry = [\"FR\"]\nttl = \"2m\"\n\
+         [[rule]]\npath = \"/in\"\nallow = { country = [\"AT\", \"DE\"] }\n[[rule]]\npath = \"/out\"\nallow = { country = [\"AT\"] }\n\
+         [[rule]]\npath = \"/denied\"\ndeny = { country = [\"DE\"] }\n[[rule]]\npath = \"/told\"\nkey = [\"country\"]\n",
+    );
+    let ttl = seen(&sites, "/", &[], |effect, _| effect.policy.ttl);
+    assert_eq!(ttl, Some(Duration::from_secs(60)));
+    for (target, refused) in [("/in", false), ("/out", true), ("/denied", true), ("/", false)] {
+        assert_eq!(seen(&sites, target, &[], |effect, _| effect.refused.is_some()), refused, "{target}");
+    }
+    let told = seen(&sites, "/told", &[("x-country", "US")], |effect, headers| {
+        (effect.policy.nominated.clone(), headers.get("x-country").cloned())
+    });
+    assert_eq!(told, (vec![COUNTRY], Some(HeaderValue::from_static("DE"))), "whatever the client says");
+}
+
+#[test]
+fn a_site_that_compresses_selects_by_the_one_best_coding() {
+    let sites = sites("[[rule]]\npath = \"/a\"\ncompress = true\n");
+    let of = |target: &str| {
+        seen(&sites, target, &[("accept-encoding", "gzip, br;q=0.5")], |effect, headers| {
+            let mut response = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("text/css"))]);
+            let variables =
+                Variables { client: "192.0.2.1".parse().unwrap(), host: "", scheme: "", target, site: "", edge: "" };
+            effect.edit(StatusCode::OK, &mut response, &variables);
+            let wanted = headers[header::ACCEPT_ENCODING].to_str().unwrap().to_owned();
+            (wanted, effect.policy.nominated.clone(), response.contains_key(header::VARY))
+        })
+    };
+    assert_eq!(of("/a"), ("gzip".to_owned(), vec![header::ACCEPT_ENCODING], true));
+    assert_eq!(of("/b"), ("br, gzip".to_owned(), vec![], false));
 }

@@ -105,7 +105,7 @@ fn sites(dir: &Path, origin: SocketAddr, rules: &str) -> Sites {
     );
     fs::write(dir.join("sites/shop.toml"), site).unwrap();
     let loaded = config::load(dir);
-    Sites::build(&loaded.unwrap_or_else(|refused| panic!("{:?}", refused.problems)).config)
+    Sites::build(&loaded.unwrap_or_else(|refused| panic!("{:?}", refused.problems)).config, None)
 }
 
 impl Stage {

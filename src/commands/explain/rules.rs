@@ -2,10 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use caching::Scheme;
+use config::Config;
 use edge::{Asked, Ruled, Sites};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use mapping::Geography;
 
 use crate::cli::Explain;
 use crate::commands::table;
@@ -14,13 +18,13 @@ use crate::exit::{Done, Exit, Failure};
 use crate::say::say;
 
 /// Keys that say when a rule applies.
-const CONDITIONS: [&str; 4] = ["path", "method", "header", "client"];
+const CONDITIONS: [&str; 5] = ["path", "method", "header", "client", "country"];
 /// Keys of which later rules add to earlier ones.
 const ADDING: [&str; 2] = ["headers", "request_headers"];
 
 pub(super) fn run(args: &Explain, url: &str, dir: &Path) -> Done {
     let loaded = config::load(dir).map_err(|refused| directory::refused(&refused.problems))?;
-    let sites = Sites::build(&loaded.config);
+    let sites = Sites::build(&loaded.config, geography(&loaded.config)?);
     let wrong = || Failure::operator(format!("`{url}` is not a URL such as https://www.shop.example/a"));
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     let scheme = match uri.scheme_str() {
@@ -48,6 +52,15 @@ pub(super) fn run(args: &Explain, url: &str, dir: &Path) -> Done {
         say(show(&ruled, &rows).trim_end());
     }
     Ok(Exit::Done)
+}
+
+/// Where clients are, if sites ask for it.
+fn geography(config: &Config) -> Result<Option<Arc<Geography>>, Failure> {
+    if !edge::asks_for_countries(config) {
+        return Ok(None);
+    }
+    let world = dns::geo::load(&config.network.geo, None, SystemTime::now());
+    Ok(Some(world.map_err(|problem| directory::refused(&[problem]))?.geography))
 }
 
 /// A line of a curl command: `Name: value`.
