@@ -59,7 +59,7 @@ impl Server {
                 println!("{name} is not installed: left out");
                 continue;
             };
-            let log = fs::File::create(home.join("log")).unwrap();
+            let log = fs::File::create(home.join("output")).unwrap();
             command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
             let child = command.spawn().unwrap();
             let server = Self { name, address: address(number), child };
@@ -79,7 +79,7 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("{} does not listen:\n{}", self.name, fs::read_to_string(home.join("log")).unwrap_or_default());
+        panic!("{} does not listen:\n{}", self.name, fs::read_to_string(home.join("output")).unwrap_or_default());
     }
 
     /// Seconds of CPU used so far, by it and what it has started.

@@ -178,6 +178,8 @@ pub const HTTP_INTERIMS: usize = 16;
 pub const HTTP2_STREAMS: u32 = 128;
 /// Connections at once on one listener of one core.
 pub const HTTP_CONNECTIONS: usize = 16_384;
+/// Of those, from one address (IPv6 /64): a network behind one address has its room, and nobody has it all.
+pub const HTTP_CONNECTIONS_OF_ONE: usize = 4_096;
 /// Time for open requests to finish after a stop.
 pub const HTTP_DRAIN: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake.

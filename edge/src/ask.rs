@@ -51,13 +51,14 @@ pub(crate) enum Refusal {
     Loop,
 }
 
-/// Finds out what is asked, or refuses; the head's fields move into what is asked.
+/// Finds out what is asked, or refuses; the head's fields move into what is asked. The site is told as soon as it is found.
 pub(crate) fn read<'s>(
     now: Moment,
     sites: &'s Sites,
     node: &str,
     (head, payload): (&mut Parts, Payload),
     connection: &Connection,
+    asked: &OnceLock<Arc<Site>>,
 ) -> Result<(Ask, Effect<'s>), Refusal> {
     let host = host_of(head)?.to_owned();
     let port = connection.local.port();
@@ -68,6 +69,7 @@ pub(crate) fn read<'s>(
     if shown.is_some_and(|shown| shown.is_none_or(|shown| !Arc::ptr_eq(shown, site))) {
         return Err(Refusal::UnknownHost);
     }
+    let _ = asked.set(Arc::clone(site));
     if hops(&head.headers, &sites.loop_id) > 0 {
         return Err(Refusal::Loop);
     }

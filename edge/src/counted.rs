@@ -78,15 +78,15 @@ pub(crate) fn count(shared: &Shared, site: &Site, answered: Answered) {
 }
 
 /// Adds bytes that a client has taken to what is reported of the edge.
-pub(crate) fn note_bytes(shared: &Shared, client: IpAddr, bytes: u64) {
+pub(crate) fn note_bytes(shared: &Shared, client: IpAddr, bytes: u64, now: Instant) {
     shared.bytes.fetch_add(bytes, Ordering::Relaxed);
-    shared.demand.add(client, bytes);
+    shared.demand.add(client, bytes, now);
 }
 
 impl Over<'_> {
     /// Counts it, and writes its line.
-    pub(crate) fn tell(&self, shared: &Shared) {
-        let took = self.started.elapsed();
+    pub(crate) fn tell(&self, shared: &Shared, now: Instant) {
+        let took = now.saturating_duration_since(self.started);
         if let Some(counters) = self.site.counters.get() {
             counters.bytes.inc_by(self.sent);
         }
@@ -119,10 +119,10 @@ impl Tally {
     }
 
     /// Adds what was sent since the last time to what is reported of the edge.
-    fn note(&mut self) {
+    fn note(&mut self, now: Instant) {
         let more = self.sent - self.noted;
         self.noted = self.sent;
-        note_bytes(&self.shared, self.ask.peer, more);
+        note_bytes(&self.shared, self.ask.peer, more, now);
     }
 }
 
@@ -145,7 +145,7 @@ impl Body for Counted {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 this.tally.sent += u64::try_from(bytes).unwrap_or(0);
                 if this.tally.sent - this.tally.noted >= NOTED {
-                    this.tally.note();
+                    this.tally.note(Instant::now());
                 }
             }
             Poll::Ready(None) => this.tally.complete = true,
@@ -165,7 +165,8 @@ impl Body for Counted {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        self.note();
+        let now = Instant::now();
+        self.note(now);
         let ask = &self.ask;
         let over = Over {
             site: &ask.site,
@@ -180,7 +181,7 @@ impl Drop for Tally {
             started: self.started,
             complete: self.complete || ask.expected.get() == Some(&self.sent),
         };
-        over.tell(&self.shared);
+        over.tell(&self.shared, now);
     }
 }
 

@@ -1,13 +1,15 @@
 //! One request, from the client's to the answer: the driver.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use caching::{
     Admission, Fallback, ForwardReason, Handled, Payload, Reuse, Variant, admit, has_conditions, reuse, widen,
 };
 use config::{Origin, SiteId};
+use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -65,15 +67,33 @@ struct Core(Arc<Edge>);
 
 impl Handler for Core {
     fn at_once(&self, plain: &Plain<'_>, connection: &Connection, head: &mut Vec<u8>) -> Option<AtOnce> {
-        self.0.at_once(plain, connection, head)
+        // The general way panics, too, and tells of it.
+        catch_unwind(AssertUnwindSafe(|| self.0.at_once(plain, connection, head))).unwrap_or_default()
     }
 
     fn serve(&self, request: Request<Incoming>, connection: Connection) -> Reply {
-        Box::pin(answer(Arc::clone(&self.0), request, connection))
+        Box::pin(answer_or_fail(Arc::clone(&self.0), request, connection))
     }
 }
 
-async fn answer(edge: Arc<Edge>, request: Request<Incoming>, connection: Connection) -> Response<Body> {
+/// Answers; a panic is one request's, and its site's to bear.
+async fn answer_or_fail(edge: Arc<Edge>, request: Request<Incoming>, connection: Connection) -> Response<Body> {
+    let asked = OnceLock::new();
+    let answered = AssertUnwindSafe(answer(&edge, request, connection, &asked)).catch_unwind().await;
+    answered.unwrap_or_else(|_| {
+        asked.get().into_iter().for_each(|site| edge.shared.note_panic(site));
+        own(StatusCode::INTERNAL_SERVER_ERROR, "a fault of the edge, which is told to its operator")
+            .sign(edge.shared.id.as_str())
+    })
+}
+
+/// Answers; `asked` is set as soon as it is known whose site the request is for.
+async fn answer(
+    edge: &Arc<Edge>,
+    request: Request<Incoming>,
+    connection: Connection,
+    asked: &OnceLock<Arc<Site>>,
+) -> Response<Body> {
     let started = Instant::now();
     let (shared, node) = (&edge.shared, edge.shared.id.as_str());
     let Some(sites) = shared.sites.load_full() else {
@@ -83,7 +103,7 @@ async fn answer(edge: Arc<Edge>, request: Request<Incoming>, connection: Connect
     let (mut head, body) = request.into_parts();
     let payload = if body.is_end_stream() { Payload::Empty } else { Payload::Present };
     let as_written = AsWritten::of(&head).filter(|_| payload == Payload::Empty);
-    let (ask, effect) = match read(now, &sites, node, (&mut head, payload), &connection) {
+    let (ask, effect) = match read(now, &sites, node, (&mut head, payload), &connection, asked) {
         Ok((ask, effect)) => (Arc::new(ask), effect),
         Err(refusal) => {
             let response = refuse(refusal).sign(node);
@@ -278,8 +298,11 @@ impl Edge {
         pilot: Pilot,
     ) -> Landed {
         match self.begin(ask, effect, stored, pilot) {
-            // A silent end is a panic, of ours.
-            Some(landed) => landed.await.unwrap_or(Landed::Failed(FetchError::ProxyInternalError)),
+            Some(landed) => landed.await.unwrap_or_else(|_| {
+                // A silent end is a panic, of ours.
+                self.shared.note_panic(&ask.site);
+                Landed::Failed(FetchError::ProxyInternalError)
+            }),
             None => Landed::Failed(FetchError::ProxyInternalError),
         }
     }

@@ -79,6 +79,8 @@ pub(crate) enum OwnReply<'s> {
 impl Site {
     /// Applies the rules that match a request, top to bottom.
     pub(crate) fn effect(&self, facts: &Facts<'_>) -> Effect<'_> {
+        #[cfg(test)]
+        self.panic_if_it_is_to(facts);
         let path = facts.variables.target.split('?').next().unwrap_or_default();
         let path = decode_unreserved(path);
         let is_ambiguous = is_ambiguous(&path);

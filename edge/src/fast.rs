@@ -368,7 +368,8 @@ struct Sending {
 
 impl Sent for Sending {
     fn sent(&mut self, bytes: u64) {
-        note_bytes(&self.shared, self.client, bytes);
+        let now = Instant::now();
+        note_bytes(&self.shared, self.client, bytes, now);
         let Entry { site, host, target, .. } = &*self.entry;
         let over = Over {
             site,
@@ -383,7 +384,7 @@ impl Sent for Sending {
             started: self.started,
             complete: bytes == self.length,
         };
-        over.tell(&self.shared);
+        over.tell(&self.shared, now);
     }
 }
 

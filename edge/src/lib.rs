@@ -20,6 +20,7 @@ mod disk;
 mod edge;
 mod effect;
 mod explain;
+mod fallback;
 mod fast;
 mod fetching;
 mod fields;
@@ -47,6 +48,8 @@ mod signature;
 mod sites;
 mod sliced;
 mod slices;
+#[cfg(test)]
+mod stage;
 mod store;
 mod stored;
 mod variables;

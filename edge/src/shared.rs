@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use caching::{ALONE_FOR, CacheKey, Word, is_same_representation};
-use config::{NodeId, limits};
+use config::{NodeId, SiteId, limits};
 use fleet::Report;
 use http::HeaderMap;
 use moka::sync::Cache;
@@ -158,10 +158,14 @@ impl Shared {
     /// Puts the sites of a new config in place of the old.
     pub fn swap(&self, sites: Sites) {
         sites.label(&self.metrics);
-        // What its bodies on their way take now they take after a reload too.
-        if let Some(before) = self.sites.load().as_ref() {
-            sites.keep_rooms_of(before);
-        }
+        let sites = match self.sites.load().as_ref() {
+            Some(before) => {
+                // What its bodies on their way take now they take after a reload too.
+                sites.keep_rooms_of(before);
+                sites.after(before)
+            }
+            None => sites,
+        };
         let before = self.sites.swap(Some(Arc::new(sites)));
         if let (Some(before), Some(now)) = (before, self.sites.load().as_ref()) {
             before.unlabelled_in(now).for_each(|id| self.metrics.forget("site", id.as_str()));
@@ -243,6 +247,7 @@ impl Shared {
             "stored_bytes": stored_bytes,
             "stored_objects": stored_objects,
             "disk": disk,
+            "fallen_back": self.sites.load().as_ref().map(|sites| sites.fallen_back().map(SiteId::as_str).map(str::to_owned).collect::<Vec<_>>()),
             "purge_position": self.purging.position(),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use caching::decode_unreserved;
 use config::{
@@ -13,14 +13,16 @@ use http::HeaderValue;
 use mapping::{Family, Geography};
 use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
+use xxhash_rust::xxh3::xxh3_64;
 
+use crate::fallback::Panics;
 use crate::fields::is_unkeyed;
 use crate::query::normalise;
 use crate::room::Room;
 use crate::signature::unsigned;
 
 /// Every site of a config.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sites {
     sites: Vec<Arc<Site>>,
     /// Where clients are, if any site asks for their countries.
@@ -48,6 +50,13 @@ pub(crate) struct Site {
     /// Set when the sites go into service.
     pub(crate) counters: OnceLock<SiteCounters>,
     room: OnceLock<Arc<Room>>,
+    /// What it is told apart by from others of its id.
+    digest: u64,
+    pub(crate) panics: Panics,
+    /// The last of its id that did well, where this is another.
+    before: Mutex<Option<Arc<Site>>>,
+    /// The digest of the one in whose place it stands, where that has failed.
+    failed: Mutex<Option<u64>>,
 }
 
 /// Counters of one site, looked up once.
@@ -177,6 +186,10 @@ impl Sites {
                 maintenance: site.maintenance.clone(),
                 counters: OnceLock::new(),
                 room: OnceLock::new(),
+                digest: xxh3_64(format!("{site:?}").as_bytes()),
+                panics: Panics::default(),
+                before: Mutex::default(),
+                failed: Mutex::default(),
             }));
         }
         let loop_id = HeaderValue::from_str(config.network.zone.as_str());
@@ -216,6 +229,36 @@ impl Sites {
             let label = if number < limits::METRIC_SITES { site.id.as_str() } else { "other" };
             let _ = site.counters.set(SiteCounters::new(label, metrics));
         }
+    }
+
+    /// The same with another site in the place of one.
+    pub(crate) fn with(&self, old: &Arc<Site>, new: &Arc<Site>) -> Self {
+        let put = |site: &Arc<Site>| Arc::clone(if Arc::ptr_eq(site, old) { new } else { site });
+        Self { sites: self.sites.iter().map(put).collect(), ..self.clone() }
+    }
+
+    /// The same where each site that was changed knows what it was before, and one that has failed as it is stays what it
+    /// fell back to.
+    pub(crate) fn after(mut self, before: &Self) -> Self {
+        for site in &mut self.sites {
+            let Some(old) = before.sites.iter().find(|old| old.id == site.id) else { continue };
+            let failed = *lock(&old.failed);
+            if failed == Some(site.digest) {
+                *site = Arc::clone(old);
+            } else if old.digest == site.digest {
+                *lock(&site.before) = lock(&old.before).clone();
+            } else {
+                // Two versions are kept of a site, not all.
+                *lock(&old.before) = None;
+                *lock(&site.before) = Some(Arc::clone(old));
+            }
+        }
+        self
+    }
+
+    /// The sites that are not what their files say, since that has failed.
+    pub(crate) fn fallen_back(&self) -> impl Iterator<Item = &SiteId> {
+        self.sites.iter().filter(|site| lock(&site.failed).is_some()).map(|site| &site.id)
     }
 
     /// Takes over the rooms of the sites that there were already.
@@ -260,11 +303,26 @@ impl Sites {
     }
 }
 
+/// What it guards is whole after a panic: every change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn key(name: &str, host: &HostPattern) -> String {
     host.port.map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
 }
 
 impl Site {
+    /// The last of its id that did well, where this is another.
+    pub(crate) fn before(&self) -> Option<Arc<Self>> {
+        lock(&self.before).clone()
+    }
+
+    /// It is in this one's place from now on.
+    pub(crate) fn stands_for(&self, failed: &Self) {
+        *lock(&self.failed) = Some(failed.digest);
+    }
+
     /// Counts a fetch by what came of it.
     pub(crate) fn count_fetch<T>(&self, fetched: &Result<T, origin::FetchError>) {
         if let Some(counters) = self.counters.get() {

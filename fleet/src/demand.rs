@@ -48,9 +48,9 @@ impl Default for Meter {
 }
 
 impl Meter {
-    /// Counts what was sent to a client.
-    pub fn add(&self, client: IpAddr, bytes: u64) {
-        self.add_at(client, bytes, self.start.elapsed());
+    /// Counts what was sent to a client by now.
+    pub fn add(&self, client: IpAddr, bytes: u64, now: Instant) {
+        self.add_at(client, bytes, now.saturating_duration_since(self.start));
     }
 
     /// What clients take now. Those that take least are left out where they are many.

@@ -83,12 +83,17 @@ pub(crate) async fn drive<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut stopped = Box::pin(stop.stopped());
+    let mut is_told_of_stop = false;
     let mut front = Front::new(stream);
     loop {
         let next = poll_fn(|cx| {
             let polled = front.poll(cx, &|plain, head| mounts.find(plain.target)?.at_once(plain, &connection, head));
+            if polled.is_pending() && !is_told_of_stop {
+                // Once: the connection's task is woken by it from then on.
+                is_told_of_stop = stopped.as_mut().poll(cx).is_pending();
+            }
             match polled {
-                Poll::Pending if !front.is_owing() && stopped.as_mut().poll(cx).is_ready() => Poll::Ready(Next::Ended),
+                Poll::Pending if !front.is_owing() && stop.is_stopped() => Poll::Ready(Next::Ended),
                 polled => polled,
             }
         });

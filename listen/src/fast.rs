@@ -83,6 +83,8 @@ const PREFACE: &[u8] = b"PRI ";
 const READ_BYTES: usize = 16 << 10;
 /// Pieces of a body in one write.
 const PIECES: usize = 64;
+/// A body of this size is copied behind its head: one piece is sent cheaper than two.
+const COPIED_BYTES: usize = 4 << 10;
 /// How often a connection looks whether anything moves.
 const TICK: Duration = Duration::from_secs(limits::HTTP_HEADER_TIME.as_secs() / 2);
 /// A connection ends at the second look in a row that finds nothing has moved,
@@ -178,11 +180,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Front<S> {
     }
 
     /// Sends an answer; what of it the client does not take at once is owed.
-    fn send(&mut self, cx: &mut Context<'_>, head: &[u8], at_once: AtOnce) -> io::Result<Option<Owed>> {
+    fn send(&mut self, cx: &mut Context<'_>, head: &mut Vec<u8>, at_once: AtOnce) -> io::Result<Option<Owed>> {
         let AtOnce { body, sent: mut teller } = at_once;
+        let head_length = head.len();
         let length = body.iter().map(Bytes::len).sum::<usize>();
-        let first = [IoSlice::new(head)];
-        let written = match poll_write(&mut self.stream, cx, &first, &body) {
+        let polled = if length <= COPIED_BYTES {
+            body.iter().for_each(|piece| head.extend_from_slice(piece));
+            Pin::new(&mut self.stream).poll_write(cx, head)
+        } else {
+            poll_write(&mut self.stream, cx, &[IoSlice::new(head)], &body)
+        };
+        let written = match polled {
             Poll::Ready(Ok(written)) => written,
             Poll::Ready(Err(error)) => {
                 teller.sent(0);
@@ -190,7 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Front<S> {
             }
             Poll::Pending => 0,
         };
-        if written == head.len() + length {
+        if written == head_length + length {
             teller.sent(u64::try_from(length).unwrap_or(u64::MAX));
             return match Pin::new(&mut self.stream).poll_flush(cx) {
                 Poll::Ready(flushed) => flushed.map(|()| None),
@@ -198,7 +206,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Front<S> {
                 Poll::Pending => Ok(Some(Owed::nothing())),
             };
         }
-        let mut owed = Owed { head: Bytes::copy_from_slice(head), body, sent: 0, teller };
+        let head = Bytes::copy_from_slice(head.get(..head_length).unwrap_or_default());
+        let mut owed = Owed { head, body, sent: 0, teller };
         owed.advance(written);
         Ok(Some(owed))
     }

@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::body::{Body, empty};
 use crate::connection::{Connection, Scheme};
 use crate::cores::Stop;
+use crate::crowd::{Crowd, One};
 use crate::drive::{Protocols, drive};
 use crate::mount::Mounts;
 use crate::round_trip::{Measured, RoundTrips};
@@ -51,6 +52,7 @@ impl Server {
     /// Serves until stopped; then no new connections, open requests get ten seconds.
     pub async fn serve(self, stop: Stop) {
         let places = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS));
+        let crowd = Arc::<Crowd>::default();
         let protocols = Arc::new(Protocols::new());
         let stopped = stop.stopped();
         tokio::pin!(stopped);
@@ -64,7 +66,11 @@ impl Server {
                 () = &mut stopped => break,
             };
             match accepted {
-                Ok((stream, peer)) => self.spawn(stream, peer, place, &protocols, &stop),
+                Ok((stream, peer)) => {
+                    if let Some(one) = crowd.join(peer.ip(), limits::HTTP_CONNECTIONS_OF_ONE) {
+                        self.spawn(stream, peer, (place, one), &protocols, &stop);
+                    }
+                }
                 Err(error) if error.raw_os_error().is_some_and(is_exhausted) => {
                     if told.is_none_or(|told: Instant| told.elapsed() >= TOLD_EVERY) {
                         told = Some(Instant::now());
@@ -87,7 +93,7 @@ impl Server {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        place: OwnedSemaphorePermit,
+        place: (OwnedSemaphorePermit, One),
         protocols: &Arc<Protocols>,
         stop: &Stop,
     ) {

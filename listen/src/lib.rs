@@ -12,6 +12,7 @@ mod bind;
 mod body;
 mod connection;
 mod cores;
+mod crowd;
 mod drive;
 mod fast;
 mod holder;

@@ -55,6 +55,7 @@ metrics! {
     request_seconds: Histogram "hither_request_duration_seconds" [] "Time from a request until the last byte of its response was handed to the connection.";
     connections: IntGauge "hither_connections" [] "Open client connections.";
     fetches: IntCounterVec "hither_fetches_total" ["site", "outcome"] "Fetches from origins, by site and outcome: ok, or the RFC 9209 name of the failure.";
+    panics: IntCounterVec "hither_panics_total" ["site"] "Requests that a fault of the edge has ended, by site: each is answered with 500. Three in ten seconds, and the site falls back to what it was before.";
     store_bytes: IntGauge "hither_store_bytes" [] "Bytes of stored objects in RAM.";
     store_objects: IntGauge "hither_store_objects" [] "Stored objects in RAM.";
     disk_bytes: IntGauge "hither_disk_bytes" [] "Bytes that stored objects take on disk.";

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::support::{Network, Process};
 
+mod attacks;
 mod caching;
 mod messages;
 mod others;
