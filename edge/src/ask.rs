@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Version, header};
 use listen::{Connection, Interim};
 
 use crate::clock::today;
-use crate::effect::{Effect, Facts};
+use crate::effect::{Effect, Facts, told_field};
 use crate::fields;
 use crate::sites::{Site, Sites};
 use crate::variables::Variables;
@@ -88,6 +88,7 @@ pub(crate) fn read<'s>(
     let counted = effect.counted(target);
     let key = CacheKey::new(site_id, scheme, &host, &counted);
     fields::prepare(&mut headers, &head.method, &key, peer);
+    site.key_parts().filter_map(told_field).for_each(|name| drop(headers.remove(name)));
     effect.edit_request(&mut headers, &variables);
     fields::sign(&mut headers, head.version, node, &sites.loop_id);
     let target = (counted != target).then(|| target.into());

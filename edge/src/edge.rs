@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use crate::ask::{Ask, Refusal, read};
 use crate::counted::{Counted, Tally, note_refusal};
 use crate::effect::{Effect, OwnReply};
-use crate::fast::{AsWritten, Table};
+use crate::fast::{AsWritten, Fast};
 use crate::fetching::{Errand, Landed};
 use crate::flight::{FlightKey, Landing, Part, Pilot, landed};
 use crate::head::Storing;
@@ -43,9 +43,12 @@ use crate::store::Found;
 #[must_use]
 pub fn mounts(shared: &Arc<Shared>) -> Vec<Mount> {
     shared.beat();
-    let table = Mutex::new(shared.table());
-    let edge =
-        Arc::new(Edge { shared: Arc::clone(shared), fetchers: Mutex::default(), places: Places::of_all(), table });
+    let edge = Arc::new(Edge {
+        shared: Arc::clone(shared),
+        fetchers: Mutex::default(),
+        places: Places::of_all(),
+        fast: Fast::new(shared),
+    });
     vec![
         Mount { path: "/", handler: Arc::new(Core(edge)) },
         Mount { path: "/.hither/", handler: Arc::new(Health(Arc::clone(shared))) },
@@ -59,8 +62,7 @@ pub(crate) struct Edge {
     fetchers: Mutex<HashMap<SiteId, (Origin, Arc<Fetcher>)>>,
     /// This core's, for fetches from all origins.
     places: Places,
-    /// This core's own, too.
-    pub(crate) table: Mutex<Table>,
+    fast: Fast,
 }
 
 struct Core(Arc<Edge>);
@@ -68,7 +70,7 @@ struct Core(Arc<Edge>);
 impl Handler for Core {
     fn at_once(&self, plain: &Plain<'_>, connection: &Connection, head: &mut Vec<u8>) -> Option<AtOnce> {
         // The general way panics, too, and tells of it.
-        catch_unwind(AssertUnwindSafe(|| self.0.at_once(plain, connection, head))).unwrap_or_default()
+        catch_unwind(AssertUnwindSafe(|| self.0.fast.at_once(plain, connection, head))).unwrap_or_default()
     }
 
     fn serve(&self, request: Request<Incoming>, connection: Connection) -> Reply {
@@ -116,7 +118,7 @@ async fn answer(
     if answered == Answered::Hit
         && let Some(as_written) = as_written
     {
-        edge.learn(as_written, &ask, &effect, &connection);
+        edge.fast.learn(as_written, (&ask, &effect), &connection, &sites);
     }
     let response = written.sign(node);
     let length = response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -190,7 +192,8 @@ impl Edge {
                 Found::OtherVariants(names) => (ForwardReason::VaryMiss, Some(self.variant(&names, ask))),
                 _ => (ForwardReason::UriMiss, None),
             };
-            return self.fetch(ask, effect, Wish { stored: None, reason, variant }).await;
+            // In boxes of their own, so that hits do not carry them.
+            return Box::pin(self.fetch(ask, effect, Wish { stored: None, reason, variant })).await;
         };
         self.shared.store.keep(&ask.key, &object, ask.now);
         match reuse(&object.head.terms, ask.now) {
@@ -204,7 +207,8 @@ impl Edge {
             }
             Reuse::Stale { .. } | Reuse::Validate => {
                 let variant = Some(object.head.selector.variant);
-                self.fetch(ask, effect, Wish { stored: Some(object), reason: ForwardReason::Stale, variant }).await
+                let wish = Wish { stored: Some(object), reason: ForwardReason::Stale, variant };
+                Box::pin(self.fetch(ask, effect, wish)).await
             }
         }
     }
@@ -298,11 +302,8 @@ impl Edge {
         pilot: Pilot,
     ) -> Landed {
         match self.begin(ask, effect, stored, pilot) {
-            Some(landed) => landed.await.unwrap_or_else(|_| {
-                // A silent end is a panic, of ours.
-                self.shared.note_panic(&ask.site);
-                Landed::Failed(FetchError::ProxyInternalError)
-            }),
+            // A silent end is a panic, of ours.
+            Some(landed) => landed.await.unwrap_or(Landed::Failed(FetchError::ProxyInternalError)),
             None => Landed::Failed(FetchError::ProxyInternalError),
         }
     }
@@ -316,7 +317,8 @@ impl Edge {
         pilot: Pilot,
     ) -> Option<oneshot::Receiver<Landed>> {
         let (sender, receiver) = oneshot::channel();
-        tokio::spawn(self.errand(ask, effect, stored, pilot)?.run(Some(sender)));
+        let errand = self.errand(ask, effect, stored, pilot)?;
+        self.shared.spawn_for(&ask.site, Box::pin(errand.run(Some(sender))));
         Some(receiver)
     }
 
@@ -341,7 +343,7 @@ impl Edge {
         let part = self.shared.flights.join(FlightKey { key: ask.key.clone(), variant });
         if let Part::Leader(pilot) = part {
             let errand = self.errand(ask, effect, Some(Arc::clone(object)), pilot);
-            errand.into_iter().for_each(|errand| drop(tokio::spawn(errand.run(None))));
+            errand.into_iter().for_each(|errand| self.shared.spawn_for(&ask.site, Box::pin(errand.run(None))));
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use caching::{
     CACHE_TAG, Directives, Policy, Reach, SURROGATE_KEY, SetCookiePolicy, canonical, decode_unreserved, is_ambiguous,
-    narrow_encoding, normalise_encoding, vary_by_coding,
+    narrow_encoding, normalise_encoding,
 };
 use config::{
     Access, Answer, Cors, CountryCode, HeaderEdits, KeyPart, Maintenance, Prefix, Query, Rate, RateBy, Referer, Rule,
@@ -105,9 +105,6 @@ impl Site {
             signed = rule.signed.as_deref().or(signed);
             cors = rule.cors.as_ref().or(cors);
             effect.rate = rule.rate.as_ref().map(|rate| (rate, who((rate, number), facts))).or(effect.rate);
-        }
-        if effect.policy.compress {
-            effect.policy.nominated.push(header::ACCEPT_ENCODING);
         }
         effect.browser_ttl = effect.browser_ttl.filter(|_| !is_ambiguous);
         let client = facts.variables.client;
@@ -233,6 +230,15 @@ fn field(part: &KeyPart) -> HeaderName {
     }
 }
 
+/// The field by which an edge tells an origin a part of the key that it works out itself.
+pub(crate) fn told_field(part: &KeyPart) -> Option<HeaderName> {
+    match part {
+        KeyPart::Country => Some(COUNTRY),
+        KeyPart::Device => Some(DEVICE),
+        KeyPart::Header(_) | KeyPart::Cookie(_) => None,
+    }
+}
+
 /// What the origin is told of the client's country: two capitals, or `XX` where it is not known.
 const COUNTRY: HeaderName = HeaderName::from_static("x-country");
 /// What the origin is told of the client's device.
@@ -347,9 +353,6 @@ impl Effect<'_> {
                 headers.insert(header::CACHE_CONTROL, value);
                 headers.remove(header::EXPIRES);
             }
-        }
-        if self.policy.compress {
-            vary_by_coding(headers);
         }
         for name in self.hidden {
             headers.remove(name);

@@ -6,34 +6,27 @@
 //!
 //! It stays there until the operator changes the site.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt;
 
 use crate::shared::Shared;
 use crate::sites::{Site, Sites};
 
-/// So many panics in this time, and a site falls back: one may be a strange request, three are its config.
-const PANICS: usize = 3;
-const WITHIN: Duration = Duration::from_secs(10);
-
-/// When requests of a site panicked.
-#[derive(Debug, Default)]
-pub(crate) struct Panics(Mutex<VecDeque<Instant>>);
-
-impl Panics {
-    /// One more; whether they are too many by now.
-    fn add(&self, now: Instant) -> bool {
-        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while times.len() >= PANICS || times.front().is_some_and(|first| now.duration_since(*first) >= WITHIN) {
-            times.pop_front();
-        }
-        times.push_back(now);
-        times.len() >= PANICS
-    }
-}
-
 impl Shared {
+    /// Runs something for a site in a task of its own; a panic is the site's.
+    pub(crate) fn spawn_for(self: &Arc<Self>, site: &Arc<Site>, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        let (shared, site) = (Arc::clone(self), Arc::clone(site));
+        tokio::spawn(async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                shared.note_panic(&site);
+            }
+        });
+    }
+
     /// Notes that a request of a site has panicked; puts what it was before in its place where that goes on.
     pub(crate) fn note_panic(&self, site: &Arc<Site>) {
         self.metrics.panics.with_label_values(&[site.id.as_str()]).inc();
@@ -44,6 +37,11 @@ impl Shared {
             tracing::error!(site = %site.id, "its rules make the edge panic, and there is nothing to fall back to");
             return;
         };
+        if !site.guards_as(&before) {
+            // Who can make it panic must not get around what was added to keep people out.
+            tracing::error!(site = %site.id, "its rules make the edge panic, and what it was before lets others in");
+            return;
+        }
         tracing::error!(site = %site.id, "its rules make the edge panic: it is what it was before, until it is changed");
         // Whatever a reload has put in its place stays.
         self.sites.rcu(|sites| sites.as_ref().map(|sites| fallen_back(sites, site, &before)));
@@ -71,15 +69,8 @@ impl Site {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::panics::PANICS;
     use crate::stage::{Client, Stage};
-
-    #[test]
-    fn three_in_ten_seconds_are_too_many() {
-        let (panics, start) = (Panics::default(), Instant::now());
-        let add = |seconds: u64| panics.add(start + Duration::from_secs(seconds));
-        assert_eq!([0, 5, 11, 14, 20].map(add), [false, false, false, true, true]);
-        assert_eq!([60, 61, 62].map(add), [false, false, true]);
-    }
 
     #[test]
     fn a_site_that_panics_falls_back_and_no_other_notices() {

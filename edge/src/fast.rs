@@ -6,12 +6,13 @@
 //!                                         it stood, no purge reaches it, and it is fresh ──> head and body
 //! ```
 //!
-//! Nothing is decided here: [`Edge::learn`] keeps the head that the general way writes, with gaps for the two figures
+//! Nothing is decided here: [`Fast::learn`] keeps the head that the general way writes, with gaps for the two figures
 //! that time changes. A table is one core's and holds for one config.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use caching::{CACHE_STATUS, CDN_LOOP, CacheKey, Handled, Moment, Reuse, age_seconds, reuse, ttl};
@@ -22,18 +23,25 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::ask::Ask;
 use crate::counted::{Over, count, note_bytes};
-use crate::edge::Edge;
 use crate::effect::Effect;
 use crate::fields::is_unkeyed;
 use crate::object::{Body, Object};
 use crate::respond::{answer_of, from_object};
-use crate::shared::Shared;
+use crate::shared::{Shared, TABLES_SHARE};
 use crate::sites::{Answered, Site, Sites};
 use crate::store::{Found, Place};
 
+/// What one core may answer again.
+#[derive(Debug)]
+pub(crate) struct Fast {
+    shared: Arc<Shared>,
+    /// This core's own: the lock is never waited for.
+    table: Mutex<Table>,
+}
+
 /// Answers that may be given again.
 #[derive(Debug)]
-pub(crate) struct Table {
+struct Table {
     /// The config they hold for.
     sites: Weak<Sites>,
     sets: Vec<[Option<Arc<Entry>>; WAYS]>,
@@ -98,8 +106,6 @@ const LINE_END: &[u8] = b"\r\n";
 const WAYS: usize = 4;
 /// An entry is of this size at most; those of browsers' pages take about 700 bytes.
 const ENTRY_BYTES: usize = 2_048;
-/// Tables take at most this share of an edge's memory.
-pub(crate) const SHARE: u64 = 64;
 /// Entries of one core's table at least and at most.
 const ENTRIES: std::ops::RangeInclusive<usize> = 64..=65_536;
 
@@ -128,6 +134,11 @@ impl AsWritten {
         if !is_plain || head.headers.keys().any(|name| is_special(name.as_str().as_bytes())) {
             return None;
         }
+        // What it names is not forwarded.
+        let is_usual = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
+        if !head.headers.get_all(header::CONNECTION).iter().all(is_usual) {
+            return None;
+        }
         let mut codings = head.headers.get_all(header::ACCEPT_ENCODING).into_iter();
         let accept_encoding = codings.next().cloned();
         let host = head.headers.get(header::HOST).filter(|_| codings.next().is_none())?.clone();
@@ -137,9 +148,14 @@ impl AsWritten {
 }
 
 impl Table {
-    /// An empty one for one core, of the edge's so many bytes of memory. `seed` is a secret.
-    pub(crate) fn new(memory: u64, cores: usize, seed: u64) -> Self {
-        let bytes = usize::try_from(memory / SHARE).unwrap_or(usize::MAX) / cores.max(1);
+    /// An empty one for a core of this edge. Nobody can guess where an entry goes.
+    fn of(shared: &Shared) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        Self::new(shared.memory, cores, RandomState::new().hash_one(shared.id.as_str()))
+    }
+
+    fn new(memory: u64, cores: usize, seed: u64) -> Self {
+        let bytes = usize::try_from(memory / TABLES_SHARE).unwrap_or(usize::MAX) / cores.max(1);
         let entries = (bytes / ENTRY_BYTES).clamp(*ENTRIES.start(), *ENTRIES.end());
         let sets = (0..entries / WAYS).map(|_| Default::default()).collect();
         Self { sites: Weak::new(), sets, seed, clock: 0 }
@@ -234,7 +250,9 @@ impl Head {
         for (name, value) in headers {
             let (figure, written) = match (name, browser_ttl) {
                 (&header::AGE, _) => (Figure::Age(0), age.to_string()),
-                (&header::CACHE_CONTROL, Some(more)) => (Figure::Age(more), (age + more).to_string()),
+                (&header::CACHE_CONTROL, Some(more)) if *value == format!("max-age={}", age + more) => {
+                    (Figure::Age(more), (age + more).to_string())
+                }
                 (name, _) if *name == CACHE_STATUS && std::ptr::eq(value, ours) => (Figure::Ttl, ttl.to_string()),
                 _ => {
                     head.line(name, value.as_bytes());
@@ -272,7 +290,12 @@ impl Head {
     }
 }
 
-impl Edge {
+impl Fast {
+    /// Knows nothing yet.
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), table: Mutex::new(Table::of(shared)) }
+    }
+
     /// Answers a request as one before it was, if that is still the answer.
     pub(crate) fn at_once(&self, plain: &Plain<'_>, connection: &Connection, out: &mut Vec<u8>) -> Option<AtOnce> {
         let started = Instant::now();
@@ -306,11 +329,23 @@ impl Edge {
     }
 
     /// Keeps the answer to a request that was a hit, to be given again.
-    pub(crate) fn learn(&self, written: AsWritten, ask: &Ask, effect: &Effect<'_>, connection: &Connection) {
-        let _ = self.try_to_learn(written, ask, effect, connection);
+    pub(crate) fn learn(
+        &self,
+        written: AsWritten,
+        (ask, effect): (&Ask, &Effect<'_>),
+        connection: &Connection,
+        sites: &Arc<Sites>,
+    ) {
+        let _ = self.try_to_learn(written, (ask, effect), connection, sites);
     }
 
-    fn try_to_learn(&self, written: AsWritten, ask: &Ask, effect: &Effect<'_>, connection: &Connection) -> Option<()> {
+    fn try_to_learn(
+        &self,
+        written: AsWritten,
+        (ask, effect): (&Ask, &Effect<'_>),
+        connection: &Connection,
+        sites: &Arc<Sites>,
+    ) -> Option<()> {
         let node = self.shared.id.as_str();
         if effect.is_particular || effect.edits_any(&[header::AGE, header::CACHE_CONTROL, header::DATE]) {
             return None;
@@ -326,6 +361,8 @@ impl Edge {
                 &header::ACCEPT_ENCODING => written.accept_encoding.clone(),
                 // What an edge writes, or drops, is not what the client wrote.
                 name if is_unkeyed(name) || OURS.contains(name) => return None,
+                // A variant is of all lines.
+                name if ask.headers.get_all(name).iter().nth(1).is_some() => return None,
                 name => ask.headers.get(name).cloned(),
             };
             nominated.push((name.clone(), wanted));
@@ -341,10 +378,10 @@ impl Edge {
         let hash = table.hash(&reached, host.as_bytes(), &target);
         let (site, key, used) = (Arc::clone(&ask.site), ask.key.clone(), AtomicU32::new(table.clock));
         let entry = Entry { hash, reached, host, target, nominated, site, key, place, head, used };
-        let sites = self.shared.sites.load();
-        let is_current = sites.as_ref().is_some_and(|sites| sites.holds(&entry.site));
+        let now = self.shared.sites.load();
+        let is_current = now.as_ref().is_some_and(|now| Arc::ptr_eq(now, sites));
         if is_current && entry.size() <= ENTRY_BYTES {
-            table.hold_for(sites.as_ref()?);
+            table.hold_for(sites);
             table.put(entry);
         }
         Some(())

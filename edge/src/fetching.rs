@@ -15,7 +15,6 @@ use http_body_util::BodyExt;
 use origin::{FetchError, Fetched, Fetcher};
 use tokio::sync::oneshot;
 
-use crate::compress::compress;
 use crate::filling::{Filling, Place, Reader, Wanted};
 use crate::flight::{Landing, Pilot};
 use crate::head::Storing;
@@ -71,8 +70,7 @@ pub(crate) struct Errand {
     pub(crate) pilot: Pilot,
 }
 
-/// Bodies larger than this are gathered apart from the core: a copy of 64 MiB takes 10 ms. So are those that are
-/// compressed, at 20 to 100 MB a second.
+/// Bodies larger than this are gathered apart from the core: a copy of 64 MiB takes 10 ms.
 const LARGE_BYTES: u64 = 1 << 20;
 
 /// How long a fetch without a response goes on for those who may come: a client that reloads a page.
@@ -138,7 +136,7 @@ impl Errand {
                 let status = response.status();
                 self.finish(leader, Landing::Hidden(status), Landed::Hidden(status));
             }
-            _ => self.take(response, leader).await,
+            _ => Box::pin(self.take(response, leader)).await,
         }
     }
 
@@ -285,20 +283,21 @@ impl Errand {
     async fn store(&self, filling: &Filling, pieces: Vec<Bytes>, length: u64) {
         let head = &filling.head;
         let coding = self.intake.coding(head, length);
-        let gather = move || {
-            let coded = coding.and_then(|coding| Some((coding, compress(&pieces, coding)?)));
-            match coded {
-                Some((coding, coded)) => (Some(coding), Slices::gather(&[coded])),
-                None => (None, Slices::gather(&pieces)),
+        let coded = match coding {
+            Some(coding) => self.intake.shared.compressing.code(&pieces, coding).await.map(|coded| (coding, coded)),
+            None => None,
+        };
+        let (head, pieces) = match coded {
+            Some((coding, bytes)) => {
+                let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                (head.clone().coded(coding, length), vec![bytes])
             }
+            None => (head.clone(), pieces),
         };
-        let is_long = coding.is_some() || length > LARGE_BYTES;
-        let gathered = if is_long { tokio::task::spawn_blocking(gather).await.ok() } else { Some(gather()) };
-        let Some((coding, slices)) = gathered else { return };
-        let head = match coding {
-            Some(coding) => head.clone().coded(coding, slices.length()),
-            None => head.clone(),
-        };
+        let gather = move || Slices::gather(&pieces);
+        let gathered =
+            if length > LARGE_BYTES { tokio::task::spawn_blocking(gather).await.ok() } else { Some(gather()) };
+        let Some(slices) = gathered else { return };
         self.intake.put(Arc::new(Object::new(head, Body::Whole(Arc::new(slices)))));
     }
 

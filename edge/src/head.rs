@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use caching::{Coding, Keep, Moment, Position, Selector, Tag, Terms, Validators, read_date, set_coding};
-use http::header::DATE;
+use http::header::{CONTENT_LENGTH, DATE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 /// What is known of a response before its body: all that decides how it is answered.
@@ -20,10 +20,17 @@ pub(crate) struct Head {
     pub(crate) date: Moment,
     /// What it can be purged by, besides its key.
     pub(crate) tags: Arc<[Tag]>,
-    /// The entity tag that the origin knows, where what it sent was compressed here.
-    pub(crate) origin_tag: Option<HeaderValue>,
+    /// Set where what the origin sent was compressed here.
+    pub(crate) coded: Option<Coded>,
     /// Where the log of purges stood when its fetch began: what is purged after that reaches it.
     pub(crate) position: Position,
+}
+
+/// What was compressed here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Coded {
+    /// The entity tag that the origin knows it by, if it is a strong one.
+    pub(crate) origin_tag: Option<HeaderValue>,
 }
 
 impl Head {
@@ -38,7 +45,7 @@ impl Head {
         let headers = in_own_memory(&headers);
         let date = headers.get(DATE).and_then(|date| read_date(date.as_bytes(), terms.received_at));
         let date = date.unwrap_or(terms.received_at);
-        Self { status, version, headers, terms, selector, date, tags: tags.into(), origin_tag: None, position }
+        Self { status, version, headers, terms, selector, date, tags: tags.into(), coded: None, position }
     }
 }
 
@@ -46,12 +53,24 @@ impl Head {
     /// By what the origin can be asked whether it still holds.
     pub(crate) fn validators(&self) -> Validators {
         let own = Validators::of(&self.headers);
-        Validators { etag: self.origin_tag.clone().or(own.etag), ..own }
+        let origins = self.coded.as_ref().and_then(|coded| coded.origin_tag.clone());
+        Validators { etag: origins.or(own.etag), ..own }
+    }
+
+    /// Its fields and those of the origin's answer to a HEAD, as they compare: of what was compressed the origin knows
+    /// another tag and length.
+    pub(crate) fn to_compare(&self, said: &HeaderMap) -> (HeaderMap, HeaderMap) {
+        let (mut known, mut said) = (self.headers.clone(), said.clone());
+        if let Some(Coded { origin_tag }) = &self.coded {
+            [&mut known, &mut said].into_iter().for_each(|fields| drop(fields.remove(CONTENT_LENGTH)));
+            origin_tag.iter().for_each(|tag| _ = known.insert(ETAG, tag.clone()));
+        }
+        (known, said)
     }
 
     /// That of the response as it is compressed.
     pub(crate) fn coded(mut self, coding: Coding, length: u64) -> Self {
-        self.origin_tag = set_coding(&mut self.headers, coding, length);
+        self.coded = Some(Coded { origin_tag: set_coding(&mut self.headers, coding, length) });
         self
     }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use caching::{
     Asked, CODED_BYTES, Coding, Judgement, Keep, Moment, Policy, Position, Received, Selector, Terms, Verdict,
-    displaces, judge, may_code, merge, weaken_tag,
+    displaces, judge, may_code, merge, set_unlike, vary_by_coding,
 };
 use http::{HeaderMap, Method, StatusCode, Version};
 
 use crate::ask::Ask;
 use crate::clock::today;
-use crate::head::{Head, Storing};
+use crate::head::{Coded, Head, Storing};
 use crate::object::Object;
 use crate::shared::Shared;
 use crate::store::Generation;
@@ -60,6 +60,8 @@ impl Intake {
     pub(crate) fn compresses(&self, headers: &HeaderMap, length: u64) -> bool {
         self.policy.compress
             && CODED_BYTES.contains(&length)
+            && usize::try_from(length)
+                .is_ok_and(|length| length <= self.ask.site.room(&self.shared.room).window_bytes())
             && Coding::wanted(&self.ask.headers).is_some()
             && may_code(StatusCode::OK, headers)
     }
@@ -71,7 +73,10 @@ impl Intake {
     }
 
     /// The head under which a response is kept.
-    pub(crate) fn head(&self, start: (StatusCode, Version), keep: Keep) -> Head {
+    pub(crate) fn head(&self, start: (StatusCode, Version), mut keep: Keep) -> Head {
+        if self.policy.compress {
+            vary_by_coding(&mut keep.headers);
+        }
         let selector =
             Selector::new(keep.nominated.clone(), &self.ask.headers, &keep.headers, self.shared.store.seed());
         // It came in by the time of day, and stays by the clock that does not jump.
@@ -94,8 +99,11 @@ impl Intake {
     pub(crate) fn renew(&self, stored: &Object, answer: &HeaderMap) -> (Arc<Object>, Storing) {
         let mut merged = merge(&stored.head.headers, answer, today());
         // What was compressed here still is.
-        let origin_tag =
-            stored.head.origin_tag.as_ref().map(|before| weaken_tag(&mut merged).unwrap_or(before.clone()));
+        let coded = stored
+            .head
+            .coded
+            .as_ref()
+            .map(|before| Coded { origin_tag: set_unlike(&mut merged).or_else(|| before.origin_tag.clone()) });
         let judgement = self.judge(stored.head.status, &merged);
         let start = (stored.head.status, stored.head.version);
         let (head, storing) = match judgement.verdict {
@@ -104,7 +112,7 @@ impl Intake {
             Verdict::StorePart(..) | Verdict::Not(_) => (Head { headers: merged, ..stored.head.clone() }, Storing::No),
         };
 
-        let head = Head { origin_tag, ..head };
+        let head = Head { coded, ..head };
         let before = stored.head.selector.variant;
         let moved = head.selector.variant != before;
         let object = Arc::new(Object::new(head, stored.body.clone()));

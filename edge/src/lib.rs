@@ -34,6 +34,7 @@ mod memory;
 mod object;
 mod order;
 mod outgoing;
+mod panics;
 mod part;
 mod passing;
 mod purging;

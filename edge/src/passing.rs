@@ -46,7 +46,8 @@ impl Edge {
         if let Some(stored) = &wish.stored {
             // The body is the one of then.
             intake.position = stored.head.position;
-            match compare_head(&stored.head.headers, status, headers) {
+            let (known, said) = stored.head.to_compare(headers);
+            match compare_head(&known, status, &said) {
                 HeadWord::Agrees => drop(intake.renew(stored, headers)),
                 HeadWord::Differs if displaces(&ask.headers, status) => {
                     self.shared.store.remove_variant(&ask.key, stored.head.selector.variant);
@@ -90,7 +91,8 @@ impl Edge {
                 && let Some(errand) = self.errand(ask, effect, None, Pilot::unlisted())
             {
                 let (leader, landed) = oneshot::channel();
-                tokio::spawn(Errand { intake, ..errand }.take(fetched, Some(leader)));
+                let take = Errand { intake, ..errand }.take(fetched, Some(leader));
+                self.shared.spawn_for(&ask.site, Box::pin(take));
                 let landed = landed.await.unwrap_or(Landed::Failed(FetchError::ProxyInternalError));
                 return self.deliver(ask, effect, Delivery::alone(landed, reason)).await;
             }

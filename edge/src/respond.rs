@@ -113,7 +113,8 @@ fn shape(ask: &Ask, head: &Head, mut headers: HeaderMap, length: Option<u64>) ->
         return Answer { status: head.status, headers, part: None };
     };
     let planned =
-        if head.status == StatusCode::OK { plan(&ask.method, &ask.headers, &headers, length) } else { Plan::Whole };
+        // Who has a part of the bytes that came from the origin must not get one of those compressed since.
+        if head.status == StatusCode::OK && head.coded.is_none() { plan(&ask.method, &ask.headers, &headers, length) } else { Plan::Whole };
     let (status, part) = match planned {
         Plan::Part(part) => {
             set_part(&mut headers, part, length);

@@ -17,8 +17,8 @@ use telemetry::{Clients, Log, Metrics};
 
 use crate::ask::Ask;
 use crate::clock::Clock;
+use crate::compress::Compressing;
 use crate::disk::{self, Disk, Loaded, Setting};
-use crate::fast::{self, Table};
 use crate::flight::Flights;
 use crate::head::Head;
 use crate::kept::Kept;
@@ -37,7 +37,7 @@ pub struct Shared {
     pub(crate) id: NodeId,
     pub(crate) sites: ArcSwapOption<Sites>,
     /// All that the edge may use, bytes.
-    memory: u64,
+    pub(crate) memory: u64,
     pub(crate) store: Store,
     pub(crate) purging: Arc<Purging>,
     pub(crate) flights: Arc<Flights>,
@@ -49,6 +49,7 @@ pub struct Shared {
     pub(crate) log: Option<(Log, Clients)>,
     pub(crate) clock: Clock,
     pub(crate) rates: Rates,
+    pub(crate) compressing: Compressing,
     /// Memory for bodies on their way.
     pub(crate) room: Arc<Room>,
     pub(crate) requests: AtomicU64,
@@ -65,6 +66,8 @@ pub struct Shared {
 /// What the allocator holds besides what is in use: measured at 14 to 28 MiB, whatever is stored. Small edges set
 /// aside a quarter.
 const ALLOCATOR_BYTES: u64 = 24 << 20;
+/// Tables of answers that may be given again take at most this share of an edge's memory.
+pub(crate) const TABLES_SHARE: u64 = 64;
 /// Locks under which objects are read from disk.
 const LOADS: usize = 256;
 /// Bodies larger than this are stored in slices apart from their heads, if parts of them can be fetched again.
@@ -118,7 +121,7 @@ impl Shared {
         });
         let seed = disk.as_ref().map_or(seed, |disk| disk.seed);
         let memory = memory - (memory / 4).min(ALLOCATOR_BYTES);
-        let stored = memory / 4 * 3 - memory / fast::SHARE - disk.as_ref().map_or(0, |_| disk::share_of(memory));
+        let stored = memory / 4 * 3 - memory / TABLES_SHARE - disk.as_ref().map_or(0, |_| disk::share_of(memory));
         let room = Room::new(bytes((memory / WINDOW_SHARE).min(limits::FILL_WINDOW)), bytes(memory / 4));
         Arc::new(Self {
             id,
@@ -133,6 +136,7 @@ impl Shared {
             log,
             clock,
             rates: Rates::new(),
+            compressing: Compressing::new(),
             room: Arc::new(room),
             requests: AtomicU64::new(0),
             hits: AtomicU64::new(0),
@@ -144,12 +148,6 @@ impl Shared {
         })
     }
 
-    /// A core's table of answers.
-    pub(crate) fn table(&self) -> Table {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-        Table::new(self.memory, cores, RandomState::new().hash_one(self.id.as_str()))
-    }
-
     /// Writes what waits for the disk; call it when nothing is served any more.
     pub fn close(&self) {
         self.store.disk.iter().for_each(|disk| disk.close());
@@ -158,15 +156,14 @@ impl Shared {
     /// Puts the sites of a new config in place of the old.
     pub fn swap(&self, sites: Sites) {
         sites.label(&self.metrics);
-        let sites = match self.sites.load().as_ref() {
+        let before = self.sites.rcu(|before| match before {
             Some(before) => {
                 // What its bodies on their way take now they take after a reload too.
                 sites.keep_rooms_of(before);
-                sites.after(before)
+                Some(Arc::new(sites.clone().after(before)))
             }
-            None => sites,
-        };
-        let before = self.sites.swap(Some(Arc::new(sites)));
+            None => Some(Arc::new(sites.clone())),
+        });
         if let (Some(before), Some(now)) = (before, self.sites.load().as_ref()) {
             before.unlabelled_in(now).for_each(|id| self.metrics.forget("site", id.as_str()));
         }

@@ -15,8 +15,8 @@ use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::fallback::Panics;
 use crate::fields::is_unkeyed;
+use crate::panics::Panics;
 use crate::query::normalise;
 use crate::room::Room;
 use crate::signature::unsigned;
@@ -52,6 +52,8 @@ pub(crate) struct Site {
     room: OnceLock<Arc<Room>>,
     /// What it is told apart by from others of its id.
     digest: u64,
+    /// The same of what keeps people out.
+    guards: u64,
     pub(crate) panics: Panics,
     /// The last of its id that did well, where this is another.
     before: Mutex<Option<Arc<Site>>>,
@@ -186,7 +188,8 @@ impl Sites {
                 maintenance: site.maintenance.clone(),
                 counters: OnceLock::new(),
                 room: OnceLock::new(),
-                digest: xxh3_64(format!("{site:?}").as_bytes()),
+                digest: digest(&format!("{site:?}"), &site.rules),
+                guards: guards(&site.rules),
                 panics: Panics::default(),
                 before: Mutex::default(),
                 failed: Mutex::default(),
@@ -247,11 +250,19 @@ impl Sites {
                 *site = Arc::clone(old);
             } else if old.digest == site.digest {
                 *lock(&site.before) = lock(&old.before).clone();
+            } else if old.panics.any() {
+                // It did not do well: the one before it did.
+                *lock(&site.before) = lock(&old.before).clone();
             } else {
                 // Two versions are kept of a site, not all.
                 *lock(&old.before) = None;
                 *lock(&site.before) = Some(Arc::clone(old));
             }
+        }
+        let may_ask =
+            |site: &Arc<Site>| site.asks_for_countries() || site.before().is_some_and(|site| site.asks_for_countries());
+        if self.geography.is_none() && self.sites.iter().any(may_ask) {
+            self.geography.clone_from(&before.geography);
         }
         self
     }
@@ -308,6 +319,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A hash of a text, and of the secrets of rules, which no text shows.
+fn digest(text: &str, rules: &[Rule]) -> u64 {
+    let keys = rules.iter().flat_map(|rule| rule.signed.iter().flatten());
+    let secrets = keys.flat_map(|key| [key.file.as_bytes(), b"\0"]);
+    xxh3_64(&std::iter::once(text.as_bytes()).chain(secrets).collect::<Vec<_>>().concat())
+}
+
+/// The same of the rules that keep people out.
+fn guards(rules: &[Rule]) -> u64 {
+    let guards: Vec<Rule> = rules.iter().filter(|rule| rule.is_guard()).cloned().collect();
+    let of = |rule: &Rule| {
+        let whom = (&rule.path, &rule.method, &rule.header, &rule.client, &rule.country);
+        format!("{whom:?} {:?} {:?} {:?} {:?}", rule.deny, rule.allow, rule.signed, rule.rate)
+    };
+    digest(&guards.iter().map(of).collect::<String>(), &guards)
+}
+
 fn key(name: &str, host: &HostPattern) -> String {
     host.port.map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
 }
@@ -316,6 +344,20 @@ impl Site {
     /// The last of its id that did well, where this is another.
     pub(crate) fn before(&self) -> Option<Arc<Self>> {
         lock(&self.before).clone()
+    }
+
+    fn asks_for_countries(&self) -> bool {
+        self.rules.iter().any(Rule::names_country)
+    }
+
+    /// Whether both keep the same people out.
+    pub(crate) fn guards_as(&self, other: &Self) -> bool {
+        self.guards == other.guards
+    }
+
+    /// The parts of keys that edges work out, and tell the origin: what a client says of them is dropped.
+    pub(crate) fn key_parts(&self) -> impl Iterator<Item = &KeyPart> {
+        self.rules.iter().flat_map(|rule| rule.key.iter().flatten())
     }
 
     /// It is in this one's place from now on.

@@ -41,7 +41,7 @@ impl Edge {
             Ok(written) => (written, Answered::Miss),
             Err(Unread::Missing) => {
                 let variant = Some(object.head.selector.variant);
-                self.fetch(ask, effect, Wish { stored: None, reason: ForwardReason::Partial, variant }).await
+                Box::pin(self.fetch(ask, effect, Wish { stored: None, reason: ForwardReason::Partial, variant })).await
             }
             Err(Unread::Failed(error)) => {
                 let handled = Handled::Forwarded {

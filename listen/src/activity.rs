@@ -27,6 +27,9 @@ struct State {
     open: HashMap<u64, Turn>,
     begun: u64,
     sending: Sending,
+    /// Whether more than the last request's head may have been read, or may be still to come: of a body that nobody
+    /// takes. What follows is no request then.
+    is_amid: bool,
     /// Whether nothing was written since the stream was last flushed.
     is_flushed: bool,
     written: u64,
@@ -51,6 +54,15 @@ enum Sending {
     Waiting(Instant),
 }
 
+/// What a request makes of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Its head is all there is, and another may follow.
+    Plain,
+    /// A body follows, or nothing does.
+    Other,
+}
+
 /// A request on its way; its end is noted when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Open {
@@ -64,14 +76,16 @@ const LEAST_WRITTEN: u64 = limits::HTTP_LEAST_RATE * limits::HTTP_HEADER_TIME.as
 impl Activity {
     pub(crate) fn new() -> Arc<Self> {
         let (open, sending, since) = (HashMap::new(), Sending::Done, Instant::now());
-        let state = State { open, begun: 0, sending, is_flushed: true, written: 0, since, written_since: 0 };
+        let state =
+            State { open, begun: 0, sending, is_amid: false, is_flushed: true, written: 0, since, written_since: 0 };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
-    /// A request begins.
-    pub(crate) fn begin(self: &Arc<Self>) -> Open {
+    /// A request begins. That one without a body begins shows that the body before it was read.
+    pub(crate) fn begin(self: &Arc<Self>, way: Way) -> Open {
         let number = self.change(|state| {
             state.begun += 1;
+            state.is_amid = way != Way::Plain;
             state.open.insert(state.begun, Turn::Ours);
             state.begun
         });
@@ -111,9 +125,19 @@ impl Activity {
         }
     }
 
+    /// The connection ends with the answer that is on its way.
+    pub(crate) fn ends(&self) {
+        self.change(|state| state.is_amid = true);
+    }
+
+    /// Whether no request is open.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.change(|state| state.open.is_empty())
+    }
+
     /// Whether requests were answered, all that there were, and every byte has gone.
     pub(crate) fn is_between(&self) -> bool {
-        self.change(|state| state.begun > 0 && state.open.is_empty() && state.is_flushed)
+        self.change(|state| state.begun > 0 && !state.is_amid && state.open.is_empty() && state.is_flushed)
     }
 
     fn sent(&self, polled: &Poll<std::io::Result<usize>>) {
@@ -268,7 +292,7 @@ mod tests {
     async fn a_connection_is_idle_only_without_open_requests() {
         let activity = Activity::new();
         let start = Instant::now();
-        let request = activity.begin();
+        let request = activity.begin(Way::Plain);
         let ends = async {
             sleep(Duration::from_secs(100)).await;
             drop(request);
@@ -322,7 +346,7 @@ mod tests {
     async fn a_response_that_its_client_does_not_take_is_stalled() {
         let activity = Activity::new();
         let start = Instant::now();
-        let mut body = Held::new(crate::full(vec![0; 1_000]), activity.begin());
+        let mut body = Held::new(crate::full(vec![0; 1_000]), activity.begin(Way::Plain));
         body.frame().await.unwrap().unwrap();
         tokio::time::timeout(Duration::from_secs(600), activity.stalled(LIMIT)).await.unwrap();
         let stalled_after = start.elapsed();
@@ -333,11 +357,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_taken_or_waits_for_us_is_not_stalled() {
         let activity = Activity::new();
-        let mut origin = Held::new(Never.boxed_unsync(), activity.begin());
+        let mut origin = Held::new(Never.boxed_unsync(), activity.begin(Way::Plain));
         let waits = async { origin.frame().await };
         let (ours, mut theirs) = tokio::io::duplex(1 << 20);
         let mut ours = Watched::new(ours, Arc::clone(&activity));
-        let handed = Held::new(crate::full("x"), activity.begin());
+        let handed = Held::new(crate::full("x"), activity.begin(Way::Plain));
         let moves = async {
             // Another response goes on: the client reads, only not this one yet.
             for _ in 0..600 {

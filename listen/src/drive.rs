@@ -17,7 +17,9 @@ use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use config::limits;
+use http::header::CONNECTION;
 use http::{Request, Response, Version};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -26,11 +28,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::activity::{Activity, Held, Watched};
+use crate::activity::{Activity, Held, Watched, Way};
+use crate::answer::answer;
 use crate::connection::Connection;
 use crate::cores::Stop;
 use crate::fast::{Front, Next};
-use crate::http::answer;
 use crate::interim::{Interim, Queue, WithInterim};
 use crate::mount::Mounts;
 use crate::rewind::Rewind;
@@ -83,14 +85,12 @@ pub(crate) async fn drive<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut stopped = Box::pin(stop.stopped());
-    let mut is_told_of_stop = false;
     let mut front = Front::new(stream);
     loop {
         let next = poll_fn(|cx| {
             let polled = front.poll(cx, &|plain, head| mounts.find(plain.target)?.at_once(plain, &connection, head));
-            if polled.is_pending() && !is_told_of_stop {
-                // Once: the connection's task is woken by it from then on.
-                is_told_of_stop = stopped.as_mut().poll(cx).is_pending();
+            if polled.is_pending() && !stop.is_stopped() {
+                let _ = stopped.as_mut().poll(cx);
             }
             match polled {
                 Poll::Pending if !front.is_owing() && stop.is_stopped() => Poll::Ready(Next::Ended),
@@ -137,8 +137,11 @@ where
     let mut idle = pin!(activity.idle(limits::HTTP_HEADER_TIME));
     let mut stalled = pin!(activity.stalled(limits::HTTP_WRITE_TIME));
     let end = poll_fn(|cx| {
-        if served.poll_without_shutdown(cx).is_ready() {
-            return Poll::Ready(End::Own);
+        match served.poll_without_shutdown(cx) {
+            Poll::Ready(Ok(())) if activity.is_answered() => return Poll::Ready(End::Own),
+            // Cut, or left: polled again, hyper would end a body that is not whole as if it were.
+            Poll::Ready(_) => return Poll::Ready(End::Broken),
+            Poll::Pending => {}
         }
         // A head of which hyper has read a part, and no other before, would be answered as the last.
         if activity.is_between() {
@@ -154,8 +157,8 @@ where
         if is_over { Poll::Ready(End::Silent) } else { Poll::Pending }
     });
     match end.await {
-        End::Silent => return None,
-        End::Own => {}
+        End::Silent | End::Broken => return None,
+        End::Own => _ = tokio::time::timeout(limits::HTTP_WRITE_TIME, served).await,
         End::Between => {
             let parts = served.into_parts();
             let (stream, ahead) = parts.io.into_inner().into_inner().into_inner().into_parts();
@@ -164,19 +167,18 @@ where
         End::Stopped => {
             Pin::new(&mut served).graceful_shutdown();
             // An error is the client's, which has gone.
-            let finished = poll_fn(|cx| served.poll_without_shutdown(cx));
-            let _ = tokio::time::timeout(limits::HTTP_DRAIN, finished).await;
+            let _ = tokio::time::timeout(limits::HTTP_DRAIN, served).await;
         }
     }
-    let mut stream = served.into_parts().io.into_inner();
-    let _ = poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_shutdown(cx))).await;
     None
 }
 
 /// Why hyper serves a connection no longer.
 enum End {
-    /// It is through with it.
+    /// It is through with it, but for bytes that are not flushed.
     Own,
+    /// By an error, or with a request unanswered.
+    Broken,
     /// It has nothing to do: the next request may be for the front.
     Between,
     Stopped,
@@ -223,9 +225,15 @@ where
     let serve = move |request: Request<Incoming>| -> Reply {
         let interim = (request.version() == Version::HTTP_11).then(|| queue.begin());
         let connection = Connection { interim: interim.clone(), ..connection.clone() };
-        let (open, mounts) = (seen.begin(), Arc::clone(&mounts));
+        let is_plain = request.body().is_end_stream() && request.version() == Version::HTTP_11;
+        let open = seen.begin(if is_plain { Way::Plain } else { Way::Other });
+        let (seen, mounts) = (Arc::clone(&seen), Arc::clone(&mounts));
+        let says_close = request.headers().contains_key(CONNECTION);
         Box::pin(async move {
             let response = answer(&mounts, request, connection).await;
+            if says_close || response.headers().contains_key(CONNECTION) {
+                seen.ends();
+            }
             interim.iter().for_each(Interim::end);
             Ok(response.map(|body| Held::new(body, open).boxed_unsync()))
         })

@@ -5,14 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::limits;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
-use crate::body::{Body, empty};
 use crate::connection::{Connection, Scheme};
 use crate::cores::Stop;
 use crate::crowd::{Crowd, One};
@@ -56,7 +53,7 @@ impl Server {
         let protocols = Arc::new(Protocols::new());
         let stopped = stop.stopped();
         tokio::pin!(stopped);
-        let mut told = None;
+        let (mut exhausted, mut crowded) = (Told::default(), Told::default());
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 break;
@@ -66,14 +63,16 @@ impl Server {
                 () = &mut stopped => break,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    if let Some(one) = crowd.join(peer.ip(), limits::HTTP_CONNECTIONS_OF_ONE) {
-                        self.spawn(stream, peer, (place, one), &protocols, &stop);
+                Ok((stream, peer)) => match crowd.join(peer.ip(), limits::HTTP_CONNECTIONS_OF_ONE) {
+                    Some(one) => self.spawn(stream, peer, (place, one), &protocols, &stop),
+                    None if crowded.is_due() => {
+                        let most = limits::HTTP_CONNECTIONS_OF_ONE;
+                        tracing::warn!(client = %peer.ip(), most, "an address has as many connections as one may: further ones are closed");
                     }
-                }
+                    None => {}
+                },
                 Err(error) if error.raw_os_error().is_some_and(is_exhausted) => {
-                    if told.is_none_or(|told: Instant| told.elapsed() >= TOLD_EVERY) {
-                        told = Some(Instant::now());
+                    if exhausted.is_due() {
                         tracing::warn!(%error, "connections have to wait: raise the limit (LimitNOFILE, ulimit -n)");
                     }
                     tokio::time::sleep(limits::ACCEPT_PAUSE).await;
@@ -126,55 +125,23 @@ impl Server {
     }
 }
 
-/// Answers a request by whoever is mounted at its path, within the limits.
-pub(crate) async fn answer(mounts: &Mounts, request: Request<Incoming>, connection: Connection) -> Response<Body> {
-    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_FRAME);
-    let status = if fields.sum::<usize>() > limits::HTTP_HEADER_BYTES {
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
-    } else if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > limits::HTTP_TARGET_BYTES) {
-        StatusCode::URI_TOO_LONG
-    } else if has_strange_coding(request.headers()) {
-        // What follows cannot be told from the body.
-        let mut response = Response::new(empty());
-        *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        return response;
-    } else if let Some(handler) = mounts.find(request.uri().path()) {
-        return handler.serve(request, connection).await;
-    } else if request.method() == Method::CONNECT {
-        // We are no proxy for clients (RFC 9110 §9.3.6): "An empty Allow field value indicates that the resource
-        // allows no methods" (§10.2.1).
-        let mut response = Response::new(empty());
-        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(""));
-        return response;
-    } else if request.method() == Method::OPTIONS && request.uri().path() == "*" {
-        // A ping of the server as a whole (RFC 9110 §9.3.7).
-        StatusCode::NO_CONTENT
-    } else {
-        StatusCode::NOT_FOUND
-    };
-    let mut response = Response::new(empty());
-    *response.status_mut() = status;
-    response
-}
-
-/// RFC 9112 §6.1: "A server that receives a request message with a transfer coding it does not understand
-/// SHOULD respond with 501 (Not Implemented)." Chunked alone, once, is understood.
-fn has_strange_coding(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (lines.next(), lines.next()) {
-        (None, _) => false,
-        (Some(coding), None) => !coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        (Some(_), Some(_)) => true,
-    }
-}
-
-/// How often it is said that descriptors are wanting.
+/// How often the same is said.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
-/// `: ` and the line's end around each field.
-const FIELD_FRAME: usize = 4;
+/// When something was last said.
+#[derive(Default)]
+struct Told(Option<Instant>);
+
+impl Told {
+    /// Whether it is to be said again.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|last| last.elapsed() >= TOLD_EVERY);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
+    }
+}
 
 /// EMFILE or ENFILE.
 fn is_exhausted(code: i32) -> bool {

@@ -8,6 +8,7 @@
 //! own accept loop on its own socket of the same address (SO_REUSEPORT).
 
 mod activity;
+mod answer;
 mod bind;
 mod body;
 mod connection;

@@ -103,7 +103,8 @@ impl Fetcher {
             }
             place = self.place().await?;
         }
-        let connected = server.target.connect(self.times.connect).await;
+        // In a box of its own: it is large, seldom needed, and would be moved along with every fetch.
+        let connected = Box::pin(server.target.connect(self.times.connect)).await;
         let connection = connected.map_err(|error| Failure { error, seen: Seen::No })?;
         self.send(server, connection, place, head, upload).await
     }

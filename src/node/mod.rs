@@ -153,7 +153,8 @@ fn build_loaded(
     let view = roles.name_server.then(|| view(&config)).transpose();
     let (view, mut world) = view.map_err(|more| problems.extend(more)).unwrap_or_default().unzip();
     let asks_for_countries = roles.edge && edge::asks_for_countries(&config);
-    if asks_for_countries && !world.as_ref().is_some_and(World::is_read) {
+    // Where a map was wanted and failed, it is told already.
+    if asks_for_countries && problems.is_empty() && !world.as_ref().is_some_and(World::is_read) {
         let read = dns::geo::load(&config.network.geo, world_before, SystemTime::now());
         world = read.map_err(|problem| problems.push(problem)).ok();
     }

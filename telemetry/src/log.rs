@@ -63,6 +63,7 @@ impl Log {
     /// No thread can be started.
     pub fn start(path: &Path, most: usize, dropped: IntCounter) -> std::io::Result<Self> {
         let queue = Arc::<Queue>::default();
+        queue.state().lines.reserve(KEPT);
         let (path, lost, lines) = (path.to_owned(), dropped.clone(), Arc::clone(&queue));
         let writer = std::thread::Builder::new().name("log".to_owned());
         writer.spawn(move || {
@@ -145,7 +146,7 @@ fn open(path: &Path) -> std::io::Result<File> {
 fn write(path: &Path, queue: &Queue, dropped: &IntCounter) {
     let mut file = None;
     let mut told: Option<Instant> = None;
-    let mut lines = Vec::new();
+    let mut lines = Vec::with_capacity(KEPT);
     while let Some(count) = queue.take(&mut lines) {
         let here = file.take().filter(|file| is_at(file, path));
         let out = here.map_or_else(|| open(path), Ok);

@@ -50,7 +50,8 @@ pub(crate) fn missing() -> Vec<Tool> {
         | Tool::Nsd
         | Tool::Ldns
         | Tool::Kdig
-        | Tool::Dnsviz => run::is_on_path(tool.name()),
+        | Tool::Dnsviz
+        | Tool::Valgrind => run::is_on_path(tool.name()),
         // What builds C++ for cargo takes the one that is named, else the one that every compiler goes by.
         Tool::Compiler => std::env::var_os("CXX").is_some() || run::is_on_path("c++"),
     };
@@ -78,6 +79,8 @@ pub(crate) enum Tool {
     Kdig,
     /// Judges a signed zone whole.
     Dnsviz,
+    /// Counts instructions.
+    Valgrind,
     /// Builds the fuzzer, which is written in C++.
     Compiler,
     /// Runs tests, each in a process of its own.
@@ -94,6 +97,7 @@ const TOOLS: &[Tool] = &[
     Tool::Ldns,
     Tool::Kdig,
     Tool::Dnsviz,
+    Tool::Valgrind,
     Tool::Compiler,
     Tool::Nextest,
 ];
@@ -111,6 +115,7 @@ impl Tool {
             Self::Ldns => "ldns-signzone",
             Self::Kdig => "kdig",
             Self::Dnsviz => "dnsviz",
+            Self::Valgrind => "valgrind",
             Self::Compiler => "g++",
             Self::Nextest => "cargo-nextest",
         }
@@ -123,6 +128,7 @@ impl Tool {
             Self::Curl => &["demo::", "node::", "up::"],
             Self::Unbound | Self::KnotResolver | Self::Ldns | Self::Kdig | Self::Dnsviz => &["resolvers::"],
             Self::Bind | Self::Nsd => &["resolvers::", "secondaries::"],
+            Self::Valgrind => &["instructions::"],
             Self::Compiler | Self::Nextest => &[],
         }
     }
@@ -140,6 +146,7 @@ impl Tool {
             Self::Unbound | Self::Bind | Self::KnotResolver => "the test that asks our name servers through it",
             Self::Nsd | Self::Ldns => "the signed root of the test with resolvers",
             Self::Kdig | Self::Dnsviz => "the test that has signed zones judged",
+            Self::Valgrind => "the test that counts what a hit costs",
             Self::Compiler => "`cargo xtask fuzz` builds its fuzzer with it",
             Self::Nextest => "each test in a process of its own, with a time limit",
         }
@@ -200,6 +207,7 @@ impl Manager {
             (Tool::Kdig, Self::Dnf) => Some("knot-utils"),
             (Tool::Kdig, _) => Some("knot"),
             (Tool::Dnsviz, _) => Some("dnsviz"),
+            (Tool::Valgrind, _) => Some("valgrind"),
             (Tool::Nextest, _) => None,
         }
     }

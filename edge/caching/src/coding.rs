@@ -49,10 +49,10 @@ impl Coding {
 }
 
 /// Rewrites Accept-Encoding to the one coding that the client likes best, so that there are four variants at most;
-/// `identity` where it names none of ours, or nothing. One that is malformed or refuses `identity` stays as it is.
+/// `identity` where it names none of ours, or nothing, or is malformed: each other text would be a variant of its own.
 pub fn narrow_encoding(request: &mut HeaderMap) {
     let names = Coding::ALL.map(Coding::name);
-    let Some(weights) = weights(request, &names) else { return };
+    let weights = weights(request, &names).unwrap_or_default();
     // Of equals the first: `max_by_key` takes the last.
     let best = names.iter().zip(weights).rev().filter(|(_, weight)| *weight > 0).max_by_key(|(_, weight)| *weight);
     let best = best.map_or("identity", |(name, _)| name);
@@ -75,12 +75,18 @@ pub fn may_code(status: StatusCode, response: &HeaderMap) -> bool {
 pub fn set_coding(response: &mut HeaderMap, coding: Coding, length: u64) -> Option<HeaderValue> {
     response.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
     response.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    set_unlike(response)
+}
+
+/// Takes from the fields of a response that was coded here what speaks of the bytes that the origin has. Returns its entity
+/// tag, if that was a strong one.
+pub fn set_unlike(response: &mut HeaderMap) -> Option<HeaderValue> {
     DIGESTS.iter().for_each(|name| drop(response.remove(name)));
     weaken_tag(response)
 }
 
 /// Makes a strong entity tag weak, and returns what it was.
-pub fn weaken_tag(response: &mut HeaderMap) -> Option<HeaderValue> {
+fn weaken_tag(response: &mut HeaderMap) -> Option<HeaderValue> {
     let strong = response.get(ETAG).filter(|etag| is_strong(etag.as_bytes()))?.clone();
     let weak = HeaderValue::from_bytes(&[b"W/", strong.as_bytes()].concat()).ok()?;
     response.insert(ETAG, weak);
@@ -105,7 +111,7 @@ const DIGESTS: [HeaderName; 4] = [
 
 /// Whether the media type is one of those that compress: text in the widest sense. Pictures, films and archives are
 /// compressed as they are.
-fn is_text(response: &HeaderMap) -> bool {
+pub(crate) fn is_text(response: &HeaderMap) -> bool {
     let line = response.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let kind = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
     kind.starts_with(b"text/") && kind != b"text/event-stream"
@@ -147,8 +153,8 @@ mod tests {
             (Some("*"), "zstd"),
             (Some("zstd;q=0, *;q=0.1"), "br"),
             (Some("deflate"), "identity"),
-            (Some("identity;q=0, gzip"), "identity;q=0, gzip"),
-            (Some("gzip;level=9"), "gzip;level=9"),
+            (Some("identity;q=0, gzip"), "identity"),
+            (Some("gzip;level=9"), "identity"),
             (Some(""), "identity"),
             (None, "identity"),
         ] {

@@ -47,7 +47,7 @@ mod vary;
 
 pub use admit::{Admission, admit};
 pub use age::{age, age_seconds, set_age};
-pub use coding::{CODED_BYTES, Coding, may_code, narrow_encoding, set_coding, vary_by_coding, weaken_tag};
+pub use coding::{CODED_BYTES, Coding, may_code, narrow_encoding, set_coding, set_unlike, vary_by_coding};
 pub use condition::{Condition, evaluate, not_modified};
 pub use content_range::ContentRange;
 pub use control::{Directives, Reach};

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use http::header::{
-    AUTHORIZATION, CONTENT_LOCATION, EXPECT, HeaderMap, HeaderName, IF_MATCH, IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LOCATION, EXPECT, HeaderMap, HeaderName, IF_MATCH, IF_UNMODIFIED_SINCE,
+    RANGE, SET_COOKIE,
 };
 use http::{Method, StatusCode, header};
 
 use crate::age::initial_age;
+use crate::coding::is_text;
 use crate::content_range::ContentRange;
 use crate::control::{Directives, Reach};
 use crate::date::ensure_date;
@@ -205,8 +207,10 @@ fn weigh(asked: &Asked<'_>, received: &Received<'_>, policy: &Policy) -> Result<
     let Vary::Fields(mut nominated) = Vary::of(headers) else {
         return Err(Why::Vary);
     };
-    if !policy.nominated.is_empty() {
+    let by_coding = policy.compress && is_text(headers);
+    if !policy.nominated.is_empty() || by_coding {
         nominated.extend(policy.nominated.iter().cloned());
+        nominated.extend(by_coding.then_some(ACCEPT_ENCODING));
         nominated.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         nominated.dedup();
     }

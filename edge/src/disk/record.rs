@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::head::Head;
+use crate::head::{Coded, Head};
 
 /// A head on disk. Times are by the time of day, so that they mean the same after a start.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,7 +27,8 @@ pub(crate) struct Record {
     variant: (u128, u128),
     spoken: Option<Vec<u8>>,
     tags: Vec<u128>,
-    origin_tag: Option<Vec<u8>>,
+    /// Whether it was compressed here, and then the entity tag that its origin knows.
+    coded: Option<Option<Vec<u8>>>,
     position: Position,
     /// Bytes of the body.
     pub(crate) length: u64,
@@ -65,7 +66,7 @@ impl Record {
             variant: (head.selector.variant.others, head.selector.variant.language),
             spoken: head.selector.spoken.clone(),
             tags: head.tags.iter().map(|tag| tag.hash()).collect(),
-            origin_tag: head.origin_tag.as_ref().map(|tag| tag.as_bytes().to_vec()),
+            coded: head.coded.as_ref().map(|coded| Some(coded.origin_tag.as_ref()?.as_bytes().to_vec())),
             position: head.position,
             length,
         }
@@ -115,9 +116,12 @@ impl Record {
         let tags = self.tags.into_iter().map(Tag::from_hash).collect();
         let keep = Keep { headers, terms, nominated, tags, for_asker: HeaderMap::new() };
         let version = if self.is_http_10 { Version::HTTP_10 } else { Version::HTTP_11 };
-        let origin_tag = self.origin_tag.map(HeaderValue::try_from).transpose().ok()?;
+        let coded = match self.coded {
+            Some(tag) => Some(Coded { origin_tag: tag.map(HeaderValue::try_from).transpose().ok()? }),
+            None => None,
+        };
         let status = StatusCode::from_u16(self.status).ok()?;
-        Some(Head { origin_tag, ..Head::new((status, version), keep, selector, self.position) })
+        Some(Head { coded, ..Head::new((status, version), keep, selector, self.position) })
     }
 }
 

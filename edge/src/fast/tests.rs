@@ -124,6 +124,24 @@ fn what_no_longer_holds_is_not_answered() {
 }
 
 #[test]
+fn no_client_chooses_what_another_gets() {
+    let stage = Stage::new("");
+    let (mut both, mut general) = (Client::to(stage.both), Client::to(stage.general));
+    for (poison, victim) in [
+        ("accept: text/html\r\naccept: image/png\r\n", "accept: text/html\r\n"),
+        ("accept-language: de\r\naccept-language: fr\r\n", "accept-language: de\r\n"),
+        ("accept: a/b\r\nconnection: accept\r\n", "accept: a/b\r\n"),
+        ("accept-language: en\r\nconnection: accept-language\r\n", "accept-language: en\r\n"),
+    ] {
+        let request = |lines: &str| format!("GET /spoken HTTP/1.1\r\nhost: shop.example\r\n{lines}\r\n");
+        (0..3).for_each(|_| _ = both.ask(&request(poison)));
+        let (got, expected) = (both.ask(&request(victim)), general.ask(&request(victim)));
+        assert!(!got.contains("one-1;hit"), "{victim}: {got}");
+        assert!(expected.contains("one-1;hit"), "it has an object of its own: {expected}");
+    }
+}
+
+#[test]
 fn what_is_stale_is_not_answered() {
     let stage = Stage::new("[[rule]]\nforce = { ttl = \"1s\" }\n");
     let mut client = Client::to(stage.both);

@@ -50,6 +50,10 @@ impl Handler for Echo {
         self.general.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             let (head, body) = request.into_parts();
+            // Some look at no body.
+            if head.uri.path().starts_with("/ignore/") {
+                return Response::new(crate::full(body_of(head.uri.path())));
+            }
             let got = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
             let mut said = body_of(head.uri.path());
             said.extend_from_slice(&got);
@@ -227,6 +231,45 @@ async fn a_head_that_does_not_come_is_waited_for_only_so_long() {
         let took = start.elapsed().as_secs();
         let limit = limits::HTTP_HEADER_TIME.as_secs();
         assert!((limit..=limit * 2).contains(&took), "{said}: {took}");
+    }
+}
+
+/// A body that nobody reads is never taken for a request, whenever it comes, and what answers it comes whole.
+#[tokio::test(start_paused = true)]
+async fn what_follows_a_body_that_was_not_read_is_no_request() {
+    let smuggled = "GET /fast/9 HTTP/1.1\r\nhost: a\r\n\r\n";
+    let chunks = "5\r\nGET /\r\n0\r\n\r\n";
+    let length = format!("content-length: {}\r\n", smuggled.len());
+    for (version, way, framing, body) in [
+        ("1.1", "ignore", length.as_str(), smuggled.to_owned()),
+        ("1.1", "ignore", "content-length: 5\r\n", format!("12345{smuggled}")),
+        ("1.1", "ignore", "transfer-encoding: chunked\r\n", format!("{chunks}{smuggled}")),
+        ("1.1", "ignore", "transfer-encoding: gzip, chunked\r\n", format!("{chunks}{smuggled}")),
+        ("1.0", "ignore", "", smuggled.to_owned()),
+        ("1.0", "general", "", smuggled.to_owned()),
+        ("1.1", "general", "connection: close\r\n", smuggled.to_owned()),
+    ] {
+        for size in [3, 100_000] {
+            let echo = Arc::<Echo>::default();
+            let (mut client, driven) = connect(&echo, 700);
+            let head = format!("GET /{way}/{size} HTTP/{version}\r\nhost: a\r\n{framing}\r\n");
+            client.write_all(head.as_bytes()).await.unwrap();
+            let mut said = Vec::new();
+            let (mut reads, mut writes) = tokio::io::split(client);
+            // The 501 is all head.
+            let least = if framing.contains("gzip") { 20 } else { size };
+            while said.len() < least {
+                assert!(reads.read_buf(&mut said).await.unwrap_or(0) > 0, "{version} {framing}: cut");
+            }
+            let _ = writes.write_all(body.as_bytes()).await;
+            let _ = reads.read_to_end(&mut said).await;
+            let said = String::from_utf8_lossy(&said);
+            assert_eq!(said.matches("HTTP/1.").count(), 1, "{version} {framing}: {said}");
+            let body_length = said.split_once("\r\n\r\n").unwrap().1.len();
+            assert!(body_length == size || said.contains(" 501 "), "{version} {framing}: {body_length} of {size}");
+            assert_eq!(echo.at_once.load(Ordering::Relaxed), 0, "{version} {framing}");
+            driven.await.unwrap();
+        }
     }
 }
 

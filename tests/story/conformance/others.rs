@@ -1,6 +1,9 @@
 //! RFC 5861 (stale content), RFC 9211 (Cache-Status), RFC 9213 (targeted fields).
 
+use std::time::Duration;
+
 use super::Stage;
+use crate::support::wait_for;
 
 #[test]
 fn rfc5861_stale_content() {
@@ -92,5 +95,57 @@ fn rfc9213_targeted_fields() {
         let got = case.get("");
         got.must_have("cdn-cache-control", "max-age=60");
         assert!(!got.has("hither-cdn-cache-control"), "{got:?}");
+    }
+}
+
+#[test]
+fn rfc9110_8_4_1_what_is_compressed_here() {
+    let stage = Stage::new(178, "[[rule]]\ncompress = true\n");
+    let text = "all work and no play. ".repeat(200);
+    let plain =
+        "cache-control: max-age=2, stale-if-error=60\netag: \"a\"\ncontent-type: text/plain\nrepr-digest: sha-256=:x:";
+    let case = stage.case("a text is stored compressed and the origin is asked by its own tag");
+    case.serves(200, plain, &text);
+    case.get("accept-encoding: br, gzip")
+        .must_be(200, &text)
+        .must_have("etag", "\"a\"")
+        .must_have("vary", "accept-encoding");
+    assert_eq!(case.asked_for("accept-encoding").as_deref(), Some("br"));
+    // Compressing goes on when the answer has gone.
+    let (coded, _) = wait_for(Duration::from_secs(5), "it is stored", || {
+        let got = case.get("accept-encoding: gzip, br");
+        if got.is_hit() { Ok(got) } else { Err(format!("{got:?}")) }
+    });
+    coded.must_have("content-encoding", "br").must_have("etag", "W/\"a\"").must_have("vary", "accept-encoding");
+    assert!(coded.is_hit() && coded.body.len() < text.len() / 10 && !coded.has("repr-digest"), "{coded:?}");
+    let part = case.get("accept-encoding: br\nrange: bytes=0-9");
+    assert_eq!((part.status, part.body == coded.body), (200, true), "no part of other bytes");
+    let same = case.get("accept-encoding: br\nif-none-match: \"a\"");
+    assert_eq!((same.status, same.field("vary").as_str()), (304, "accept-encoding"));
+    std::thread::sleep(Duration::from_millis(2_100));
+    case.serves(304, "etag: \"a\"\nrepr-digest: sha-256=:x:\ncache-control: max-age=60", "");
+    let renewed = case.get("accept-encoding: br");
+    assert_eq!(case.asked_for("if-none-match").as_deref(), Some("\"a\""));
+    renewed.must_have("content-encoding", "br").must_have("etag", "W/\"a\"");
+    assert!(renewed.body == coded.body && !renewed.has("repr-digest"), "{renewed:?}");
+    assert!(case.get("accept-encoding: br").is_hit());
+
+    for (name, lines) in [
+        ("no-transform", "cache-control: max-age=60, no-transform\ncontent-type: text/plain"),
+        ("a picture", "cache-control: max-age=60\ncontent-type: image/png"),
+        ("what the origin compressed", "cache-control: max-age=60\ncontent-type: text/plain\ncontent-encoding: gzip"),
+    ] {
+        let case = stage.case(name);
+        case.serves(200, lines, &text);
+        for _ in 0..2 {
+            case.get("accept-encoding: br").must_be(200, &text);
+        }
+        assert!(case.get("accept-encoding: br").is_hit(), "{name}");
+    }
+    let picture = stage.case("a picture has no variants");
+    picture.serves(200, "cache-control: max-age=60\ncontent-type: image/png", &text);
+    picture.get("accept-encoding: br");
+    for coding in ["gzip", "zstd", "gzip;x=1", "gzip;x=2"] {
+        assert!(picture.get(&format!("accept-encoding: {coding}")).is_hit(), "{coding}");
     }
 }
