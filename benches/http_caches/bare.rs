@@ -22,6 +22,7 @@ pub(crate) fn serve(address: &str) -> ! {
     let epoll = Epoll::new(EpollCreateFlags::empty()).unwrap();
     epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, 0)).unwrap();
     let body = vec![b'x'; 1 << 20];
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now());
     let mut number = 0;
     let mut clients: HashMap<u64, Client> = HashMap::new();
     let mut events = vec![EpollEvent::empty(); 128];
@@ -40,7 +41,7 @@ pub(crate) fn serve(address: &str) -> ! {
                 continue;
             }
             let is_over =
-                clients.get_mut(&event.data()).is_some_and(|client| client.go_on(&body, &mut number).is_none());
+                clients.get_mut(&event.data()).is_some_and(|client| client.go_on(&body, &mut number, &date).is_none());
             if is_over {
                 clients.remove(&event.data());
             }
@@ -48,16 +49,16 @@ pub(crate) fn serve(address: &str) -> ! {
     }
 }
 
-fn head(size: usize, number: u64) -> Vec<u8> {
+fn head(size: usize, number: u64, date: &str) -> Vec<u8> {
     format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: max-age=3600\r\nETag: \"{size}\"\r\nX-Number: {number}\r\nContent-Length: {size}\r\n\r\n"
+        "HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Type: text/plain\r\nCache-Control: max-age=3600\r\nETag: \"{size}\"\r\nX-Number: {number}\r\nContent-Length: {size}\r\n\r\n"
     )
     .into_bytes()
 }
 
 impl Client {
     /// Reads and writes what it can; nothing where the client has gone.
-    fn go_on(&mut self, body: &[u8], number: &mut u64) -> Option<()> {
+    fn go_on(&mut self, body: &[u8], number: &mut u64, date: &str) -> Option<()> {
         let mut buffer = [0; 4_096];
         loop {
             if let Some((size, head, sent)) = &mut self.answer {
@@ -82,7 +83,7 @@ impl Client {
                 let path = line.split(' ').nth(1)?;
                 let size = path.rsplit('/').next()?.parse().ok().filter(|size| *size <= body.len())?;
                 *number += 1;
-                self.answer = Some((size, head(size, *number), 0));
+                self.answer = Some((size, head(size, *number, date), 0));
                 self.read.drain(..end + 4);
             }
         }

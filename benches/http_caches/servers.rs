@@ -201,8 +201,8 @@ fn haproxy(home: &Path) -> Option<Command> {
     let config = format!(
         "global\n  nbthread 1\n  maxconn 1000\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 50s\n  timeout server 50s\n\
          cache c\n  total-max-size 256\n  max-object-size 2000000\n  max-age 3600\n\
-         frontend f\n  bind {}\n  use_backend p if {{ path_beg /p/ }}\n  http-request cache-use c\n  http-response cache-store c\n  default_backend b\n\
-         backend b\n  server s {origin}\nbackend p\n  server s {origin}\n",
+         frontend f\n  bind {}\n  use_backend p if {{ path_beg /p/ }}\n  default_backend b\n\
+         backend b\n  http-request cache-use c\n  http-response cache-store c\n  server s {origin}\nbackend p\n  server s {origin}\n",
         address(5),
     );
     fs::write(home.join("haproxy.cfg"), config).unwrap();
