@@ -63,14 +63,14 @@ impl Target {
     }
 
     /// Whether a server does with this what it is measured for: the origin numbers its answers.
-    pub(crate) fn check(self, name: &str, server: SocketAddr, size: usize) {
+    pub(crate) fn is_served(self, server: SocketAddr, size: usize) -> bool {
         let number = || {
             let mut stream = TcpStream::connect(server).unwrap();
             stream.write_all(self.request(size).as_bytes()).unwrap();
             let (mut said, mut buffer) = (Vec::new(), [0; 65_536]);
             while !said.windows(4).any(|four| four == b"\r\n\r\n") {
                 let count = stream.read(&mut buffer).unwrap();
-                assert!(count > 0, "{name} has closed");
+                assert!(count > 0, "closed");
                 said.extend_from_slice(&buffer[..count]);
             }
             let said = String::from_utf8_lossy(&said).to_ascii_lowercase();
@@ -79,7 +79,7 @@ impl Target {
         let (one, other) = (number(), number());
         // A server of files has none.
         let is_stored = one.is_none() || one == other;
-        assert_eq!(is_stored, self == Self::Stored, "{name}: {self:?}, {one:?} and {other:?}");
+        is_stored == (self == Self::Stored)
     }
 }
 

@@ -109,8 +109,7 @@ pub(crate) async fn drive<S>(
             }
             Next::General(ahead) => {
                 let stream = Rewind::new(ahead, front.stream);
-                let served = general(&protocols.http1, stream, connection, Arc::clone(mounts), stop);
-                match Box::pin(served).await {
+                match Box::pin(general(&protocols.http1, stream, connection, Arc::clone(mounts), stop)).await {
                     Some((stream, ahead)) => front = Front::again(stream, ahead),
                     None => return,
                 }

@@ -111,18 +111,29 @@ impl Server {
             let _held = (place, open);
             match tls {
                 None => drive(&protocols, stream, connection, &mounts, &stop).await,
-                Some(tls) => {
-                    // In a box of its own: what a handshake needs the connection does not keep.
-                    let handshake = Box::pin(TlsAcceptor::from(tls).accept(stream));
-                    let Ok(Ok(stream)) = tokio::time::timeout(limits::TLS_HANDSHAKE_TIME, handshake).await else {
-                        return;
-                    };
-                    let sni = stream.get_ref().1.server_name().map(Arc::from);
-                    drive(&protocols, stream, Connection { sni, ..connection }, &mounts, &stop).await;
-                }
+                // In a box of its own: a connection in the clear would be as large as one with TLS else.
+                Some(tls) => Box::pin(secure(tls, &protocols, stream, connection, &mounts, &stop)).await,
             }
         });
     }
+}
+
+/// Shakes hands, and serves what comes of it.
+async fn secure(
+    tls: Arc<rustls::ServerConfig>,
+    protocols: &Protocols,
+    stream: Measured,
+    connection: Connection,
+    mounts: &Arc<Mounts>,
+    stop: &Stop,
+) {
+    // In a box of its own: what a handshake needs the connection does not keep.
+    let handshake = Box::pin(TlsAcceptor::from(tls).accept(stream));
+    let Ok(Ok(stream)) = tokio::time::timeout(limits::TLS_HANDSHAKE_TIME, handshake).await else {
+        return;
+    };
+    let sni = stream.get_ref().1.server_name().map(Arc::from);
+    drive(protocols, stream, Connection { sni, ..connection }, mounts, stop).await;
 }
 
 /// How often the same is said.
