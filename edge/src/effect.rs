@@ -296,9 +296,9 @@ impl Effect<'_> {
         matches!(self.cors, Some((_, Preflight::Yes)))
     }
 
-    /// What clients' caches are told to keep a response for, seconds.
-    pub(crate) fn browser_seconds(&self) -> Option<u64> {
-        self.browser_ttl.map(|ttl| ttl.as_secs())
+    /// What clients' caches are told to keep a response for, seconds, where that is not the origin's to say.
+    pub(crate) fn browser_seconds(&self, status: StatusCode, headers: &HeaderMap) -> Option<u64> {
+        self.browser_ttl.filter(|_| may_keep(status, headers)).map(|ttl| ttl.as_secs())
     }
 
     /// Whether a rule sets or removes any of these fields of a response.
@@ -346,10 +346,10 @@ impl Effect<'_> {
 
     /// Makes the changes to a response that the rules ask for.
     pub(crate) fn edit(&self, status: StatusCode, headers: &mut HeaderMap, variables: &Variables<'_>) {
-        if let Some(ttl) = self.browser_ttl.filter(|_| may_keep(status, headers)) {
+        if let Some(seconds) = self.browser_seconds(status, headers) {
             // A browser counts from when the response was made: what it is old by now comes on top.
             let age = headers.get(header::AGE).and_then(|age| age.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
-            if let Ok(value) = HeaderValue::try_from(format!("max-age={}", ttl.as_secs().saturating_add(age))) {
+            if let Ok(value) = HeaderValue::try_from(format!("max-age={}", seconds.saturating_add(age))) {
                 headers.insert(header::CACHE_CONTROL, value);
                 headers.remove(header::EXPIRES);
             }

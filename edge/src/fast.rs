@@ -370,8 +370,9 @@ impl Fast {
         // Composed again: what was sent may have been another object's.
         let mut answer = from_object(ask, &object, answer_of(ask, &object), empty(), Handled::Hit);
         let variables = ask.variables(node);
+        let browser_seconds = effect.browser_seconds(answer.response.status(), answer.response.headers());
         effect.edit(answer.response.status(), answer.response.headers_mut(), &variables);
-        let head = Head::of(&answer.sign(node), &object, effect.browser_seconds(), ask.now)?;
+        let head = Head::of(&answer.sign(node), &object, browser_seconds, ask.now)?;
         let reached = Reached::of(connection);
         let AsWritten { host, target, .. } = written;
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);

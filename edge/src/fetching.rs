@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caching::{
-    Conclusion, ContentRange, Fallback, Keep, Moment, Part, Reuse, Sharing, Validators, Verdict, add_validators,
-    conclude, displaces, has_strong_tag, may_hide, reuse, set_whole,
+    Conclusion, ContentRange, Directives, Fallback, Keep, Moment, Part, Reuse, Sharing, Validators, Verdict,
+    add_validators, conclude, displaces, has_strong_tag, may_hide, reuse, set_whole,
 };
 use http::header::{CONTENT_LENGTH, RANGE};
 use http::request::Parts;
@@ -167,9 +167,12 @@ impl Errand {
 
     fn conclusion(&self, validators: Option<&Validators>, fetched: &Result<Fetched, FetchError>) -> Option<Conclusion> {
         let response = fetched.as_ref().ok()?;
-        self.stored.as_ref()?;
+        let stored = self.stored.as_ref()?;
         let none = Validators::default();
-        Some(conclude(validators.unwrap_or(&none), response.status(), response.headers()))
+        let concluded = conclude(validators.unwrap_or(&none), response.status(), response.headers());
+        // What was compressed here is none that may be sent from now on.
+        let is_forbidden = stored.head.coded.is_some() && Directives::of(response.headers()).no_transform;
+        Some(if concluded == Conclusion::Holds && is_forbidden { Conclusion::Mismatch } else { concluded })
     }
 
     fn now(&self) -> Moment {
@@ -198,6 +201,12 @@ impl Errand {
                 }
                 _ => (keep, Storing::Yes),
             },
+            Verdict::StorePart(keep, ContentRange { complete: Some(length), .. })
+                if self.range.is_some() && self.compresses_whole(&keep, length) =>
+            {
+                // Begun as a part, it would never be compressed.
+                return self.finish(leader, Landing::Again, Landed::Unfit);
+            }
             Verdict::StorePart(keep, ContentRange { part, complete: Some(length) })
                 if self.range.is_some() && has_strong_tag(&keep.headers) =>
             {
@@ -232,6 +241,13 @@ impl Errand {
         let reader = filling.join();
         tell(leader, Landed::Filling(Arc::clone(&filling), reader, for_asker));
         self.fill(response, &filling).await;
+    }
+
+    /// Whether all of an object, of which this is a part, would be compressed.
+    fn compresses_whole(&self, part: &Keep, length: u64) -> bool {
+        let mut headers = part.headers.clone();
+        set_whole(&mut headers, length);
+        self.intake.compresses(&headers, length)
     }
 
     /// Takes a part in, the first that is known of its object.

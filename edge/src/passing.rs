@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use caching::{ForwardReason, Handled, HeadWord, Verdict, compare_head, displaces, has_conditions, invalidated};
+use caching::{
+    ForwardReason, Handled, HeadWord, Verdict, compare_head, displaces, has_conditions, invalidated, vary_by_coding,
+};
 use http::{Method, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -56,7 +58,13 @@ impl Edge {
             }
         }
         let (reason, status) = (wish.reason, Some(status));
-        (from_origin(fetched, Handled::Forwarded { reason, status, stored: false, collapsed: false }), Answered::Pass)
+        let handled = Handled::Forwarded { reason, status, stored: false, collapsed: false };
+        let mut written = from_origin(fetched, handled);
+        if effect.policy.compress {
+            // As a GET says it (RFC 9110 §9.3.2).
+            vary_by_coding(written.response.headers_mut());
+        }
+        (written, Answered::Pass)
     }
 
     /// Forwards a request of a method that is not answered from the store; a change at the origin empties

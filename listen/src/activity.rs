@@ -30,6 +30,8 @@ struct State {
     /// Whether more than the last request's head may have been read, or may be still to come: of a body that nobody
     /// takes. What follows is no request then.
     is_amid: bool,
+    /// Whether the last request was [`Way::Old`].
+    is_old: bool,
     /// Whether nothing was written since the stream was last flushed.
     is_flushed: bool,
     written: u64,
@@ -61,6 +63,8 @@ pub(crate) enum Way {
     Plain,
     /// A body follows, or nothing does.
     Other,
+    /// It is of HTTP/1.0, whose clients take the end of the connection for that of a body (RFC 9112 §6.3).
+    Old,
 }
 
 /// A request on its way; its end is noted when it is dropped.
@@ -76,8 +80,17 @@ const LEAST_WRITTEN: u64 = limits::HTTP_LEAST_RATE * limits::HTTP_HEADER_TIME.as
 impl Activity {
     pub(crate) fn new() -> Arc<Self> {
         let (open, sending, since) = (HashMap::new(), Sending::Done, Instant::now());
-        let state =
-            State { open, begun: 0, sending, is_amid: false, is_flushed: true, written: 0, since, written_since: 0 };
+        let state = State {
+            open,
+            begun: 0,
+            sending,
+            is_amid: false,
+            is_old: false,
+            is_flushed: true,
+            written: 0,
+            since,
+            written_since: 0,
+        };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -86,6 +99,7 @@ impl Activity {
         let number = self.change(|state| {
             state.begun += 1;
             state.is_amid = way != Way::Plain;
+            state.is_old = way == Way::Old;
             state.open.insert(state.begun, Turn::Ours);
             state.begun
         });
@@ -128,6 +142,11 @@ impl Activity {
     /// The connection ends with the answer that is on its way.
     pub(crate) fn ends(&self) {
         self.change(|state| state.is_amid = true);
+    }
+
+    /// Whether the client would take the end of the connection for that of a body.
+    pub(crate) fn is_old(&self) -> bool {
+        self.change(|state| state.is_old)
     }
 
     /// Whether no request is open.

@@ -35,6 +35,7 @@ use crate::cores::Stop;
 use crate::fast::{Front, Next};
 use crate::interim::{Interim, Queue, WithInterim};
 use crate::mount::Mounts;
+use crate::reset::Reset;
 use crate::rewind::Rewind;
 
 /// What serves connections.
@@ -82,7 +83,7 @@ pub(crate) async fn drive<S>(
     mounts: &Arc<Mounts>,
     stop: &Stop,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Reset + Unpin + Send + 'static,
 {
     let mut stopped = Box::pin(stop.stopped());
     let mut front = Front::new(stream);
@@ -128,7 +129,7 @@ async fn general<S>(
     stop: &Stop,
 ) -> Option<(S, Bytes)>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Reset + Unpin + Send + 'static,
 {
     let (activity, stream, serve) = lend(stream, connection, mounts);
     let mut served = http1.serve_connection(stream, service_fn(serve));
@@ -156,7 +157,14 @@ where
         if is_over { Poll::Ready(End::Silent) } else { Poll::Pending }
     });
     match end.await {
-        End::Silent | End::Broken => return None,
+        End::Silent | End::Broken => {
+            if activity.is_old() {
+                // What it has is not the whole, and nothing else can tell it so.
+                let stream = served.into_parts().io.into_inner().into_inner().into_inner();
+                stream.into_parts().0.reset_when_dropped();
+            }
+            return None;
+        }
         End::Own => _ = tokio::time::timeout(limits::HTTP_WRITE_TIME, served).await,
         End::Between => {
             let parts = served.into_parts();
@@ -224,8 +232,11 @@ where
     let serve = move |request: Request<Incoming>| -> Reply {
         let interim = (request.version() == Version::HTTP_11).then(|| queue.begin());
         let connection = Connection { interim: interim.clone(), ..connection.clone() };
-        let is_plain = request.body().is_end_stream() && request.version() == Version::HTTP_11;
-        let open = seen.begin(if is_plain { Way::Plain } else { Way::Other });
+        let open = seen.begin(match request.version() {
+            Version::HTTP_10 => Way::Old,
+            Version::HTTP_11 if request.body().is_end_stream() => Way::Plain,
+            _ => Way::Other,
+        });
         let (seen, mounts) = (Arc::clone(&seen), Arc::clone(&mounts));
         let says_close = request.headers().contains_key(CONNECTION);
         Box::pin(async move {

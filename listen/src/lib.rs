@@ -20,6 +20,7 @@ mod holder;
 mod http;
 mod interim;
 mod mount;
+mod reset;
 mod rewind;
 mod round_trip;
 

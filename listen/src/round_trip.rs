@@ -51,6 +51,10 @@ impl Measured {
     pub(crate) fn new(stream: TcpStream, client: IpAddr, told: Option<Arc<dyn RoundTrips>>) -> Self {
         Self { stream, client, told }
     }
+
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.stream
+    }
 }
 
 impl Drop for Measured {

@@ -123,6 +123,21 @@ fn what_no_longer_holds_is_not_answered() {
     assert!(ask("/coded").contains("one-1;hit") && stage.at_once() == before + 1);
 }
 
+/// A Cache-Control that the rule does not touch, and that reads as if it had.
+#[test]
+fn a_line_that_only_looks_like_ours_stays() {
+    // The object is 7 s old and has a cookie: its origin's max-age of 3600 stands.
+    let stage = Stage::new("[cache]\nset_cookie = \"store\"\n[[rule]]\nbrowser_ttl = \"3593s\"\n");
+    let (mut both, mut general) = (Client::to(stage.both), Client::to(stage.general));
+    let request = "GET /browsers HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    (0..3).for_each(|_| _ = both.ask(request));
+    std::thread::sleep(Duration::from_millis(1_500));
+    let before = stage.at_once();
+    let (got, expected) = (both.ask(request), general.ask(request));
+    assert!(stage.at_once() > before && got.contains("set-cookie: a=1"), "{got}");
+    assert_eq!(got, expected);
+}
+
 #[test]
 fn no_client_chooses_what_another_gets() {
     let stage = Stage::new("");

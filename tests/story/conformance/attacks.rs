@@ -231,6 +231,12 @@ fn a_hostile_origin_is_a_502_and_harms_nobody() {
         assert!(got.field("proxy-status").starts_with("one-1; error="), "{name}: {got:?}");
         case.get("").must_be(200, "well again");
     }
+    assert!(good.get("").is_hit());
+}
+
+#[test]
+fn a_body_that_breaks_has_no_clean_end_and_interims_have_one() {
+    let stage = Stage::new(181, "");
     for (name, said) in [
         ("a chunk of no size", "x\r\n"),
         ("a chunk of a size past all", "fffffffffffffffff\r\nbad"),
@@ -246,11 +252,18 @@ fn a_hostile_origin_is_a_502_and_harms_nobody() {
         assert!(closed && !got.ends_with("0\r\n\r\n"), "{name}: {got:?}");
         case.get("").must_be(200, "well again");
     }
+    let case = stage.case("a cut body for a client that takes a close for the end");
+    case.says("HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    let mut stream = TcpStream::connect(stage.network.edge).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    write!(stream, "GET {} HTTP/1.0\r\nHost: www.shop.example\r\n\r\n", case.path).unwrap();
+    let end = stream.read_to_end(&mut Vec::new()).expect_err("it is no clean end");
+    assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+
     let case = stage.case("2,000 interim responses");
     let interims = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(2_000);
     case.says(&format!("{interims}HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone"));
     let got = case.get("");
     let passed_on = String::from_utf8_lossy(&got.body).matches("HTTP/1.1 103").count();
     assert!(got.status == 103 && passed_on < 16 && got.body.ends_with(b"done"), "{passed_on}: {got:?}");
-    assert!(good.get("").is_hit());
 }

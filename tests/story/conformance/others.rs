@@ -149,3 +149,38 @@ fn rfc9110_8_4_1_what_is_compressed_here() {
         assert!(picture.get(&format!("accept-encoding: {coding}")).is_hit(), "{coding}");
     }
 }
+
+#[test]
+fn rfc9110_7_7_what_is_compressed_here_no_longer() {
+    let stage = Stage::new(180, "[[rule]]\ncompress = true\n");
+    let text = "all work and no play. ".repeat(200);
+    let fresh = "etag: \"a\"\ncontent-type: text/plain\ncache-control: max-age=60";
+    let is_coded = |case: &super::Case<'_>| {
+        wait_for(Duration::from_secs(5), "it is stored", || {
+            let got = case.get("accept-encoding: br");
+            if got.is_hit() { Ok(got) } else { Err(format!("{got:?}")) }
+        })
+        .0
+    };
+    let case = stage.case("an origin that forbids it later");
+    case.serves(200, "etag: \"a\"\ncontent-type: text/plain\ncache-control: max-age=2", &text);
+    case.get("accept-encoding: br").must_be(200, &text);
+    is_coded(&case).must_have("content-encoding", "br");
+    std::thread::sleep(Duration::from_millis(2_100));
+    case.serves(304, "etag: \"a\"\ncache-control: max-age=60, no-transform", "");
+    case.serves(200, &format!("{fresh}, no-transform"), &text);
+    case.get("accept-encoding: br").must_be(200, &text).must_have("content-encoding", "");
+
+    let case = stage.case("whoever asks for a part first");
+    let part = |range: &str| format!("{fresh}\ncontent-range: bytes {range}/{}", text.len());
+    case.serves(206, &part(&format!("0-{}", text.len() - 1)), &text);
+    case.serves(206, &part("0-0"), "a");
+    assert_eq!(case.get("accept-encoding: br\nrange: bytes=0-0").body, b"a");
+    case.serves(200, fresh, &text);
+    case.get("accept-encoding: br").must_be(200, &text);
+    is_coded(&case).must_have("content-encoding", "br");
+
+    let case = stage.case("a HEAD says what a GET does of Vary");
+    case.serves(200, fresh, "");
+    case.ask("HEAD", "accept-encoding: br", "").must_have("vary", "accept-encoding");
+}
