@@ -70,7 +70,7 @@ impl Site {
 mod tests {
     use super::*;
     use crate::panics::PANICS;
-    use crate::stage::{Client, Stage};
+    use crate::tests::{Client, Stage};
 
     #[test]
     fn a_site_that_panics_falls_back_and_no_other_notices() {

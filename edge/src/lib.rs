@@ -49,10 +49,10 @@ mod signature;
 mod sites;
 mod sliced;
 mod slices;
-#[cfg(test)]
-mod stage;
 mod store;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod variables;
 
 pub use disk::warn_of_disk;

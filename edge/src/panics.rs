@@ -13,7 +13,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct Panics(Mutex<VecDeque<Instant>>);
 
 impl Panics {
-    /// Whether there was any of late.
+    /// Whether there was any.
     pub(crate) fn any(&self) -> bool {
         !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }

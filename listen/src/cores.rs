@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Runtime};
@@ -14,8 +13,6 @@ use tokio::task::{JoinSet, LocalSet};
 #[derive(Clone, Debug)]
 pub struct Stop {
     sender: Arc<watch::Sender<bool>>,
-    /// The same, for who looks often.
-    is_stopped: Arc<AtomicBool>,
 }
 
 /// What a core is to do until its own stop; made on the core, from what the core has.
@@ -34,18 +31,17 @@ impl Stop {
     /// Not stopped yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { sender: Arc::new(watch::channel(false).0), is_stopped: Arc::default() }
+        Self { sender: Arc::new(watch::channel(false).0) }
     }
 
     /// Stops everything that waits.
     pub fn stop(&self) {
-        self.is_stopped.store(true, Ordering::Release);
         self.sender.send_replace(true);
     }
 
     /// Whether it was stopped.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.is_stopped.load(Ordering::Acquire)
+        *self.sender.borrow()
     }
 
     /// Resolves once stopped.

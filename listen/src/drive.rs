@@ -50,20 +50,20 @@ pub(crate) struct Protocols {
 type Lent<S> = TokioIo<WithInterim<Watched<Rewind<S>>>>;
 type Reply = Pin<Box<dyn Future<Output = Result<Response<crate::Body>, Infallible>> + Send>>;
 
+/// What hyper buffers of a connection at most: a head that is too large is to be seen as such, and answered.
+const MOST_BUFFERED: usize = limits::HTTP_HEADER_BYTES + (64 << 10);
+
 impl Protocols {
     pub(crate) fn new() -> Self {
         let mut http1 = http1::Builder::new();
         // A connection without a whole head ends with its activity, which needs no timer of each request.
-        http1
-            .header_read_timeout(None)
-            .max_headers(limits::HTTP_HEADERS)
-            .max_buf_size(limits::HTTP_HEADER_BYTES + (64 << 10));
+        http1.header_read_timeout(None).max_headers(limits::HTTP_HEADERS).max_buf_size(MOST_BUFFERED);
         let mut any = auto::Builder::new(TokioExecutor::new());
         any.http1()
             .timer(TokioTimer::new())
             .header_read_timeout(limits::HTTP_HEADER_TIME)
             .max_headers(limits::HTTP_HEADERS)
-            .max_buf_size(limits::HTTP_HEADER_BYTES + (64 << 10));
+            .max_buf_size(MOST_BUFFERED);
         any.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits::HTTP2_STREAMS)

@@ -4,7 +4,7 @@ use std::time::Duration;
 use caching::{Manner, Purge};
 
 use super::*;
-use crate::stage::{Client, OBJECTS, Stage};
+use crate::tests::{Client, OBJECTS, Stage};
 
 const RULES: &str = "[cache]\nset_cookie = \"strip\"\n\
     [[rule]]\npath = \"/edited\"\nheaders = { set = { X-By = \"${edge} ${target}\" }, remove = [\"Server\"] }\n\
