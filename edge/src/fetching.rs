@@ -1,5 +1,6 @@
 //! Leading a flight: ask the origin, judge, fill the store, tell those who wait.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -155,14 +156,14 @@ impl Errand {
     }
 
     async fn fetch(&self, validators: Option<&Validators>) -> Result<Fetched, FetchError> {
-        let mut head = self.head.clone();
+        let mut head = Cow::Borrowed(&self.head);
         if let Some(validators) = validators {
-            add_validators(&mut head.headers, validators);
+            add_validators(&mut head.to_mut().headers, validators);
         }
         if let Some(range) = &self.range {
-            head.headers.insert(RANGE, range.clone());
+            head.to_mut().headers.insert(RANGE, range.clone());
         }
-        self.fetcher.fetch(head, None).await
+        self.fetcher.fetch(&head, None).await
     }
 
     fn conclusion(&self, validators: Option<&Validators>, fetched: &Result<Fetched, FetchError>) -> Option<Conclusion> {

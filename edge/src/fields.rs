@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use caching::{CacheKey, Passage, add_cdn_loop, add_via, forward};
+use caching::{CacheKey, Passage, add_cdn_loop, add_via, forward, remove_where};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 
 /// Begins the names of fields that hold a cookie of the key.
@@ -11,8 +11,7 @@ pub(crate) const COOKIE_KEY: &str = "hither-cookie-";
 /// Makes a client's fields into those an origin gets.
 pub(crate) fn prepare(headers: &mut HeaderMap, method: &Method, key: &CacheKey, peer: IpAddr) {
     forward(headers, Passage::Plain);
-    let unkeyed: Vec<HeaderName> = headers.keys().filter(|name| is_unkeyed(name)).cloned().collect();
-    unkeyed.iter().for_each(|name| drop(headers.remove(name)));
+    remove_where(headers, is_unkeyed);
     if *method == Method::GET || *method == Method::HEAD {
         remove_body_fields(headers);
     }
@@ -38,9 +37,7 @@ pub(crate) fn sign(headers: &mut HeaderMap, version: Version, node: &str, loop_i
 
 /// Removes what describes a body, where none goes out.
 pub(crate) fn remove_body_fields(headers: &mut HeaderMap) {
-    for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::EXPECT] {
-        headers.remove(name);
-    }
+    remove_where(headers, |name| matches!(*name, header::CONTENT_LENGTH | header::CONTENT_TYPE | header::EXPECT));
 }
 
 /// Fields by which a client could make an origin answer what other clients then get from the store,

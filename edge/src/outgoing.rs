@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use caching::{HITHER_CDN_CACHE_CONTROL, count_forward, remove_hop_by_hop};
+use caching::{HITHER_CDN_CACHE_CONTROL, count_forward, remove_hop_by_hop, remove_where};
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{HeaderName, Method, Request, Uri};
+use http::{Method, Request, Uri};
 use origin::OnInterim;
 
 use crate::ask::Ask;
@@ -28,9 +28,7 @@ pub(crate) fn compose(ask: &Ask, load: Load, target: &str) -> Option<Parts> {
     if load == Load::Empty {
         remove_body_fields(&mut headers);
     }
-    let cookies: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(COOKIE_KEY)).cloned().collect();
-    cookies.iter().for_each(|name| drop(headers.remove(name)));
+    remove_where(&mut headers, |name| name.as_str().starts_with(COOKIE_KEY));
     let uri: Uri = target.parse().ok()?;
     let mut request = Request::new(());
     *request.method_mut() = ask.method.clone();

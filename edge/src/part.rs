@@ -51,7 +51,7 @@ impl Source {
             store.remove_body(&self.ask.key, sliced.id());
             return Err(FetchError::HttpResponseIncomplete);
         }
-        let fetched = self.fetcher.fetch(head, None).await;
+        let fetched = self.fetcher.fetch(&head, None).await;
         self.ask.site.count_fetch(&fetched);
         let response = fetched?;
         match fit(&object.head.headers, sliced.length, part, response.status(), response.headers()) {

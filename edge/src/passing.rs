@@ -126,7 +126,7 @@ impl Edge {
         let (Some(head), Some(fetcher)) = (compose(ask, load, target), self.fetcher(&ask.site)) else {
             return Err(FetchError::ProxyInternalError);
         };
-        let fetched = fetcher.fetch(head, body).await;
+        let fetched = fetcher.fetch(&head, body).await;
         ask.site.count_fetch(&fetched);
         fetched
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use caching::decode_unreserved;
 use config::{
-    Config, CountryCode, HostName, HostPattern, KeyPart, Maintenance, OriginServer, Problem, Rule, Secret, Severity,
+    Config, CountryCode, HostName, KeyPart, Maintenance, OriginServer, Problem, Rule, Secret, Severity,
     SigningKey, SiteId, limits,
 };
 use http::HeaderValue;
@@ -27,8 +27,8 @@ pub struct Sites {
     sites: Vec<Arc<Site>>,
     /// Where clients are, if any site asks for their countries.
     geography: Option<Arc<Geography>>,
-    exact: HashMap<String, usize>,
-    below: HashMap<String, usize>,
+    exact: Hosts,
+    below: Hosts,
     pub(crate) digest: String,
     pub(crate) version: u64,
     /// By which we recognise our own requests (RFC 8586): the network's zone.
@@ -36,6 +36,9 @@ pub struct Sites {
     /// By which name servers show that they may read the report.
     pub(crate) fleet_key: Option<Secret>,
 }
+
+/// The numbers of sites by the names of hosts, and by their ports where they have one.
+type Hosts = HashMap<String, Vec<(Option<u16>, usize)>>;
 
 /// One site.
 #[derive(Debug)]
@@ -167,16 +170,16 @@ impl Sites {
     #[must_use]
     pub fn build(config: &Config, geography: Option<Arc<Geography>>) -> Self {
         let mut sites = Vec::new();
-        let (mut exact, mut below) = (HashMap::new(), HashMap::new());
+        let (mut exact, mut below) = (Hosts::new(), Hosts::new());
         for (index, site) in config.sites.iter().enumerate() {
-            exact.insert(format!("{}.{}", site.id, config.network.zone), index);
+            exact.entry(format!("{}.{}", site.id, config.network.zone)).or_default().push((None, index));
             for host in &site.hosts {
                 let (map, name) = match &host.name {
                     HostName::Exact(name) => (&mut exact, name.to_string()),
                     HostName::Below(name) => (&mut below, name.to_string()),
                     HostName::Address(address) => (&mut exact, address.to_string()),
                 };
-                map.insert(key(&name, host), index);
+                map.entry(name).or_default().push((host.port, index));
             }
             let (id, origin) = (site.id.clone(), site.origin.clone());
             sites.push(Arc::new(Site {
@@ -293,16 +296,17 @@ impl Sites {
     /// The site of a Host: with its port, then without, then the nearest wildcard. The port is the
     /// Host's, else the one the client reached.
     pub(crate) fn find(&self, host: &str, reached: u16) -> Option<&Arc<Site>> {
-        let host = host.to_ascii_lowercase();
-        let reached = reached.to_string();
         let (name, port) = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, port),
-            _ => (host.as_str(), reached.as_str()),
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, port.parse().unwrap_or(0)),
+            _ => (host, reached),
         };
-        let name = name.trim_matches(['[', ']']).trim_end_matches('.');
-        let in_map = |map: &HashMap<String, usize>, name: &str| {
-            let with_port = map.get(&format!("{name}:{port}"));
-            with_port.or_else(|| map.get(name)).copied()
+        let name = name.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+        let name = name.as_str();
+        let in_map = |hosts: &Hosts, name: &str| {
+            let ports = hosts.get(name)?;
+            // Of two that are alike the last counts.
+            let on = |wanted| ports.iter().rev().find(|(port, _)| *port == wanted);
+            on(Some(port)).or_else(|| on(None)).map(|(_, index)| *index)
         };
         let mut found = in_map(&self.exact, name);
         let mut rest = name;
@@ -334,10 +338,6 @@ fn guards(rules: &[Rule]) -> u64 {
         format!("{whom:?} {:?} {:?} {:?} {:?}", rule.deny, rule.allow, rule.signed, rule.rate)
     };
     digest(&guards.iter().map(of).collect::<String>(), &guards)
-}
-
-fn key(name: &str, host: &HostPattern) -> String {
-    host.port.map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
 }
 
 impl Site {

@@ -1,6 +1,5 @@
 //! Whether a connection is in use, and whether its client takes what it has asked for.
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -23,8 +22,8 @@ pub(crate) struct Activity {
 
 #[derive(Debug)]
 struct State {
-    /// Requests being answered, by number.
-    open: HashMap<u64, Turn>,
+    /// Requests being answered, with their numbers: one, or as many as HTTP/2 has streams.
+    open: Vec<(u64, Turn)>,
     begun: u64,
     sending: Sending,
     /// Whether more than the last request's head may have been read, or may be still to come: of a body that nobody
@@ -79,7 +78,7 @@ const LEAST_WRITTEN: u64 = limits::HTTP_LEAST_RATE * limits::HTTP_HEADER_TIME.as
 
 impl Activity {
     pub(crate) fn new() -> Arc<Self> {
-        let (open, sending, since) = (HashMap::new(), Sending::Done, Instant::now());
+        let (open, sending, since) = (Vec::new(), Sending::Done, Instant::now());
         let state = State {
             open,
             begun: 0,
@@ -100,7 +99,7 @@ impl Activity {
             state.begun += 1;
             state.is_amid = way != Way::Plain;
             state.is_old = way == Way::Old;
-            state.open.insert(state.begun, Turn::Ours);
+            state.open.push((state.begun, Turn::Ours));
             state.begun
         });
         Open { activity: Arc::clone(self), number }
@@ -131,7 +130,7 @@ impl Activity {
                 let waits = |turn: &Turn| matches!(turn, Turn::Client(since) if *since <= begun);
                 let is_sent_to = matches!(state.sending, Sending::Waiting(since) if since <= begun);
                 state.written - written < limits::HTTP_LEAST_RATE * limit.as_secs()
-                    && (is_sent_to || state.open.values().any(waits))
+                    && (is_sent_to || state.open.iter().any(|(_, turn)| waits(turn)))
             });
             if is_stalled {
                 return;
@@ -188,14 +187,17 @@ impl Activity {
 
 impl Open {
     fn turn(&self, turn: Turn) {
-        self.activity.change(|state| state.open.insert(self.number, turn));
+        self.activity.change(|state| {
+            let own = state.open.iter_mut().find(|(number, _)| *number == self.number);
+            own.into_iter().for_each(|(_, old)| *old = turn);
+        });
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.activity.change(|state| {
-            state.open.remove(&self.number);
+            state.open.retain(|(number, _)| *number != self.number);
             state.since = Instant::now();
         });
     }

@@ -25,6 +25,8 @@ pin_project! {
         inner: Incoming,
         #[pin]
         pulse: Sleep,
+        // Whether it is waited for a piece, and the pulse runs since then.
+        is_waiting: bool,
         pause: Duration,
         lent: Option<Lent>,
     }
@@ -46,7 +48,7 @@ impl FetchBody {
         if inner.is_end_stream() {
             give_back(&mut lent);
         }
-        Self { inner, pulse: sleep(pause), pause, lent }
+        Self { inner, pulse: sleep(pause), is_waiting: false, pause, lent }
     }
 }
 
@@ -57,7 +59,7 @@ impl Body for FetchBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         let mut this = self.project();
         if let Poll::Ready(frame) = this.inner.as_mut().poll_frame(cx) {
-            this.pulse.as_mut().reset(Instant::now() + *this.pause);
+            *this.is_waiting = false;
             match &frame {
                 Some(Err(_)) => *this.lent = None,
                 // Who knows the length asks for no more.
@@ -65,6 +67,10 @@ impl Body for FetchBody {
                 _ => {}
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(|error| FetchError::of_body(&error))));
+        }
+        if !*this.is_waiting {
+            *this.is_waiting = true;
+            this.pulse.as_mut().reset(Instant::now() + *this.pause);
         }
         ready!(this.pulse.poll(cx));
         *this.lent = None;

@@ -76,12 +76,12 @@ impl Fetcher {
     ///
     /// # Errors
     /// The last server's failure.
-    pub async fn fetch(&self, head: Parts, body: Option<RequestBody>) -> Result<Fetched, FetchError> {
+    pub async fn fetch(&self, head: &Parts, body: Option<RequestBody>) -> Result<Fetched, FetchError> {
         let upload = Upload::new(body);
         // A config has a server at least.
         let mut failed = FetchError::ProxyInternalError;
         for server in &self.servers {
-            let failure = match self.ask(server, &head, &upload).await {
+            let failure = match self.ask(server, head, &upload).await {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };

@@ -14,30 +14,29 @@ use crate::time::Moment;
 /// the date, since origins get it wrong; any other departure from the three forms is no date.
 #[must_use]
 pub fn read_date(value: &[u8], now: Moment) -> Option<Moment> {
-    let text = std::str::from_utf8(value).ok()?;
-    let parts: Vec<&str> = text.split(' ').collect();
-    let (date, time) = match *parts.as_slice() {
+    let (mut parts, mut count) = ([b"".as_slice(); MOST_PARTS], 0);
+    for part in value.split(|byte| *byte == b' ') {
+        *parts.get_mut(count)? = part;
+        count += 1;
+    }
+    let (date, time) = match *parts.get(..count)? {
         // Sun, 06 Nov 1994 08:49:37 GMT
         [weekday, day, month, year, time, zone] if is_gmt(zone) => {
-            is_one_of(&SHORT_WEEKDAYS, weekday.strip_suffix(',')?)?;
+            is_one_of(&SHORT_WEEKDAYS, weekday.strip_suffix(b",")?)?;
             ((digits(year, 4)?, month_of(month)?, digits(day, 2)?), time)
         }
         // Sunday, 06-Nov-94 08:49:37 GMT
         [weekday, date, time, zone] if is_gmt(zone) => {
-            is_one_of(&LONG_WEEKDAYS, weekday.strip_suffix(',')?)?;
-            let mut date = date.split('-');
-            let (day, month, year) = (date.next()?, date.next()?, date.next()?);
-            if date.next().is_some() {
-                return None;
-            }
-            ((full_year(digits(year, 2)?, now), month_of(month)?, digits(day, 2)?), time)
+            is_one_of(&LONG_WEEKDAYS, weekday.strip_suffix(b",")?)?;
+            let [day @ .., b'-', m1, m2, m3, b'-', y1, y2] = date else { return None };
+            ((full_year(digits(&[*y1, *y2], 2)?, now), month_of(&[*m1, *m2, *m3])?, digits(day, 2)?), time)
         }
         // Sun Nov 06 08:49:37 1994, or with a space for the day's first digit
         [weekday, month, day, time, year] => {
             is_one_of(&SHORT_WEEKDAYS, weekday)?;
             ((digits(year, 4)?, month_of(month)?, digits(day, 2)?), time)
         }
-        [weekday, month, "", day, time, year] => {
+        [weekday, month, b"", day, time, year] => {
             is_one_of(&SHORT_WEEKDAYS, weekday)?;
             ((digits(year, 4)?, month_of(month)?, digits(day, 1)?), time)
         }
@@ -80,6 +79,8 @@ pub(crate) fn date_of(headers: &HeaderMap, received_at: Moment) -> Moment {
     field::single(headers, &DATE).and_then(|date| read_date(date, received_at)).unwrap_or(received_at)
 }
 
+/// Between spaces of the longest form.
+const MOST_PARTS: usize = 6;
 const DAY: i64 = 86_400;
 /// The first second of the year 0, and the last of 9999.
 const FIRST_SECOND: i64 = -62_167_219_200;
@@ -92,32 +93,30 @@ fn name<const N: usize>(names: &[&'static str; N], index: i64) -> &'static str {
     usize::try_from(index).ok().and_then(|index| names.get(index)).copied().unwrap_or_default()
 }
 
-fn is_one_of(names: &[&str], name: &str) -> Option<()> {
-    names.iter().any(|known| known.eq_ignore_ascii_case(name)).then_some(())
+fn is_one_of(names: &[&str], name: &[u8]) -> Option<()> {
+    names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)).then_some(())
 }
 
-fn is_gmt(zone: &str) -> bool {
-    zone.eq_ignore_ascii_case("GMT")
+fn is_gmt(zone: &[u8]) -> bool {
+    zone.eq_ignore_ascii_case(b"GMT")
 }
 
-fn month_of(name: &str) -> Option<i64> {
-    let index = MONTHS.iter().position(|month| month.eq_ignore_ascii_case(name))?;
+fn month_of(name: &[u8]) -> Option<i64> {
+    let index = MONTHS.iter().position(|month| month.as_bytes().eq_ignore_ascii_case(name))?;
     i64::try_from(index + 1).ok()
 }
 
 /// Exactly `count` digits.
-fn digits(text: &str, count: usize) -> Option<i64> {
-    let lawful = text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
-    if lawful { text.parse().ok() } else { None }
+fn digits(text: &[u8], count: usize) -> Option<i64> {
+    let number = field::number(text).filter(|_| text.len() == count)?;
+    i64::try_from(number).ok()
 }
 
 /// `hh:mm:ss`, where the second may be a leap second.
-fn time_of_day(text: &str) -> Option<i64> {
-    let mut parts = text.split(':');
-    let (hour, minute, second) = (parts.next()?, parts.next()?, parts.next()?);
-    let (hour, minute, second) = (digits(hour, 2)?, digits(minute, 2)?, digits(second, 2)?);
-    let lawful = parts.next().is_none() && hour < 24 && minute < 60 && second <= 60;
-    lawful.then_some(hour * 3600 + minute * 60 + second)
+fn time_of_day(text: &[u8]) -> Option<i64> {
+    let [h1, h2, b':', m1, m2, b':', s1, s2] = *text else { return None };
+    let (hour, minute, second) = (digits(&[h1, h2], 2)?, digits(&[m1, m2], 2)?, digits(&[s1, s2], 2)?);
+    (hour < 24 && minute < 60 && second <= 60).then_some(hour * 3600 + minute * 60 + second)
 }
 
 /// RFC 9110 §5.6.7: a two-digit year "that appears to be more than 50 years in the future" MUST be

@@ -1,8 +1,7 @@
 //! What an intermediary removes from a message and adds to it (RFC 9110 §7.6, RFC 8586).
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, TE, TRAILER, UPGRADE, VIA,
 };
 use http::{Method, Version, header};
 
@@ -31,20 +30,24 @@ pub enum Passage {
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let nominated = field::members(headers, &CONNECTION).filter_map(|name| HeaderName::from_bytes(name).ok());
     let nominated: Vec<HeaderName> = nominated.filter(|name| !END_TO_END.contains(name)).collect();
-    for name in nominated.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
+    remove_where(headers, |name| is_hop_by_hop(name) || nominated.contains(name));
+}
+
+/// Removes the fields whose names are such. Most messages have none of those that are looked for: their names are then
+/// gone through once, and nothing is looked up.
+pub fn remove_where(headers: &mut HeaderMap, is_out: impl Fn(&HeaderName) -> bool) {
+    let out: Vec<HeaderName> = headers.keys().filter(|name| is_out(name)).cloned().collect();
+    out.iter().for_each(|name| drop(headers.remove(name)));
 }
 
 /// As `remove_hop_by_hop`, but keeps what the next connection takes over.
 pub fn forward(headers: &mut HeaderMap, passage: Passage) {
-    let trailers = field::members(headers, &TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
-    let announced = headers.get(TRAILER).cloned();
-    let upgrade = headers.get(UPGRADE).cloned();
-    remove_hop_by_hop(headers);
     match passage {
-        Passage::Plain => {}
+        Passage::Plain => remove_hop_by_hop(headers),
         Passage::Trailers => {
+            let trailers = field::members(headers, &TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+            let announced = headers.get(TRAILER).cloned();
+            remove_hop_by_hop(headers);
             if trailers {
                 headers.insert(TE, HeaderValue::from_static("trailers"));
             }
@@ -53,6 +56,8 @@ pub fn forward(headers: &mut HeaderMap, passage: Passage) {
             }
         }
         Passage::Upgrade => {
+            let upgrade = headers.get(UPGRADE).cloned();
+            remove_hop_by_hop(headers);
             if let Some(upgrade) = upgrade {
                 headers.insert(UPGRADE, upgrade);
                 // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option".
@@ -95,7 +100,7 @@ pub fn add_via(headers: &mut HeaderMap, version: Version, pseudonym: &str) {
         Version::HTTP_3 => "3",
         _ => "1.1",
     };
-    if let Ok(value) = HeaderValue::try_from(format!("{version} {pseudonym}")) {
+    if let Ok(value) = HeaderValue::try_from([version, " ", pseudonym].concat()) {
         headers.append(VIA, value);
     }
 }
@@ -119,18 +124,21 @@ pub fn hops(request: &HeaderMap, id: &HeaderValue) -> usize {
 
 /// Fields that belong to one connection, nominated or not (RFC 9110 §7.6.1; the proxy's credentials
 /// are for us alone, §11.7).
-const HOP_BY_HOP: [HeaderName; 10] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    HeaderName::from_static("proxy-authentication-info"),
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// RFC 9110 §7.6.1: "A sender MUST NOT send a connection option corresponding to a field that is
 /// intended for all recipients of the content", nor may one disarm framing, routing or the guards

@@ -52,17 +52,21 @@ impl CacheKey {
     /// name absolute (RFC 3986 §3.2.2) make no difference. Path and query count byte by byte; an empty path is `/`.
     #[must_use]
     pub fn new(site: &str, scheme: Scheme, host: &str, path_and_query: &str) -> Self {
-        let host = host.to_ascii_lowercase();
         let (name, port) = match host.rsplit_once(':') {
             Some((name, port)) if port.is_empty() || port == scheme.default_port() => (name, ""),
             Some((name, _)) if !host.ends_with(']') => host.split_at(name.len()),
-            _ => (host.as_str(), ""),
+            _ => (host, ""),
         };
-        let host = format!("{}{port}", name.trim_end_matches('.'));
-        let uri_at = site.len() + 1;
-        let path_at = uri_at + scheme.as_str().len() + "://".len() + host.len();
+        let name = name.trim_end_matches('.');
         let slash = if path_and_query.starts_with('/') { "" } else { "/" };
-        let text = format!("{site} {}://{host}{slash}{path_and_query}", scheme.as_str());
+        let parts = [site, " ", scheme.as_str(), "://", name, port, slash, path_and_query];
+        let mut text = parts.concat();
+        let uri_at = site.len() + 1;
+        let host_at = uri_at + scheme.as_str().len() + "://".len();
+        let path_at = host_at + name.len() + port.len();
+        if let Some(host) = text.get_mut(host_at..path_at) {
+            host.make_ascii_lowercase();
+        }
         Self { hash: xxh3_128(text.as_bytes()), text: text.into(), uri_at, path_at, scheme }
     }
 

@@ -53,7 +53,7 @@ pub use content_range::ContentRange;
 pub use control::{Directives, Reach};
 pub use date::{ensure_date, read_date, write_date};
 pub use encoding::normalise_encoding;
-pub use forward::{CDN_LOOP, Passage, add_cdn_loop, add_via, count_forward, forward, hops, remove_hop_by_hop};
+pub use forward::{CDN_LOOP, Passage, add_cdn_loop, add_via, count_forward, forward, hops, remove_hop_by_hop, remove_where};
 pub use head::{HeadWord, compare_head};
 pub use invalidate::invalidated;
 pub use key::{CacheKey, Scheme};

@@ -91,7 +91,8 @@ pub fn append_status(response: &mut HeaderMap, status: &CacheStatus<'_>) {
 
 /// The member; what cannot be written in a structured field (RFC 9651) is left out.
 fn compose(status: &CacheStatus<'_>) -> Option<String> {
-    let mut list = ListSerializer::new();
+    let mut text = String::with_capacity(USUAL_BYTES);
+    let mut list = ListSerializer::with_buffer(&mut text);
     let name = token(status.cache).or_else(|| string(status.cache))?;
     let mut member = list.bare_item(name);
     match status.handled {
@@ -117,8 +118,12 @@ fn compose(status: &CacheStatus<'_>) -> Option<String> {
             member = member.parameter(key_ref(name), text);
         }
     }
-    list.finish()
+    list.finish()?;
+    Some(text)
 }
+
+/// What most members fit in.
+const USUAL_BYTES: usize = 96;
 
 fn token(text: &str) -> Option<RefBareItem<'_>> {
     TokenRef::from_str(text).ok().map(RefBareItem::from)

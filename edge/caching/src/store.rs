@@ -304,7 +304,7 @@ fn is_plain(asked: &Asked<'_>) -> bool {
     let bytes: usize = asked.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + LINE_BYTES).sum();
     *asked.method == Method::GET
         && asked.payload == Payload::Empty
-        && !ODD.iter().any(|name| asked.headers.contains_key(name))
+        && !asked.headers.keys().any(|name| ODD.contains(name))
         && bytes <= PLAIN_HEADER_BYTES
 }
 

@@ -43,6 +43,9 @@ pub fn directives(response: &HeaderMap) -> (Directives, Voice) {
 /// present …)."
 fn read(headers: &HeaderMap, target: &HeaderName) -> Option<Directives> {
     // RFC 9651 §4.2: all lines are one value, joined by commas.
+    if !headers.contains_key(target) {
+        return None;
+    }
     let lines: Vec<&[u8]> = headers.get_all(target).into_iter().map(http::HeaderValue::as_bytes).collect();
     let dictionary: Dictionary = Parser::new(&lines.join(b", ".as_slice())).parse().ok()?;
     if dictionary.is_empty() {

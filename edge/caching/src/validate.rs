@@ -8,7 +8,7 @@ use http::header::{
 
 use crate::control::Directives;
 use crate::date::ensure_date;
-use crate::forward::remove_hop_by_hop;
+use crate::forward::{remove_hop_by_hop, remove_where};
 use crate::reuse::may_hide;
 use crate::time::Moment;
 use crate::validator::{Validators, equal_strongly, equal_weakly, is_strong};
@@ -31,15 +31,13 @@ pub enum Conclusion {
 ///
 /// If-Match and If-Unmodified-Since go too: RFC 9111 §4.3.2, they "are not applicable to a cache".
 pub fn remove_conditions(request: &mut HeaderMap) {
-    for name in CONDITIONS {
-        request.remove(name);
-    }
+    remove_where(request, |name| CONDITIONS.contains(name));
 }
 
 /// Whether a request has conditions or a Range: the whole response is not what it asks for.
 #[must_use]
 pub fn has_conditions(request: &HeaderMap) -> bool {
-    CONDITIONS.into_iter().any(|name| request.contains_key(name))
+    request.keys().any(|name| CONDITIONS.contains(name))
 }
 
 const CONDITIONS: [HeaderName; 6] = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE];

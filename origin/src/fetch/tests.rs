@@ -37,7 +37,8 @@ async fn a_slow_upload_is_no_slow_origin() {
     };
     // Twelve tenths of a second are more than the time to the first byte.
     let fetcher = fetcher(&[origin.address]);
-    let (fetched, ()) = tokio::join!(fetcher.fetch(head("POST"), Some(body)), sending);
+    let head = head("POST");
+    let (fetched, ()) = tokio::join!(fetcher.fetch(&head, Some(body)), sending);
     assert_eq!(status(fetched).await, Ok(StatusCode::OK));
 }
 
@@ -49,7 +50,7 @@ async fn a_body_goes_on_to_the_next_server_when_the_first_refuses() {
     })
     .await;
     let fetcher = fetcher(&[refusing().await, origin.address]);
-    let fetched = fetcher.fetch(head("POST"), Some(whole("all of it"))).await;
+    let fetched = fetcher.fetch(&head("POST"), Some(whole("all of it"))).await;
     assert_eq!(status(fetched).await, Ok(StatusCode::OK));
 }
 
@@ -63,7 +64,7 @@ async fn a_connection_is_used_again() {
     .await;
     let fetcher = fetcher(&[origin.address]);
     for _ in 0..5 {
-        assert_eq!(status(fetcher.fetch(head("GET"), None).await).await, Ok(StatusCode::OK));
+        assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
     }
     assert_eq!(origin.connections(), 1);
 }
@@ -85,8 +86,8 @@ async fn a_kept_connection_that_dies_costs_an_idempotent_request_nothing() {
     for method in ["GET", "PUT"] {
         let origin = hasty().await;
         let fetcher = fetcher(&[origin.address]);
-        assert_eq!(status(fetcher.fetch(head("GET"), None).await).await, Ok(StatusCode::OK));
-        assert_eq!(status(fetcher.fetch(head(method), None).await).await, Ok(StatusCode::OK), "{method}");
+        assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
+        assert_eq!(status(fetcher.fetch(&head(method), None).await).await, Ok(StatusCode::OK), "{method}");
         assert_eq!(origin.connections(), 2, "{method}");
     }
 }
@@ -103,8 +104,8 @@ async fn a_request_that_has_drawn_a_byte_is_sent_to_nobody_again() {
         .await;
         let other = hasty().await;
         let fetcher = fetcher(&[origin.address, other.address]);
-        assert_eq!(status(fetcher.fetch(head("GET"), None).await).await, Ok(StatusCode::OK));
-        let fetched = fetcher.fetch(head("GET"), None).await;
+        assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
+        let fetched = fetcher.fetch(&head("GET"), None).await;
         assert_eq!(status(fetched).await, Err(FetchError::ConnectionTerminated), "{drawn}");
         assert_eq!((origin.connections(), other.connections()), (1, 0), "{drawn}");
     }
@@ -121,7 +122,7 @@ async fn a_connection_is_kept_no_longer_than_its_server_says() {
     let fetcher = fetcher(&[origin.address]);
     for (wait, connections) in [(0, 1), (100, 1), (600, 2)] {
         sleep(Duration::from_millis(wait)).await;
-        assert_eq!(status(fetcher.fetch(head("POST"), None).await).await, Ok(StatusCode::OK));
+        assert_eq!(status(fetcher.fetch(&head("POST"), None).await).await, Ok(StatusCode::OK));
         assert_eq!(origin.connections(), connections, "after {wait} ms");
     }
 }
@@ -150,8 +151,8 @@ fn keep_alive_is_read_as_servers_write_it() {
 async fn a_post_that_an_origin_may_have_seen_is_not_sent_again() {
     let origin = hasty().await;
     let fetcher = fetcher(&[origin.address]);
-    assert_eq!(status(fetcher.fetch(head("GET"), None).await).await, Ok(StatusCode::OK));
-    let fetched = fetcher.fetch(head("POST"), None).await;
+    assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
+    let fetched = fetcher.fetch(&head("POST"), None).await;
     assert_eq!(status(fetched).await, Err(FetchError::ConnectionTerminated));
     assert_eq!(origin.connections(), 1);
 }
@@ -160,8 +161,8 @@ async fn a_post_that_an_origin_may_have_seen_is_not_sent_again() {
 async fn a_body_that_was_begun_is_not_sent_again() {
     let origin = hasty().await;
     let fetcher = fetcher(&[origin.address]);
-    assert_eq!(status(fetcher.fetch(head("GET"), None).await).await, Ok(StatusCode::OK));
-    let fetched = fetcher.fetch(head("PUT"), Some(whole("all of it"))).await;
+    assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
+    let fetched = fetcher.fetch(&head("PUT"), Some(whole("all of it"))).await;
     assert_eq!(status(fetched).await, Err(FetchError::ConnectionTerminated));
     assert_eq!(origin.connections(), 1);
 }
@@ -178,14 +179,15 @@ async fn a_body_that_nobody_has_begun_is_sent_on_a_new_connection() {
     })
     .await;
     let fetcher = fetcher(&[origin.address]);
-    assert_eq!(status(fetcher.fetch(head("GET"), None).await).await, Ok(StatusCode::OK));
+    assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
     let (client, body) = upload();
     let sending = async {
         sleep(Duration::from_millis(200)).await;
         client.send(Ok(Bytes::from_static(b"late"))).await.unwrap();
         drop(client);
     };
-    let (fetched, ()) = tokio::join!(fetcher.fetch(head("PUT"), Some(body)), sending);
+    let head = head("PUT");
+    let (fetched, ()) = tokio::join!(fetcher.fetch(&head, Some(body)), sending);
     assert_eq!(status(fetched).await, Ok(StatusCode::OK));
     assert_eq!(origin.connections(), 2);
 }
@@ -199,7 +201,7 @@ async fn a_connection_closed_while_idle_costs_no_request() {
     .await;
     let fetcher = fetcher(&[origin.address]);
     for number in 1..=4 {
-        let fetched = fetcher.fetch(head("POST"), Some(whole("all of it"))).await;
+        let fetched = fetcher.fetch(&head("POST"), Some(whole("all of it"))).await;
         assert_eq!(status(fetched).await, Ok(StatusCode::OK), "{number}");
         sleep(Duration::from_millis(20)).await;
     }
@@ -215,7 +217,7 @@ async fn a_client_that_breaks_off_its_body_is_at_fault() {
     let (client, body) = upload();
     client.send(Ok(Bytes::from_static(b"half"))).await.unwrap();
     client.send(Err("the client has gone".into())).await.unwrap();
-    let fetched = fetcher(&[origin.address]).fetch(head("POST"), Some(body)).await;
+    let fetched = fetcher(&[origin.address]).fetch(&head("POST"), Some(body)).await;
     let error = status(fetched).await.unwrap_err();
     assert_eq!((error.name(), error.status()), ("http_request_error", StatusCode::BAD_REQUEST));
 }
@@ -234,8 +236,8 @@ async fn an_origin_that_takes_no_more_of_a_body_is_given_up() {
     client.send(Ok(Bytes::from_static(b"last"))).await.unwrap();
     let fetcher = fetcher(&[origin.address]);
     // A piece that is taken whole into the buffer is gone, and its answer is due.
-    assert_eq!(status(fetcher.fetch(head("POST"), Some(body)).await).await, Err(FetchError::HttpResponseTimeout));
-    let fetched = fetcher.fetch(head("POST"), Some(rest)).await;
+    assert_eq!(status(fetcher.fetch(&head("POST"), Some(body)).await).await, Err(FetchError::HttpResponseTimeout));
+    let fetched = fetcher.fetch(&head("POST"), Some(rest)).await;
     assert_eq!(status(fetched).await, Err(FetchError::ConnectionWriteTimeout));
 }
 
@@ -247,7 +249,7 @@ async fn a_client_that_sends_no_more_of_its_body_is_given_up() {
     .await;
     let (client, body) = upload();
     client.send(Ok(Bytes::from_static(b"half"))).await.unwrap();
-    let fetched = fetcher(&[origin.address]).fetch(head("POST"), Some(body)).await;
+    let fetched = fetcher(&[origin.address]).fetch(&head("POST"), Some(body)).await;
     assert_eq!(status(fetched).await, Err(FetchError::HttpRequestTimeout));
 }
 
@@ -274,7 +276,7 @@ async fn an_origin_without_an_answer_is_given_up() {
     })
     .await;
     let second = TestOrigin::new(|mut stream, _| async move { say(&mut stream, OK).await }).await;
-    let fetched = fetcher(&[origin.address, second.address]).fetch(head("GET"), None).await;
+    let fetched = fetcher(&[origin.address, second.address]).fetch(&head("GET"), None).await;
     assert_eq!(status(fetched).await, Err(FetchError::HttpResponseTimeout));
     assert_eq!(second.connections(), 0, "the time is spent");
 }
@@ -288,10 +290,10 @@ async fn a_body_that_is_left_or_cut_takes_its_connection_along() {
     })
     .await;
     let fetcher = fetcher(&[origin.address]);
-    drop(fetcher.fetch(head("GET"), None).await.unwrap());
-    let cut = fetcher.fetch(head("GET"), None).await;
+    drop(fetcher.fetch(&head("GET"), None).await.unwrap());
+    let cut = fetcher.fetch(&head("GET"), None).await;
     assert_eq!(status(cut).await, Err(FetchError::HttpResponseIncomplete));
-    drop(fetcher.fetch(head("GET"), None).await.unwrap());
+    drop(fetcher.fetch(&head("GET"), None).await.unwrap());
     assert_eq!(origin.connections(), 3);
 }
 
@@ -315,7 +317,7 @@ async fn every_end_of_a_body_frees_its_connection() {
         let mut asked = head("GET");
         asked.headers.insert("if-none-match", http::HeaderValue::from_static("\"v1\""));
         for _ in 0..2 {
-            assert!(status(fetcher.fetch(asked.clone(), None).await).await.is_ok(), "{answer}");
+            assert!(status(fetcher.fetch(&asked, None).await).await.is_ok(), "{answer}");
         }
         assert_eq!(origin.connections(), 1, "{answer}");
     }
@@ -333,7 +335,7 @@ async fn a_long_body_frees_its_connection() {
     .await;
     let fetcher = fetcher(&[origin.address]);
     for _ in 0..4 {
-        let body = fetcher.fetch(head("GET"), None).await.unwrap().into_body();
+        let body = fetcher.fetch(&head("GET"), None).await.unwrap().into_body();
         assert_eq!(body.collect().await.unwrap().to_bytes().len(), LENGTH);
     }
     assert_eq!(origin.connections(), 1);
@@ -354,7 +356,7 @@ async fn an_early_answer_ends_the_upload() {
     let (client, body) = upload();
     client.send(Ok(Bytes::from_static(b"half"))).await.unwrap();
     let fetcher = fetcher(&[origin.address]);
-    let fetched = fetcher.fetch(head("POST"), Some(body)).await;
+    let fetched = fetcher.fetch(&head("POST"), Some(body)).await;
     assert_eq!(status(fetched).await, Ok(StatusCode::PAYLOAD_TOO_LARGE));
     assert_eq!(timeout_at(Instant::now() + TIMES.first_byte, end.recv()).await, Ok(Some(false)), "closed");
     client.closed().await;
@@ -370,7 +372,7 @@ async fn a_connection_that_the_origin_will_close_is_not_kept() {
     .await;
     let fetcher = fetcher(&[origin.address]);
     for _ in 0..2 {
-        assert_eq!(status(fetcher.fetch(head("GET"), None).await).await, Ok(StatusCode::OK));
+        assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
     }
     assert_eq!(origin.connections(), 2);
 }
@@ -394,12 +396,12 @@ async fn a_failure_to_connect_has_its_exact_name() {
     ];
     for (address, scheme, expected) in table {
         let fetcher = Fetcher::with(&origin(&[address], scheme), TIMES, &public_tls().unwrap(), Places::of_all());
-        let fetched = fetcher.fetch(head("GET"), None).await;
+        let fetched = fetcher.fetch(&head("GET"), None).await;
         assert_eq!(status(fetched).await, Err(expected), "{scheme:?}");
     }
     let mut inside = origin(&[clear.address], Scheme::Http);
     inside.allow_private = false;
-    let fetched = Fetcher::new(&inside, Places::of_all()).unwrap().fetch(head("GET"), None).await;
+    let fetched = Fetcher::new(&inside, Places::of_all()).unwrap().fetch(&head("GET"), None).await;
     assert_eq!(status(fetched).await, Err(FetchError::DestinationIpProhibited));
 }
 
@@ -419,12 +421,12 @@ async fn a_site_without_a_place_fails_until_one_is_free() {
     };
     let (small, large) = (site(1), site(9));
     let full = Err(FetchError::ConnectionLimitReached);
-    let one = small.fetch(head("GET"), None).await.unwrap();
-    assert_eq!(status(small.fetch(head("GET"), None).await).await, full, "its own are taken");
-    let others = [large.fetch(head("GET"), None).await.unwrap(), large.fetch(head("GET"), None).await.unwrap()];
-    assert_eq!(status(large.fetch(head("GET"), None).await).await, full, "all are taken");
+    let one = small.fetch(&head("GET"), None).await.unwrap();
+    assert_eq!(status(small.fetch(&head("GET"), None).await).await, full, "its own are taken");
+    let others = [large.fetch(&head("GET"), None).await.unwrap(), large.fetch(&head("GET"), None).await.unwrap()];
+    assert_eq!(status(large.fetch(&head("GET"), None).await).await, full, "all are taken");
     drop(one);
-    assert!(small.fetch(head("GET"), None).await.is_ok());
+    assert!(small.fetch(&head("GET"), None).await.is_ok());
     drop(others);
 }
 
@@ -438,14 +440,14 @@ async fn tls_is_agreed_on_by_the_address_or_the_origin_s_host() {
         origin.host = host.map(|host| DomainName::parse(host).unwrap());
         let fetcher = Fetcher::with(&origin, TIMES, &tls, Places::of_all());
         for _ in 0..2 {
-            assert_eq!(status(fetcher.fetch(head("GET"), None).await).await, Ok(StatusCode::OK));
+            assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
         }
         assert_eq!(server.connections(), 1);
     }
     let server = tls_origin(&key).await;
     let mut other = origin(&[server.address], Scheme::Https);
     other.host = Some(DomainName::parse("www.other.example").unwrap());
-    let fetched = Fetcher::with(&other, TIMES, &tls, Places::of_all()).fetch(head("GET"), None).await;
+    let fetched = Fetcher::with(&other, TIMES, &tls, Places::of_all()).fetch(&head("GET"), None).await;
     assert_eq!(status(fetched).await, Err(FetchError::TlsCertificateError));
 }
 
