@@ -2,17 +2,20 @@
 //! second, CPU and waits.
 //!
 //! `cargo xtask bench -p hither-benches --bench http_caches -- [SECONDS [ROUNDS [WHAT or SERVER...]]]`, after
-//! `cargo build --release` and `apt-get install nginx-light varnish haproxy trafficserver squid h2o`; what is `hits`, `misses`
-//! or `pass`. Servers have one core, the generator and everybody's origin the other; each is asked for some seconds in turn,
-//! again and again, over 64 connections with one open request each, and medians are printed. Logs are off, but for hither's;
-//! stores are warm for hits, and were filled once for misses, so that memory is recycled. Each answer's status and length are checked, and
-//! by the origin's numbers that hits are hits and misses none. The bare loop reads a request and writes bytes made before: what
+//! `cargo build --release` and `apt-get install nginx-light varnish haproxy trafficserver squid h2o`; what is `hits`, `misses`,
+//! `pass` or `flood`: how long a good client's hits take beside a flood of misses, and whether they stay hits. Servers have
+//! one core, the generator and everybody's origin the other; each is asked for some seconds in turn, again and again, over
+//! 64 connections with one open request each, and medians are printed. Logs are off, but for hither's; stores are warm for
+//! hits, and were filled once for misses, so that memory is recycled. Each answer's status and length are checked, and by
+//! the origin's numbers that hits are hits and misses none. The bare loop reads a request and writes bytes made before: what
 //! the kernel leaves to be had. h2o serves files.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark that fails panics")]
 
 #[path = "http_caches/bare.rs"]
 mod bare;
+#[path = "http_caches/flood.rs"]
+mod flood;
 #[path = "http_caches/generator.rs"]
 mod generator;
 #[path = "http_caches/servers.rs"]
@@ -41,8 +44,8 @@ fn main() {
     }
     let number = |at: usize, default| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(default);
     let (seconds, rounds) = (number(0, 2), number(1, 5));
-    let (wanted, only): (Vec<String>, Vec<String>) =
-        arguments.into_iter().skip(2).partition(|argument| WHAT.iter().any(|what| what.name == *argument));
+    let is_what = |name: &String| name == FLOOD || WHAT.iter().any(|what| what.name == *name);
+    let (wanted, only): (Vec<String>, Vec<String>) = arguments.into_iter().skip(2).partition(is_what);
     let dir = tempfile::tempdir().unwrap();
     let servers = Server::all(dir.path(), &only);
     let mut core = CpuSet::new();
@@ -61,11 +64,15 @@ fn main() {
             print(&format!("{}, {name}", what.name), &servers, &results);
         }
     }
+    if wanted.is_empty() || wanted.iter().any(|name| name == FLOOD) {
+        print_floods(&servers, rounds);
+    }
 }
 
 /// Everybody's origin, and what has no store.
 const ORIGIN: &str = "origin";
 const BARE: &str = "bare loop";
+const FLOOD: &str = "flood";
 
 /// Something that is measured.
 struct What {
@@ -138,5 +145,26 @@ fn print(name: &str, servers: &[&Server], results: &BTreeMap<&str, Vec<Figures>>
         let (cpu_us, p99_us) =
             (median(figures.iter().map(|one| one.cpu_us)), median(figures.iter().map(|one| one.p99_us)));
         println!("{:16}{rate:>10.0}{cpu_us:>10.2}{p99_us:>10.0}{:>16.2}", server.name, rate / bare);
+    }
+}
+
+/// Floods each server in turn, and prints medians.
+fn print_floods(servers: &[Server], rounds: u64) {
+    let servers: Vec<&Server> = servers.iter().filter(|server| ![ORIGIN, BARE, "h2o"].contains(&server.name)).collect();
+    let mut results: BTreeMap<&str, Vec<flood::Flooded>> = BTreeMap::new();
+    for _ in 0..rounds {
+        for server in &servers {
+            results.entry(server.name).or_default().push(flood::flood(server.address));
+        }
+    }
+    println!(
+        "\n{FLOOD}\n{:16}{:>13}{:>16}{:>8}{:>10}{:>10}",
+        "", "idle p99 us", "flooded p99 us", "ratio", "hits", "misses/s"
+    );
+    for server in servers {
+        let of = |figure: fn(&flood::Flooded) -> f64| median(results[server.name].iter().map(figure));
+        let (idle, flooded) = (of(|one| f64::from(one.idle_us)), of(|one| f64::from(one.flooded_us)));
+        let (hits, misses) = (of(|one| one.hits), of(|one| one.misses_per_second));
+        println!("{:16}{idle:>13.0}{flooded:>16.0}{:>8.2}{hits:>10.3}{misses:>10.0}", server.name, flooded / idle);
     }
 }

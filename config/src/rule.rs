@@ -45,7 +45,7 @@ pub struct Rule {
     /// ways, nothing is stored, whatever rules say. Default: every path. A reload takes it.
     pub path: Option<PathGlob>,
     /// For these methods alone, such as `["POST", "PUT"]`. Default: every method. A reload takes it.
-    #[schemars(with = "Vec<String>", transform = shape::field_names)]
+    #[schemars(with = "Vec<String>", transform = shape::methods)]
     pub method: Vec<Method>,
     /// For requests with these fields alone, as the client sent them, such as `{ User-Agent = "*bot*" }`: `*` stands for
     /// anything, case makes no difference, `""` is a field that is not there. Default: every request. A reload takes it.

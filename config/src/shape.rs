@@ -162,6 +162,11 @@ pub(crate) fn field_names(schema: &mut Schema) {
     put(schema, json!({ "items": { "type": "string", KIND: "field name", "pattern": FIELD_NAME } }));
 }
 
+/// Methods (RFC 9110 §9.1).
+pub(crate) fn methods(schema: &mut Schema) {
+    put(schema, json!({ "items": { "type": "string", KIND: "method", "pattern": FIELD_NAME } }));
+}
+
 /// Durations by status.
 pub(crate) fn durations_by_status(schema: &mut Schema) {
     let statuses = json!({ "pattern": "^([2-5]xx|[2-5][0-9]{2})$" });

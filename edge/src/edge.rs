@@ -73,6 +73,10 @@ impl Handler for Core {
         catch_unwind(AssertUnwindSafe(|| self.0.fast.at_once(plain, connection, head))).unwrap_or_default()
     }
 
+    fn takes_turns(&self) -> bool {
+        true
+    }
+
     fn serve(&self, request: Request<Incoming>, connection: Connection) -> Reply {
         Box::pin(answer_or_fail(Arc::clone(&self.0), request, connection))
     }

@@ -274,8 +274,13 @@ fn refers(hosts: &[Referer], facts: &Facts<'_>) -> bool {
     if hosts.is_empty() {
         return false;
     }
-    let referer = facts.headers.get(header::REFERER).map(|referer| Uri::try_from(referer.as_bytes()).ok());
-    // One that is no URL is of no host, and says something all the same.
+    let mut lines = facts.headers.get_all(header::REFERER).iter();
+    // What is no URL, or several, is of no host, and says something all the same.
+    let referer = match (lines.next(), lines.next()) {
+        (None, _) => None,
+        (Some(line), None) => Some(Uri::try_from(line.as_bytes()).ok()),
+        (Some(_), Some(_)) => Some(None),
+    };
     let host = referer.as_ref().map(|uri| {
         let host = uri.as_ref().and_then(Uri::authority).map(Authority::host).unwrap_or_default();
         host.trim_end_matches('.')

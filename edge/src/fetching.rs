@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caching::{
-    Conclusion, ContentRange, Directives, Fallback, Keep, Moment, Part, Reuse, Sharing, Validators, Verdict,
-    add_validators, conclude, displaces, has_strong_tag, may_hide, reuse, set_whole,
+    Conclusion, ContentRange, Fallback, Keep, Moment, Part, Reuse, Sharing, Validators, Verdict, add_validators,
+    conclude, displaces, forbids_transform, has_strong_tag, may_hide, reuse, set_whole,
 };
 use http::header::{CONTENT_LENGTH, RANGE};
 use http::request::Parts;
@@ -172,7 +172,7 @@ impl Errand {
         let none = Validators::default();
         let concluded = conclude(validators.unwrap_or(&none), response.status(), response.headers());
         // What was compressed here is none that may be sent from now on.
-        let is_forbidden = stored.head.coded.is_some() && Directives::of(response.headers()).no_transform;
+        let is_forbidden = stored.head.coded.is_some() && forbids_transform(response.headers());
         Some(if concluded == Conclusion::Holds && is_forbidden { Conclusion::Mismatch } else { concluded })
     }
 

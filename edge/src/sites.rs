@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use caching::decode_unreserved;
 use config::{
-    Config, CountryCode, HostName, KeyPart, Maintenance, OriginServer, Problem, Rule, Secret, Severity,
-    SigningKey, SiteId, limits,
+    Config, CountryCode, HostName, KeyPart, Maintenance, OriginServer, Problem, Rule, Secret, Severity, SigningKey,
+    SiteId, limits,
 };
 use http::HeaderValue;
 use mapping::{Family, Geography};

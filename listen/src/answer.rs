@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use crate::body::{Body, empty};
 use crate::connection::Connection;
 use crate::mount::Mounts;
+use crate::turns::turn;
 
 /// `: ` and the line's end around each field.
 const FIELD_FRAME: usize = 4;
@@ -25,6 +26,9 @@ pub(crate) async fn answer(mounts: &Mounts, request: Request<Incoming>, connecti
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return response;
     } else if let Some(handler) = mounts.find(request.uri().path()) {
+        if handler.takes_turns() {
+            turn().await;
+        }
         return handler.serve(request, connection).await;
     } else if request.method() == Method::CONNECT {
         // We are no proxy for clients (RFC 9110 §9.3.6): "An empty Allow field value indicates that the resource

@@ -23,6 +23,7 @@ mod mount;
 mod reset;
 mod rewind;
 mod round_trip;
+mod turns;
 
 pub use bind::{BindError, Sharing, bind_tcp, bind_udp, probe_free};
 pub use body::{Body, BoxError, empty, full};

@@ -21,6 +21,11 @@ pub trait Handler: Send + Sync + 'static {
         None
     }
 
+    /// Whether requests are begun a few at a time, so that they keep nothing that is answered at once waiting.
+    fn takes_turns(&self) -> bool {
+        false
+    }
+
     /// Answers one request.
     fn serve(&self, request: Request<Incoming>, connection: Connection) -> Reply;
 }

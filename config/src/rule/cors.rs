@@ -19,7 +19,7 @@ pub struct Cors {
     #[schemars(transform = shape::some(None))]
     pub origins: Vec<String>,
     /// What they may send, beside GET, HEAD and simple POSTs. Default: `GET`, `HEAD` and `POST`. A reload takes it.
-    #[schemars(with = "Vec<String>", transform = shape::field_names)]
+    #[schemars(with = "Vec<String>", transform = shape::methods)]
     pub methods: Vec<Method>,
     /// Fields that they may send, such as `["Authorization"]`. Default: none beside the simple ones. A reload takes it.
     #[schemars(with = "Vec<String>", transform = shape::field_names)]

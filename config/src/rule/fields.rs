@@ -30,8 +30,19 @@ impl HeaderEdits {
     }
 }
 
-/// Fields that frame or route a message: a rule may not touch them.
-const FRAMING: [&str; 6] = ["connection", "content-length", "transfer-encoding", "te", "upgrade", "host"];
+/// Fields that frame or route a message, or belong to one connection (RFC 9110 §7.6.1): a rule may not touch them.
+const FRAMING: [&str; 10] = [
+    "connection",
+    "content-length",
+    "content-range",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// Fields of requests that the edge writes, or reads once more: loops (RFC 8586), conditions and ranges (RFC 9110 §13, §14).
 pub(super) const OF_REQUESTS: [&str; 9] = [
@@ -75,7 +86,7 @@ pub(super) fn header_name(text: &str) -> Result<HeaderName, Wrong> {
     let name = HeaderName::from_bytes(text.as_bytes())
         .map_err(|_| Wrong::new(format!("`{text}` is not a header name")).help("letters, digits and hyphens"))?;
     if FRAMING.contains(&name.as_str()) {
-        let wrong = Wrong::new(format!("`{text}` frames the message and cannot be changed"));
+        let wrong = Wrong::new(format!("`{text}` frames the message: rules neither look at it nor change it"));
         return Err(wrong.help("leave it out"));
     }
     Ok(name)

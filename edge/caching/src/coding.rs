@@ -6,9 +6,9 @@ use http::header::{
     HeaderValue, VARY,
 };
 
-use crate::control::Directives;
 use crate::encoding::weights;
 use crate::field;
+use crate::targeted::forbids_transform;
 use crate::validator::is_strong;
 
 /// A content coding that a cache can make.
@@ -66,7 +66,7 @@ pub fn may_code(status: StatusCode, response: &HeaderMap) -> bool {
     status == StatusCode::OK
         && !response.contains_key(CONTENT_ENCODING)
         && !response.contains_key(CONTENT_RANGE)
-        && !Directives::of(response).no_transform
+        && !forbids_transform(response)
         && is_text(response)
 }
 
@@ -178,6 +178,8 @@ mod tests {
             (&[], false),
             (&[("content-type", "text/css"), ("content-encoding", "gzip")], false),
             (&[("content-type", "text/css"), ("cache-control", "max-age=9, No-Transform")], false),
+            (&[("content-type", "text/css"), ("cdn-cache-control", "max-age=9, no-transform")], false),
+            (&[("content-type", "text/css"), ("cache-control", "no-transform"), ("cdn-cache-control", "a=1")], false),
             (&[("content-type", "text/css"), ("content-range", "bytes 0-1/2")], false),
         ] {
             assert_eq!(may_code(StatusCode::OK, &fields(lines)), expected, "{lines:?}");

@@ -53,7 +53,9 @@ pub use content_range::ContentRange;
 pub use control::{Directives, Reach};
 pub use date::{ensure_date, read_date, write_date};
 pub use encoding::normalise_encoding;
-pub use forward::{CDN_LOOP, Passage, add_cdn_loop, add_via, count_forward, forward, hops, remove_hop_by_hop, remove_where};
+pub use forward::{
+    CDN_LOOP, Passage, add_cdn_loop, add_via, count_forward, forward, hops, remove_hop_by_hop, remove_where,
+};
 pub use head::{HeadWord, compare_head};
 pub use invalidate::invalidated;
 pub use key::{CacheKey, Scheme};
@@ -65,7 +67,7 @@ pub use reuse::{Fallback, Reuse, may_hide, reuse, ttl};
 pub use status::{CACHE_STATUS, CacheStatus, ForwardReason, Handled, append_status};
 pub use store::{ALONE_FOR, Asked, Judgement, Keep, Payload, Received, Sharing, Verdict, Why, judge};
 pub use tags::{CACHE_TAG, LONGEST_TAG, MOST_TAGS, SURROGATE_KEY, Tag, tags};
-pub use targeted::{CDN_CACHE_CONTROL, HITHER_CDN_CACHE_CONTROL, Voice, directives};
+pub use targeted::{CDN_CACHE_CONTROL, HITHER_CDN_CACHE_CONTROL, Voice, directives, forbids_transform};
 pub use terms::{Terms, Validation};
 pub use time::Moment;
 pub use validate::{Conclusion, add_validators, conclude, displaces, has_conditions, merge, remove_conditions};

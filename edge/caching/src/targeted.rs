@@ -38,6 +38,13 @@ pub fn directives(response: &HeaderMap) -> (Directives, Voice) {
     (Directives::of(response), Voice::General)
 }
 
+/// Whether any field says that the content may not be changed on its way, whosever word the rest is: RFC 9110 §7.7 is not
+/// about caches alone.
+#[must_use]
+pub fn forbids_transform(response: &HeaderMap) -> bool {
+    Directives::of(response).no_transform || directives(response).0.no_transform
+}
+
 /// RFC 9213 §2.1: "If a targeted field in a given response is empty, or a parsing error is
 /// encountered, that field MUST be ignored by the cache (i.e., it behaves as if the field were not
 /// present …)."

@@ -94,6 +94,8 @@ fn a_list_refuses_or_admits_by_network_and_referer() {
         let fields = if referer.is_empty() { &[][..] } else { &fields };
         assert_eq!(seen(&sites, target, fields, |effect, _| effect.refused.is_some()), refused, "{target} {referer}");
     }
+    let two = [("referer", "http://shop.example/"), ("referer", "http://other.example/")];
+    assert!(seen(&sites, "/allow", &two, |effect, _| effect.refused.is_some()), "one of two is none");
 }
 
 #[test]
