@@ -20,6 +20,7 @@ mod load;
 mod maintenance;
 mod nearest;
 mod network;
+mod origin;
 mod path;
 mod pattern;
 mod prefix;
@@ -51,6 +52,7 @@ pub use network::{
     Addresses, Admin, AdminState, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, Log, NameServer,
     Network, Node, Pop,
 };
+pub use origin::{ClientCertificate, Origin, OriginProbe, OriginServer, Scheme};
 pub use path::PathGlob;
 pub use pattern::Pattern;
 pub use prefix::Prefix;
@@ -61,7 +63,7 @@ pub use rule::{
     Access, Answer, Cors, Force, HeaderEdits, KeyPart, Query, Rate, RateBy, Referer, Rule, SigningKey, TtlByStatus,
 };
 pub use secret::Secret;
-pub use site::{Cache, Origin, OriginServer, Scheme, SecretFile, SetCookie, Site, Tags, Tls};
+pub use site::{Cache, SecretFile, SetCookie, Site, Tags, Tls};
 pub use source::{Place, Source};
 pub use table::Written;
 pub use template::{Piece, Template, Variable};

@@ -84,6 +84,22 @@ pub const RATE_PER: Bounds<Duration> = seconds(1, 1, 86_400);
 pub const CORS_AGE: Bounds<Duration> = seconds(0, 3_600, 86_400);
 /// `retry_after` of a page in a site's place.
 pub const RETRY_AFTER: Bounds<Duration> = seconds(1, 300, 7 * 86_400);
+/// `connect_timeout` of an origin.
+pub const ORIGIN_CONNECT: Bounds<Duration> = millis(10, 5_000, 60_000);
+/// `first_byte_timeout` of an origin.
+pub const ORIGIN_FIRST_BYTE: Bounds<Duration> = millis(10, 30_000, 3_600_000);
+/// `between_bytes_timeout` of an origin.
+pub const ORIGIN_BETWEEN_BYTES: Bounds<Duration> = millis(10, 30_000, 3_600_000);
+/// `total_timeout` of an origin: none unless it is written.
+pub const ORIGIN_TOTAL: Bounds<Duration> = millis(10, 60_000, 86_400_000);
+/// One of an origin's `weights`.
+pub const ORIGIN_WEIGHT: Bounds<u16> = Bounds { least: 0, default: 1, most: 1_000 };
+/// `interval` of an origin's probe: that of nginx's and HAProxy's health checks is 5 s and 2 s.
+pub const ORIGIN_PROBE_INTERVAL: Bounds<Duration> = millis(100, 5_000, 3_600_000);
+/// `timeout` of an origin's probe.
+pub const ORIGIN_PROBE_TIMEOUT: Bounds<Duration> = millis(50, 2_000, 60_000);
+/// `rise` of an origin's probe. Edges' own needs more: there a flap moves clients to other cities.
+pub const ORIGIN_PROBE_RISE: Bounds<u8> = Bounds { least: 1, default: 2, most: 100 };
 
 // How much of a config is read.
 
@@ -184,17 +200,19 @@ pub const HTTP_CONNECTIONS_OF_ONE: usize = 4_096;
 pub const HTTP_DRAIN: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake.
 pub const TLS_HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// Time to connect to an origin server: its name, TCP and TLS.
-pub const ORIGIN_CONNECT: Duration = Duration::from_secs(5);
-/// Time from the end of a request to an origin, its body included, to the first byte of its answer.
-pub const ORIGIN_FIRST_BYTE: Duration = Duration::from_secs(30);
-/// Time between two pieces of a body to or from an origin.
-pub const ORIGIN_BETWEEN_BYTES: Duration = Duration::from_secs(30);
 /// Fetches at once for one site, on one core: a quarter of all, so that one cannot take all.
 pub const ORIGIN_FETCHES: usize = 1_024;
 /// Fetches at once for all sites, on one core. A fetch may outlive its client, so that clients'
 /// connections are no bound for it.
 pub const ORIGIN_FETCHES_OF_ALL: usize = 4_096;
+/// Failures in a row after which an origin server is left alone: a request that fails by itself is followed by one that
+/// does not.
+pub const ORIGIN_FALL: u32 = 5;
+/// For how long at first, and at most: twice as long after each trial that fails. nginx's is 10 s from the first failure on.
+pub const ORIGIN_OPEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+/// Fetches that may be tried at a further server at once, on one core for one site, and the share of all in the long run,
+/// in hundredths: where every server fails, trying doubles what they have to do.
+pub const ORIGIN_RETRIES: (u32, u32) = (256, 20);
 /// Idle connections kept to one origin server.
 pub const ORIGIN_IDLE: usize = 64;
 /// How long an idle connection to an origin is kept, as in nginx's upstreams. Many servers close theirs

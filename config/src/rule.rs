@@ -30,6 +30,7 @@ pub use answer::Answer;
 pub(crate) use answer::read_page;
 pub use cors::Cors;
 pub use fields::HeaderEdits;
+pub(crate) use fields::added_to_requests;
 pub(crate) use key::read_query;
 pub use key::{KeyPart, Query};
 pub use rate::{Rate, RateBy};

@@ -30,6 +30,15 @@ pub(crate) fn duration(bounds: &Bounds<Duration>) -> impl FnMut(&mut Schema) + u
     with_unit("duration `\"20s\"`", units::duration_pattern(), texts)
 }
 
+/// As [`duration`], where nothing written is none.
+pub(crate) fn duration_or_none(bounds: &Bounds<Duration>) -> impl FnMut(&mut Schema) + use<> {
+    let [least, most] = [bounds.least, bounds.most].map(units::show_duration);
+    move |schema| {
+        let kind = "duration `\"20s\"`";
+        put(schema, json!({ KIND: kind, "pattern": units::duration_pattern(), LEAST: least, MOST: most }));
+    }
+}
+
 /// A number of bytes with its unit.
 pub(crate) fn size(bounds: &Bounds<u64>) -> impl FnMut(&mut Schema) + use<> {
     let texts = [bounds.least, bounds.default, bounds.most].map(units::show_size);
@@ -151,6 +160,15 @@ pub(crate) fn secret_file_table(schema: &mut Schema) {
 
 /// A file's name under `secrets/`, which it may not leave.
 pub(crate) const SECRET_FILE: &str = r"^[^/.\x00]";
+
+/// Fields by name, with files under `secrets/`.
+pub(crate) fn secret_fields(schema: &mut Schema) {
+    let files = json!({ "type": "string", "pattern": SECRET_FILE });
+    put(
+        schema,
+        json!({ KIND: "table of file names", "propertyNames": { "pattern": FIELD_NAME }, "additionalProperties": files }),
+    );
+}
 
 /// Fields by name.
 pub(crate) fn fields(schema: &mut Schema) {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 
-use crate::host::{DomainName, HostPattern};
+use crate::host::HostPattern;
 use crate::id::SiteId;
 use crate::limits;
 use crate::maintenance::{self, Maintenance};
+use crate::origin::{self, Origin};
 use crate::problem::Problem;
 use crate::register::Kind;
 use crate::rule::{self, Query, Rule};
@@ -72,41 +73,6 @@ pub struct SecretFile {
     pub place: Place,
 }
 
-/// Where the content comes from.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
-pub struct Origin {
-    /// `http://` or `https://` servers without a path, tried in order. The certificate of an `https://`
-    /// one is always verified. A reload takes them.
-    #[schemars(transform = shape::some(None))]
-    pub servers: Vec<OriginServer>,
-    /// The Host and TLS name sent. Default: the client's Host. A reload takes it.
-    pub host: Option<DomainName>,
-    /// Whether a server may be or resolve to an address that is not public. Default: `false`, so that
-    /// a name that suddenly points inside cannot open the operator's network. A reload takes it.
-    pub allow_private: bool,
-}
-
-/// One origin server.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
-#[schemars(with = "String", transform = shape::text("URL", r"^[Hh][Tt][Tt][Pp][Ss]?://[^/@?#\s]+/?$"))]
-pub struct OriginServer {
-    /// Clear or TLS.
-    pub scheme: Scheme,
-    /// Name or address, in brackets if IPv6.
-    pub host: String,
-    /// Port; the scheme's own where none is written.
-    pub port: u16,
-}
-
-/// How an origin server is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scheme {
-    /// Clear HTTP.
-    Http,
-    /// HTTP over TLS, the certificate always verified.
-    Https,
-}
-
 /// How responses are stored. What is stored already keeps the terms it came in on.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Cache {
@@ -157,7 +123,7 @@ pub(crate) fn read(mut table: Table<'_>, id: SiteId, secret: &dyn Fn(Value<'_>) 
     let hosts = table.list("hosts", host);
     let tls = table.optional("tls", |v| v.table(read_tls));
     let help = "add a table [origin] with servers = [\"https://origin.shop.example\"]";
-    let origin = table.needed("origin", help, |v| v.table(read_origin));
+    let origin = table.needed("origin", help, |v| v.table(|table| origin::read(table, secret)));
     let cache = table.table("cache", read_cache);
     let purge_token = table.optional("purge_token", |v| v.secret_file(secret));
     let maintenance = table.optional("maintenance", |v| v.table(maintenance::read));
@@ -201,40 +167,6 @@ pub(crate) fn file(text: &str) -> Result<PathBuf, Wrong> {
         return Err(wrong.help("write its name alone, as in \"shop.pem\""));
     }
     Ok(PathBuf::from(text))
-}
-
-fn read_origin(mut table: Table<'_>) -> Option<Origin> {
-    let servers = table.required("servers", |v| v.list(|v| v.parse(server)));
-    let host = table.optional("host", |v| v.parse(DomainName::parse));
-    let allow_private = table.or("allow_private", false, Value::boolean);
-    if servers.as_ref().is_some_and(Vec::is_empty) && table.is_empty("servers") {
-        let problem = Problem::fault(table.place_of("servers"), "an origin needs at least one server");
-        table.context().add(problem.help("as in servers = [\"https://origin.shop.example\"]"));
-    }
-    table.finish();
-    Some(Origin { servers: servers?, host, allow_private })
-}
-
-fn server(text: &str) -> Result<OriginServer, Wrong> {
-    let wrong = |help: &str| Wrong::new(format!("`{text}` is not an origin server")).help(help.to_owned());
-    let uri: http::Uri = text.parse().map_err(|_| wrong("write a URL such as \"https://origin.shop.example\""))?;
-    let (scheme, default) = match uri.scheme_str() {
-        Some("http") => (Scheme::Http, 80),
-        Some("https") => (Scheme::Https, 443),
-        _ => return Err(wrong("begin with http:// or https://")),
-    };
-    let authority = uri.authority().ok_or_else(|| wrong("name a host"))?;
-    if authority.as_str().contains('@') {
-        return Err(wrong("leave out the user and password; credentials belong under secrets/"));
-    }
-    if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
-        return Err(wrong("leave out the path; clients' paths are sent as they are"));
-    }
-    Ok(OriginServer {
-        scheme,
-        host: authority.host().to_ascii_lowercase(),
-        port: authority.port_u16().unwrap_or(default),
-    })
 }
 
 fn read_cache(mut table: Table<'_>) -> Option<Cache> {

@@ -90,6 +90,8 @@ pub(crate) fn read<'s>(
     fields::prepare(&mut headers, &head.method, &key, peer);
     site.key_parts().filter_map(told_field).for_each(|name| drop(headers.remove(name)));
     effect.edit_request(&mut headers, &variables);
+    // Edges say it themselves, to the origin alone.
+    site.origin.secret_headers.iter().for_each(|(name, _)| drop(headers.remove(name)));
     fields::sign(&mut headers, head.version, node, &sites.loop_id);
     let target = (counted != target).then(|| target.into());
     let ask = Ask {

@@ -432,8 +432,8 @@ impl Edge {
         if let Some((_, fetcher)) = fetchers.get(&site.id).filter(|(origin, _)| *origin == site.origin) {
             return Some(Arc::clone(fetcher));
         }
-        let made = Fetcher::new(&site.origin, self.places.clone())
-            .map_err(|error| tracing::error!(%error, site = %site.id, "no fetcher"));
+        let made = Fetcher::new(&site.origin, site.servers(), self.places.clone())
+            .map_err(|unfit| tracing::error!(site = %site.id, key = unfit.key, error = unfit.why, "no fetcher"));
         let fetcher = Arc::new(made.ok()?);
         fetchers.insert(site.id.clone(), (site.origin.clone(), Arc::clone(&fetcher)));
         Some(fetcher)

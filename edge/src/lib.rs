@@ -33,6 +33,7 @@ mod kept;
 mod memory;
 mod object;
 mod order;
+mod origins;
 mod outgoing;
 mod panics;
 mod part;
@@ -55,6 +56,8 @@ mod stored;
 mod tests;
 mod variables;
 
+pub use crate::origins::watch_origins;
+pub use ::origin::check as check_origins;
 pub use disk::warn_of_disk;
 pub use edge::mounts;
 pub use explain::{Asked, Ruled};

@@ -12,6 +12,7 @@ use config::{NodeId, SiteId, limits};
 use fleet::Report;
 use http::HeaderMap;
 use moka::sync::Cache;
+use origin::Fares;
 use serde_json::{Value, json};
 use telemetry::{Clients, Log, Metrics};
 
@@ -245,8 +246,22 @@ impl Shared {
             "stored_objects": stored_objects,
             "disk": disk,
             "fallen_back": self.sites.load().as_ref().map(|sites| sites.fallen_back().map(SiteId::as_str).map(str::to_owned).collect::<Vec<_>>()),
+            "origins": self.origins(),
             "purge_position": self.purging.position(),
         })
+    }
+
+    /// Servers of origins that take no fetches, by site.
+    fn origins(&self) -> Value {
+        let sites = self.sites.load();
+        let unwell = sites.iter().flat_map(|sites| sites.unwell());
+        let of = |(id, fares): (&SiteId, Vec<Fares>)| {
+            let fares = fares.iter().filter(|one| one.is_down || one.is_left_alone);
+            let list =
+                fares.map(|one| json!({ "server": one.server, "down": one.is_down, "left_alone": one.is_left_alone }));
+            (id.to_string(), Value::Array(list.collect()))
+        };
+        Value::Object(unwell.map(of).collect())
     }
 
     /// What name servers are told.

@@ -11,6 +11,7 @@ use config::{
 };
 use http::HeaderValue;
 use mapping::{Family, Geography};
+use origin::{Fares, Servers};
 use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
 use xxhash_rust::xxh3::xxh3_64;
@@ -53,6 +54,7 @@ pub(crate) struct Site {
     /// Set when the sites go into service.
     pub(crate) counters: OnceLock<SiteCounters>,
     room: OnceLock<Arc<Room>>,
+    servers: OnceLock<Arc<Servers>>,
     /// What it is told apart by from others of its id.
     digest: u64,
     /// The same of what keeps people out.
@@ -191,6 +193,7 @@ impl Sites {
                 maintenance: site.maintenance.clone(),
                 counters: OnceLock::new(),
                 room: OnceLock::new(),
+                servers: OnceLock::new(),
                 digest: digest(&format!("{site:?}"), &site.rules),
                 guards: guards(&site.rules),
                 panics: Panics::default(),
@@ -275,12 +278,25 @@ impl Sites {
         self.sites.iter().filter(|site| lock(&site.failed).is_some()).map(|site| &site.id)
     }
 
-    /// Takes over the rooms of the sites that there were already.
+    /// Takes over the rooms of the sites that there were already, and what is known of servers that are the same.
     pub(crate) fn keep_rooms_of(&self, before: &Self) {
         for site in &self.sites {
-            let room = before.sites.iter().find(|other| other.id == site.id).and_then(|other| other.room.get());
-            room.into_iter().for_each(|room| _ = site.room.set(Arc::clone(room)));
+            let Some(other) = before.sites.iter().find(|other| other.id == site.id) else { continue };
+            other.room.get().into_iter().for_each(|room| _ = site.room.set(Arc::clone(room)));
+            let servers = other.servers.get().filter(|_| other.origin.servers == site.origin.servers);
+            servers.into_iter().for_each(|servers| _ = site.servers.set(Arc::clone(servers)));
         }
+    }
+
+    /// The sites whose origins are asked how they are.
+    pub(crate) fn probed(&self) -> impl Iterator<Item = &Arc<Site>> {
+        self.sites.iter().filter(|site| site.origin.probe.is_some())
+    }
+
+    /// How the servers of all sites fare, where not all fare well.
+    pub(crate) fn unwell(&self) -> impl Iterator<Item = (&SiteId, Vec<Fares>)> {
+        let fares = self.sites.iter().filter_map(|site| Some((&site.id, site.servers.get()?.fare())));
+        fares.filter(|(_, fares)| fares.iter().any(|one| one.is_down || one.is_left_alone))
     }
 
     /// The ids of sites that had series of their own and in `now` have none.
@@ -385,6 +401,11 @@ impl Site {
         let queries = self.cache.query.iter().chain(rules);
         let counted = queries.map(|query| normalise(&target, query).into_owned());
         counted.chain([target.clone().into_owned()]).collect()
+    }
+
+    /// How the origin's servers fare.
+    pub(crate) fn servers(&self) -> Arc<Servers> {
+        Arc::clone(self.servers.get_or_init(|| Servers::new(&self.origin)))
     }
 
     /// The site's part of the memory for bodies on their way.

@@ -28,6 +28,8 @@ pin_project! {
         // Whether it is waited for a piece, and the pulse runs since then.
         is_waiting: bool,
         pause: Duration,
+        // When the whole fetch is over.
+        until: Option<Instant>,
         lent: Option<Lent>,
     }
 }
@@ -43,12 +45,12 @@ pub(crate) struct Lent {
 }
 
 impl FetchBody {
-    pub(crate) fn new(inner: Incoming, pause: Duration, lent: Lent) -> Self {
+    pub(crate) fn new(inner: Incoming, pause: Duration, until: Option<Instant>, lent: Lent) -> Self {
         let mut lent = Some(lent);
         if inner.is_end_stream() {
             give_back(&mut lent);
         }
-        Self { inner, pulse: sleep(pause), is_waiting: false, pause, lent }
+        Self { inner, pulse: sleep(pause), is_waiting: false, pause, until, lent }
     }
 }
 
@@ -70,7 +72,8 @@ impl Body for FetchBody {
         }
         if !*this.is_waiting {
             *this.is_waiting = true;
-            this.pulse.as_mut().reset(Instant::now() + *this.pause);
+            let pause_ends = Instant::now() + *this.pause;
+            this.pulse.as_mut().reset(this.until.map_or(pause_ends, |until| until.min(pause_ends)));
         }
         ready!(this.pulse.poll(cx));
         *this.lent = None;

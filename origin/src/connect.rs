@@ -1,10 +1,10 @@
 //! One new connection: resolve, check, connect, agree on TLS.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
@@ -66,22 +66,6 @@ impl Drop for Connection {
     }
 }
 
-/// The TLS settings of all origins: their tickets are kept by server name, and the roots only once.
-static PUBLIC_TLS: LazyLock<Result<Arc<ClientConfig>, rustls::Error>> = LazyLock::new(|| {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(Arc::new(versions.with_root_certificates(roots).with_no_client_auth()))
-});
-
-/// The settings that trust the public certificate authorities.
-///
-/// # Errors
-/// The settings cannot be used: ours to mend.
-pub(crate) fn public_tls() -> Result<Arc<ClientConfig>, rustls::Error> {
-    PUBLIC_TLS.clone()
-}
-
 /// What a connection to one server needs.
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -102,6 +86,17 @@ impl Target {
         };
         let reach = if origin.allow_private { Reach::Anywhere } else { Reach::Public };
         Some(Self { host, port: server.port, reach, tls })
+    }
+
+    /// Its name or address, and its port where that is not the scheme's own.
+    pub(crate) fn authority(&self) -> String {
+        let host = match &self.host {
+            Host::Name(name) => name.clone(),
+            Host::Address(IpAddr::V4(address)) => address.to_string(),
+            Host::Address(IpAddr::V6(address)) => format!("[{address}]"),
+        };
+        let own = if self.tls.is_some() { 443 } else { 80 };
+        if self.port == own { host } else { format!("{host}:{}", self.port) }
     }
 
     /// Connects within the time, name and TLS included. Nothing of a request has been sent when it fails.
@@ -241,7 +236,7 @@ mod tests {
         ];
         for (host, server, name) in table {
             let host = host.map(|host| DomainName::parse(host).unwrap());
-            let origin = Origin { servers: Vec::new(), host, allow_private: false };
+            let origin = Origin { host, ..crate::fetch::tests::origin(&[], Scheme::Https) };
             assert_eq!(certified(&origin, &Host::read(server)).unwrap().to_str(), name);
         }
     }

@@ -22,6 +22,8 @@ pub enum FetchError {
     ConnectionTerminated,
     /// No connection in time.
     ConnectionTimeout,
+    /// Every server is left alone: fetches from it have just failed.
+    DestinationUnavailable,
     /// As many fetches as may be are under way.
     ConnectionLimitReached,
     /// The origin took nothing more of the request's body.
@@ -60,6 +62,7 @@ impl FetchError {
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectionTerminated => "connection_terminated",
             Self::ConnectionTimeout => "connection_timeout",
+            Self::DestinationUnavailable => "destination_unavailable",
             Self::ConnectionLimitReached => "connection_limit_reached",
             Self::ConnectionWriteTimeout => "connection_write_timeout",
             Self::TlsProtocolError => "tls_protocol_error",
@@ -84,10 +87,27 @@ impl FetchError {
             }
             Self::HttpRequestError => StatusCode::BAD_REQUEST,
             Self::HttpRequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::ConnectionLimitReached => StatusCode::SERVICE_UNAVAILABLE,
+            Self::DestinationUnavailable | Self::ConnectionLimitReached => StatusCode::SERVICE_UNAVAILABLE,
             Self::ProxyInternalError => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_GATEWAY,
         }
+    }
+
+    /// Whether it speaks against the server, whatever it was asked: it cannot be reached, or is silent. One that breaks off
+    /// may do so at one URL alone, of which anybody could ask again and again.
+    pub(crate) fn is_the_servers(self) -> bool {
+        matches!(
+            self,
+            Self::DnsTimeout
+                | Self::DnsError
+                | Self::DestinationIpUnroutable
+                | Self::ConnectionRefused
+                | Self::ConnectionTimeout
+                | Self::TlsProtocolError
+                | Self::TlsCertificateError
+                | Self::TlsAlertReceived
+                | Self::HttpResponseTimeout
+        )
     }
 
     /// The reason why no connection came about.

@@ -1,23 +1,29 @@
 //! One fetch: the servers in order, each within its times.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use config::{Origin, OriginServer, limits};
+use config::{Origin, OriginServer, Secret, limits};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::client::conn::TrySendError;
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 
+use crate::balance::order;
 use crate::body::{FetchBody, Lent};
-use crate::connect::{Connection, Target, public_tls};
+use crate::budget::Budget;
+use crate::connect::{Connection, Target};
 use crate::error::FetchError;
 use crate::framing;
 use crate::place::{Place, Places};
 use crate::pool::Pool;
+use crate::secret::add_secrets;
+use crate::servers::Servers;
 use crate::times::Times;
+use crate::tls::{self, Unfit};
 use crate::upload::{RequestBody, State, Upload};
 
 /// Told of every interim response of the origin but 100 (RFC 9110 §15.2); an extension of a request's head.
@@ -33,8 +39,16 @@ pub type Fetched = Response<FetchBody>;
 /// Fetches for one site, on one core.
 #[derive(Debug)]
 pub struct Fetcher {
-    servers: Vec<Server>,
+    /// In the config's order; none where a server's name can be in no certificate.
+    list: Vec<Option<Server>>,
+    weights: Vec<u16>,
+    /// How they fare, as all cores see it.
+    servers: Arc<Servers>,
+    /// How many fetches there were.
+    turn: AtomicU64,
+    budget: Budget,
     host: Option<HeaderValue>,
+    secrets: Vec<(HeaderName, Secret)>,
     times: Times,
     /// This site's places.
     places: Places,
@@ -49,22 +63,31 @@ struct Server {
 }
 
 impl Fetcher {
-    /// Makes a fetcher for a site's origin, with the core's places for fetches.
+    /// Makes a fetcher for a site's origin, with what is known of its servers and the core's places for fetches.
     ///
     /// # Errors
-    /// The TLS settings cannot be used: ours to mend.
-    pub fn new(origin: &Origin, all: Places) -> Result<Self, rustls::Error> {
-        Ok(Self::with(origin, Times::LIMITS, &public_tls()?, all))
+    /// The TLS settings cannot be used.
+    pub fn new(origin: &Origin, servers: Arc<Servers>, all: Places) -> Result<Self, Unfit> {
+        Ok(Self::with(origin, servers, Times::of(origin), &tls::of(origin)?, all))
     }
 
-    fn with(origin: &Origin, times: Times, tls: &Arc<ClientConfig>, all: Places) -> Self {
+    fn with(origin: &Origin, servers: Arc<Servers>, times: Times, tls: &Arc<ClientConfig>, all: Places) -> Self {
         let server = |server: &OriginServer| {
             Some(Server { target: Target::new(origin, server, tls)?, pool: Arc::new(Pool::new()) })
         };
         let host = origin.host.as_ref().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
-        let (servers, places) =
-            (origin.servers.iter().filter_map(server).collect(), Places::new(limits::ORIGIN_FETCHES));
-        Self { servers, host, times, places, all }
+        Self {
+            list: origin.servers.iter().map(server).collect(),
+            weights: origin.weights.clone(),
+            servers,
+            turn: AtomicU64::new(0),
+            budget: Budget::new(),
+            host,
+            secrets: origin.secret_headers.clone(),
+            times,
+            places: Places::new(limits::ORIGIN_FETCHES),
+            all,
+        }
     }
 
     /// Sends a request whose URI holds the path and query, and whose Host is the client's. Returns
@@ -72,32 +95,65 @@ impl Fetcher {
     ///
     /// The next server is tried when one cannot have seen the request; a request of an idempotent
     /// method (RFC 9110 §9.2.2), nothing of whose body is gone, also when the connection died before
-    /// a byte of any response.
+    /// a byte of any response. Those that fare badly are left out.
     ///
     /// # Errors
     /// The last server's failure.
     pub async fn fetch(&self, head: &Parts, body: Option<RequestBody>) -> Result<Fetched, FetchError> {
         let upload = Upload::new(body);
-        // A config has a server at least.
-        let mut failed = FetchError::ProxyInternalError;
-        for server in &self.servers {
-            let failure = match self.ask(server, head, &upload).await {
-                Ok(response) => return Ok(response),
+        match self.times.total.map(|total| Instant::now() + total) {
+            None => self.try_servers(head, &upload, None).await,
+            Some(until) => {
+                let tries = Box::pin(self.try_servers(head, &upload, Some(until)));
+                timeout_at(until, tries).await.unwrap_or(Err(FetchError::HttpResponseTimeout))
+            }
+        }
+    }
+
+    async fn try_servers(&self, head: &Parts, upload: &Upload, until: Option<Instant>) -> Result<Fetched, FetchError> {
+        self.budget.earn();
+        let are_all_down = self.servers.are_all_down();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut failed = None;
+        for place in order(&self.weights, self.list.len(), turn) {
+            let (Some(Some(server)), Some(standing)) = (self.list.get(place), self.servers.get(place)) else {
+                continue;
+            };
+            if !standing.takes(Instant::now(), are_all_down) {
+                continue;
+            }
+            if failed.is_some() && !self.budget.take() {
+                break;
+            }
+            let failure = match self.ask(server, head, upload, until).await {
+                Ok(response) => {
+                    standing.succeeded();
+                    return Ok(response);
+                }
                 Err(failure) => failure,
             };
-            failed = failure.error;
+            if failure.error.is_the_servers() {
+                standing.failed(Instant::now(), failure.error.name());
+            }
+            failed = Some(failure.error);
             if failure.may_repeat(&head.method, upload.state()) == Repeat::No {
                 break;
             }
         }
-        Err(failed)
+        Err(failed.unwrap_or(FetchError::DestinationUnavailable))
     }
 
     /// Asks one server: on a connection that is there, and where that has died, once on a new one.
-    async fn ask(&self, server: &Server, head: &Parts, upload: &Upload) -> Result<Fetched, Failure> {
+    async fn ask(
+        &self,
+        server: &Server,
+        head: &Parts,
+        upload: &Upload,
+        until: Option<Instant>,
+    ) -> Result<Fetched, Failure> {
         let mut place = self.place().await?;
         if let Some(connection) = server.pool.take(Instant::now(), Connection::is_ready) {
-            match self.send(server, connection, place, head, upload).await {
+            match self.send((server, connection, place), head, upload, until).await {
                 Err(failure) if failure.may_repeat(&head.method, upload.state()) == Repeat::Yes => {}
                 answered => return answered,
             }
@@ -106,7 +162,7 @@ impl Fetcher {
         // In a box of its own: it is large, seldom needed, and would be moved along with every fetch.
         let connected = Box::pin(server.target.connect(self.times.connect)).await;
         let connection = connected.map_err(|error| Failure { error, seen: Seen::No })?;
-        self.send(server, connection, place, head, upload).await
+        self.send((server, connection, place), head, upload, until).await
     }
 
     /// Waits as long as for a connection: a crowd that comes at once is not a crowd for long.
@@ -117,11 +173,10 @@ impl Fetcher {
 
     async fn send(
         &self,
-        server: &Server,
-        mut connection: Connection,
-        place: Place,
+        (server, mut connection, place): (&Server, Connection, Place),
         head: &Parts,
         upload: &Upload,
+        until: Option<Instant>,
     ) -> Result<Fetched, Failure> {
         let began = Instant::now();
         upload.begin(began);
@@ -133,7 +188,7 @@ impl Fetcher {
             .map_err(|error| Failure { error, seen: Seen::Perhaps })?;
         let idle = idle_time(response.headers(), self.times.idle);
         let lent = Lent { connection, pool: Arc::clone(&server.pool), place, idle };
-        Ok(response.map(|body| FetchBody::new(body, self.times.between_bytes, lent)))
+        Ok(response.map(|body| FetchBody::new(body, self.times.between_bytes, until, lent)))
     }
 
     /// Waits for an answer for as long as whoever has the turn is within its time.
@@ -170,6 +225,7 @@ impl Fetcher {
         if let Some(host) = &self.host {
             request.headers_mut().insert(header::HOST, host.clone());
         }
+        add_secrets(request.headers_mut(), &self.secrets);
         request
     }
 }
@@ -248,4 +304,4 @@ fn is_idempotent(method: &Method) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

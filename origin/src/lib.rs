@@ -7,21 +7,31 @@
 //!
 //! One [`Fetcher`] belongs to one site on one core; its idle connections are its own.
 
+mod balance;
 mod body;
+mod breaker;
+mod budget;
 mod connect;
 mod error;
 mod fetch;
 mod framing;
 mod place;
 mod pool;
+mod probe;
 mod reach;
 mod resolve;
+mod secret;
+mod servers;
 mod times;
+mod tls;
 mod upload;
 
 pub use body::FetchBody;
 pub use error::FetchError;
 pub use fetch::{Fetched, Fetcher, OnInterim};
 pub use place::Places;
+pub use probe::watch;
 pub use reach::{is_public, prohibited};
+pub use servers::{Fares, Servers};
+pub use tls::{Unfit, check};
 pub use upload::RequestBody;

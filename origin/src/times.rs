@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use config::limits;
+use config::{Origin, limits};
 
 /// The times of a fetch's parts.
 #[derive(Clone, Copy, Debug)]
@@ -15,14 +15,19 @@ pub(crate) struct Times {
     pub(crate) between_bytes: Duration,
     /// Of a connection between two requests.
     pub(crate) idle: Duration,
+    /// Of the whole.
+    pub(crate) total: Option<Duration>,
 }
 
 impl Times {
-    /// As the table of limits has them.
-    pub(crate) const LIMITS: Self = Self {
-        connect: limits::ORIGIN_CONNECT,
-        first_byte: limits::ORIGIN_FIRST_BYTE,
-        between_bytes: limits::ORIGIN_BETWEEN_BYTES,
-        idle: limits::ORIGIN_IDLE_TIME,
-    };
+    /// As a site has them.
+    pub(crate) fn of(origin: &Origin) -> Self {
+        Self {
+            connect: origin.connect_timeout,
+            first_byte: origin.first_byte_timeout,
+            between_bytes: origin.between_bytes_timeout,
+            idle: limits::ORIGIN_IDLE_TIME,
+            total: origin.total_timeout,
+        }
+    }
 }

@@ -168,6 +168,7 @@ mod tests {
         first_byte: Duration::from_secs(30),
         between_bytes: Duration::from_secs(20),
         idle: Duration::from_secs(60),
+        total: None,
     };
 
     #[tokio::test(start_paused = true)]

@@ -68,8 +68,27 @@ fn show(status: &Value, files: Option<u64>) -> String {
         if let (Some(id), Some(why)) = (text(node, "id"), text(node, "refused")) {
             out.push_str(&format!("{id} refused the newest config: {why}\n"));
         }
+        notes_of(node).iter().for_each(|note| out.push_str(&format!("{note}\n")));
     }
     out
+}
+
+/// What an edge has to say beside its numbers.
+fn notes_of(node: &Value) -> Vec<String> {
+    let id = text(node, "id").unwrap_or("-");
+    let edge = node.get("edge");
+    let fallen =
+        edge.and_then(|edge| edge.get("fallen_back")?.as_array()).into_iter().flatten().filter_map(Value::as_str);
+    let fallen = fallen.map(|site| format!("{id} serves site {site} as it was before: it panics as it is now"));
+    let origins = edge.and_then(|edge| edge.get("origins")?.as_object()).into_iter().flatten();
+    let servers =
+        origins.flat_map(|(site, servers)| servers.as_array().into_iter().flatten().map(move |one| (site, one)));
+    let unwell = servers.map(|(site, one)| {
+        let is_down = one.get("down").and_then(Value::as_bool) == Some(true);
+        let why = if is_down { "its probes fail" } else { "it is left alone since fetches fail" };
+        format!("{id} takes nothing for site {site} from {}: {why}", text(one, "server").unwrap_or("-"))
+    });
+    fallen.chain(unwell).collect()
 }
 
 fn text<'v>(node: &'v Value, key: &str) -> Option<&'v str> {

@@ -150,6 +150,9 @@ fn build_loaded(
     // Customers' keys are for edges alone.
     let names = roles.edge.then(|| Names::load(&config)).transpose();
     let names = names.map_err(|more| problems.extend(more)).unwrap_or_default().unwrap_or_default();
+    if roles.edge {
+        problems.extend(edge::check_origins(&config.sites));
+    }
     let view = roles.name_server.then(|| view(&config)).transpose();
     let (view, mut world) = view.map_err(|more| problems.extend(more)).unwrap_or_default().unzip();
     let asks_for_countries = roles.edge && edge::asks_for_countries(&config);
@@ -197,6 +200,7 @@ fn with_other_faults(dir: &Path, roles: Roles, refused: config::Refused) -> Vec<
     let mut problems = refused.problems;
     if roles.edge {
         problems.extend(certs::check(dir, &refused.sites));
+        problems.extend(edge::check_origins(&refused.sites));
     }
     if roles.name_server {
         problems.extend(dns::check_zones(&refused.zones));

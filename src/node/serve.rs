@@ -151,6 +151,9 @@ async fn run(
     tracing::info!(node = %id, admin = %address, "serving");
     let latency_path = home.join(LATENCY);
     tokio::spawn(load::follow(Arc::clone(&node)));
+    if let Some(edge) = &node.edge {
+        tokio::spawn(edge::watch_origins(Arc::clone(edge)));
+    }
     tokio::spawn(visits::follow(Arc::clone(&node)));
     tokio::spawn(latency::follow(Arc::clone(&node), latency_path.clone()));
     let last_good = LastGood::new(&home);

@@ -24,6 +24,7 @@ mod memory;
 mod name_server;
 mod nearest;
 mod node;
+mod origins;
 mod plan;
 mod purge;
 mod resolvers;

@@ -51,6 +51,7 @@ pub(crate) fn missing() -> Vec<Tool> {
         | Tool::Ldns
         | Tool::Kdig
         | Tool::Dnsviz
+        | Tool::Nginx
         | Tool::Valgrind => run::is_on_path(tool.name()),
         // What builds C++ for cargo takes the one that is named, else the one that every compiler goes by.
         Tool::Compiler => std::env::var_os("CXX").is_some() || run::is_on_path("c++"),
@@ -79,6 +80,8 @@ pub(crate) enum Tool {
     Kdig,
     /// Judges a signed zone whole.
     Dnsviz,
+    /// An origin that is not ours.
+    Nginx,
     /// Counts instructions.
     Valgrind,
     /// Builds the fuzzer, which is written in C++.
@@ -97,6 +100,7 @@ const TOOLS: &[Tool] = &[
     Tool::Ldns,
     Tool::Kdig,
     Tool::Dnsviz,
+    Tool::Nginx,
     Tool::Valgrind,
     Tool::Compiler,
     Tool::Nextest,
@@ -115,6 +119,7 @@ impl Tool {
             Self::Ldns => "ldns-signzone",
             Self::Kdig => "kdig",
             Self::Dnsviz => "dnsviz",
+            Self::Nginx => "nginx",
             Self::Valgrind => "valgrind",
             Self::Compiler => "g++",
             Self::Nextest => "cargo-nextest",
@@ -128,6 +133,7 @@ impl Tool {
             Self::Curl => &["demo::", "node::", "up::"],
             Self::Unbound | Self::KnotResolver | Self::Ldns | Self::Kdig | Self::Dnsviz => &["resolvers::"],
             Self::Bind | Self::Nsd => &["resolvers::", "secondaries::"],
+            Self::Nginx => &["origins::"],
             Self::Valgrind => &["instructions::"],
             Self::Compiler | Self::Nextest => &[],
         }
@@ -146,6 +152,7 @@ impl Tool {
             Self::Unbound | Self::Bind | Self::KnotResolver => "the test that asks our name servers through it",
             Self::Nsd | Self::Ldns => "the signed root of the test with resolvers",
             Self::Kdig | Self::Dnsviz => "the test that has signed zones judged",
+            Self::Nginx => "the test of origins that fail over",
             Self::Valgrind => "the test that counts what a hit costs",
             Self::Compiler => "`cargo xtask fuzz` builds its fuzzer with it",
             Self::Nextest => "each test in a process of its own, with a time limit",
@@ -207,6 +214,8 @@ impl Manager {
             (Tool::Kdig, Self::Dnf) => Some("knot-utils"),
             (Tool::Kdig, _) => Some("knot"),
             (Tool::Dnsviz, _) => Some("dnsviz"),
+            (Tool::Nginx, Self::Apt) => Some("nginx-light"),
+            (Tool::Nginx, _) => Some("nginx"),
             (Tool::Valgrind, _) => Some("valgrind"),
             (Tool::Nextest, _) => None,
         }

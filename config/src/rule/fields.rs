@@ -59,14 +59,7 @@ pub(super) const OF_REQUESTS: [&str; 9] = [
 
 /// Reads a table of edits, of which none may be of the edge's own fields.
 pub(super) fn read(mut table: Table<'_>, own: &[&str]) -> Option<HeaderEdits> {
-    let header_name = |text: &str| {
-        let name = header_name(text)?;
-        if own.contains(&name.as_str()) {
-            let wrong = Wrong::new(format!("`{text}` is the edge's own and cannot be changed"));
-            return Err(wrong.help("leave it out"));
-        }
-        Ok(name)
-    };
+    let header_name = |text: &str| not_own(text, own);
     let set = table.optional("set", |v| {
         v.entries(|name, value| {
             let name = header_name(name).map_or_else(|wrong| value.wrong(wrong), Some)?;
@@ -76,6 +69,24 @@ pub(super) fn read(mut table: Table<'_>, own: &[&str]) -> Option<HeaderEdits> {
     let remove = table.list("remove", |v| v.parse(header_name));
     table.finish();
     Some(HeaderEdits { set: set.unwrap_or_default(), remove })
+}
+
+/// The name of a field that is none of the edge's own.
+fn not_own(text: &str, own: &[&str]) -> Result<HeaderName, Wrong> {
+    let name = header_name(text)?;
+    if own.contains(&name.as_str()) {
+        let wrong = Wrong::new(format!("`{text}` is the edge's own and cannot be changed"));
+        return Err(wrong.help("leave it out"));
+    }
+    Ok(name)
+}
+
+/// The name of a field that the edge may be told to add to requests.
+///
+/// # Errors
+/// It is none, frames the message, or is the edge's own.
+pub(crate) fn added_to_requests(text: &str) -> Result<HeaderName, Wrong> {
+    not_own(text, &OF_REQUESTS)
 }
 
 /// The name of a field that rules may look at and change.

@@ -10,6 +10,7 @@ use super::said::{Change, Said};
 use crate::limits;
 use crate::maintenance::Maintenance;
 use crate::network::{self, Network};
+use crate::origin;
 use crate::route::Route;
 use crate::rule;
 use crate::shape;
@@ -96,7 +97,9 @@ fn site_tables() -> Vec<Table> {
     vec![
         table::<Site>(""),
         table::<site::Tls>("[tls]"),
-        table::<site::Origin>("[origin]"),
+        table::<origin::Origin>("[origin]"),
+        table::<origin::ClientCertificate>("[origin]\n[origin.client]"),
+        table::<origin::OriginProbe>("[origin]\n[origin.probe]"),
         table::<site::Cache>("[cache]"),
         table::<rule::Query>("[cache.query]"),
         table::<rule::Rule>("[[rule]]"),

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use self::told::{OK, TestOrigin, read_until, refusing, say, tls_key, tls_origin, trusting, upload};
 use super::*;
 
+mod servers;
 mod told;
 
 const TIMES: Times = Times {
@@ -18,6 +19,7 @@ const TIMES: Times = Times {
     first_byte: Duration::from_secs(1),
     between_bytes: Duration::from_secs(1),
     idle: Duration::from_secs(60),
+    total: None,
 };
 
 #[tokio::test]
@@ -395,13 +397,14 @@ async fn a_failure_to_connect_has_its_exact_name() {
         (strange.address, Scheme::Https, FetchError::TlsCertificateError),
     ];
     for (address, scheme, expected) in table {
-        let fetcher = Fetcher::with(&origin(&[address], scheme), TIMES, &public_tls().unwrap(), Places::of_all());
+        let fetcher = of(&origin(&[address], scheme));
         let fetched = fetcher.fetch(&head("GET"), None).await;
         assert_eq!(status(fetched).await, Err(expected), "{scheme:?}");
     }
     let mut inside = origin(&[clear.address], Scheme::Http);
     inside.allow_private = false;
-    let fetched = Fetcher::new(&inside, Places::of_all()).unwrap().fetch(&head("GET"), None).await;
+    let fetched =
+        Fetcher::new(&inside, Servers::new(&inside), Places::of_all()).unwrap().fetch(&head("GET"), None).await;
     assert_eq!(status(fetched).await, Err(FetchError::DestinationIpProhibited));
 }
 
@@ -430,27 +433,6 @@ async fn a_site_without_a_place_fails_until_one_is_free() {
     drop(others);
 }
 
-#[tokio::test]
-async fn tls_is_agreed_on_by_the_address_or_the_origin_s_host() {
-    let key = tls_key();
-    let tls = trusting(&key);
-    for host in [None, Some("www.shop.example")] {
-        let server = tls_origin(&key).await;
-        let mut origin = origin(&[server.address], Scheme::Https);
-        origin.host = host.map(|host| DomainName::parse(host).unwrap());
-        let fetcher = Fetcher::with(&origin, TIMES, &tls, Places::of_all());
-        for _ in 0..2 {
-            assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
-        }
-        assert_eq!(server.connections(), 1);
-    }
-    let server = tls_origin(&key).await;
-    let mut other = origin(&[server.address], Scheme::Https);
-    other.host = Some(DomainName::parse("www.other.example").unwrap());
-    let fetched = Fetcher::with(&other, TIMES, &tls, Places::of_all()).fetch(&head("GET"), None).await;
-    assert_eq!(status(fetched).await, Err(FetchError::TlsCertificateError));
-}
-
 #[test]
 fn only_what_changes_nothing_twice_is_sent_twice() {
     use FetchError::{ConnectionRefused, ConnectionTerminated, HttpResponseTimeout};
@@ -476,12 +458,30 @@ fn only_what_changes_nothing_twice_is_sent_twice() {
 }
 
 fn fetcher(servers: &[SocketAddr]) -> Fetcher {
-    Fetcher::with(&origin(servers, Scheme::Http), TIMES, &public_tls().unwrap(), Places::of_all())
+    of(&origin(servers, Scheme::Http))
 }
 
-fn origin(servers: &[SocketAddr], scheme: Scheme) -> Origin {
+fn of(origin: &Origin) -> Fetcher {
+    Fetcher::with(origin, Servers::new(origin), TIMES, &tls::of(origin).unwrap(), Places::of_all())
+}
+
+/// An origin of these servers and nothing else that is written.
+pub(crate) fn origin(servers: &[SocketAddr], scheme: Scheme) -> Origin {
     let server = |at: &SocketAddr| OriginServer { scheme, host: at.ip().to_string(), port: at.port() };
-    Origin { servers: servers.iter().map(server).collect(), host: None, allow_private: true }
+    Origin {
+        servers: servers.iter().map(server).collect(),
+        weights: Vec::new(),
+        host: None,
+        allow_private: true,
+        connect_timeout: limits::ORIGIN_CONNECT.default,
+        first_byte_timeout: limits::ORIGIN_FIRST_BYTE.default,
+        between_bytes_timeout: limits::ORIGIN_BETWEEN_BYTES.default,
+        total_timeout: None,
+        ca: None,
+        client: None,
+        secret_headers: Vec::new(),
+        probe: None,
+    }
 }
 
 fn head(method: &str) -> Parts {

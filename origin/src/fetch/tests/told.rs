@@ -56,7 +56,14 @@ impl TestOrigin {
     pub(super) async fn new<F: Future<Output = ()> + Send + 'static>(
         treat: impl Fn(TcpStream, usize) -> F + Send + 'static,
     ) -> Self {
-        let listener = listen().await;
+        Self::on(listen().await, treat)
+    }
+
+    /// As [`Self::new`], where it listens already.
+    pub(super) fn on<F: Future<Output = ()> + Send + 'static>(
+        listener: TcpListener,
+        treat: impl Fn(TcpStream, usize) -> F + Send + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
