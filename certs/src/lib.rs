@@ -27,6 +27,8 @@ pub struct Names {
     exact: HashMap<String, Arc<CertifiedKey>>,
     /// By the name below which a wildcard host holds.
     below: HashMap<String, Arc<CertifiedKey>>,
+    /// For clients that name no host, or one that no site has.
+    default: Option<Arc<CertifiedKey>>,
 }
 
 impl Names {
@@ -42,7 +44,13 @@ impl Names {
                 continue;
             };
             match read(&config.dir, tls) {
-                Ok(key) => names.add(site, &config.network.zone, &Arc::new(key)),
+                Ok(key) => {
+                    let key = Arc::new(key);
+                    names.add(site, &config.network.zone, &key);
+                    if config.network.edge.default_site.as_ref() == Some(&site.id) {
+                        names.default = Some(key);
+                    }
+                }
                 Err(problem) => problems.push(problem),
             }
         }
@@ -104,9 +112,11 @@ impl Certificates {
 }
 
 impl ResolvesServerCert for Certificates {
-    /// A name no site has is refused in the handshake: any certificate would be the wrong one.
+    /// A name no site has is refused in the handshake, unless there is a site for such: any certificate would be the wrong
+    /// one.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.names.load().find(hello.server_name()?)
+        let names = self.names.load();
+        hello.server_name().and_then(|name| names.find(name)).or_else(|| names.default.clone())
     }
 }
 

@@ -36,6 +36,7 @@ mod site;
 mod source;
 mod table;
 mod template;
+mod tls;
 mod transfer;
 mod units;
 mod wrong;
@@ -62,11 +63,12 @@ pub use route::{Act, Route, Routes};
 pub use rule::{
     Access, Answer, Cors, Force, HeaderEdits, KeyPart, Query, Rate, RateBy, Referer, Rule, SigningKey, TtlByStatus,
 };
-pub use secret::Secret;
-pub use site::{Cache, SecretFile, SetCookie, Site, Tags, Tls};
+pub use secret::{Secret, SecretFile};
+pub use site::{Cache, SetCookie, Site, Tags};
 pub use source::{Place, Source};
 pub use table::Written;
 pub use template::{Piece, Template, Variable};
+pub use tls::{Hsts, Tls};
 pub use transfer::{Transfer, TransferAlgorithm, TransferKey};
 pub use units::duration as parse_duration;
 pub use wrong::Wrong;

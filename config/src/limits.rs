@@ -100,6 +100,10 @@ pub const ORIGIN_PROBE_INTERVAL: Bounds<Duration> = millis(100, 5_000, 3_600_000
 pub const ORIGIN_PROBE_TIMEOUT: Bounds<Duration> = millis(50, 2_000, 60_000);
 /// `rise` of an origin's probe. Edges' own needs more: there a flap moves clients to other cities.
 pub const ORIGIN_PROBE_RISE: Bounds<u8> = Bounds { least: 1, default: 2, most: 100 };
+/// `max_age` of HSTS.
+pub const HSTS_AGE: Bounds<Duration> = seconds(0, YEAR, 2 * YEAR);
+/// What browsers want of it before they build it in (hstspreload.org).
+pub const HSTS_PRELOAD: Duration = Duration::from_secs(YEAR);
 
 // How much of a config is read.
 
@@ -208,11 +212,18 @@ pub const ORIGIN_FETCHES_OF_ALL: usize = 4_096;
 /// Failures in a row after which an origin server is left alone: a request that fails by itself is followed by one that
 /// does not.
 pub const ORIGIN_FALL: u32 = 5;
-/// For how long at first, and at most: twice as long after each trial that fails. nginx's is 10 s from the first failure on.
-pub const ORIGIN_OPEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
-/// Fetches that may be tried at a further server at once, on one core for one site, and the share of all in the long run,
-/// in hundredths: where every server fails, trying doubles what they have to do.
-pub const ORIGIN_RETRIES: (u32, u32) = (256, 20);
+/// For how long at first; twice as long after each trial that fails. nginx's is 10 s from the first failure on.
+pub const ORIGIN_OPEN_FIRST: Duration = Duration::from_secs(1);
+/// For how long at most.
+pub const ORIGIN_OPEN_MOST: Duration = Duration::from_secs(10);
+/// Fetches that may fail at a further server, too, at once, on one core for one site: where every server fails, trying
+/// again doubles what they have to do.
+pub const ORIGIN_RETRIES: u32 = 256;
+/// How many of a hundred fetches may in the long run.
+pub const ORIGIN_RETRIES_PERCENT: u32 = 20;
+/// How long a fetch waits for its place where as many as may be are under way: a crowd that comes at once is not a crowd for
+/// long.
+pub const ORIGIN_PLACE: Duration = Duration::from_secs(5);
 /// Idle connections kept to one origin server.
 pub const ORIGIN_IDLE: usize = 64;
 /// How long an idle connection to an origin is kept, as in nginx's upstreams. Many servers close theirs

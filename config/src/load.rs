@@ -16,7 +16,7 @@ use crate::problem::{Problem, Severity};
 use crate::register::Kind;
 use crate::round_trips::{self, RoundTrip};
 use crate::route::{self, AsNumbers, Routes};
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 use crate::site::{self, Site};
 use crate::source::Source;
 use crate::table::{Context, Value, read_document};
@@ -341,7 +341,7 @@ impl Reading {
 
     fn secret(&self, value: Value<'_>) -> Option<Secret> {
         value.parse(|text| {
-            let name = site::file(text)?;
+            let name = secret::file(text)?;
             let path = self.dir.join("secrets").join(&name);
             let text = read_text(&path, limits::SECRET_BYTES);
             let text = text.map_err(|error| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 
 use crate::host::DomainName;
-use crate::id::{CountryCode, NodeId, PopId};
+use crate::id::{CountryCode, NodeId, PopId, SiteId};
 use crate::limits;
 use crate::prefix::Prefix;
 use crate::secret::Secret;
@@ -165,6 +165,9 @@ pub struct Edge {
     /// TLS, as `http`; bound only while a site has `tls`. Default: 443. A reload opens the new and closes
     /// the old.
     pub https: Listen,
+    /// The site whose certificate clients get that name no host in the handshake, or one that no site has: some monitors, and
+    /// browsers that are given an address. Default: none, and their handshakes are refused. A reload takes it.
+    pub default_site: Option<SiteId>,
 }
 
 /// The disk tier of every edge.
@@ -422,6 +425,15 @@ impl Network {
     #[must_use]
     pub fn https_of(&self, edge: &EdgeNode) -> Vec<SocketAddr> {
         edge.https.as_ref().unwrap_or(&self.edge.https).on(&edge.addresses)
+    }
+
+    /// The port at which clients find TLS.
+    #[must_use]
+    pub fn tls_port(&self) -> u16 {
+        match &self.edge.https {
+            Listen::Port(port) => *port,
+            Listen::At(list) => list.first().map_or(443, SocketAddr::port),
+        }
     }
 
     /// The port at which an edge's public addresses are probed: that of the first clear HTTP listener.

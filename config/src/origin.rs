@@ -24,6 +24,7 @@ pub struct Origin {
     pub servers: Vec<OriginServer>,
     /// `[3, 1, 0]`, one for each server: how fetches are shared. One of 0 takes those that all others fail at. Default:
     /// none. A reload takes them.
+    #[schemars(transform = shape::integers(&limits::ORIGIN_WEIGHT))]
     pub weights: Vec<u16>,
     /// The Host and TLS name sent. Default: the client's Host. A reload takes it.
     pub host: Option<DomainName>,
@@ -40,8 +41,8 @@ pub struct Origin {
     /// Between two pieces of a body, to or from the origin. Default: `30s`. A reload takes it.
     #[schemars(with = "String", transform = shape::duration(&limits::ORIGIN_BETWEEN_BYTES))]
     pub between_bytes_timeout: Duration,
-    /// A whole fetch, tries at several servers and the last byte of the body included. Default: none, so that what is
-    /// long is only slow. A reload takes it.
+    /// A whole fetch, tries at several servers and the last byte of the body included, also while clients are slow to take
+    /// what has come. Default: none, so that what is long is only slow. A reload takes it.
     #[schemars(with = "Option<String>", transform = shape::duration_or_none(&limits::ORIGIN_TOTAL))]
     pub total_timeout: Option<Duration>,
     /// The file under `secrets/` with the authorities, in PEM, that sign the certificates of `https://` servers: these and
@@ -122,7 +123,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: ReadSecret<'_>) -> Option<Origi
         table.context().add(problem.help("as in servers = [\"https://origin.shop.example\"]"));
     }
     let weights = table.list("weights", |v| v.integer(&limits::ORIGIN_WEIGHT));
-    check_weights(&table, &weights, servers.as_ref().map_or(0, Vec::len));
+    check_weights(&table, &weights);
     let host = table.optional("host", |v| v.parse(DomainName::parse));
     let allow_private = table.or("allow_private", false, Value::boolean);
     let mut time = |key, bounds: &limits::Bounds<Duration>| table.or(key, bounds.default, |v| v.duration(bounds));
@@ -135,7 +136,9 @@ pub(crate) fn read(mut table: Table<'_>, secret: ReadSecret<'_>) -> Option<Origi
     let secret_headers = table.optional("secret_headers", |v| secret_headers(v, secret)).unwrap_or_default();
     let probe = table.optional("probe", |v| v.table(read_probe));
     for key in ["ca", "client"] {
-        let is_clear = servers.iter().flatten().all(|server| server.scheme == Scheme::Http);
+        let is_clear = servers
+            .as_ref()
+            .is_some_and(|servers| !servers.is_empty() && servers.iter().all(|server| server.scheme == Scheme::Http));
         if table.has(key) && is_clear {
             let problem = Problem::fault(table.place_of(key), format!("`{key}` is for servers over TLS, and none is"));
             table.context().add(problem.help("write the servers with https://, or leave it out"));
@@ -158,17 +161,20 @@ pub(crate) fn read(mut table: Table<'_>, secret: ReadSecret<'_>) -> Option<Origi
     })
 }
 
-fn check_weights(table: &Table<'_>, weights: &[u16], servers: usize) {
-    if weights.is_empty() && table.is_empty("weights") {
-        return;
-    }
-    let (message, help) = if weights.len() != servers {
-        let message = format!("there are {servers} servers and {} weights", weights.len());
-        (message, "write one weight for each server, in their order")
-    } else if weights.iter().all(|weight| *weight == 0) {
-        ("no server has a weight".to_owned(), "give one that is to take fetches 1, or leave `weights` out")
-    } else {
-        return;
+fn check_weights(table: &Table<'_>, weights: &[u16]) {
+    let (servers, written) = (table.items("servers"), table.items("weights"));
+    // One that cannot be read is told already.
+    let is_all_zero = weights.len() == written && weights.iter().all(|weight| *weight == 0);
+    let (message, help) = match written {
+        0 => return,
+        _ if written != servers => {
+            let message = format!("`weights` has {written}, `servers` {servers}");
+            (message, "write one weight for each server, in their order")
+        }
+        _ if is_all_zero => {
+            ("no server has a weight".to_owned(), "give one that is to take fetches 1, or leave `weights` out")
+        }
+        _ => return,
     };
     table.context().add(Problem::fault(table.place_of("weights"), message).help(help));
 }
@@ -181,9 +187,15 @@ fn read_client(mut table: Table<'_>, secret: ReadSecret<'_>) -> Option<ClientCer
 }
 
 fn secret_headers(value: Value<'_>, secret: ReadSecret<'_>) -> Option<Vec<(HeaderName, Secret)>> {
+    let mut known = Vec::new();
     value.entries(|name, value| {
         let name = added_to_requests(name).map_or_else(|wrong| value.wrong(wrong), Some)?;
         let (context, place) = (value.context(), value.place());
+        if known.contains(&name) {
+            context.add(Problem::fault(place, format!("`{name}` is there twice")).help("names of fields know no case"));
+            return None;
+        }
+        known.push(name.clone());
         let text = secret(value)?;
         if HeaderValue::from_bytes(text.as_bytes()).is_err() {
             let problem = Problem::fault(place, format!("the file's text cannot be the value of `{name}`"));

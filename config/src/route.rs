@@ -145,7 +145,11 @@ fn pop(value: Value<'_>) -> Option<PopId> {
 }
 
 /// Reads an id and notes that something of that name must exist.
-fn refer<T: ToString>(value: Value<'_>, kind: Kind, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+pub(crate) fn refer<T: ToString>(
+    value: Value<'_>,
+    kind: Kind,
+    parse: impl FnOnce(&str) -> Result<T, Wrong>,
+) -> Option<T> {
     let (context, place) = (value.context(), value.place());
     let id = value.parse(parse)?;
     context.register(|register| {

@@ -161,6 +161,15 @@ pub(crate) fn secret_file_table(schema: &mut Schema) {
 /// A file's name under `secrets/`, which it may not leave.
 pub(crate) const SECRET_FILE: &str = r"^[^/.\x00]";
 
+/// Whole numbers.
+pub(crate) fn integers<T: Copy + Into<u64>>(bounds: &Bounds<T>) -> impl FnMut(&mut Schema) + use<T> {
+    let [least, most]: [u64; 2] = [bounds.least, bounds.most].map(Into::into);
+    move |schema| {
+        let items = json!({ "type": "integer", "minimum": least, "maximum": most });
+        put(schema, json!({ KIND: "list of whole numbers", "items": items }));
+    }
+}
+
 /// Fields by name, with files under `secrets/`.
 pub(crate) fn secret_fields(schema: &mut Schema) {
     let files = json!({ "type": "string", "pattern": SECRET_FILE });

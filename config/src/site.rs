@@ -1,6 +1,5 @@
 //! `sites/*.toml`: one customer's site.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -15,8 +14,8 @@ use crate::register::Kind;
 use crate::rule::{self, Query, Rule};
 use crate::secret::Secret;
 use crate::shape;
-use crate::source::Place;
 use crate::table::{Table, Value};
+use crate::tls::{self, Tls};
 use crate::wrong::Wrong;
 
 /// `sites/<site>.toml`: one customer's hosts, origin and rules. The file's name is the site's id:
@@ -31,8 +30,8 @@ pub struct Site {
     /// served here and has no A, AAAA or CNAME there is routed itself. Default: `<site>.<zone>` alone.
     /// A reload takes them.
     pub hosts: Vec<HostPattern>,
-    /// Certificate and key, `{ cert = "shop.pem", key = "shop.key" }`. Default: clear HTTP only. A
-    /// reload opens `https` with the first site that has it.
+    /// Certificate and key, `{ cert = "shop.pem", key = "shop.key" }`, and what clients without TLS are told. Default: clear
+    /// HTTP only. A reload opens `https` with the first site that has it.
     pub tls: Option<Tls>,
     /// Where the content comes from, in `[origin]`.
     pub origin: Origin,
@@ -50,27 +49,6 @@ pub struct Site {
     /// Rules for some requests, each a `[[rule]]`. Default: none.
     #[schemars(rename = "rule")]
     pub rules: Vec<Rule>,
-}
-
-/// A certificate from files.
-#[derive(Clone, Debug, JsonSchema)]
-pub struct Tls {
-    /// PEM chain, the site's certificate first; a file under `secrets/`. A reload takes it, also when
-    /// the file is replaced.
-    pub cert: SecretFile,
-    /// The certificate's private key in PEM; a file under `secrets/`, mode 0600. A reload takes it, also
-    /// when the file is replaced.
-    pub key: SecretFile,
-}
-
-/// A file under `secrets/`, and where it is named.
-#[derive(Clone, Debug, JsonSchema)]
-#[schemars(with = "String", transform = shape::text("file name", shape::SECRET_FILE))]
-pub struct SecretFile {
-    /// Its name.
-    pub name: PathBuf,
-    /// Where the config names it.
-    pub place: Place,
 }
 
 /// How responses are stored. What is stored already keeps the terms it came in on.
@@ -121,7 +99,7 @@ pub enum SetCookie {
 /// Reads one site file.
 pub(crate) fn read(mut table: Table<'_>, id: SiteId, secret: &dyn Fn(Value<'_>) -> Option<Secret>) -> Option<Site> {
     let hosts = table.list("hosts", host);
-    let tls = table.optional("tls", |v| v.table(read_tls));
+    let tls = table.optional("tls", |v| v.table(tls::read));
     let help = "add a table [origin] with servers = [\"https://origin.shop.example\"]";
     let origin = table.needed("origin", help, |v| v.table(|table| origin::read(table, secret)));
     let cache = table.table("cache", read_cache);
@@ -141,32 +119,6 @@ fn host(value: Value<'_>) -> Option<HostPattern> {
     let host = value.parse(HostPattern::parse)?;
     context.register(|register| register.define(Kind::Host, &host.to_string(), place));
     Some(host)
-}
-
-fn secret_file(value: Value<'_>) -> Option<SecretFile> {
-    let place = value.place();
-    Some(SecretFile { name: value.parse(file)?, place })
-}
-
-fn read_tls(mut table: Table<'_>) -> Option<Tls> {
-    let cert = table.required("cert", secret_file);
-    let key = table.required("key", secret_file);
-    table.finish();
-    Some(Tls { cert: cert?, key: key? })
-}
-
-/// A file's name under `secrets/`, which it may not leave.
-pub(crate) fn file(text: &str) -> Result<PathBuf, Wrong> {
-    if let Some(name) = text.strip_prefix("secrets/") {
-        let wrong = Wrong::new(format!("`{text}` is meant from secrets/ on"));
-        return Err(wrong.help(format!("write its name alone: \"{name}\"")));
-    }
-    let lawful = !text.is_empty() && !text.starts_with(['/', '.']) && !text.contains("..") && !text.contains('\0');
-    if !lawful {
-        let wrong = Wrong::new(format!("`{text}` is not a file under secrets/"));
-        return Err(wrong.help("write its name alone, as in \"shop.pem\""));
-    }
-    Ok(PathBuf::from(text))
 }
 
 fn read_cache(mut table: Table<'_>) -> Option<Cache> {

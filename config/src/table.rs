@@ -165,6 +165,11 @@ impl<'a> Table<'a> {
         value.is_none_or(|value| value.as_array().is_some_and(|list| list.is_empty()))
     }
 
+    /// How many items a list has as it is written, well or badly.
+    pub(crate) fn items(&self, key: &str) -> usize {
+        self.table.get(key).and_then(|value| value.get_ref().as_array()).map_or(0, |list| list.len())
+    }
+
     /// A key that may be left out; `None` also when its value was faulty.
     pub(crate) fn optional<T>(&mut self, key: &'static str, read: impl FnOnce(Value<'a>) -> Option<T>) -> Option<T> {
         self.take(key).and_then(read)

@@ -65,8 +65,8 @@ pub(crate) fn read<'s>(
     let site = sites.find(&host, port).ok_or(Refusal::UnknownHost)?;
     // RFC 9110 §7.4: a server that is not authoritative for the target over this connection answers
     // 421. Its certificate was another site's.
-    let shown = connection.sni.as_deref().map(|name| sites.find(name, port));
-    if shown.is_some_and(|shown| shown.is_none_or(|shown| !Arc::ptr_eq(shown, site))) {
+    let is_shown = || sites.shown(connection.sni.as_deref(), port).is_some_and(|shown| Arc::ptr_eq(shown, site));
+    if connection.scheme == listen::Scheme::Https && !is_shown() {
         return Err(Refusal::UnknownHost);
     }
     let _ = asked.set(Arc::clone(site));
@@ -115,6 +115,13 @@ impl Ask {
     /// Path and query as the client wrote them.
     pub(crate) fn target(&self) -> &str {
         self.target.as_deref().unwrap_or_else(|| self.key.path_and_query())
+    }
+
+    /// The port of the same URL over TLS, where it is to be asked for there. What an authority of certificates asks for is
+    /// answered as it asks (RFC 8555 §8.3).
+    pub(crate) fn sent_to(&self) -> Option<u16> {
+        let is_clear = self.key.scheme() == caching::Scheme::Http;
+        self.site.sends_to.filter(|_| is_clear && !self.target().starts_with("/.well-known/acme-challenge/"))
     }
 
     /// What values of fields may say of it.

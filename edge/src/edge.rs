@@ -15,7 +15,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use listen::{AtOnce, Body, Connection, Handler, Mount, Plain, Reply};
-use origin::{FetchError, Fetcher, Places};
+use origin::{FetchError, Fetcher, Places, Servers};
 use tokio::sync::oneshot;
 
 use crate::ask::{Ask, Refusal, read};
@@ -31,8 +31,8 @@ use crate::object::Object;
 use crate::outgoing::compose_for_store;
 use crate::reading::MOST_AT_ONCE;
 use crate::respond::{
-    Written, closed, failed, from_filling, from_origin, no_content, not_allowed, not_cached, options, own, redirect,
-    too_many, written_in_config,
+    Written, closed, failed, from_filling, from_origin, no_content, not_allowed, not_cached, options, over_tls, own,
+    redirect, too_many, written_in_config,
 };
 use crate::shared::Shared;
 use crate::sites::{Answered, Site};
@@ -59,10 +59,17 @@ pub fn mounts(shared: &Arc<Shared>) -> Vec<Mount> {
 pub(crate) struct Edge {
     pub(crate) shared: Arc<Shared>,
     /// This core's own: the lock is never waited for.
-    fetchers: Mutex<HashMap<SiteId, (Origin, Arc<Fetcher>)>>,
+    fetchers: Mutex<HashMap<SiteId, OfSite>>,
     /// This core's, for fetches from all origins.
     places: Places,
     fast: Fast,
+}
+
+/// A fetcher, and what it was made of.
+struct OfSite {
+    origin: Origin,
+    servers: Arc<Servers>,
+    fetcher: Arc<Fetcher>,
 }
 
 struct Core(Arc<Edge>);
@@ -158,6 +165,9 @@ impl Edge {
             Admission::Refuse => return (not_allowed(), Answered::Own),
             Admission::Last => return (options(), Answered::Own),
             Admission::Cache | Admission::OnlyIfCached | Admission::Pass => {}
+        }
+        if let Some(port) = ask.sent_to() {
+            return (over_tls(ask, port), Answered::Own);
         }
         if let Some(page) = effect.maintenance {
             return (closed(page), Answered::Own);
@@ -429,13 +439,16 @@ impl Edge {
     /// This core's fetcher for a site, made when first needed and when the origin has changed.
     pub(crate) fn fetcher(&self, site: &Site) -> Option<Arc<Fetcher>> {
         let mut fetchers = self.fetchers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, fetcher)) = fetchers.get(&site.id).filter(|(origin, _)| *origin == site.origin) {
-            return Some(Arc::clone(fetcher));
+        let servers = site.servers();
+        let is_current = |made: &&OfSite| made.origin == site.origin && Arc::ptr_eq(&made.servers, &servers);
+        if let Some(made) = fetchers.get(&site.id).filter(is_current) {
+            return Some(Arc::clone(&made.fetcher));
         }
-        let made = Fetcher::new(&site.origin, site.servers(), self.places.clone())
+        let made = Fetcher::new(&site.origin, Arc::clone(&servers), self.places.clone())
             .map_err(|unfit| tracing::error!(site = %site.id, key = unfit.key, error = unfit.why, "no fetcher"));
         let fetcher = Arc::new(made.ok()?);
-        fetchers.insert(site.id.clone(), (site.origin.clone(), Arc::clone(&fetcher)));
+        let made = OfSite { origin: site.origin.clone(), servers, fetcher: Arc::clone(&fetcher) };
+        fetchers.insert(site.id.clone(), made);
         Some(fetcher)
     }
 }

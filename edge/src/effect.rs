@@ -65,6 +65,7 @@ pub(crate) struct Effect<'s> {
     country: Option<CountryCode>,
     /// Fields that are for edges.
     hidden: &'static [HeaderName],
+    hsts: Option<&'s HeaderValue>,
 }
 
 /// What is answered in the origin's place.
@@ -133,7 +134,7 @@ impl Site {
         let ttl = Some(cache.ttl).filter(|ttl| !ttl.is_zero());
         let policy = Policy { ttl, grace: cache.grace, set_cookie, ..Policy::default() };
         let hidden: &'static [HeaderName] = if cache.tags == config::Tags::Strip { &TAGS } else { &[] };
-        Effect { policy, hidden, query: cache.query.as_ref(), ..Effect::default() }
+        Effect { policy, hidden, query: cache.query.as_ref(), hsts: self.hsts.as_ref(), ..Effect::default() }
     }
 }
 
@@ -363,6 +364,10 @@ impl Effect<'_> {
             headers.remove(name);
         }
         self.edits.iter().for_each(|edits| apply(edits, headers, variables));
+        // RFC 6797 §7.2: it "MUST NOT" be in "HTTP responses conveyed over non-secure transport".
+        if let Some(hsts) = self.hsts.filter(|_| variables.scheme == "https") {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
         if let Some((permission, preflight)) = &self.cors {
             permission.write(headers, *preflight);
         }

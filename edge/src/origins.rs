@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use origin::Servers;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -12,16 +13,29 @@ use crate::sites::Site;
 /// How soon a new config's probes begin.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// A site that is asked for, and the tasks that ask: a set that is dropped ends them.
+struct Watched {
+    site: Arc<Site>,
+    servers: Arc<Servers>,
+    _tasks: JoinSet<()>,
+}
+
+impl Watched {
+    /// Whether it goes on for a site of the config that holds now.
+    fn is_for(&self, site: &Site) -> bool {
+        self.site.id == site.id && self.site.origin == site.origin && Arc::ptr_eq(&self.servers, &site.servers())
+    }
+}
+
 /// Asks the servers of every site that wants it how they are, for ever.
 pub async fn watch_origins(shared: Arc<Shared>) {
-    // A set that is dropped ends its tasks.
-    let mut watched: Vec<(Arc<Site>, JoinSet<()>)> = Vec::new();
+    let mut watched: Vec<Watched> = Vec::new();
     loop {
         if let Some(sites) = shared.sites.load_full() {
-            watched.retain(|(site, _)| sites.holds(site));
+            watched.retain(|one| sites.probed().any(|site| one.is_for(site)));
             for site in sites.probed() {
-                if !watched.iter().any(|(other, _)| Arc::ptr_eq(other, site)) {
-                    watched.push((Arc::clone(site), watch(site)));
+                if !watched.iter().any(|one| one.is_for(site)) {
+                    watched.push(Watched { site: Arc::clone(site), servers: site.servers(), _tasks: watch(site) });
                 }
             }
         }

@@ -162,6 +162,19 @@ pub(crate) fn redirect(status: StatusCode, location: &str) -> Written {
     written
 }
 
+/// The same URL over TLS. Browsers make a GET of what they send again after a 301, unless it is one or a HEAD
+/// (RFC 9110 §15.4.2).
+pub(crate) fn over_tls(ask: &Ask, port: u16) -> Written {
+    let name = match ask.host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => &ask.host,
+    };
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let is_read = ask.method == Method::GET || ask.method == Method::HEAD;
+    let status = if is_read { StatusCode::MOVED_PERMANENTLY } else { StatusCode::PERMANENT_REDIRECT };
+    redirect(status, &format!("https://{name}{port}{}", ask.target()))
+}
+
 /// What the config has in the origin's place.
 pub(crate) fn written_in_config(answer: &config::Answer) -> Written {
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, answer.content_type.clone())]);

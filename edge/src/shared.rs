@@ -256,9 +256,9 @@ impl Shared {
         let sites = self.sites.load();
         let unwell = sites.iter().flat_map(|sites| sites.unwell());
         let of = |(id, fares): (&SiteId, Vec<Fares>)| {
-            let fares = fares.iter().filter(|one| one.is_down || one.is_left_alone);
-            let list =
-                fares.map(|one| json!({ "server": one.server, "down": one.is_down, "left_alone": one.is_left_alone }));
+            let list = fares
+                .iter()
+                .map(|one| json!({ "server": one.server, "down": one.is_down, "left_alone": one.is_left_alone }));
             (id.to_string(), Value::Array(list.collect()))
         };
         Value::Object(unwell.map(of).collect())

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use caching::decode_unreserved;
 use config::{
-    Config, CountryCode, HostName, KeyPart, Maintenance, OriginServer, Problem, Rule, Secret, Severity, SigningKey,
-    SiteId, limits,
+    Config, CountryCode, HostName, Hsts, KeyPart, Maintenance, OriginServer, Problem, Rule, Secret, Severity,
+    SigningKey, SiteId, limits,
 };
 use http::HeaderValue;
 use mapping::{Family, Geography};
@@ -30,6 +30,8 @@ pub struct Sites {
     geography: Option<Arc<Geography>>,
     exact: Hosts,
     below: Hosts,
+    /// Whose certificate clients get that name no host, or one that no site has.
+    default: Option<usize>,
     pub(crate) digest: String,
     pub(crate) version: u64,
     /// By which we recognise our own requests (RFC 8586): the network's zone.
@@ -48,6 +50,10 @@ pub(crate) struct Site {
     pub(crate) origin: config::Origin,
     pub(crate) cache: config::Cache,
     pub(crate) rules: Vec<Rule>,
+    /// The port of the same URLs over TLS, where clients without it are sent there.
+    pub(crate) sends_to: Option<u16>,
+    /// What browsers are told over TLS.
+    pub(crate) hsts: Option<HeaderValue>,
     /// Whether a rule keeps anybody out.
     pub(crate) is_guarded: bool,
     pub(crate) maintenance: Option<Maintenance>,
@@ -142,8 +148,16 @@ pub fn warn_of_origins(config: &Config) -> Vec<Problem> {
         let problem = Problem::general(message).help("set `allow_private = true` in its [origin] if that is meant");
         Problem { severity: Severity::Warning, ..problem }
     };
+    let in_clear = |site: &config::Site| {
+        let is_clear = site.origin.servers.iter().any(|server| server.scheme == config::Scheme::Http);
+        let (name, _) = site.origin.secret_headers.first().filter(|_| is_clear && !site.origin.allow_private)?;
+        let message = format!("sites/{}.toml: the secret in `{name}` goes to its origin in the clear", site.id);
+        let problem = Problem::general(message).help("write the server with https://");
+        Some(Problem { severity: Severity::Warning, ..problem })
+    };
     let sites = config.sites.iter();
-    sites.flat_map(|site| origin::prohibited(&site.origin).map(move |server| warn(site, server))).collect()
+    let private = sites.clone().flat_map(|site| origin::prohibited(&site.origin).map(move |server| warn(site, server)));
+    private.chain(sites.filter_map(in_clear)).collect()
 }
 
 /// Whether any site's rules ask for the countries of clients: only then must an edge read databases.
@@ -190,11 +204,13 @@ impl Sites {
                 cache: site.cache.clone(),
                 is_guarded: site.rules.iter().any(Rule::is_guard),
                 rules: site.rules.clone(),
+                sends_to: site.tls.as_ref().filter(|tls| tls.redirect).map(|_| config.network.tls_port()),
+                hsts: site.tls.as_ref().and_then(|tls| strict(tls.hsts.as_ref()?)),
                 maintenance: site.maintenance.clone(),
                 counters: OnceLock::new(),
                 room: OnceLock::new(),
                 servers: OnceLock::new(),
-                digest: digest(&format!("{site:?}"), &site.rules),
+                digest: digest(&format!("{site:?}"), site.rules.iter().flat_map(secrets).chain(shown(&site.origin))),
                 guards: guards(&site.rules),
                 panics: Panics::default(),
                 before: Mutex::default(),
@@ -205,7 +221,9 @@ impl Sites {
         let loop_id = loop_id.unwrap_or_else(|_| HeaderValue::from_static("hither"));
         let digest = fleet::site_digest(config.sites.iter().map(|site| &site.id));
         let fleet_key = config.fleet_key.clone();
-        Self { sites, geography, exact, below, digest, version: config.version, loop_id, fleet_key }
+        let is_default = |site: &config::Site| config.network.edge.default_site.as_ref() == Some(&site.id);
+        let default = config.sites.iter().position(is_default);
+        Self { sites, geography, exact, below, default, digest, version: config.version, loop_id, fleet_key }
     }
 
     /// The country of a client. Addresses that are nobody's on the Internet have none.
@@ -284,7 +302,11 @@ impl Sites {
             let Some(other) = before.sites.iter().find(|other| other.id == site.id) else { continue };
             other.room.get().into_iter().for_each(|room| _ = site.room.set(Arc::clone(room)));
             let servers = other.servers.get().filter(|_| other.origin.servers == site.origin.servers);
-            servers.into_iter().for_each(|servers| _ = site.servers.set(Arc::clone(servers)));
+            let Some(servers) = servers else { continue };
+            if site.origin.probe.is_none() {
+                servers.forget_probes();
+            }
+            let _ = site.servers.set(Arc::clone(servers));
         }
     }
 
@@ -307,6 +329,12 @@ impl Sites {
 
     fn labelled(&self) -> impl Iterator<Item = &SiteId> {
         self.sites.iter().take(limits::METRIC_SITES).map(|site| &site.id)
+    }
+
+    /// The site whose certificate a client got that asked for this name.
+    pub(crate) fn shown(&self, name: Option<&str>, reached: u16) -> Option<&Arc<Site>> {
+        let named = name.and_then(|name| self.find(name, reached));
+        named.or_else(|| self.default.and_then(|index| self.sites.get(index)))
     }
 
     /// The site of a Host: with its port, then without, then the nearest wildcard. The port is the
@@ -334,16 +362,33 @@ impl Sites {
     }
 }
 
+/// RFC 6797 §6.1.
+fn strict(hsts: &Hsts) -> Option<HeaderValue> {
+    let subdomains = if hsts.subdomains { "; includeSubDomains" } else { "" };
+    let preload = if hsts.preload { "; preload" } else { "" };
+    HeaderValue::try_from(format!("max-age={}{subdomains}{preload}", hsts.max_age.as_secs())).ok()
+}
+
 /// What it guards is whole after a panic: every change is one assignment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A hash of a text, and of the secrets of rules, which no text shows.
-fn digest(text: &str, rules: &[Rule]) -> u64 {
-    let keys = rules.iter().flat_map(|rule| rule.signed.iter().flatten());
-    let secrets = keys.flat_map(|key| [key.file.as_bytes(), b"\0"]);
+/// A hash of a text, and of secrets, which no text shows.
+fn digest<'s>(text: &str, secrets: impl Iterator<Item = &'s Secret>) -> u64 {
+    let secrets = secrets.flat_map(|secret| [secret.as_bytes(), b"\0"]);
     xxh3_64(&std::iter::once(text.as_bytes()).chain(secrets).collect::<Vec<_>>().concat())
+}
+
+/// A rule's secrets.
+fn secrets(rule: &Rule) -> impl Iterator<Item = &Secret> {
+    rule.signed.iter().flatten().map(|key| &key.file)
+}
+
+/// What an origin's servers are shown, and trusted by.
+fn shown(origin: &config::Origin) -> impl Iterator<Item = &Secret> {
+    let certificate = origin.client.iter().flat_map(|client| [&client.cert, &client.key]);
+    origin.ca.iter().chain(certificate).chain(origin.secret_headers.iter().map(|(_, secret)| secret))
 }
 
 /// The same of the rules that keep people out.
@@ -353,7 +398,7 @@ fn guards(rules: &[Rule]) -> u64 {
         let whom = (&rule.path, &rule.method, &rule.header, &rule.client, &rule.country);
         format!("{whom:?} {:?} {:?} {:?} {:?}", rule.deny, rule.allow, rule.signed, rule.rate)
     };
-    digest(&guards.iter().map(of).collect::<String>(), &guards)
+    digest(&guards.iter().map(of).collect::<String>(), guards.iter().flat_map(secrets))
 }
 
 impl Site {
@@ -405,7 +450,7 @@ impl Site {
 
     /// How the origin's servers fare.
     pub(crate) fn servers(&self) -> Arc<Servers> {
-        Arc::clone(self.servers.get_or_init(|| Servers::new(&self.origin)))
+        Arc::clone(self.servers.get_or_init(|| Servers::new(self.id.as_str(), &self.origin)))
     }
 
     /// The site's part of the memory for bodies on their way.

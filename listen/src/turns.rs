@@ -41,12 +41,22 @@ pub(crate) async fn turn() {
 
 /// Gives out new turns after each look, until nobody takes any.
 async fn renew(core: Arc<Core>) {
+    let renewing = Renewing(core);
+    let core = &renewing.0;
     while core.left.available_permits() < TURNS {
         // Goes on when the runtime has asked the kernel what has come.
         yield_now().await;
         core.left.add_permits(TURNS.saturating_sub(core.left.available_permits()));
     }
-    core.is_renewed.store(false, Ordering::Relaxed);
+}
+
+/// Somebody gives out new turns, until this is dropped.
+struct Renewing(Arc<Core>);
+
+impl Drop for Renewing {
+    fn drop(&mut self) {
+        self.0.is_renewed.store(false, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]
@@ -71,8 +81,9 @@ mod tests {
                     })
                 })
                 .collect();
-            // One that gives up takes no turn from those behind it.
-            all[TURNS].abort();
+            // One that gives up while it waits takes no turn from those behind it.
+            yield_now().await;
+            all[5 * TURNS].abort();
             let mut looks = 0;
             while begun.get() < all.len() - 1 {
                 let before = begun.get();
@@ -81,6 +92,12 @@ mod tests {
                 looks += 1;
             }
             assert!(looks >= 5, "{looks} looks");
+            // When nobody has asked for a while, too.
+            for _ in 0..3 {
+                (0..10).for_each(|_| drop(spawn_local(yield_now())));
+                turn().await;
+                yield_now().await;
+            }
         });
     }
 }

@@ -60,6 +60,11 @@ impl Body for FetchBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         let mut this = self.project();
+        // Time in which nobody reads counts, too.
+        if this.until.is_some_and(|until| until <= Instant::now()) {
+            *this.lent = None;
+            return Poll::Ready(Some(Err(FetchError::HttpResponseTimeout)));
+        }
         if let Poll::Ready(frame) = this.inner.as_mut().poll_frame(cx) {
             *this.is_waiting = false;
             match &frame {

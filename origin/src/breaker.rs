@@ -22,16 +22,36 @@ pub(crate) struct Breaker(Mutex<State>);
 struct State {
     /// In a row.
     failures: u32,
+    /// When a fetch last went well.
+    succeeded: Option<Instant>,
     open: Option<Open>,
 }
 
 /// It is left alone.
 #[derive(Debug)]
 struct Open {
-    /// When the next trial may be: one that never ends bars no other.
+    /// When the next trial may be.
     until: Instant,
     time: Duration,
+    /// Whether one is under way.
     is_tried: bool,
+}
+
+/// What a fetch may be, where it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// It may be a trial: it ends by itself, and soon.
+    ForTrial,
+    /// Its client may make it last.
+    Not,
+}
+
+/// A fetch that is let through; one that ends without a word says nothing of the server.
+#[derive(Debug)]
+pub(crate) struct Permit<'b> {
+    breaker: &'b Breaker,
+    began: Instant,
+    is_trial: bool,
 }
 
 /// What an outcome changes.
@@ -39,63 +59,76 @@ struct Open {
 pub(crate) enum Change {
     /// Nothing.
     Same,
-    /// It is left alone from now on, for so long at first.
-    Opened(Duration),
+    /// It is left alone from now on.
+    Opened,
     /// It takes fetches again.
     Closed,
 }
 
 impl Breaker {
-    /// Whether a fetch may be tried now; where it was left alone, one is let through as a trial.
-    pub(crate) fn lets_through(&self, now: Instant) -> bool {
+    /// Lets a fetch through, if one may be tried now; where the server was left alone, one as a trial.
+    pub(crate) fn lets_through(&self, now: Instant, fit: Fit) -> Option<Permit<'_>> {
         let mut state = self.state();
-        match &mut state.open {
-            None => true,
-            Some(open) if open.until <= now => {
-                open.until = now + open.time;
+        let is_trial = match &mut state.open {
+            None => false,
+            Some(open) if open.until <= now && !open.is_tried && fit == Fit::ForTrial => {
                 open.is_tried = true;
                 true
             }
-            Some(_) => false,
-        }
+            Some(_) => return None,
+        };
+        Some(Permit { breaker: self, began: now, is_trial })
     }
 
-    /// A fetch went well.
-    pub(crate) fn succeeded(&self) -> Change {
-        let mut state = self.state();
-        let was_open = std::mem::take(&mut *state).open.is_some();
-        if was_open { Change::Closed } else { Change::Same }
-    }
-
-    /// A fetch failed by the server's fault.
-    pub(crate) fn failed(&self, now: Instant) -> Change {
-        let mut state = self.state();
-        let (first, most) = limits::ORIGIN_OPEN;
-        state.failures = state.failures.saturating_add(1);
-        let failures = state.failures;
-        match &mut state.open {
-            Some(open) if open.is_tried => {
-                let time = (open.time * 2).min(most);
-                *open = Open { until: now + time, time, is_tried: false };
-                Change::Same
-            }
-            // What was under way when it opened says nothing new.
-            Some(_) => Change::Same,
-            None if failures >= limits::ORIGIN_FALL => {
-                state.open = Some(Open { until: now + first, time: first, is_tried: false });
-                Change::Opened(first)
-            }
-            None => Change::Same,
-        }
-    }
-
-    /// Whether it is left alone, or tried.
-    pub(crate) fn is_open(&self) -> bool {
-        self.state().open.is_some()
+    /// Whether it is left alone now.
+    pub(crate) fn is_open(&self, now: Instant) -> bool {
+        self.state().open.as_ref().is_some_and(|open| open.until > now || open.is_tried)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit<'_> {
+    /// The fetch went well.
+    pub(crate) fn succeeded(mut self, now: Instant) -> Change {
+        self.is_trial = false;
+        let mut state = self.breaker.state();
+        let was_open = state.open.is_some();
+        *state = State { failures: 0, succeeded: Some(now), open: None };
+        if was_open { Change::Closed } else { Change::Same }
+    }
+
+    /// The fetch failed by the server's fault.
+    pub(crate) fn failed(mut self, now: Instant) -> Change {
+        let is_trial = std::mem::take(&mut self.is_trial);
+        let mut state = self.breaker.state();
+        if is_trial {
+            let time = state.open.as_ref().map_or(limits::ORIGIN_OPEN_FIRST, |open| open.time * 2);
+            let time = time.min(limits::ORIGIN_OPEN_MOST);
+            state.open = Some(Open { until: now + time, time, is_tried: false });
+            return Change::Same;
+        }
+        // What went well since it began shows that it was this fetch, and what was under way when it opened says nothing new.
+        if state.open.is_some() || state.succeeded.is_some_and(|succeeded| succeeded >= self.began) {
+            return Change::Same;
+        }
+        state.failures += 1;
+        if state.failures < limits::ORIGIN_FALL {
+            return Change::Same;
+        }
+        let time = limits::ORIGIN_OPEN_FIRST;
+        state.open = Some(Open { until: now + time, time, is_tried: false });
+        Change::Opened
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if self.is_trial {
+            self.breaker.state().open.iter_mut().for_each(|open| open.is_tried = false);
+        }
     }
 }
 
@@ -105,13 +138,20 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    fn take(breaker: &Breaker, now: Instant) -> Option<Permit<'_>> {
+        breaker.lets_through(now, Fit::ForTrial)
+    }
+
+    fn fail(breaker: &Breaker, now: Instant) -> Change {
+        take(breaker, now).expect("it is let through").failed(now)
+    }
+
     fn opened(now: Instant) -> Breaker {
         let breaker = Breaker::default();
-        for number in 1..limits::ORIGIN_FALL {
-            assert!(breaker.lets_through(now), "after {number}");
-            assert_eq!(breaker.failed(now), Change::Same);
+        for _ in 1..limits::ORIGIN_FALL {
+            assert_eq!(fail(&breaker, now), Change::Same);
         }
-        assert_eq!(breaker.failed(now), Change::Opened(limits::ORIGIN_OPEN.0));
+        assert_eq!(fail(&breaker, now), Change::Opened);
         breaker
     }
 
@@ -120,40 +160,56 @@ mod tests {
         let now = Instant::now();
         let breaker = Breaker::default();
         for _ in 0..10 * limits::ORIGIN_FALL {
-            assert_eq!(breaker.failed(now), Change::Same);
-            assert_eq!(breaker.succeeded(), Change::Same, "not in a row");
+            assert_eq!(fail(&breaker, now + MS), Change::Same);
+            assert_eq!(take(&breaker, now).unwrap().succeeded(now), Change::Same, "not in a row");
         }
         let breaker = opened(now);
-        let due = now + limits::ORIGIN_OPEN.0;
-        assert!(!breaker.lets_through(due - MS));
-        assert!(breaker.lets_through(due));
-        assert!(!breaker.lets_through(due), "one at a time");
-        assert_eq!(breaker.succeeded(), Change::Closed);
-        assert!(breaker.lets_through(due) && breaker.lets_through(due));
+        let due = now + limits::ORIGIN_OPEN_FIRST;
+        assert!(take(&breaker, due - MS).is_none() && breaker.is_open(due - MS));
+        assert!(breaker.lets_through(due, Fit::Not).is_none(), "what a client may draw out is no trial");
+        let trial = take(&breaker, due).expect("one");
+        assert!(take(&breaker, due).is_none() && take(&breaker, due + 100 * limits::ORIGIN_OPEN_MOST).is_none());
+        assert_eq!(trial.succeeded(due), Change::Closed);
+        assert!(
+            !breaker.is_open(due) && take(&breaker, due).is_some() && breaker.lets_through(due, Fit::Not).is_some()
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_trial_that_fails_doubles_the_wait() {
-        let (mut now, (first, most)) = (Instant::now(), limits::ORIGIN_OPEN);
-        let breaker = opened(now);
-        assert_eq!(breaker.failed(now), Change::Same, "it was under way");
-        let mut wait = first;
+        let mut now = Instant::now();
+        let breaker = Breaker::default();
+        let under_way = take(&breaker, now).unwrap();
+        (0..limits::ORIGIN_FALL).for_each(|_| _ = fail(&breaker, now));
+        let mut wait = limits::ORIGIN_OPEN_FIRST;
+        assert_eq!(under_way.failed(now), Change::Same, "it says nothing new");
         for _ in 0..6 {
-            assert!(!breaker.lets_through(now + wait - MS), "{wait:?}");
+            assert!(take(&breaker, now + wait - MS).is_none(), "{wait:?}");
             now += wait;
-            assert!(breaker.lets_through(now), "{wait:?}");
-            assert_eq!(breaker.failed(now), Change::Same);
-            wait = (wait * 2).min(most);
+            assert_eq!(fail(&breaker, now), Change::Same);
+            wait = (wait * 2).min(limits::ORIGIN_OPEN_MOST);
         }
-        assert_eq!(wait, most);
+        assert_eq!(wait, limits::ORIGIN_OPEN_MOST);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_trial_that_never_ends_bars_no_other() {
+    async fn a_trial_that_ends_without_a_word_bars_no_other() {
         let now = Instant::now();
         let breaker = opened(now);
-        let due = now + limits::ORIGIN_OPEN.0;
-        assert!(breaker.lets_through(due));
-        assert!(breaker.lets_through(due + limits::ORIGIN_OPEN.0));
+        let due = now + limits::ORIGIN_OPEN_FIRST;
+        drop(take(&breaker, due));
+        assert_eq!(take(&breaker, due).unwrap().succeeded(due), Change::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_slow_url_among_others_opens_nothing() {
+        let now = Instant::now();
+        let breaker = Breaker::default();
+        let slow: Vec<Permit<'_>> = (0..100).map(|_| take(&breaker, now).unwrap()).collect();
+        take(&breaker, now).unwrap().succeeded(now + MS);
+        for permit in slow {
+            assert_eq!(permit.failed(now + 30_000 * MS), Change::Same);
+        }
+        assert!(!breaker.is_open(now + 30_000 * MS));
     }
 }

@@ -1,4 +1,4 @@
-//! How many fetches may be tried again: where every server fails, trying again doubles what they have to do.
+//! How many fetches may be tried again in vain: where every server fails, trying again doubles what they have to do.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -17,13 +17,19 @@ impl Budget {
     }
 
     fn most() -> u32 {
-        limits::ORIGIN_RETRIES.0 * ONE
+        limits::ORIGIN_RETRIES * ONE
     }
 
     /// A fetch begins: it earns a share of a further try.
     pub(crate) fn earn(&self) {
-        let earned = self.0.load(Ordering::Relaxed) + limits::ORIGIN_RETRIES.1;
+        let earned = self.0.load(Ordering::Relaxed) + limits::ORIGIN_RETRIES_PERCENT;
         self.0.store(earned.min(Self::most()), Ordering::Relaxed);
+    }
+
+    /// A further try went well: it is for those in vain.
+    pub(crate) fn give_back(&self) {
+        let left = self.0.load(Ordering::Relaxed) + ONE;
+        self.0.store(left.min(Self::most()), Ordering::Relaxed);
     }
 
     /// Takes one, if one is left.
@@ -40,7 +46,7 @@ mod tests {
     #[test]
     fn a_crowd_may_be_tried_again_and_a_fifth_in_the_long_run() {
         let budget = Budget::new();
-        let (crowd, share) = limits::ORIGIN_RETRIES;
+        let (crowd, share) = (limits::ORIGIN_RETRIES, limits::ORIGIN_RETRIES_PERCENT);
         let fetches = crowd * 100;
         let again: u32 = (0..fetches)
             .map(|_| {

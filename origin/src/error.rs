@@ -210,6 +210,8 @@ mod tests {
             (ConnectionRefused, "connection_refused", 502),
             (ConnectionTerminated, "connection_terminated", 502),
             (ConnectionTimeout, "connection_timeout", 504),
+            (ConnectionLimitReached, "connection_limit_reached", 503),
+            (DestinationUnavailable, "destination_unavailable", 503),
             (ConnectionWriteTimeout, "connection_write_timeout", 504),
             (TlsProtocolError, "tls_protocol_error", 502),
             (TlsCertificateError, "tls_certificate_error", 502),

@@ -8,12 +8,14 @@ use config::{Origin, OriginServer, Secret, limits};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http_body::Body as _;
 use hyper::client::conn::TrySendError;
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 
 use crate::balance::order;
 use crate::body::{FetchBody, Lent};
+use crate::breaker::Fit;
 use crate::budget::Budget;
 use crate::connect::{Connection, Target};
 use crate::error::FetchError;
@@ -21,7 +23,7 @@ use crate::framing;
 use crate::place::{Place, Places};
 use crate::pool::Pool;
 use crate::secret::add_secrets;
-use crate::servers::Servers;
+use crate::servers::{Health, Servers};
 use crate::times::Times;
 use crate::tls::{self, Unfit};
 use crate::upload::{RequestBody, State, Upload};
@@ -101,46 +103,60 @@ impl Fetcher {
     /// The last server's failure.
     pub async fn fetch(&self, head: &Parts, body: Option<RequestBody>) -> Result<Fetched, FetchError> {
         let upload = Upload::new(body);
-        match self.times.total.map(|total| Instant::now() + total) {
-            None => self.try_servers(head, &upload, None).await,
-            Some(until) => {
-                let tries = Box::pin(self.try_servers(head, &upload, Some(until)));
-                timeout_at(until, tries).await.unwrap_or(Err(FetchError::HttpResponseTimeout))
+        let until = self.times.total.map(|total| Instant::now() + total);
+        self.budget.earn();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        // Where nobody is well, probes say nothing of whom to ask.
+        for health in [Some(Health::Up), None] {
+            let tried = self.try_servers((head, &upload), until, turn, health).await;
+            if let Some(tried) = tried {
+                return tried;
             }
         }
+        Err(FetchError::DestinationUnavailable)
     }
 
-    async fn try_servers(&self, head: &Parts, upload: &Upload, until: Option<Instant>) -> Result<Fetched, FetchError> {
-        self.budget.earn();
-        let are_all_down = self.servers.are_all_down();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+    /// Tries those of this health; none, where no server takes it.
+    async fn try_servers(
+        &self,
+        (head, upload): (&Parts, &Upload),
+        until: Option<Instant>,
+        turn: u64,
+        health: Option<Health>,
+    ) -> Option<Result<Fetched, FetchError>> {
+        // A client can make the sending of its body last.
+        let fit = if upload.is_end_stream() { Fit::ForTrial } else { Fit::Not };
         let mut failed = None;
         for place in order(&self.weights, self.list.len(), turn) {
             let (Some(Some(server)), Some(standing)) = (self.list.get(place), self.servers.get(place)) else {
                 continue;
             };
-            if !standing.takes(Instant::now(), are_all_down) {
+            let now = Instant::now();
+            if health.is_some_and(|health| health != standing.health()) || until.is_some_and(|until| until <= now) {
                 continue;
             }
             if failed.is_some() && !self.budget.take() {
                 break;
             }
+            let Some(permit) = standing.takes(now, fit) else {
+                failed.iter().for_each(|_| self.budget.give_back());
+                continue;
+            };
             let failure = match self.ask(server, head, upload, until).await {
                 Ok(response) => {
-                    standing.succeeded();
-                    return Ok(response);
+                    self.servers.succeeded(standing, permit);
+                    failed.iter().for_each(|_| self.budget.give_back());
+                    return Some(Ok(response));
                 }
                 Err(failure) => failure,
             };
-            if failure.error.is_the_servers() {
-                standing.failed(Instant::now(), failure.error.name());
-            }
+            self.servers.failed(standing, permit, failure.error);
             failed = Some(failure.error);
             if failure.may_repeat(&head.method, upload.state()) == Repeat::No {
                 break;
             }
         }
-        Err(failed.unwrap_or(FetchError::DestinationUnavailable))
+        failed.map(Err)
     }
 
     /// Asks one server: on a connection that is there, and where that has died, once on a new one.
@@ -160,15 +176,15 @@ impl Fetcher {
             place = self.place().await?;
         }
         // In a box of its own: it is large, seldom needed, and would be moved along with every fetch.
-        let connected = Box::pin(server.target.connect(self.times.connect)).await;
+        let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+        let connected = Box::pin(server.target.connect(self.times.connect.min(left))).await;
         let connection = connected.map_err(|error| Failure { error, seen: Seen::No })?;
         self.send((server, connection, place), head, upload, until).await
     }
 
-    /// Waits as long as for a connection: a crowd that comes at once is not a crowd for long.
     async fn place(&self) -> Result<Place, Failure> {
         let full = Failure { error: FetchError::ConnectionLimitReached, seen: Seen::No };
-        self.places.take(&self.all, self.times.connect).await.ok_or(full)
+        self.places.take(&self.all, limits::ORIGIN_PLACE).await.ok_or(full)
     }
 
     async fn send(
@@ -181,7 +197,7 @@ impl Fetcher {
         let began = Instant::now();
         upload.begin(began);
         let answer = connection.send(self.request(head, upload));
-        let answered = self.in_time(answer, upload, began).await?;
+        let answered = self.in_time(answer, upload, (began, until)).await?;
         let mut response = answered.map_err(|error| Failure::of(&error, upload, connection.has_heard()))?;
         let status = response.status();
         framing::check(&head.method, &head.headers, status, response.headers_mut())
@@ -192,10 +208,16 @@ impl Fetcher {
     }
 
     /// Waits for an answer for as long as whoever has the turn is within its time.
-    async fn in_time<T>(&self, answer: impl Future<Output = T>, upload: &Upload, began: Instant) -> Result<T, Failure> {
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = T>,
+        upload: &Upload,
+        (began, over): (Instant, Option<Instant>),
+    ) -> Result<T, Failure> {
         let mut answer = std::pin::pin!(answer);
         loop {
             let (until, error) = upload.deadline(began, &self.times);
+            let until = over.map_or(until, |over| over.min(until));
             let now = Instant::now();
             if until <= now {
                 return Err(Failure { error, seen: Seen::Perhaps });

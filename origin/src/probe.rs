@@ -1,15 +1,17 @@
 //! Asking each server how it is.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use config::{Origin, OriginProbe};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Uri, Version, header};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::connect::Target;
 use crate::secret::add_secrets;
-use crate::servers::{Servers, Standing};
+use crate::servers::{Health, Servers, Standing};
 use crate::tls::{self, Unfit};
 use crate::upload::Upload;
 
@@ -23,22 +25,25 @@ pub async fn watch(origin: &Origin, servers: &Arc<Servers>) -> Result<(), Unfit>
     };
     let tls = tls::of(origin)?;
     let each = origin.servers.iter().enumerate().filter_map(|(place, server)| {
-        Some(watch_one(origin, probe, Target::new(origin, server, &tls)?, servers.get(place)?))
+        let (target, standing) = (Target::new(origin, server, &tls)?, servers.get(place)?);
+        Some(watch_one((origin, probe), target, servers, standing))
     });
     futures_util::future::join_all(each).await;
     Ok(())
 }
 
-async fn watch_one(origin: &Origin, probe: &OriginProbe, target: Target, standing: &Standing) {
-    let mut ticks = interval(probe.interval);
+async fn watch_one((origin, probe): (&Origin, &OriginProbe), target: Target, servers: &Servers, standing: &Standing) {
+    // Edges that start together do not ask together.
+    let share = f64::from(u32::try_from(RandomState::new().hash_one(0) >> 32).unwrap_or(0)) / f64::from(u32::MAX);
+    let mut ticks = interval_at(Instant::now() + probe.interval.mul_f64(share), probe.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut verdict = Verdict { is_down: standing.is_down(), against: 0 };
+    let mut verdict = Verdict { health: standing.health(), against: 0 };
     loop {
         ticks.tick().await;
         let is_well = timeout(probe.timeout, ask(origin, probe, &target)).await.unwrap_or(false);
-        if let Some(is_down) = verdict.after(is_well, probe) {
-            standing.set_down(is_down);
-        }
+        let seen = if is_well { Health::Up } else { Health::Down };
+        verdict.hear(seen, probe);
+        servers.judge(standing, verdict.health);
     }
 }
 
@@ -65,26 +70,48 @@ async fn ask(origin: &Origin, probe: &OriginProbe, target: &Target) -> bool {
     response.status().is_success() || response.status().is_redirection()
 }
 
-/// Probes in a row that agree with each other, and not with what holds.
-#[derive(Debug)]
+/// What holds of a server, and how many probes in a row say otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Verdict {
-    is_down: bool,
+    health: Health,
     against: u8,
 }
 
 impl Verdict {
-    /// Whether it is down now, where that changes.
-    fn after(&mut self, is_well: bool, probe: &OriginProbe) -> Option<bool> {
-        if is_well != self.is_down {
+    fn hear(&mut self, seen: Health, probe: &OriginProbe) {
+        if seen == self.health {
             self.against = 0;
-            return None;
+            return;
         }
-        self.against = self.against.saturating_add(1);
-        let enough = if self.is_down { probe.rise } else { probe.fall };
-        if self.against < enough {
-            return None;
+        self.against += 1;
+        let enough = match self.health {
+            Health::Up => probe.fall,
+            Health::Down => probe.rise,
+        };
+        if self.against >= enough {
+            *self = Self { health: seen, against: 0 };
         }
-        *self = Self { is_down: !self.is_down, against: 0 };
-        Some(self.is_down)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn as_many_in_a_row_as_the_config_says_change_what_holds() {
+        let second = Duration::from_secs(1);
+        let probe = OriginProbe { path: "/".to_owned(), interval: second, timeout: second, fall: 2, rise: 3 };
+        let mut verdict = Verdict { health: Health::Up, against: 0 };
+        let heard: String = "uduuddudduuduuudd"
+            .chars()
+            .map(|seen| {
+                verdict.hear(if seen == 'u' { Health::Up } else { Health::Down }, &probe);
+                if verdict.health == Health::Up { 'u' } else { 'd' }
+            })
+            .collect();
+        assert_eq!(heard, "uuuuuddddddddduud");
     }
 }

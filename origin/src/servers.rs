@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use config::{Origin, OriginServer, Scheme};
 use tokio::time::Instant;
 
-use crate::breaker::{Breaker, Change};
+use crate::breaker::{Breaker, Change, Fit, Permit};
+use crate::error::FetchError;
 
 /// How a site's servers fare; shared by the fetchers of all cores.
 #[derive(Debug)]
 pub struct Servers {
+    /// Whose they are.
+    site: String,
     list: Vec<Standing>,
 }
 
@@ -36,70 +39,83 @@ pub struct Fares {
 }
 
 impl Servers {
-    /// All of an origin's, of which nothing bad is known.
+    /// All of a site's, of which nothing bad is known.
     #[must_use]
-    pub fn new(origin: &Origin) -> Arc<Self> {
+    pub fn new(site: &str, origin: &Origin) -> Arc<Self> {
         let standing = |server: &OriginServer| Standing {
             name: written(server),
             breaker: Breaker::default(),
             is_down: AtomicBool::new(false),
         };
-        Arc::new(Self { list: origin.servers.iter().map(standing).collect() })
+        Arc::new(Self { site: site.to_owned(), list: origin.servers.iter().map(standing).collect() })
     }
 
     /// How each fares, in the config's order.
     #[must_use]
     pub fn fare(&self) -> Vec<Fares> {
+        let now = Instant::now();
         let fares = |standing: &Standing| Fares {
             server: standing.name.clone(),
-            is_down: standing.is_down(),
-            is_left_alone: standing.breaker.is_open(),
+            is_down: standing.health() == Health::Down,
+            is_left_alone: standing.breaker.is_open(now),
         };
         self.list.iter().map(fares).collect()
+    }
+
+    /// Forgets what probes have said: nobody asks any more.
+    pub fn forget_probes(&self) {
+        self.list.iter().for_each(|standing| standing.is_down.store(false, Ordering::Relaxed));
     }
 
     pub(crate) fn get(&self, place: usize) -> Option<&Standing> {
         self.list.get(place)
     }
 
-    /// Whether every one's probes fail: then these say nothing of which to ask.
-    pub(crate) fn are_all_down(&self) -> bool {
-        self.list.iter().all(Standing::is_down)
+    /// Notes that a fetch went well.
+    pub(crate) fn succeeded(&self, standing: &Standing, permit: Permit<'_>) {
+        if permit.succeeded(Instant::now()) == Change::Closed {
+            tracing::info!(site = self.site, server = standing.name, "the origin server answers again");
+        }
+    }
+
+    /// Notes that a fetch failed; what is not the server's fault says nothing of it.
+    pub(crate) fn failed(&self, standing: &Standing, permit: Permit<'_>, error: FetchError) {
+        if error.is_the_servers() && permit.failed(Instant::now()) == Change::Opened {
+            let (site, server, error) = (&self.site, &standing.name, error.name());
+            tracing::warn!(site, server, error, "fetches from the origin server fail: it is left alone");
+        }
+    }
+
+    /// Notes what a server's probes say.
+    pub(crate) fn judge(&self, standing: &Standing, health: Health) {
+        let is_down = health == Health::Down;
+        if standing.is_down.swap(is_down, Ordering::Relaxed) == is_down {
+            return;
+        }
+        match health {
+            Health::Down => tracing::warn!(site = self.site, server = standing.name, "the origin server's probes fail"),
+            Health::Up => {
+                tracing::info!(site = self.site, server = standing.name, "the origin server's probes are well");
+            }
+        }
     }
 }
 
+/// What probes say of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    Up,
+    Down,
+}
+
 impl Standing {
-    /// Whether a fetch may be tried there now.
-    pub(crate) fn takes(&self, now: Instant, are_all_down: bool) -> bool {
-        (are_all_down || !self.is_down()) && self.breaker.lets_through(now)
+    /// Lets a fetch through, if it may be tried there now.
+    pub(crate) fn takes(&self, now: Instant, fit: Fit) -> Option<Permit<'_>> {
+        self.breaker.lets_through(now, fit)
     }
 
-    pub(crate) fn succeeded(&self) {
-        if self.breaker.succeeded() == Change::Closed {
-            tracing::info!(server = %self.name, "the origin server answers again");
-        }
-    }
-
-    pub(crate) fn failed(&self, now: Instant, why: &'static str) {
-        if let Change::Opened(time) = self.breaker.failed(now) {
-            tracing::warn!(server = %self.name, why, ?time, "fetches from the origin server fail: it is left alone");
-        }
-    }
-
-    pub(crate) fn is_down(&self) -> bool {
-        self.is_down.load(Ordering::Relaxed)
-    }
-
-    /// Notes what its probes say.
-    pub(crate) fn set_down(&self, is_down: bool) {
-        if self.is_down.swap(is_down, Ordering::Relaxed) == is_down {
-            return;
-        }
-        if is_down {
-            tracing::warn!(server = %self.name, "the origin server's probes fail");
-        } else {
-            tracing::info!(server = %self.name, "the origin server's probes are well again");
-        }
+    pub(crate) fn health(&self) -> Health {
+        if self.is_down.load(Ordering::Relaxed) { Health::Down } else { Health::Up }
     }
 }
 

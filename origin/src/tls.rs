@@ -44,9 +44,9 @@ pub(crate) fn of(origin: &Origin) -> Result<Arc<ClientConfig>, Unfit> {
         None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
         Some(ca) => {
             let mut roots = RootCertStore::empty();
-            let (added, _) = roots.add_parsable_certificates(certificates("ca", ca.as_bytes())?);
-            if added == 0 {
-                return Err(Unfit { key: "ca", why: "none of its certificates can be read".to_owned() });
+            let (_, ignored) = roots.add_parsable_certificates(certificates("ca", ca.as_bytes())?);
+            if ignored > 0 {
+                return Err(Unfit { key: "ca", why: format!("{ignored} of its certificates cannot be read") });
             }
             roots
         }

@@ -81,14 +81,28 @@ fn notes_of(node: &Value) -> Vec<String> {
         edge.and_then(|edge| edge.get("fallen_back")?.as_array()).into_iter().flatten().filter_map(Value::as_str);
     let fallen = fallen.map(|site| format!("{id} serves site {site} as it was before: it panics as it is now"));
     let origins = edge.and_then(|edge| edge.get("origins")?.as_object()).into_iter().flatten();
-    let servers =
-        origins.flat_map(|(site, servers)| servers.as_array().into_iter().flatten().map(move |one| (site, one)));
-    let unwell = servers.map(|(site, one)| {
-        let is_down = one.get("down").and_then(Value::as_bool) == Some(true);
-        let why = if is_down { "its probes fail" } else { "it is left alone since fetches fail" };
-        format!("{id} takes nothing for site {site} from {}: {why}", text(one, "server").unwrap_or("-"))
-    });
+    let unwell =
+        origins.flat_map(|(site, servers)| notes_of_servers(id, site, servers.as_array().into_iter().flatten()));
     fallen.chain(unwell).collect()
+}
+
+/// Which servers of a site's origin take nothing.
+fn notes_of_servers<'v>(id: &str, site: &str, servers: impl Iterator<Item = &'v Value> + Clone) -> Vec<String> {
+    let is = |one: &Value, what: &str| one.get(what).and_then(Value::as_bool) == Some(true);
+    let are_all_down = servers.clone().all(|one| is(one, "down"));
+    let note = |one: &Value| {
+        let server = text(one, "server").unwrap_or("-");
+        if is(one, "left_alone") {
+            return Some(format!(
+                "{id} takes nothing for site {site} from {server}: it is left alone since fetches fail"
+            ));
+        }
+        is(one, "down").then(|| match are_all_down {
+            true => format!("{id} asks {server} for site {site} all the same: the probes of every server fail"),
+            false => format!("{id} takes nothing for site {site} from {server}: its probes fail"),
+        })
+    };
+    servers.filter_map(note).collect()
 }
 
 fn text<'v>(node: &'v Value, key: &str) -> Option<&'v str> {

@@ -94,7 +94,18 @@ fn one_mistake_is_one_message() {
         ("sites/shop.toml", good.replace("www.", "img.*."), "a wildcard stands first and alone"),
         ("sites/shop.toml", good.split("[origin]").next().unwrap().to_owned(), "add a table [origin]"),
         ("sites/shop.toml", format!("# \u{0}{good}"), "this is not TOML"),
-        ("sites/shop.toml", format!("{good}weights = [1, 2]\n"), "there are 1 servers and 2 weights"),
+        ("sites/shop.toml", format!("{good}weights = [1, 2]\n"), "`weights` has 2, `servers` 1"),
+        ("sites/shop.toml", format!("{good}weights = [5000]\n"), "5000 is outside its bounds"),
+        (
+            "sites/shop.toml",
+            good.replace("http://", "htps://") + "ca = \"fleet.key\"\n",
+            "begin with http:// or https://",
+        ),
+        (
+            "sites/shop.toml",
+            format!("{good}secret_headers = {{ X-A = \"fleet.key\", x-a = \"fleet.key\" }}\n"),
+            "`x-a` is there twice",
+        ),
         ("sites/shop.toml", format!("{good}weights = [0]\n"), "give one that is to take fetches 1"),
         ("sites/shop.toml", format!("{good}ca = \"fleet.key\"\n"), "`ca` is for servers over TLS, and none is"),
         (

@@ -33,6 +33,7 @@ mod sites;
 mod slices;
 mod stall;
 mod support;
+mod tls;
 mod together;
 mod up;
 mod upload;

@@ -87,13 +87,14 @@ fn a_file_is_live_however_it_was_saved() {
     });
 }
 
-struct Made {
-    authority: String,
-    certificate: String,
-    key: String,
+/// An authority, and a certificate for `www.shop.example` of it, in PEM.
+pub(crate) struct Made {
+    pub(crate) authority: String,
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
-fn make_certificate(authority_name: &str) -> Made {
+pub(crate) fn make_certificate(authority_name: &str) -> Made {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.distinguished_name.push(DnType::CommonName, authority_name);
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

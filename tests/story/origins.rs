@@ -139,6 +139,7 @@ fn a_server_whose_probes_fail_takes_no_requests_and_secrets_go_along() {
     });
     let explained =
         run(HITHER, &["-C", &network.dir.path().display().to_string(), "explain", "--url", "http://www.shop.example/"]);
+    assert!(explained.contains("shop"), "{explained}");
     assert!(
         !explained.contains("of-the-edges-alone") && !network.log("one-1").contains("of-the-edges-alone"),
         "{explained}"

@@ -130,7 +130,7 @@ impl Tool {
     pub(crate) fn stories(self) -> &'static [&'static str] {
         match self {
             Self::Dig => &["demo::", "name_server::", "resolvers::", "secondaries::", "up::"],
-            Self::Curl => &["demo::", "node::", "up::"],
+            Self::Curl => &["demo::", "node::", "tls::", "up::"],
             Self::Unbound | Self::KnotResolver | Self::Ldns | Self::Kdig | Self::Dnsviz => &["resolvers::"],
             Self::Bind | Self::Nsd => &["resolvers::", "secondaries::"],
             Self::Nginx => &["origins::"],

@@ -8,11 +8,12 @@ use super::{
     NameServer, Network, Pop,
 };
 use crate::host::DomainName;
-use crate::id::{CountryCode, NodeId, PopId};
+use crate::id::{CountryCode, NodeId, PopId, SiteId};
 use crate::limits;
 use crate::prefix::Prefix;
 use crate::problem::Problem;
 use crate::register::Kind;
+use crate::route::refer;
 use crate::secret::Secret;
 use crate::source::Place;
 use crate::table::{Context, Table, Value};
@@ -122,8 +123,9 @@ fn read_edge_settings(mut table: Table<'_>) -> Option<Edge> {
     let disk = table.optional("disk", |v| v.table(read_disk));
     let http = table.or("http", Listen::Port(80), listen);
     let https = table.or("https", Listen::Port(443), listen);
+    let default_site = table.optional("default_site", |v| refer(v, Kind::Site, SiteId::parse));
     table.finish();
-    Some(Edge { memory, disk, http, https })
+    Some(Edge { memory, disk, http, https, default_site })
 }
 
 fn read_disk(mut table: Table<'_>) -> Option<Disk> {

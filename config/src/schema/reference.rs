@@ -15,6 +15,7 @@ use crate::route::Route;
 use crate::rule;
 use crate::shape;
 use crate::site::{self, Site};
+use crate::tls;
 use crate::transfer::Transfer;
 
 /// A file of the config directory, with an example that loads.
@@ -96,7 +97,8 @@ fn network_tables() -> Vec<Table> {
 fn site_tables() -> Vec<Table> {
     vec![
         table::<Site>(""),
-        table::<site::Tls>("[tls]"),
+        table::<tls::Tls>("[tls]"),
+        table::<tls::Hsts>("[tls]\n[tls.hsts]"),
         table::<origin::Origin>("[origin]"),
         table::<origin::ClientCertificate>("[origin]\n[origin.client]"),
         table::<origin::OriginProbe>("[origin]\n[origin.probe]"),

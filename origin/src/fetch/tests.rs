@@ -266,7 +266,7 @@ async fn a_body_sent_at_once_does_not_lengthen_the_first_byte_s_time() {
         upload.clone().frame().await.unwrap().unwrap();
         std::future::pending::<()>().await;
     };
-    let failure = fetcher.in_time(answer, &upload, began).await.unwrap_err();
+    let failure = fetcher.in_time(answer, &upload, (began, None)).await.unwrap_err();
     assert_eq!(failure.error, FetchError::HttpResponseTimeout);
     assert_eq!(began.elapsed().as_millis(), 1_100);
 }
@@ -404,7 +404,7 @@ async fn a_failure_to_connect_has_its_exact_name() {
     let mut inside = origin(&[clear.address], Scheme::Http);
     inside.allow_private = false;
     let fetched =
-        Fetcher::new(&inside, Servers::new(&inside), Places::of_all()).unwrap().fetch(&head("GET"), None).await;
+        Fetcher::new(&inside, Servers::new("shop", &inside), Places::of_all()).unwrap().fetch(&head("GET"), None).await;
     assert_eq!(status(fetched).await, Err(FetchError::DestinationIpProhibited));
 }
 
@@ -462,7 +462,7 @@ fn fetcher(servers: &[SocketAddr]) -> Fetcher {
 }
 
 fn of(origin: &Origin) -> Fetcher {
-    Fetcher::with(origin, Servers::new(origin), TIMES, &tls::of(origin).unwrap(), Places::of_all())
+    Fetcher::with(origin, Servers::new("shop", origin), TIMES, &tls::of(origin).unwrap(), Places::of_all())
 }
 
 /// An origin of these servers and nothing else that is written.

@@ -23,7 +23,7 @@ async fn good(mut stream: TcpStream, _: usize) {
 async fn a_server_that_fails_costs_nothing_and_is_left_alone_until_a_trial() {
     let (bad, other) = (refusing().await, TestOrigin::new(good).await);
     let origin = origin(&[bad, other.address], Scheme::Http);
-    let servers = Servers::new(&origin);
+    let servers = Servers::new("shop", &origin);
     let fetchers: [Fetcher; 2] = std::array::from_fn(|_| {
         Fetcher::with(&origin, Arc::clone(&servers), TIMES, &tls::of(&origin).unwrap(), Places::of_all())
     });
@@ -38,12 +38,54 @@ async fn a_server_that_fails_costs_nothing_and_is_left_alone_until_a_trial() {
         assert_eq!(ask(number).await, Ok(StatusCode::OK), "{number}");
     }
     assert_eq!(back.connections(), 0, "it is left alone");
-    sleep(limits::ORIGIN_OPEN.0).await;
+    sleep(limits::ORIGIN_OPEN_FIRST).await;
     for number in 0..20 {
         assert_eq!(ask(number).await, Ok(StatusCode::OK), "{number}");
     }
     assert_eq!(back.connections(), 2, "each core has one to it again");
     assert_eq!(servers.fare().iter().filter(|one| one.is_left_alone).count(), 0);
+}
+
+#[tokio::test]
+async fn trying_again_that_goes_well_costs_no_budget() {
+    let bad = TestOrigin::new(|stream, _| async move { drop(stream) }).await;
+    let fetcher = fetcher(&[bad.address, TestOrigin::new(good).await.address]);
+    for number in 0..2 * limits::ORIGIN_RETRIES {
+        assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK), "{number}");
+    }
+    assert_eq!(bad.connections(), 2 * limits::ORIGIN_RETRIES as usize);
+}
+
+#[tokio::test]
+async fn what_probes_take_out_is_asked_where_nobody_else_takes_it() {
+    let (unwell, gone) = (TestOrigin::new(good).await, refusing().await);
+    let origin = origin(&[unwell.address, gone], Scheme::Http);
+    let servers = Servers::new("shop", &origin);
+    servers.judge(servers.get(0).unwrap(), Health::Down);
+    let fetcher = Fetcher::with(&origin, Arc::clone(&servers), TIMES, &tls::of(&origin).unwrap(), Places::of_all());
+    for _ in 0..limits::ORIGIN_FALL {
+        let fetched = fetcher.fetch(&head("GET"), None).await;
+        assert_eq!(status(fetched).await, Err(FetchError::ConnectionRefused), "the other is well, as far as is known");
+    }
+    assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
+    servers.forget_probes();
+    assert!(!servers.fare()[0].is_down);
+}
+
+#[tokio::test]
+async fn a_time_for_the_whole_leaves_time_for_the_next_server() {
+    // It accepts, and never shakes hands.
+    let silent = TestOrigin::new(|mut stream, _| async move { _ = stream.read_to_end(&mut Vec::new()).await }).await;
+    let key = tls_key();
+    let good = tls_origin(&key).await;
+    let origin = origin(&[silent.address, good.address], Scheme::Https);
+    let times = Times { connect: Duration::from_millis(100), total: Some(Duration::from_millis(900)), ..TIMES };
+    let servers = Servers::new("shop", &origin);
+    let fetcher = Fetcher::with(&origin, Arc::clone(&servers), times, &trusting(&key), Places::of_all());
+    for _ in 0..limits::ORIGIN_FALL {
+        assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
+    }
+    assert!(servers.fare()[0].is_left_alone);
 }
 
 #[tokio::test]
@@ -99,7 +141,7 @@ async fn a_fetch_takes_no_longer_in_all_than_the_site_says() {
         let origin = origin(&[server.address], Scheme::Http);
         let times = Times { total: Some(Duration::from_millis(300)), ..TIMES };
         let fetcher =
-            Fetcher::with(&origin, Servers::new(&origin), times, &tls::of(&origin).unwrap(), Places::of_all());
+            Fetcher::with(&origin, Servers::new("shop", &origin), times, &tls::of(&origin).unwrap(), Places::of_all());
         let start = Instant::now();
         let fetched = fetcher.fetch(&head("GET"), None).await;
         assert_eq!(status(fetched).await, Err(FetchError::HttpResponseTimeout));
@@ -138,7 +180,7 @@ async fn tls_is_agreed_on_by_the_address_or_the_origin_s_host() {
         let server = tls_origin(&key).await;
         let mut origin = origin(&[server.address], Scheme::Https);
         origin.host = host.map(|host| DomainName::parse(host).unwrap());
-        let fetcher = Fetcher::with(&origin, Servers::new(&origin), TIMES, &tls, Places::of_all());
+        let fetcher = Fetcher::with(&origin, Servers::new("shop", &origin), TIMES, &tls, Places::of_all());
         for _ in 0..2 {
             assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
         }
@@ -147,8 +189,9 @@ async fn tls_is_agreed_on_by_the_address_or_the_origin_s_host() {
     let server = tls_origin(&key).await;
     let mut other = origin(&[server.address], Scheme::Https);
     other.host = Some(DomainName::parse("www.other.example").unwrap());
-    let fetched =
-        Fetcher::with(&other, Servers::new(&other), TIMES, &tls, Places::of_all()).fetch(&head("GET"), None).await;
+    let fetched = Fetcher::with(&other, Servers::new("shop", &other), TIMES, &tls, Places::of_all())
+        .fetch(&head("GET"), None)
+        .await;
     assert_eq!(status(fetched).await, Err(FetchError::TlsCertificateError));
 }
 
@@ -251,7 +294,7 @@ async fn probes_take_a_server_out_and_bring_it_back() {
     let (interval, timeout) = (Duration::from_millis(20), Duration::from_secs(1));
     let mut origin = origin(&[server.address], Scheme::Http);
     origin.probe = Some(OriginProbe { path: "/health".to_owned(), interval, timeout, fall: 3, rise: 2 });
-    let servers = Servers::new(&origin);
+    let servers = Servers::new("shop", &origin);
     let watching = crate::probe::watch(&origin, &servers);
     let looking = async {
         for (well, least) in [(false, 3), (true, 2), (false, 3)] {
