@@ -104,6 +104,11 @@ pub fn default_state(dir: &Path) -> PathBuf {
 /// # Errors
 /// As [`load`].
 pub fn load_copy(copy: &Path, dir: &Path) -> Result<Loaded, Refused> {
+    if copy.is_file() {
+        let problem = Problem::general(format!("{} is a file, and a config is a directory", copy.display()));
+        let problems = vec![problem.help("name the directory that its hither.toml lies in")];
+        return Err(Refused { problems, network: None, fleet_key: None, sites: Vec::new(), zones: Vec::new() });
+    }
     let reading = Reading { copy: copy.to_owned(), dir: dir.to_owned(), ..Reading::default() };
     let (sites, zones) = (reading.sites(), reading.zones());
     let Rest { network, routes, round_trips, fleet_key } = reading.rest(&sites);

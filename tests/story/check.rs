@@ -135,6 +135,14 @@ fn one_mistake_is_one_message() {
 }
 
 #[test]
+fn a_file_in_the_directory_s_place_is_told_as_one() {
+    let network = crate::support::Network::new(93, ([192, 0, 2, 1], 80).into(), "");
+    let file = network.path("hither.toml").display().to_string();
+    let said = run(HITHER, &["check", &file]);
+    assert!(said.contains("is a file, and a config is a directory") && said.contains("hither: 1 fault"), "{said}");
+}
+
+#[test]
 fn what_is_no_config_file_is_refused_and_never_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     crate::support::copy_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/demo").as_ref(), dir.path());
