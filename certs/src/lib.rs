@@ -54,6 +54,12 @@ impl Names {
                 Err(problem) => problems.push(problem),
             }
         }
+        if let Some(id) = config.network.edge.default_site.as_ref().filter(|_| problems.is_empty())
+            && names.default.is_none()
+        {
+            let problem = Problem::general(format!("`default_site` of [edge]: site `{id}` has no `tls`"));
+            problems.push(problem.help("give it `tls`, or name a site that has it"));
+        }
         if problems.is_empty() { Ok(names) } else { Err(problems) }
     }
 

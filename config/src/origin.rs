@@ -93,7 +93,7 @@ pub struct ClientCertificate {
 }
 
 /// How edges ask each server how it is: a GET, whose answer must have a status from 200 to 399. A server that is down takes
-/// no fetches unless all are down.
+/// no fetches unless no other takes them.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 pub struct OriginProbe {
     /// Path and query to ask for. A reload takes it.
@@ -166,7 +166,7 @@ fn check_weights(table: &Table<'_>, weights: &[u16]) {
     // One that cannot be read is told already.
     let is_all_zero = weights.len() == written && weights.iter().all(|weight| *weight == 0);
     let (message, help) = match written {
-        0 => return,
+        _ if written == 0 || servers == 0 => return,
         _ if written != servers => {
             let message = format!("`weights` has {written}, `servers` {servers}");
             (message, "write one weight for each server, in their order")

@@ -5,6 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 
 use crate::limits;
+use crate::problem::Problem;
 use crate::secret::{SecretFile, secret_file};
 use crate::shape;
 use crate::table::{Table, Value};
@@ -26,7 +27,8 @@ pub struct Tls {
     pub hsts: Option<Hsts>,
 }
 
-/// What browsers are told of TLS: to use nothing else for a while. It cannot be taken back before that is over.
+/// What browsers are told of TLS: to use nothing else for a while. Who was told keeps to it until that is over, or
+/// `max_age = "0s"` is told.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 pub struct Hsts {
     /// For how long; `0s` ends it. A reload takes it.
@@ -50,11 +52,18 @@ pub(crate) fn read(mut table: Table<'_>) -> Option<Tls> {
 
 fn read_hsts(mut table: Table<'_>) -> Option<Hsts> {
     let max_age = table.required("max_age", |v| v.duration(&limits::HSTS_AGE));
-    let subdomains = table.or("subdomains", false, Value::boolean);
+    let written = table.has("subdomains");
+    let subdomains = table.optional("subdomains", Value::boolean);
+    // One that cannot be read is told already.
+    let is_told = written && subdomains.is_none();
+    let subdomains = subdomains.unwrap_or(false);
     let preload = table.or("preload", false, Value::boolean);
     let is_enough = subdomains && max_age.is_none_or(|age| age >= limits::HSTS_PRELOAD);
-    if preload && !is_enough {
-        let problem = table.fault("browsers build in only what holds for a year and for subdomains");
+    if preload && !is_enough && !is_told {
+        let problem = Problem::fault(
+            table.place_of("preload"),
+            "browsers build in only what holds for a year and for subdomains",
+        );
         table.context().add(problem.help("set max_age = \"365d\" and subdomains = true, or leave `preload` out"));
     }
     table.finish();

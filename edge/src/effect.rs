@@ -365,8 +365,12 @@ impl Effect<'_> {
         }
         self.edits.iter().for_each(|edits| apply(edits, headers, variables));
         // RFC 6797 §7.2: it "MUST NOT" be in "HTTP responses conveyed over non-secure transport".
-        if let Some(hsts) = self.hsts.filter(|_| variables.scheme == "https") {
-            headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+        match self.hsts {
+            Some(hsts) if variables.scheme == "https" => {
+                headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+            }
+            Some(_) => drop(headers.remove(header::STRICT_TRANSPORT_SECURITY)),
+            None => {}
         }
         if let Some((permission, preflight)) = &self.cors {
             permission.write(headers, *preflight);

@@ -50,6 +50,7 @@ pub(crate) struct Site {
     pub(crate) origin: config::Origin,
     pub(crate) cache: config::Cache,
     pub(crate) rules: Vec<Rule>,
+    has_tls: bool,
     /// The port of the same URLs over TLS, where clients without it are sent there.
     pub(crate) sends_to: Option<u16>,
     /// What browsers are told over TLS.
@@ -204,6 +205,7 @@ impl Sites {
                 cache: site.cache.clone(),
                 is_guarded: site.rules.iter().any(Rule::is_guard),
                 rules: site.rules.clone(),
+                has_tls: site.tls.is_some(),
                 sends_to: site.tls.as_ref().filter(|tls| tls.redirect).map(|_| config.network.tls_port()),
                 hsts: site.tls.as_ref().and_then(|tls| strict(tls.hsts.as_ref()?)),
                 maintenance: site.maintenance.clone(),
@@ -302,11 +304,7 @@ impl Sites {
             let Some(other) = before.sites.iter().find(|other| other.id == site.id) else { continue };
             other.room.get().into_iter().for_each(|room| _ = site.room.set(Arc::clone(room)));
             let servers = other.servers.get().filter(|_| other.origin.servers == site.origin.servers);
-            let Some(servers) = servers else { continue };
-            if site.origin.probe.is_none() {
-                servers.forget_probes();
-            }
-            let _ = site.servers.set(Arc::clone(servers));
+            servers.into_iter().for_each(|servers| _ = site.servers.set(Arc::clone(servers)));
         }
     }
 
@@ -317,7 +315,7 @@ impl Sites {
 
     /// How the servers of all sites fare, where not all fare well.
     pub(crate) fn unwell(&self) -> impl Iterator<Item = (&SiteId, Vec<Fares>)> {
-        let fares = self.sites.iter().filter_map(|site| Some((&site.id, site.servers.get()?.fare())));
+        let fares = self.sites.iter().filter_map(|site| Some((&site.id, site.fare()?)));
         fares.filter(|(_, fares)| fares.iter().any(|one| one.is_down || one.is_left_alone))
     }
 
@@ -333,8 +331,19 @@ impl Sites {
 
     /// The site whose certificate a client got that asked for this name.
     pub(crate) fn shown(&self, name: Option<&str>, reached: u16) -> Option<&Arc<Site>> {
-        let named = name.and_then(|name| self.find(name, reached));
+        let named = name.and_then(|name| self.find(name, reached)).filter(|site| site.has_tls);
         named.or_else(|| self.default.and_then(|index| self.sites.get(index)))
+    }
+
+    /// Whether a clear request for a host is to be asked for again over TLS at a port: whoever comes there must find the site,
+    /// and its certificate.
+    pub(crate) fn is_there(&self, site: &Arc<Site>, host: &str, port: u16) -> bool {
+        let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+        let name = name.map_or(host, |(name, _)| name);
+        let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        let is_shown =
+            self.shown(Some(name).filter(|_| !is_address), port).is_some_and(|shown| Arc::ptr_eq(shown, site));
+        is_shown && self.find(name, port).is_some_and(|found| Arc::ptr_eq(found, site))
     }
 
     /// The site of a Host: with its port, then without, then the nearest wildcard. The port is the
@@ -448,7 +457,14 @@ impl Site {
         counted.chain([target.clone().into_owned()]).collect()
     }
 
-    /// How the origin's servers fare.
+    /// How the origin's servers fare; what probes once said counts only where they go on.
+    fn fare(&self) -> Option<Vec<Fares>> {
+        let is_probed = self.origin.probe.is_some();
+        let fares = self.servers.get()?.fare().into_iter();
+        Some(fares.map(|one| Fares { is_down: one.is_down && is_probed, ..one }).collect())
+    }
+
+    /// How the origin's servers fare, as fetchers see it.
     pub(crate) fn servers(&self) -> Arc<Servers> {
         Arc::clone(self.servers.get_or_init(|| Servers::new(self.id.as_str(), &self.origin)))
     }

@@ -61,7 +61,7 @@ impl Body for FetchBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         let mut this = self.project();
         // Time in which nobody reads counts, too.
-        if this.until.is_some_and(|until| until <= Instant::now()) {
+        if this.until.is_some_and(|until| until <= Instant::now()) && !this.inner.is_end_stream() {
             *this.lent = None;
             return Poll::Ready(Some(Err(FetchError::HttpResponseTimeout)));
         }

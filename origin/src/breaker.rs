@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!          ORIGIN_FALL failures in a row
-//! closed ────────────────────────────────> open ── its time is over ──> one trial
+//! closed ────────────────────────────────> open ── its time is over ──> a trial
 //!    ^                                       ^                          │     │
 //!    └─────────────── success ───────────────┼──────────────────────────┘     │
 //!                                            └── failure: for twice as long ──┘
@@ -25,24 +25,26 @@ struct State {
     /// When a fetch last went well.
     succeeded: Option<Instant>,
     open: Option<Open>,
+    /// How many trials there were.
+    trials: u64,
 }
 
 /// It is left alone.
 #[derive(Debug)]
 struct Open {
-    /// When the next trial may be.
+    /// When the next trial may be: one that takes long bars no other for longer than this.
     until: Instant,
     time: Duration,
-    /// Whether one is under way.
-    is_tried: bool,
+    /// The number of the one that is under way: the last.
+    trial: Option<u64>,
 }
 
 /// What a fetch may be, where it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fit {
-    /// It may be a trial: it ends by itself, and soon.
+    /// It makes a good trial: it ends by itself.
     ForTrial,
-    /// Its client may make it last.
+    /// Its client may make it last: it is a trial where no other fetch has been one for a while.
     Not,
 }
 
@@ -51,7 +53,8 @@ pub(crate) enum Fit {
 pub(crate) struct Permit<'b> {
     breaker: &'b Breaker,
     began: Instant,
-    is_trial: bool,
+    /// Its number, if it is one.
+    trial: Option<u64>,
 }
 
 /// What an outcome changes.
@@ -69,20 +72,25 @@ impl Breaker {
     /// Lets a fetch through, if one may be tried now; where the server was left alone, one as a trial.
     pub(crate) fn lets_through(&self, now: Instant, fit: Fit) -> Option<Permit<'_>> {
         let mut state = self.state();
-        let is_trial = match &mut state.open {
-            None => false,
-            Some(open) if open.until <= now && !open.is_tried && fit == Fit::ForTrial => {
-                open.is_tried = true;
-                true
+        let number = state.trials + 1;
+        let trial = match &mut state.open {
+            None => None,
+            Some(open) => {
+                let due = if fit == Fit::ForTrial { open.until } else { open.until + open.time };
+                if now < due {
+                    return None;
+                }
+                (open.until, open.trial) = (now + open.time, Some(number));
+                state.trials = number;
+                Some(number)
             }
-            Some(_) => return None,
         };
-        Some(Permit { breaker: self, began: now, is_trial })
+        Some(Permit { breaker: self, began: now, trial })
     }
 
-    /// Whether it is left alone now.
-    pub(crate) fn is_open(&self, now: Instant) -> bool {
-        self.state().open.as_ref().is_some_and(|open| open.until > now || open.is_tried)
+    /// Whether it is left alone, but for trials.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state().open.is_some()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -93,25 +101,27 @@ impl Breaker {
 impl Permit<'_> {
     /// The fetch went well.
     pub(crate) fn succeeded(mut self, now: Instant) -> Change {
-        self.is_trial = false;
+        self.trial = None;
         let mut state = self.breaker.state();
-        let was_open = state.open.is_some();
-        *state = State { failures: 0, succeeded: Some(now), open: None };
+        let was_open = state.open.take().is_some();
+        (state.failures, state.succeeded) = (0, Some(now));
         if was_open { Change::Closed } else { Change::Same }
     }
 
     /// The fetch failed by the server's fault.
     pub(crate) fn failed(mut self, now: Instant) -> Change {
-        let is_trial = std::mem::take(&mut self.is_trial);
+        let trial = self.trial.take();
         let mut state = self.breaker.state();
-        if is_trial {
-            let time = state.open.as_ref().map_or(limits::ORIGIN_OPEN_FIRST, |open| open.time * 2);
-            let time = time.min(limits::ORIGIN_OPEN_MOST);
-            state.open = Some(Open { until: now + time, time, is_tried: false });
+        // What went well since it began shows that it was this fetch.
+        if state.succeeded.is_some_and(|succeeded| succeeded >= self.began) {
             return Change::Same;
         }
-        // What went well since it began shows that it was this fetch, and what was under way when it opened says nothing new.
-        if state.open.is_some() || state.succeeded.is_some_and(|succeeded| succeeded >= self.began) {
+        if let Some(open) = &mut state.open {
+            // What was under way when it opened, and a trial that another has followed, say nothing new.
+            if trial.is_some() && open.trial == trial {
+                open.time = (open.time * 2).min(limits::ORIGIN_OPEN_MOST);
+                (open.until, open.trial) = (now + open.time, None);
+            }
             return Change::Same;
         }
         state.failures += 1;
@@ -119,15 +129,18 @@ impl Permit<'_> {
             return Change::Same;
         }
         let time = limits::ORIGIN_OPEN_FIRST;
-        state.open = Some(Open { until: now + time, time, is_tried: false });
+        state.open = Some(Open { until: now + time, time, trial: None });
         Change::Opened
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        if self.is_trial {
-            self.breaker.state().open.iter_mut().for_each(|open| open.is_tried = false);
+        if self.trial.is_some() {
+            let mut state = self.breaker.state();
+            let open = state.open.iter_mut().filter(|open| open.trial == self.trial);
+            // The next fetch may be one.
+            open.for_each(|open| (open.until, open.trial) = (self.began, None));
         }
     }
 }
@@ -165,14 +178,11 @@ mod tests {
         }
         let breaker = opened(now);
         let due = now + limits::ORIGIN_OPEN_FIRST;
-        assert!(take(&breaker, due - MS).is_none() && breaker.is_open(due - MS));
-        assert!(breaker.lets_through(due, Fit::Not).is_none(), "what a client may draw out is no trial");
+        assert!(take(&breaker, due - MS).is_none() && breaker.is_open());
         let trial = take(&breaker, due).expect("one");
-        assert!(take(&breaker, due).is_none() && take(&breaker, due + 100 * limits::ORIGIN_OPEN_MOST).is_none());
+        assert!(take(&breaker, due + limits::ORIGIN_OPEN_FIRST - MS).is_none(), "one at a time");
         assert_eq!(trial.succeeded(due), Change::Closed);
-        assert!(
-            !breaker.is_open(due) && take(&breaker, due).is_some() && breaker.lets_through(due, Fit::Not).is_some()
-        );
+        assert!(!breaker.is_open() && take(&breaker, due).is_some() && breaker.lets_through(due, Fit::Not).is_some());
     }
 
     #[tokio::test(start_paused = true)]
@@ -202,6 +212,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn where_all_have_bodies_one_of_them_is_a_trial_a_little_later() {
+        let now = Instant::now();
+        let breaker = opened(now);
+        let due = now + 2 * limits::ORIGIN_OPEN_FIRST;
+        assert!(breaker.lets_through(due - MS, Fit::Not).is_none());
+        assert_eq!(breaker.lets_through(due, Fit::Not).unwrap().succeeded(due), Change::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_trial_bars_no_other_for_long_and_its_end_says_nothing_then() {
+        let now = Instant::now();
+        let breaker = opened(now);
+        let due = now + limits::ORIGIN_OPEN_FIRST;
+        let slow = take(&breaker, due).expect("a trial");
+        let slower = take(&breaker, due + limits::ORIGIN_OPEN_FIRST).expect("another");
+        drop(slow);
+        let later = due + 2 * limits::ORIGIN_OPEN_FIRST;
+        assert!(take(&breaker, later - MS).is_none(), "the second is under way");
+        assert_eq!(take(&breaker, later).unwrap().succeeded(later), Change::Closed);
+        assert_eq!(slower.failed(later + 30_000 * MS), Change::Same);
+        assert!(!breaker.is_open(), "it went well since");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn one_slow_url_among_others_opens_nothing() {
         let now = Instant::now();
         let breaker = Breaker::default();
@@ -210,6 +244,6 @@ mod tests {
         for permit in slow {
             assert_eq!(permit.failed(now + 30_000 * MS), Change::Same);
         }
-        assert!(!breaker.is_open(now + 30_000 * MS));
+        assert!(!breaker.is_open());
     }
 }

@@ -46,6 +46,8 @@ pub struct Fetcher {
     weights: Vec<u16>,
     /// How they fare, as all cores see it.
     servers: Arc<Servers>,
+    /// Whether probes say which are well.
+    is_probed: bool,
     /// How many fetches there were.
     turn: AtomicU64,
     budget: Budget,
@@ -82,6 +84,7 @@ impl Fetcher {
             list: origin.servers.iter().map(server).collect(),
             weights: origin.weights.clone(),
             servers,
+            is_probed: origin.probe.is_some(),
             turn: AtomicU64::new(0),
             budget: Budget::new(),
             host,
@@ -106,8 +109,9 @@ impl Fetcher {
         let until = self.times.total.map(|total| Instant::now() + total);
         self.budget.earn();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        // Where nobody is well, probes say nothing of whom to ask.
-        for health in [Some(Health::Up), None] {
+        // Where nobody that is well takes it, probes say nothing of whom to ask.
+        let rounds = if self.is_probed { &[Some(Health::Up), None][..] } else { &[None] };
+        for health in rounds.iter().copied() {
             let tried = self.try_servers((head, &upload), until, turn, health).await;
             if let Some(tried) = tried {
                 return tried;
@@ -150,7 +154,14 @@ impl Fetcher {
                 }
                 Err(failure) => failure,
             };
-            self.servers.failed(standing, permit, failure.error);
+            let is_over = until.is_some_and(|until| until <= Instant::now());
+            // One that was left what others had not used up may have had too little.
+            if !is_over || failed.is_none() {
+                self.servers.failed(standing, permit, failure.error);
+            }
+            if is_over {
+                return Some(Err(FetchError::HttpResponseTimeout));
+            }
             failed = Some(failure.error);
             if failure.may_repeat(&head.method, upload.state()) == Repeat::No {
                 break;
@@ -167,24 +178,23 @@ impl Fetcher {
         upload: &Upload,
         until: Option<Instant>,
     ) -> Result<Fetched, Failure> {
-        let mut place = self.place().await?;
+        let mut place = self.place(until).await?;
         if let Some(connection) = server.pool.take(Instant::now(), Connection::is_ready) {
             match self.send((server, connection, place), head, upload, until).await {
                 Err(failure) if failure.may_repeat(&head.method, upload.state()) == Repeat::Yes => {}
                 answered => return answered,
             }
-            place = self.place().await?;
+            place = self.place(until).await?;
         }
         // In a box of its own: it is large, seldom needed, and would be moved along with every fetch.
-        let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
-        let connected = Box::pin(server.target.connect(self.times.connect.min(left))).await;
+        let connected = Box::pin(server.target.connect(self.times.connect.min(left(until)))).await;
         let connection = connected.map_err(|error| Failure { error, seen: Seen::No })?;
         self.send((server, connection, place), head, upload, until).await
     }
 
-    async fn place(&self) -> Result<Place, Failure> {
+    async fn place(&self, until: Option<Instant>) -> Result<Place, Failure> {
         let full = Failure { error: FetchError::ConnectionLimitReached, seen: Seen::No };
-        self.places.take(&self.all, limits::ORIGIN_PLACE).await.ok_or(full)
+        self.places.take(&self.all, limits::ORIGIN_PLACE.min(left(until))).await.ok_or(full)
     }
 
     async fn send(
@@ -250,6 +260,11 @@ impl Fetcher {
         add_secrets(request.headers_mut(), &self.secrets);
         request
     }
+}
+
+/// The time that is left of the whole.
+fn left(until: Option<Instant>) -> Duration {
+    until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()))
 }
 
 /// Why a server gave no response, and whether it may have acted.

@@ -53,18 +53,12 @@ impl Servers {
     /// How each fares, in the config's order.
     #[must_use]
     pub fn fare(&self) -> Vec<Fares> {
-        let now = Instant::now();
         let fares = |standing: &Standing| Fares {
             server: standing.name.clone(),
             is_down: standing.health() == Health::Down,
-            is_left_alone: standing.breaker.is_open(now),
+            is_left_alone: standing.breaker.is_open(),
         };
         self.list.iter().map(fares).collect()
-    }
-
-    /// Forgets what probes have said: nobody asks any more.
-    pub fn forget_probes(&self) {
-        self.list.iter().for_each(|standing| standing.is_down.store(false, Ordering::Relaxed));
     }
 
     pub(crate) fn get(&self, place: usize) -> Option<&Standing> {

@@ -89,7 +89,7 @@ fn notes_of(node: &Value) -> Vec<String> {
 /// Which servers of a site's origin take nothing.
 fn notes_of_servers<'v>(id: &str, site: &str, servers: impl Iterator<Item = &'v Value> + Clone) -> Vec<String> {
     let is = |one: &Value, what: &str| one.get(what).and_then(Value::as_bool) == Some(true);
-    let are_all_down = servers.clone().all(|one| is(one, "down"));
+    let are_all_out = servers.clone().all(|one| is(one, "down") || is(one, "left_alone"));
     let note = |one: &Value| {
         let server = text(one, "server").unwrap_or("-");
         if is(one, "left_alone") {
@@ -97,8 +97,10 @@ fn notes_of_servers<'v>(id: &str, site: &str, servers: impl Iterator<Item = &'v 
                 "{id} takes nothing for site {site} from {server}: it is left alone since fetches fail"
             ));
         }
-        is(one, "down").then(|| match are_all_down {
-            true => format!("{id} asks {server} for site {site} all the same: the probes of every server fail"),
+        is(one, "down").then(|| match are_all_out {
+            true => {
+                format!("{id} asks {server} for site {site} all the same: its probes fail, and no other takes anything")
+            }
             false => format!("{id} takes nothing for site {site} from {server}: its probes fail"),
         })
     };

@@ -23,6 +23,7 @@ impl Secured {
         fs::write(network.path("secrets/shop.key"), &made.key).unwrap();
         fs::write(network.path("secrets/shop.pem"), &made.certificate).unwrap();
         let site = fs::read_to_string(network.path("sites/shop.toml")).unwrap();
+        let site = site.replace("hosts = [", &format!("hosts = [\"{}\", ", network.edge.ip()));
         let tls = format!("tls = {{ cert = \"shop.pem\", key = \"shop.key\"{tls} }}\n{site}");
         fs::write(network.path("sites/shop.toml"), tls).unwrap();
         let file = fs::read_to_string(network.path("hither.toml")).unwrap();
@@ -60,6 +61,8 @@ fn who_comes_without_tls_is_sent_to_it_and_browsers_are_told_to_stay() {
             assert!(said.starts_with(&format!("http/1.1 {status}")) && said.contains(to), "{more:?}: {said}");
             assert!(!said.contains("strict-transport-security"), "{said}");
         }
+        let address = site.curl(&["-H", "Host: 127.0.2.184", &format!("http://{}/", site.network.edge)]);
+        assert!(address.starts_with("http/1.1 200"), "over TLS nobody could show a certificate for it: {address}");
         let challenge = site.curl(&["http://www.shop.example/.well-known/acme-challenge/x"]);
         assert!(challenge.starts_with("http/1.1 200") && challenge.ends_with("acme-challenge/x"), "{challenge}");
         for (how, told) in
@@ -97,5 +100,11 @@ fn a_client_that_names_no_site_gets_the_default_s_certificate_and_nothing_of_oth
         .unwrap();
         let said = run(HITHER, &["check", &site.network.dir.path().display().to_string()]);
         assert!(said.contains("did you mean") && said.contains("shop"), "{said}");
+        fs::write(site.network.path("hither.toml"), &file).unwrap();
+        let shop = fs::read_to_string(site.network.path("sites/shop.toml")).unwrap();
+        let without: String = shop.lines().filter(|line| !line.starts_with("tls")).collect::<Vec<_>>().join("\n");
+        fs::write(site.network.path("sites/shop.toml"), without).unwrap();
+        let said = run(HITHER, &["check", &site.network.dir.path().display().to_string()]);
+        assert!(said.contains("`default_site` of [edge]: site `shop` has no `tls`"), "{said}");
     });
 }

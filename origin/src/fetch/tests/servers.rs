@@ -59,7 +59,8 @@ async fn trying_again_that_goes_well_costs_no_budget() {
 #[tokio::test]
 async fn what_probes_take_out_is_asked_where_nobody_else_takes_it() {
     let (unwell, gone) = (TestOrigin::new(good).await, refusing().await);
-    let origin = origin(&[unwell.address, gone], Scheme::Http);
+    let mut origin = origin(&[unwell.address, gone], Scheme::Http);
+    origin.probe = Some(probe());
     let servers = Servers::new("shop", &origin);
     servers.judge(servers.get(0).unwrap(), Health::Down);
     let fetcher = Fetcher::with(&origin, Arc::clone(&servers), TIMES, &tls::of(&origin).unwrap(), Places::of_all());
@@ -68,8 +69,12 @@ async fn what_probes_take_out_is_asked_where_nobody_else_takes_it() {
         assert_eq!(status(fetched).await, Err(FetchError::ConnectionRefused), "the other is well, as far as is known");
     }
     assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
-    servers.forget_probes();
-    assert!(!servers.fare()[0].is_down);
+    // Of a site that has no probes any more it makes no difference what they said.
+    origin.probe = None;
+    servers.judge(servers.get(0).unwrap(), Health::Down);
+    let fetcher = Fetcher::with(&origin, servers, TIMES, &tls::of(&origin).unwrap(), Places::of_all());
+    assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
+    assert_eq!(unwell.connections(), 2);
 }
 
 #[tokio::test]
@@ -276,6 +281,11 @@ fn files_that_are_no_certificates_are_told() {
     assert_eq!(told(None, Some((cert, &private.server.1))), Some("client"), "not each other's");
 }
 
+fn probe() -> OriginProbe {
+    let second = Duration::from_secs(1);
+    OriginProbe { path: "/health".to_owned(), interval: second, timeout: second, fall: 3, rise: 2 }
+}
+
 #[tokio::test]
 async fn probes_take_a_server_out_and_bring_it_back() {
     let is_well = Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -293,7 +303,7 @@ async fn probes_take_a_server_out_and_bring_it_back() {
     .await;
     let (interval, timeout) = (Duration::from_millis(20), Duration::from_secs(1));
     let mut origin = origin(&[server.address], Scheme::Http);
-    origin.probe = Some(OriginProbe { path: "/health".to_owned(), interval, timeout, fall: 3, rise: 2 });
+    origin.probe = Some(OriginProbe { interval, timeout, ..probe() });
     let servers = Servers::new("shop", &origin);
     let watching = crate::probe::watch(&origin, &servers);
     let looking = async {
