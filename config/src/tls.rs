@@ -52,10 +52,9 @@ pub(crate) fn read(mut table: Table<'_>) -> Option<Tls> {
 
 fn read_hsts(mut table: Table<'_>) -> Option<Hsts> {
     let max_age = table.required("max_age", |v| v.duration(&limits::HSTS_AGE));
-    let written = table.has("subdomains");
     let subdomains = table.optional("subdomains", Value::boolean);
     // One that cannot be read is told already.
-    let is_told = written && subdomains.is_none();
+    let is_told = table.has("subdomains") && subdomains.is_none();
     let subdomains = subdomains.unwrap_or(false);
     let preload = table.or("preload", false, Value::boolean);
     let is_enough = subdomains && max_age.is_none_or(|age| age >= limits::HSTS_PRELOAD);

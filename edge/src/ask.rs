@@ -32,8 +32,8 @@ pub(crate) struct Ask {
     pub(crate) version: Version,
     pub(crate) peer: IpAddr,
     pub(crate) now: Moment,
-    /// The port of the same URL over TLS, where clients without it are sent there.
-    sent_to: Option<u16>,
+    /// The port of the same URL over TLS, where it is to be asked for there.
+    pub(crate) sent_to: Option<u16>,
     /// The body's length, where a response tells it.
     pub(crate) expected: OnceLock<u64>,
     /// Where the origin's interim responses go.
@@ -95,8 +95,9 @@ pub(crate) fn read<'s>(
     // Edges say it themselves, to the origin alone.
     site.origin.secret_headers.iter().for_each(|(name, _)| drop(headers.remove(name)));
     fields::sign(&mut headers, head.version, node, &sites.loop_id);
-    let is_clear = scheme == caching::Scheme::Http;
-    let sent_to = site.sends_to.filter(|port| is_clear && sites.is_there(site, &host, *port));
+    // What an authority of certificates asks for is answered as it asks (RFC 8555 §8.3).
+    let may_stay = scheme == caching::Scheme::Https || target.starts_with("/.well-known/acme-challenge/");
+    let sent_to = site.sends_to.filter(|port| !may_stay && sites.is_there(site, &host, *port));
     let target = (counted != target).then(|| target.into());
     let ask = Ask {
         site: Arc::clone(site),
@@ -120,12 +121,6 @@ impl Ask {
     /// Path and query as the client wrote them.
     pub(crate) fn target(&self) -> &str {
         self.target.as_deref().unwrap_or_else(|| self.key.path_and_query())
-    }
-
-    /// The port of the same URL over TLS, where it is to be asked for there. What an authority of certificates asks for is
-    /// answered as it asks (RFC 8555 §8.3).
-    pub(crate) fn sent_to(&self) -> Option<u16> {
-        self.sent_to.filter(|_| !self.target().starts_with("/.well-known/acme-challenge/"))
     }
 
     /// What values of fields may say of it.

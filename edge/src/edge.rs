@@ -166,7 +166,7 @@ impl Edge {
             Admission::Last => return (options(), Answered::Own),
             Admission::Cache | Admission::OnlyIfCached | Admission::Pass => {}
         }
-        if let Some(port) = ask.sent_to() {
+        if let Some(port) = ask.sent_to {
             return (over_tls(ask, port), Answered::Own);
         }
         if let Some(page) = effect.maintenance {

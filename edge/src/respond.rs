@@ -19,6 +19,7 @@ use crate::ask::Ask;
 use crate::filling::Reader;
 use crate::head::Head;
 use crate::object::Object;
+use crate::sites::parts_of;
 use crate::slices::Slices;
 
 /// Where each intermediary tells what went wrong (RFC 9209).
@@ -165,10 +166,7 @@ pub(crate) fn redirect(status: StatusCode, location: &str) -> Written {
 /// The same URL over TLS. Browsers make a GET of what they send again after a 301, unless it is one or a HEAD
 /// (RFC 9110 §15.4.2).
 pub(crate) fn over_tls(ask: &Ask, port: u16) -> Written {
-    let name = match ask.host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => &ask.host,
-    };
+    let (name, _) = parts_of(&ask.host);
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     let is_read = ask.method == Method::GET || ask.method == Method::HEAD;
     let status = if is_read { StatusCode::MOVED_PERMANENTLY } else { StatusCode::PERMANENT_REDIRECT };

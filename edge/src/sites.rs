@@ -338,8 +338,7 @@ impl Sites {
     /// Whether a clear request for a host is to be asked for again over TLS at a port: whoever comes there must find the site,
     /// and its certificate.
     pub(crate) fn is_there(&self, site: &Arc<Site>, host: &str, port: u16) -> bool {
-        let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-        let name = name.map_or(host, |(name, _)| name);
+        let (name, _) = parts_of(host);
         let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
         let is_shown =
             self.shown(Some(name).filter(|_| !is_address), port).is_some_and(|shown| Arc::ptr_eq(shown, site));
@@ -349,10 +348,8 @@ impl Sites {
     /// The site of a Host: with its port, then without, then the nearest wildcard. The port is the
     /// Host's, else the one the client reached.
     pub(crate) fn find(&self, host: &str, reached: u16) -> Option<&Arc<Site>> {
-        let (name, port) = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, port.parse().unwrap_or(0)),
-            _ => (host, reached),
-        };
+        let (name, port) = parts_of(host);
+        let port = port.map_or(reached, |port| port.parse().unwrap_or(0));
         let name = name.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
         let name = name.as_str();
         let in_map = |hosts: &Hosts, name: &str| {
@@ -368,6 +365,14 @@ impl Sites {
             rest = above;
         }
         found.and_then(|index| self.sites.get(index))
+    }
+}
+
+/// The name or address of a Host, and its port where it has one.
+pub(crate) fn parts_of(host: &str) -> (&str, Option<&str>) {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, Some(port)),
+        _ => (host, None),
     }
 }
 
