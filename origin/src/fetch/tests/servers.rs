@@ -69,28 +69,35 @@ async fn what_probes_take_out_is_asked_where_nobody_else_takes_it() {
         assert_eq!(status(fetched).await, Err(FetchError::ConnectionRefused), "the other is well, as far as is known");
     }
     assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
-    // Of a site that has no probes any more it makes no difference what they said.
-    origin.probe = None;
-    servers.judge(servers.get(0).unwrap(), Health::Down);
-    let fetcher = Fetcher::with(&origin, servers, TIMES, &tls::of(&origin).unwrap(), Places::of_all());
-    assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
-    assert_eq!(unwell.connections(), 2);
 }
 
 #[tokio::test]
-async fn a_time_for_the_whole_leaves_time_for_the_next_server() {
+async fn what_probes_once_said_is_nothing_to_a_site_without_any() {
+    let (unwell, other) = (TestOrigin::new(good).await, TestOrigin::new(good).await);
+    let origin = origin(&[unwell.address, other.address], Scheme::Http);
+    let servers = Servers::new("shop", &origin);
+    servers.judge(servers.get(0).unwrap(), Health::Down);
+    let fetcher = Fetcher::with(&origin, servers, TIMES, &tls::of(&origin).unwrap(), Places::of_all());
+    assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
+    assert_eq!((unwell.connections(), other.connections()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_server_that_uses_up_the_time_for_the_whole_is_left_alone() {
     // It accepts, and never shakes hands.
     let silent = TestOrigin::new(|mut stream, _| async move { _ = stream.read_to_end(&mut Vec::new()).await }).await;
     let key = tls_key();
     let good = tls_origin(&key).await;
     let origin = origin(&[silent.address, good.address], Scheme::Https);
-    let times = Times { connect: Duration::from_millis(100), total: Some(Duration::from_millis(900)), ..TIMES };
+    let times = Times { total: Some(Duration::from_millis(200)), ..TIMES };
     let servers = Servers::new("shop", &origin);
     let fetcher = Fetcher::with(&origin, Arc::clone(&servers), times, &trusting(&key), Places::of_all());
     for _ in 0..limits::ORIGIN_FALL {
-        assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
+        let fetched = fetcher.fetch(&head("GET"), None).await;
+        assert_eq!(status(fetched).await, Err(FetchError::HttpResponseTimeout));
     }
-    assert!(servers.fare()[0].is_left_alone);
+    assert!(servers.fare()[0].is_left_alone && !servers.fare()[1].is_left_alone);
+    assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
 }
 
 #[tokio::test]
