@@ -12,8 +12,7 @@ use fleet::{Demand, PurgeOrder};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
-use listen::{Body, Connection, Handler, Reply, full};
+use listen::{Body, Connection, Handler, Incoming, Reply, full};
 use serde::Serialize;
 use serde_json::{Value, json};
 

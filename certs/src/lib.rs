@@ -6,14 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use config::{Config, HostName, Problem, SecretFile, Site, Tls};
+use config::{Config, HostName, Problem, SecretFile, Site, Tls, limits};
 use rustls::ServerConfig;
 use rustls::client::verify_server_name;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::aws_lc_rs::{self, Ticketer};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
+use rustls::version::TLS13;
 
 /// The certificates in use; a reload swaps them whole.
 #[derive(Debug, Default)]
@@ -113,6 +114,25 @@ impl Certificates {
         let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(self) as _;
         let mut server = builder.with_no_client_auth().with_cert_resolver(resolver);
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // Keys of its own, which rotate every six hours: nothing is kept of clients.
+        server.ticketer = Ticketer::new()?;
+        Ok(server)
+    }
+
+    /// A TLS 1.3 server with these certificates for QUIC (RFC 9001), with one protocol. Clients that come again may send
+    /// with their first packet, once for each ticket: what they have is kept here, and taken when they come.
+    ///
+    /// # Errors
+    /// The provider does not support the protocol version.
+    pub fn quic(self: &Arc<Self>, protocol: &str) -> Result<ServerConfig, rustls::Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13])?;
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(self) as _;
+        let mut server = builder.with_no_client_auth().with_cert_resolver(resolver);
+        server.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        server.session_storage = ServerSessionMemoryCache::new(limits::TLS_SESSIONS);
+        // What there is of it QUIC bounds itself: RFC 9001 §4.6.1 has no other value.
+        server.max_early_data_size = u32::MAX;
         Ok(server)
     }
 }

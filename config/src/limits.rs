@@ -204,6 +204,22 @@ pub const HTTP_CONNECTIONS_OF_ONE: usize = 4_096;
 pub const HTTP_DRAIN: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake.
 pub const TLS_HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// TLS sessions that a node keeps for clients that come again by QUIC: some 300 bytes each.
+pub const TLS_SESSIONS: usize = 16_384;
+/// QUIC handshakes at once on one listener of one core; from half of them on, clients show first that they are where they
+/// say (RFC 9000 §8.1.2).
+pub const QUIC_HANDSHAKES: usize = 512;
+/// Bytes of packets that wait for their connection to be taken, on one listener of one core.
+pub const QUIC_HANDSHAKE_BYTES: u64 = 16 << 20;
+/// Streams at once that a client sends on only: HTTP/3 has three (RFC 9114 §6.2), and those of grease.
+pub const QUIC_UNI_STREAMS: u32 = 8;
+/// What a client may have sent of one stream that nobody has read yet.
+pub const QUIC_STREAM_WINDOW: u32 = 256 << 10;
+/// What a client may have sent on one connection that nobody has read yet, and what is sent to it that it has not
+/// acknowledged: 80 Mbit/s over 100 ms.
+pub const QUIC_WINDOW: u32 = 1 << 20;
+/// Time for the last packets of QUIC connections.
+pub const QUIC_CLOSE_TIME: Duration = Duration::from_secs(1);
 /// Fetches at once for one site, on one core: a quarter of all, so that one cannot take all.
 pub const ORIGIN_FETCHES: usize = 1_024;
 /// Fetches at once for all sites, on one core. A fetch may outlive its client, so that clients'

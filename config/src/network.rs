@@ -162,7 +162,7 @@ pub struct Edge {
     /// list, as soon as they have read it: an edge that cannot have the port, or reads the change later,
     /// is taken for down meanwhile. Default: 80. A reload opens the new and closes the old.
     pub http: Listen,
-    /// TLS, as `http`; bound only while a site has `tls`. Default: 443. A reload opens the new and closes
+    /// TLS, as `http`, TCP and UDP (HTTP/3); bound only while a site has `tls`. Default: 443. A reload opens the new and closes
     /// the old.
     pub https: Listen,
     /// The site whose certificate clients get that name no host in the handshake, or one that no site has: some monitors, and

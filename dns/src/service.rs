@@ -10,8 +10,8 @@ use mapping::{Basis, Choice, Chosen, EdgeIndex, Family, PopIndex, Topology};
 
 /// "1" for "service mode", in which the record speaks of its own name (RFC 9460 §2.4.3).
 const PRIORITY: u16 = 1;
-/// HTTP/2; HTTP/1.1 is understood without being said (RFC 9460 §9.1).
-const PROTOCOLS: [&str; 1] = ["h2"];
+/// HTTP/3 and 2; HTTP/1.1 is understood without being said (RFC 9460 §9.1).
+const PROTOCOLS: [&str; 2] = ["h3", "h2"];
 /// The port that needs no saying (RFC 9460 §9.1).
 const PORT: u16 = 443;
 
@@ -101,10 +101,10 @@ mod tests {
     fn a_site_with_tls_tells_what_serves_it_and_where() {
         let view = view();
         for (name, subnet, expected) in [
-            ("www.shop.example.", "83.1.2.0/24", "20 1 . alpn=h2, ipv4hint=198.18.2.1, ipv6hint=2001:db8:2::1,"),
+            ("www.shop.example.", "83.1.2.0/24", "20 1 . alpn=h3,h2, ipv4hint=198.18.2.1, ipv6hint=2001:db8:2::1,"),
             // Frankfurt has no IPv6, and nobody near it has.
-            ("www.shop.example.", "81.1.2.0/24", "20 1 . alpn=h2, ipv4hint=198.18.1.1,"),
-            ("a.img.shop.example.", "133.1.2.0/24", "20 1 . alpn=h2, ipv4hint=198.18.3.1,"),
+            ("www.shop.example.", "81.1.2.0/24", "20 1 . alpn=h3,h2, ipv4hint=198.18.1.1,"),
+            ("a.img.shop.example.", "133.1.2.0/24", "20 1 . alpn=h3,h2, ipv4hint=198.18.3.1,"),
             ("far.shop.example.", "83.1.2.0/24", "3600 blog.cdn.example."),
             // Without TLS, and a name that is not routed.
             ("blog.cdn.example.", "83.1.2.0/24", ""),

@@ -13,8 +13,7 @@ use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use listen::{AtOnce, Body, Connection, Handler, Mount, Plain, Reply};
+use listen::{AtOnce, Body, Connection, Handler, Incoming, Mount, Plain, Reply};
 use origin::{FetchError, Fetcher, Places, Servers};
 use tokio::sync::oneshot;
 

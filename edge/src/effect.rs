@@ -20,7 +20,7 @@ use crate::cors::{Permission, Preflight};
 use crate::fields::COOKIE_KEY;
 use crate::query::normalise;
 use crate::signature::{unsigned, verify};
-use crate::sites::Site;
+use crate::sites::{Site, parts_of};
 use crate::variables::{Variables, expand};
 
 /// What rules look at, and values speak of.
@@ -363,6 +363,11 @@ impl Effect<'_> {
         for name in self.hidden {
             headers.remove(name);
         }
+        // An origin's alternatives are its own (RFC 7838 §2.1): clients of an edge stay at it.
+        headers.remove(header::ALT_SVC);
+        if variables.scheme == "https" {
+            headers.insert(header::ALT_SVC, http3_at(variables.host));
+        }
         self.edits.iter().for_each(|edits| apply(edits, headers, variables));
         // RFC 6797 §7.2: it "MUST NOT" be in "HTTP responses conveyed over non-secure transport".
         match self.hsts {
@@ -377,6 +382,16 @@ impl Effect<'_> {
         }
     }
 }
+
+/// That HTTP/3 is served, too, at the port by which the client reached this host (RFC 7838 §3), for a day.
+fn http3_at(host: &str) -> HeaderValue {
+    let other = parts_of(host).1.and_then(|port| port.parse::<u16>().ok()).filter(|port| *port != HTTPS);
+    let value = other.and_then(|port| HeaderValue::try_from(format!("h3=\":{port}\"; ma=86400")).ok());
+    value.unwrap_or(HeaderValue::from_static("h3=\":443\"; ma=86400"))
+}
+
+/// The port of URLs that name none (RFC 9110 §4.2.2).
+const HTTPS: u16 = 443;
 
 fn apply(edits: &HeaderEdits, headers: &mut HeaderMap, variables: &Variables<'_>) {
     for name in &edits.remove {

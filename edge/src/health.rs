@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use fleet::{Credential, HEADER, wall_clock_ms};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
-use listen::{Body, Connection, Handler, Reply, empty, full};
+use listen::{Body, Connection, Handler, Incoming, Reply, empty, full};
 
 use crate::shared::Shared;
 

@@ -9,7 +9,7 @@ use caching::{
 use http::{Method, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use listen::Incoming;
 use origin::{FetchError, Fetched, RequestBody};
 use tokio::sync::oneshot;
 

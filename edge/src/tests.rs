@@ -7,8 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hyper::body::Incoming;
-use listen::{AtOnce, Connection, Handler, Mount, Mounts, Plain, Reply, Server, Stop};
+use listen::{AtOnce, Connection, Handler, Incoming, Mount, Mounts, Plain, Reply, Server, Stop};
 use prometheus::IntGauge;
 use telemetry::Metrics;
 

@@ -2,10 +2,10 @@
 
 use config::limits;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 
 use crate::body::{Body, empty};
 use crate::connection::Connection;
+use crate::incoming::Incoming;
 use crate::mount::Mounts;
 use crate::turns::turn;
 

@@ -89,14 +89,6 @@ pub fn bind_udp(address: SocketAddr, sharing: Sharing) -> Result<std::net::UdpSo
     Ok(socket.into())
 }
 
-/// Checks that nobody has an address. Sockets that share would join another program's silently.
-///
-/// # Errors
-/// As [`bind_tcp`].
-pub fn probe_free(address: SocketAddr) -> Result<(), BindError> {
-    bind_tcp(address, Sharing::Alone).map(drop)
-}
-
 fn open(address: SocketAddr, kind: Type, protocol: Protocol, sharing: Sharing) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.is_ipv6() {

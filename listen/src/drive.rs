@@ -21,7 +21,7 @@ use http::header::CONNECTION;
 use http::{Request, Response, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::Incoming as HyperBody;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -33,6 +33,7 @@ use crate::answer::answer;
 use crate::connection::Connection;
 use crate::cores::Stop;
 use crate::fast::{Front, Next};
+use crate::incoming::Incoming;
 use crate::interim::{Interim, Queue, WithInterim};
 use crate::mount::Mounts;
 use crate::reset::Reset;
@@ -222,14 +223,14 @@ fn lend<S>(
     stream: Rewind<S>,
     connection: Connection,
     mounts: Arc<Mounts>,
-) -> (Arc<Activity>, Lent<S>, impl Fn(Request<Incoming>) -> Reply)
+) -> (Arc<Activity>, Lent<S>, impl Fn(Request<HyperBody>) -> Reply)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (activity, queue) = (Activity::new(), Arc::<Queue>::default());
     let stream = WithInterim::new(Watched::new(stream, Arc::clone(&activity)), Arc::clone(&queue));
     let seen = Arc::clone(&activity);
-    let serve = move |request: Request<Incoming>| -> Reply {
+    let serve = move |request: Request<HyperBody>| -> Reply {
         let interim = (request.version() == Version::HTTP_11).then(|| queue.begin());
         let connection = Connection { interim: interim.clone(), ..connection.clone() };
         let open = seen.begin(match request.version() {
@@ -240,7 +241,7 @@ where
         let (seen, mounts) = (Arc::clone(&seen), Arc::clone(&mounts));
         let says_close = request.headers().contains_key(CONNECTION);
         Box::pin(async move {
-            let response = answer(&mounts, request, connection).await;
+            let response = answer(&mounts, request.map(Incoming::from), connection).await;
             if says_close || response.headers().contains_key(CONNECTION) {
                 seen.ends();
             }

@@ -15,6 +15,7 @@ use crate::cores::Stop;
 use crate::crowd::{Crowd, One};
 use crate::drive::{Protocols, drive};
 use crate::mount::Mounts;
+use crate::open::Open;
 use crate::round_trip::{Measured, RoundTrips};
 
 /// One listening socket and what answers on it.
@@ -157,20 +158,4 @@ impl Told {
 /// EMFILE or ENFILE.
 fn is_exhausted(code: i32) -> bool {
     matches!(code, 23 | 24)
-}
-
-/// Counts a connection while it lives.
-struct Open(IntGauge);
-
-impl Open {
-    fn new(gauge: IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }

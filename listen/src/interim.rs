@@ -1,4 +1,4 @@
-//! Interim responses (1xx) beside hyper's HTTP/1 server, which cannot send any.
+//! Interim responses (1xx): beside hyper's HTTP/1 server, which cannot send any, and by whoever writes a response itself.
 //!
 //! ```text
 //! handler ─> Interim ─> queue ─┐ only where hyper has nothing half-sent
@@ -19,13 +19,22 @@ use config::limits;
 use http::{HeaderMap, StatusCode};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc;
 
 /// Where interim responses to one request go (RFC 9110 §15.2).
 #[derive(Clone, Debug)]
-pub struct Interim {
-    queue: Arc<Queue>,
-    request: u64,
+pub struct Interim(Way);
+
+#[derive(Clone, Debug)]
+enum Way {
+    /// HTTP/1.1: beside hyper's bytes, for the request of this number.
+    Beside(Arc<Queue>, u64),
+    /// To whoever writes the response.
+    Told(mpsc::Sender<Hint>),
 }
+
+/// An interim response.
+pub(crate) type Hint = (StatusCode, HeaderMap);
 
 /// What waits on a connection. It is one core's: the lock is never waited for.
 #[derive(Debug, Default)]
@@ -54,7 +63,7 @@ impl Queue {
         state.request += 1;
         (state.left, state.is_answered) = (limits::HTTP_INTERIMS, false);
         state.waiting.clear();
-        Interim { queue: Arc::clone(self), request: state.request }
+        Interim(Way::Beside(Arc::clone(self), state.request))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -63,10 +72,36 @@ impl Queue {
 }
 
 impl Interim {
+    /// For whoever writes the response itself: it hears of them until it has one.
+    pub(crate) fn told() -> (Self, mpsc::Receiver<Hint>) {
+        let (sender, receiver) = mpsc::channel(limits::HTTP_INTERIMS);
+        (Self(Way::Told(sender)), receiver)
+    }
+
     /// Sends one before the final response, if that has not begun and there were not too many.
     pub fn send(&self, status: StatusCode, headers: &HeaderMap) {
-        let mut state = self.queue.state();
-        if state.request != self.request || state.is_answered || state.left == 0 || !status.is_informational() {
+        if !status.is_informational() {
+            return;
+        }
+        match &self.0 {
+            Way::Beside(queue, request) => queue.add(*request, status, headers),
+            // It has too many, or an answer.
+            Way::Told(sender) => drop(sender.try_send((status, headers.clone()))),
+        }
+    }
+
+    /// The final response begins: what is waiting goes before it, and no more comes.
+    pub(crate) fn end(&self) {
+        if let Way::Beside(queue, request) = &self.0 {
+            queue.end(*request);
+        }
+    }
+}
+
+impl Queue {
+    fn add(&self, request: u64, status: StatusCode, headers: &HeaderMap) {
+        let mut state = self.state();
+        if state.request != request || state.is_answered || state.left == 0 {
             return;
         }
         state.left -= 1;
@@ -76,10 +111,9 @@ impl Interim {
         }
     }
 
-    /// The final response begins: what is waiting goes before it, and no more comes.
-    pub(crate) fn end(&self) {
-        let mut state = self.queue.state();
-        if state.request == self.request {
+    fn end(&self, request: u64) {
+        let mut state = self.state();
+        if state.request == request {
             state.is_answered = true;
         }
     }

@@ -1,7 +1,8 @@
 //! Sockets and the HTTP connections on them: what edges, name servers and the admin API share.
 //!
 //! ```text
-//! bind -> accept -> (TLS) -> HTTP/1.1 or 2 -> Mounts: path -> Handler
+//! bind -> accept -> (TLS) -> HTTP/1.1 or 2 ─┬─> Mounts: path -> Handler
+//! bind -> QUIC ------------> HTTP/3 ────────┘
 //! ```
 //!
 //! Nothing here knows what a site or a cache is. The program hands in [`Mounts`]; each core runs its
@@ -18,19 +19,29 @@ mod drive;
 mod fast;
 mod holder;
 mod http;
+mod http3;
+mod http3_body;
+mod incoming;
 mod interim;
 mod mount;
+mod open;
+mod quic;
 mod reset;
 mod rewind;
 mod round_trip;
+mod steer;
 mod turns;
 
-pub use bind::{BindError, Sharing, bind_tcp, bind_udp, probe_free};
+pub use bind::{BindError, Sharing, bind_tcp, bind_udp};
 pub use body::{Body, BoxError, empty, full};
 pub use connection::{Connection, Scheme};
 pub use cores::{Cores, Job, Stop};
 pub use fast::{AtOnce, Plain, Sent};
 pub use http::Server;
+pub use http3::serve_http3;
+pub use incoming::Incoming;
 pub use interim::Interim;
 pub use mount::{Handler, Mount, Mounts, Reply};
+pub use quic::{Arrived, Quic, QuicConfig};
 pub use round_trip::{RoundTrips, round_trip};
+pub use steer::Seat;

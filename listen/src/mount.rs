@@ -3,12 +3,11 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-
 use crate::body::Body;
 use crate::connection::Connection;
 use crate::fast::{AtOnce, Plain};
+use crate::incoming::Incoming;
+use http::{Request, Response};
 
 /// A response on its way.
 pub type Reply = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;

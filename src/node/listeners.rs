@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use config::{Config, NodeId};
 use dns::transport::{Answer, serve_tcp, serve_udp};
-use listen::{BindError, Cores, Job, Mounts, RoundTrips, Server, Sharing, Stop, bind_tcp, bind_udp, probe_free};
+use listen::{
+    BindError, Cores, Job, Mounts, Quic, QuicConfig, RoundTrips, Seat, Server, Sharing, Stop, bind_tcp, bind_udp,
+    serve_http3,
+};
 use prometheus::IntGauge;
 
 use super::Node;
@@ -37,6 +40,7 @@ pub(crate) struct Listeners {
     open: Mutex<BTreeMap<Listener, Stop>>,
     answer: Arc<dyn Answer>,
     tls: Arc<rustls::ServerConfig>,
+    http3: QuicConfig,
     connections: IntGauge,
     round_trips: Option<Arc<dyn RoundTrips>>,
 }
@@ -75,6 +79,7 @@ impl Listeners {
             open: Mutex::default(),
             answer: Arc::new(answering),
             tls: Arc::new(node.certificates.server().map_err(std::io::Error::other)?),
+            http3: QuicConfig::new(Arc::new(node.certificates.quic("h3").map_err(std::io::Error::other)?))?,
             connections: node.metrics.connections.clone(),
             round_trips: node.collector.clone().map(|collector| Arc::new(Told(collector)) as _),
         })
@@ -92,7 +97,7 @@ impl Listeners {
         // changes its use, an address that becomes all of them.
         let leaving = |new: &Listener| open.keys().any(|old| !wanted.contains(old) && old.overlaps(new));
         for listener in new.iter().filter(|listener| !leaving(listener)) {
-            probe_free(listener.address)?;
+            listener.probe()?;
         }
         let sockets = new.into_iter().map(|listener| Ok((listener, listener.bind(self.cores.count())?)));
         Ok(Bound { sockets: sockets.collect::<Result<_, _>>()?, wanted })
@@ -103,10 +108,11 @@ impl Listeners {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         for (listener, sockets) in bound.sockets {
             let stop = Stop::new();
-            // A DNS listener has two sockets a core.
+            // A listener may have two sockets a core.
             let cores = (0..self.cores.count()).cycle();
             for (core, socket) in cores.zip(sockets) {
-                self.cores.add(core, self.job(listener, socket, stop.clone()));
+                let job = self.job(listener, core, socket, stop.clone());
+                self.cores.add(core, job);
             }
             tracing::info!(address = %listener.address, role = ?listener.role, "listening");
             open.insert(listener, stop);
@@ -132,15 +138,23 @@ impl Listeners {
         self.cores.join();
     }
 
-    fn job(&self, listener: Listener, socket: Socket, stop: Stop) -> Job<Core> {
+    fn job(&self, listener: Listener, core: usize, socket: Socket, stop: Stop) -> Job<Core> {
         let (answer, connections) = (Arc::clone(&self.answer), self.connections.clone());
         let tls = (listener.role == Role::Https).then(|| Arc::clone(&self.tls));
         let round_trips = self.round_trips.clone();
+        let (http3, seat) = (self.http3.clone(), Seat { core, cores: self.cores.count() });
         Box::new(move |mounts| {
             let mounts = Arc::clone(mounts);
             Box::pin(async move {
                 let served = match (socket, listener.role) {
-                    (Socket::Udp(socket), _) => serve_udp(socket, answer, stop.stopped()).await,
+                    (Socket::Udp(socket), Role::Dns) => serve_udp(socket, answer, stop.stopped()).await,
+                    (Socket::Udp(socket), _) => match Quic::new(socket, &http3, seat, connections) {
+                        Ok(quic) => {
+                            serve_http3(quic.telling(round_trips), mounts, stop).await;
+                            Ok(())
+                        }
+                        Err(error) => Err(error),
+                    },
                     (Socket::Tcp(socket), Role::Dns) => serve_streams(socket, answer, stop).await,
                     (Socket::Tcp(socket), _) => match Server::new(socket, mounts, tls, connections) {
                         Ok(server) => {
@@ -164,6 +178,20 @@ async fn serve_streams(socket: std::net::TcpListener, answer: Arc<dyn Answer>, s
 }
 
 impl Listener {
+    /// Whether datagrams come there, too: queries, or QUIC.
+    fn has_udp(self) -> bool {
+        self.role != Role::Http
+    }
+
+    /// Checks that nobody has its address. Sockets that share would join another program's silently.
+    fn probe(self) -> Result<(), BindError> {
+        bind_tcp(self.address, Sharing::Alone)?;
+        if self.has_udp() {
+            bind_udp(self.address, Sharing::Alone)?;
+        }
+        Ok(())
+    }
+
     /// Whether a connection could be meant for both.
     fn overlaps(&self, other: &Self) -> bool {
         let (one, two) = (self.address.ip(), other.address.ip());
@@ -177,7 +205,7 @@ impl Listener {
         for _ in 0..cores {
             sockets.push(Socket::Tcp(bind_tcp(self.address, Sharing::Cores)?));
         }
-        for _ in (0..cores).filter(|_| self.role == Role::Dns) {
+        for _ in (0..cores).filter(|_| self.has_udp()) {
             sockets.push(Socket::Udp(bind_udp(self.address, Sharing::Cores)?));
         }
         Ok(sockets)

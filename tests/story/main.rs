@@ -16,6 +16,7 @@ mod demo;
 mod disk;
 mod failing;
 mod fault;
+mod http3;
 mod instructions;
 mod interim;
 mod latency;

@@ -6,8 +6,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use config::Secret;
+use data_encoding::BASE64;
 use fleet::{Credential, HEADER};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData};
+use sha2::{Digest, Sha256};
 
 use crate::support::{HITHER, Network, Origin, Process, Signal, get, reply, run, signal, wait_for};
 
@@ -92,6 +94,8 @@ pub(crate) struct Made {
     pub(crate) authority: String,
     pub(crate) certificate: String,
     pub(crate) key: String,
+    /// Of its public key, as browsers name it (RFC 7469 §2.4).
+    pub(crate) key_hash: String,
 }
 
 pub(crate) fn make_certificate(authority_name: &str) -> Made {
@@ -107,6 +111,7 @@ pub(crate) fn make_certificate(authority_name: &str) -> Made {
         authority: authority_pem,
         certificate: site.signed_by(&key, &issuer).unwrap().pem(),
         key: key.serialize_pem(),
+        key_hash: BASE64.encode(&Sha256::digest(key.subject_public_key_info())),
     }
 }
 

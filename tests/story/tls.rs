@@ -6,13 +6,14 @@ use crate::node::make_certificate;
 use crate::support::{HITHER, Network, Origin, reply, run};
 
 /// A network whose site has a certificate, with more in its `tls` and in `[edge]`.
-struct Secured {
-    network: Network,
-    authority: String,
+pub(crate) struct Secured {
+    pub(crate) network: Network,
+    pub(crate) authority: String,
+    pub(crate) key_hash: String,
 }
 
 impl Secured {
-    async fn new(number: u8, tls: &str, edge: &str) -> Self {
+    pub(crate) async fn new(number: u8, tls: &str, edge: &str) -> Self {
         let origin = Origin::start(|_, request| {
             let said = format!("{} {}", request.method(), request.uri());
             reply(200, &[("cache-control", "max-age=60")], said)
@@ -29,11 +30,11 @@ impl Secured {
         let file = fs::read_to_string(network.path("hither.toml")).unwrap();
         fs::write(network.path("hither.toml"), file.replace("[edge]\n", &format!("[edge]\n{edge}"))).unwrap();
         let authority = network.path("ca.pem").display().to_string();
-        Self { network, authority }
+        Self { network, authority, key_hash: made.key_hash }
     }
 
     /// What curl says of a URL, whose host's ports 80 and 443 are the edge's.
-    fn curl(&self, more: &[&str]) -> String {
+    pub(crate) fn curl(&self, more: &[&str]) -> String {
         let ip = self.network.edge.ip();
         let clear = format!("www.shop.example:80:{ip}:8100");
         let secure = ["www.shop.example", "other.example"].map(|name| format!("{name}:443:{ip}:8143"));
@@ -44,7 +45,7 @@ impl Secured {
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 

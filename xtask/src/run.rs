@@ -28,7 +28,7 @@ pub(crate) fn program(words: &[&str]) -> Outcome {
         return Ok(());
     };
     let mut command = if *name == "cargo" { Command::new(cargo_program()) } else { Command::new(name) };
-    command.args(arguments);
+    command.args(arguments).current_dir(root());
     wait(command, name)
 }
 

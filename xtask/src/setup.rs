@@ -52,7 +52,9 @@ pub(crate) fn missing() -> Vec<Tool> {
         | Tool::Kdig
         | Tool::Dnsviz
         | Tool::Nginx
-        | Tool::Valgrind => run::is_on_path(tool.name()),
+        | Tool::Valgrind
+        | Tool::Chromium => run::is_on_path(tool.name()),
+        Tool::Aioquic => run::root().join(PYTHON).join("aioquic.installed").is_file(),
         // What builds C++ for cargo takes the one that is named, else the one that every compiler goes by.
         Tool::Compiler => std::env::var_os("CXX").is_some() || run::is_on_path("c++"),
     };
@@ -84,6 +86,10 @@ pub(crate) enum Tool {
     Nginx,
     /// Counts instructions.
     Valgrind,
+    /// An HTTP/3 client, in Python.
+    Aioquic,
+    /// A browser.
+    Chromium,
     /// Builds the fuzzer, which is written in C++.
     Compiler,
     /// Runs tests, each in a process of its own.
@@ -102,6 +108,8 @@ const TOOLS: &[Tool] = &[
     Tool::Dnsviz,
     Tool::Nginx,
     Tool::Valgrind,
+    Tool::Aioquic,
+    Tool::Chromium,
     Tool::Compiler,
     Tool::Nextest,
 ];
@@ -121,6 +129,8 @@ impl Tool {
             Self::Dnsviz => "dnsviz",
             Self::Nginx => "nginx",
             Self::Valgrind => "valgrind",
+            Self::Aioquic => "aioquic",
+            Self::Chromium => "chromium",
             Self::Compiler => "g++",
             Self::Nextest => "cargo-nextest",
         }
@@ -130,11 +140,12 @@ impl Tool {
     pub(crate) fn stories(self) -> &'static [&'static str] {
         match self {
             Self::Dig => &["demo::", "name_server::", "resolvers::", "secondaries::", "up::"],
-            Self::Curl => &["demo::", "node::", "tls::", "up::"],
+            Self::Curl => &["demo::", "http3::", "node::", "tls::", "up::"],
             Self::Unbound | Self::KnotResolver | Self::Ldns | Self::Kdig | Self::Dnsviz => &["resolvers::"],
             Self::Bind | Self::Nsd => &["resolvers::", "secondaries::"],
             Self::Nginx => &["origins::"],
             Self::Valgrind => &["instructions::"],
+            Self::Aioquic | Self::Chromium => &["http3::"],
             Self::Compiler | Self::Nextest => &[],
         }
     }
@@ -154,6 +165,8 @@ impl Tool {
             Self::Kdig | Self::Dnsviz => "the test that has signed zones judged",
             Self::Nginx => "the test of origins that fail over",
             Self::Valgrind => "the test that counts what a hit costs",
+            Self::Aioquic => "the test that asks our edges by HTTP/3",
+            Self::Chromium => "the test that browses our edges",
             Self::Compiler => "`cargo xtask fuzz` builds its fuzzer with it",
             Self::Nextest => "each test in a process of its own, with a time limit",
         }
@@ -217,6 +230,10 @@ impl Manager {
             (Tool::Nginx, Self::Apt) => Some("nginx-light"),
             (Tool::Nginx, _) => Some("nginx"),
             (Tool::Valgrind, _) => Some("valgrind"),
+            (Tool::Aioquic, Self::Apt) => Some("python3-venv"),
+            (Tool::Aioquic, Self::Dnf) => Some("python3"),
+            (Tool::Aioquic, _) => Some("python"),
+            (Tool::Chromium, _) => Some("chromium"),
             (Tool::Nextest, _) => None,
         }
     }
@@ -231,6 +248,9 @@ enum Standing {
 }
 
 type Step = Vec<&'static str>;
+
+/// Where what is written in Python is installed, below the project's root: with no package of the system's.
+const PYTHON: &str = "target/tools/python";
 
 /// The commands that install the tools, in order.
 fn plan(missing: &[Tool], manager: Option<Manager>, standing: Standing) -> Result<Vec<Step>, String> {
@@ -254,6 +274,11 @@ fn plan(missing: &[Tool], manager: Option<Manager>, standing: Standing) -> Resul
         }
         let packages: Vec<&str> = from_packages.iter().filter_map(|tool| manager.package(*tool)).collect();
         steps.push([prefix, manager.install(), &packages].concat());
+    }
+    if missing.contains(&Tool::Aioquic) {
+        steps.push(vec!["python3", "-m", "venv", PYTHON]);
+        steps.push(vec!["target/tools/python/bin/pip", "install", "--quiet", "aioquic==1.7.2"]);
+        steps.push(vec!["touch", "target/tools/python/aioquic.installed"]);
     }
     if missing.contains(&Tool::Nextest) {
         steps.push(vec!["cargo", "install", "cargo-nextest", "--locked"]);

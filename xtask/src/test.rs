@@ -139,8 +139,20 @@ mod tests {
             "not (test(/^demo::/) | test(/^name_server::/) | test(/^resolvers::/) | test(/^secondaries::/) | test(/^up::/))",
         ];
         assert_eq!(narrowing(&[Tool::Dig]), without_dig);
-        let without_both =
-            ["--", "--test-threads=1", "--skip", "demo::", "--skip", "node::", "--skip", "tls::", "--skip", "up::"];
+        let without_both = [
+            "--",
+            "--test-threads=1",
+            "--skip",
+            "demo::",
+            "--skip",
+            "http3::",
+            "--skip",
+            "node::",
+            "--skip",
+            "tls::",
+            "--skip",
+            "up::",
+        ];
         assert_eq!(narrowing(&[Tool::Curl, Tool::Nextest]), without_both);
     }
 }

@@ -1,0 +1,230 @@
+//! HTTP/3 (RFC 9114) on a QUIC connection: the same handlers, limits and interim responses as on any other.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use config::limits;
+use h3::error::Code;
+use h3::quic::SendStream as _;
+use h3::server::RequestResolver;
+use h3_quinn::{RecvStream, SendStream};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use tokio::sync::SetOnce;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::answer::answer;
+use crate::body::Body;
+use crate::connection::{Connection, Scheme};
+use crate::cores::Stop;
+use crate::http3_body::Http3Body;
+use crate::incoming::Incoming;
+use crate::interim::{Hint, Interim};
+use crate::mount::Mounts;
+use crate::quic::{Arrived, Quic};
+
+type Receiving = h3::server::RequestStream<RecvStream, Bytes>;
+type Sending = h3::server::RequestStream<SendStream<Bytes>, Bytes>;
+
+/// Overhead of a field in a section's size (RFC 9114 §4.2.2).
+const FIELD_OVERHEAD: usize = 32;
+
+/// Serves HTTP/3 until stopped; then no new connections, open requests get ten seconds.
+pub async fn serve_http3(quic: Quic, mounts: Arc<Mounts>, stop: Stop) {
+    let stops = stop.clone();
+    quic.serve(&stop, move |arrived| drive(arrived, Arc::clone(&mounts), stops.clone())).await;
+}
+
+/// Serves a connection until it ends, nothing moves for too long, or all is to stop: then what was begun is finished, and
+/// no more taken.
+async fn drive(arrived: Arrived, mounts: Arc<Mounts>, stop: Stop) {
+    let Arrived { connection: quic, local, sni, established } = arrived;
+    let peer = quic.remote_address();
+    let connection = Connection { peer, local, scheme: Scheme::Https, sni, interim: None };
+    let largest = limits::HTTP_HEADER_BYTES + FIELD_OVERHEAD * limits::HTTP_HEADERS;
+    let mut builder = h3::server::builder();
+    builder.max_field_section_size(u64::try_from(largest).unwrap_or(u64::MAX)).send_grease(false);
+    let built = builder.build::<_, Bytes>(h3_quinn::Connection::new(quic.clone()));
+    let Ok(Ok(mut http3)) = timeout(limits::TLS_HANDSHAKE_TIME, built).await else { return };
+    let mut requests = JoinSet::new();
+    let mut until = Instant::now() + limits::HTTP_HEADER_TIME;
+    let mut stopping = Stopping::Not;
+    loop {
+        tokio::select! {
+            resolver = http3.accept() => match resolver {
+                // What it was told that it is not done.
+                Ok(Some(mut late)) if stopping != Stopping::Not => late.frame_stream.reset(Code::H3_REQUEST_REJECTED.value()),
+                Ok(Some(resolver)) => {
+                    let (mounts, connection) = (Arc::clone(&mounts), connection.clone());
+                    requests.spawn(serve(resolver, mounts, connection, Arc::clone(&established)));
+                }
+                // The client has closed it, or broken a rule.
+                Ok(None) | Err(_) => break,
+            },
+            Some(_) = requests.join_next() => until = Instant::now() + match stopping {
+                Stopping::Not => limits::HTTP_HEADER_TIME,
+                Stopping::Told => limits::QUIC_CLOSE_TIME,
+            },
+            () = stop.stopped(), if stopping == Stopping::Not => {
+                stopping = Stopping::Told;
+                // "The identifier ... MAY be ... higher" than that of the last that is answered (RFC 9114 §5.2).
+                if http3.shutdown(1).await.is_err() { break }
+                until = Instant::now() + limits::QUIC_CLOSE_TIME;
+            }
+            () = sleep_until(until), if requests.is_empty() => {
+                if stopping == Stopping::Told { break }
+                stopping = Stopping::Told;
+                if http3.shutdown(1).await.is_err() { break }
+                until = Instant::now() + limits::QUIC_CLOSE_TIME;
+            }
+        }
+    }
+    quic.close(quinn::VarInt::from_u64(Code::H3_NO_ERROR.value()).unwrap_or_default(), b"");
+}
+
+/// Whether the client was told to ask no more here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    Not,
+    Told,
+}
+
+/// Answers one request.
+async fn serve(
+    resolver: RequestResolver<h3_quinn::Connection, Bytes>,
+    mounts: Arc<Mounts>,
+    connection: Connection,
+    established: Arc<SetOnce<()>>,
+) {
+    let came_early = !established.initialized();
+    let Ok(Ok((request, stream))) = timeout(limits::HTTP_HEADER_TIME, resolver.resolve_request()).await else { return };
+    let (mut sending, receiving) = stream.split();
+    let Some(mut request) = read(request, receiving).await else {
+        sending.stop_stream(Code::H3_MESSAGE_ERROR);
+        return;
+    };
+    if came_early {
+        if request.method().is_safe() {
+            // RFC 8470 §5.1: who forwards what may be a replay says so.
+            request.headers_mut().insert(EARLY_DATA, HeaderValue::from_static("1"));
+        } else {
+            // RFC 8470 §3: it "can delay processing until the handshake completes".
+            established.wait().await;
+        }
+    }
+    let method = request.method().clone();
+    let (interim, mut hints) = Interim::told();
+    let connection = Connection { interim: Some(interim), ..connection };
+    let answered = {
+        let mut answered = Box::pin(answer(&mounts, request, connection));
+        loop {
+            tokio::select! {
+                biased;
+                Some((status, headers)) = hints.recv() => if hint(&mut sending, (status, headers)).await.is_none() { return },
+                response = &mut answered => break response,
+            }
+        }
+    };
+    // Those that came with the response stand before it.
+    hints.close();
+    while let Some(interim) = hints.recv().await {
+        if hint(&mut sending, interim).await.is_none() {
+            return;
+        }
+    }
+    if send(&mut sending, &method, answered).await.is_none() {
+        sending.stop_stream(Code::H3_INTERNAL_ERROR);
+    }
+}
+
+/// RFC 8470 §5.1.
+const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
+
+/// Takes a request with what is known of its body; none where it is malformed (RFC 9114 §4.1.2).
+async fn read(request: Request<()>, receiving: Receiving) -> Option<Request<Incoming>> {
+    let headers = request.headers();
+    // RFC 9114 §4.2: "any message containing connection-specific fields MUST be treated as malformed", TE but for
+    // trailers, too.
+    let is_strange = OF_CONNECTIONS.iter().any(|name| headers.contains_key(name))
+        || headers.get_all(header::TE).iter().any(|value| value != "trailers")
+        || headers.len() > limits::HTTP_HEADERS;
+    if is_strange {
+        return None;
+    }
+    let length = length(headers)?;
+    let mut body = Http3Body::new(receiving, length);
+    // Whether there is one is seen by the end, which most send with the head: who never has one is waited for.
+    if request.method().is_safe() && length.is_none_or(|length| length == 0) {
+        timeout(limits::HTTP_HEADER_TIME, body.look()).await.ok()?;
+    } else {
+        body.glance();
+    }
+    Some(request.map(|()| Incoming::from(body.boxed_unsync())))
+}
+
+/// The length a head says, none where it says none; nothing where it says several, or what is none.
+#[expect(clippy::option_option, reason = "nothing, and that it is malformed, are two things")]
+fn length(headers: &HeaderMap) -> Option<Option<u64>> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return Some(None) };
+    if lengths.next().is_some() || !first.as_bytes().iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    first.to_str().ok()?.parse().ok().map(Some)
+}
+
+const OF_CONNECTIONS: [HeaderName; 5] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Sends an interim response; nothing where the client is gone.
+async fn hint(sending: &mut Sending, (status, headers): Hint) -> Option<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    OF_CONNECTIONS.iter().for_each(|name| drop(response.headers_mut().remove(name)));
+    timeout(limits::HTTP_WRITE_TIME, sending.send_response(response)).await.ok()?.ok()
+}
+
+/// Sends a response; nothing where it is cut, or the client takes nothing.
+async fn send(sending: &mut Sending, method: &Method, response: Response<Body>) -> Option<()> {
+    let (mut head, mut body) = response.into_parts();
+    OF_CONNECTIONS.iter().for_each(|name| drop(head.headers.remove(name)));
+    if !head.headers.contains_key(header::DATE) {
+        let now = httpdate::fmt_http_date(SystemTime::now());
+        head.headers.insert(header::DATE, HeaderValue::try_from(now).ok()?);
+    }
+    let has_none = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || method == Method::HEAD;
+    if !has_none
+        && !head.headers.contains_key(header::CONTENT_LENGTH)
+        && let Some(length) = body.size_hint().exact()
+    {
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    timeout(limits::HTTP_WRITE_TIME, sending.send_response(Response::from_parts(head, ()))).await.ok()?.ok()?;
+    if !has_none {
+        while let Some(frame) = body.frame().await {
+            match frame.ok()?.into_data() {
+                Ok(data) => {
+                    // A piece is a slice at most: who takes none of it in that time is slower than any that is served.
+                    timeout(limits::HTTP_WRITE_TIME, sending.send_data(data)).await.ok()?.ok()?;
+                }
+                Err(frame) => {
+                    let trailers = frame.into_trailers().ok()?;
+                    timeout(limits::HTTP_WRITE_TIME, sending.send_trailers(trailers)).await.ok()?.ok()?;
+                }
+            }
+        }
+    }
+    timeout(limits::HTTP_WRITE_TIME, sending.finish()).await.ok()?.ok()
+}
+
+#[cfg(test)]
+mod tests;

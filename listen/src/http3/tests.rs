@@ -1,0 +1,283 @@
+use super::*;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Buf;
+use http_body_util::StreamBody;
+use quinn::crypto::rustls::QuicClientConfig;
+use rustls::RootCertStore;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::PrivateKeyDer;
+
+use crate::body::full;
+use crate::mount::{Handler, Mount, Reply};
+use crate::{QuicConfig, Seat, Sharing, bind_udp};
+
+/// Says what it was asked, after a hint, and how the body came.
+#[derive(Default)]
+struct Echo(AtomicUsize);
+
+impl Handler for Echo {
+    fn serve(&self, request: Request<Incoming>, connection: Connection) -> Reply {
+        let number = self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            let is_empty = request.body().is_end_stream();
+            let (head, body) = request.into_parts();
+            if head.uri.path() == "/hint"
+                && let Some(interim) = &connection.interim
+            {
+                interim.send(StatusCode::EARLY_HINTS, &HeaderMap::new());
+            }
+            if head.uri.path() == "/slow" {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+            if head.uri.path() == "/cut" {
+                let pieces = [Ok(http_body::Frame::data(Bytes::from_static(b"half"))), Err("cut".into())];
+                return Response::new(StreamBody::new(futures_util::stream::iter(pieces)).boxed_unsync());
+            }
+            let collected = match body.collect().await {
+                Ok(collected) => collected,
+                Err(error) => return Response::new(full(format!("broken: {error}"))),
+            };
+            let trailer = collected.trailers().and_then(|trailers| trailers.get("x-sum")).cloned();
+            let early = head.headers.contains_key("early-data");
+            let body = collected.to_bytes();
+            let host = head.uri.authority().map(ToString::to_string).unwrap_or_default();
+            let said = format!(
+                "{} {} {host} empty={is_empty} early={early} body={} trailer={trailer:?} sni={:?}",
+                head.method,
+                head.uri.path(),
+                body.len(),
+                connection.sni
+            );
+            let mut response = Response::new(full(said));
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response.headers_mut().insert("x-number", HeaderValue::from(number));
+            response
+        })
+    }
+}
+
+struct Edge {
+    address: SocketAddr,
+    stop: Stop,
+    client: Arc<rustls::ClientConfig>,
+}
+
+impl Edge {
+    /// Serves on so many sockets of one address.
+    fn start(cores: usize) -> Self {
+        let made = rcgen::generate_simple_self_signed(["www.shop.example".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let mut server = builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+        (server.alpn_protocols, server.max_early_data_size) = (vec![b"h3".to_vec()], u32::MAX);
+        let config = QuicConfig::new(Arc::new(server)).unwrap();
+        let first = bind_udp("127.0.0.1:0".parse().unwrap(), Sharing::Cores).unwrap();
+        let address = first.local_addr().unwrap();
+        let others: Vec<UdpSocket> = (1..cores).map(|_| bind_udp(address, Sharing::Cores).unwrap()).collect();
+        let stop = Stop::new();
+        let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: Arc::new(Echo::default()) }]));
+        let connections = prometheus::IntGauge::new("c", "c").unwrap();
+        for (core, socket) in std::iter::once(first).chain(others).enumerate() {
+            let quic = Quic::new(socket, &config, Seat { core, cores }, connections.clone()).unwrap();
+            tokio::spawn(serve_http3(quic, Arc::clone(&mounts), stop.clone()));
+        }
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let client =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let mut client = client.with_root_certificates(roots).with_no_client_auth();
+        (client.alpn_protocols, client.enable_early_data) = (vec![b"h3".to_vec()], true);
+        Self { address, stop, client: Arc::new(client) }
+    }
+
+    fn client(&self) -> quinn::Endpoint {
+        let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let crypto = QuicClientConfig::try_from(Arc::clone(&self.client)).unwrap();
+        endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
+        endpoint
+    }
+
+    async fn connect(&self, endpoint: &quinn::Endpoint) -> Client {
+        Client::over(endpoint.connect(self.address, "www.shop.example").unwrap().await.unwrap()).await
+    }
+}
+
+struct Client {
+    quic: quinn::Connection,
+    send: h3::client::SendRequest<h3_quinn::OpenStreams, Bytes>,
+    driver: tokio::task::JoinHandle<h3::error::ConnectionError>,
+}
+
+/// Status, fields and body; the error's text where it was cut.
+type Answered = Result<(StatusCode, HeaderMap, String), String>;
+
+impl Client {
+    async fn over(quic: quinn::Connection) -> Self {
+        let (mut driver, send) = h3::client::new(h3_quinn::Connection::new(quic.clone())).await.unwrap();
+        let driver = tokio::spawn(async move { std::future::poll_fn(|cx| driver.poll_close(cx)).await });
+        Self { quic, send, driver }
+    }
+
+    async fn ask(&mut self, method: &str, path: &str, fields: &[(&str, &str)], body: &[&'static str]) -> Answered {
+        self.begin(method, path, fields, body).await?.end().await
+    }
+
+    async fn begin(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &[&'static str],
+    ) -> Result<Asked, String> {
+        let mut request = Request::builder().method(method).uri(format!("https://www.shop.example{path}"));
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let mut stream = self.send.send_request(request.body(()).unwrap()).await.map_err(|error| error.to_string())?;
+        for piece in body {
+            stream.send_data(Bytes::from_static(piece.as_bytes())).await.map_err(|error| error.to_string())?;
+        }
+        if path == "/trailers" {
+            let trailers = HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from_static("7"))]);
+            stream.send_trailers(trailers).await.map_err(|error| error.to_string())?;
+        }
+        stream.finish().await.map_err(|error| error.to_string())?;
+        Ok(Asked(stream))
+    }
+}
+
+struct Asked(h3::client::RequestStream<h3_quinn::BidiStream<Bytes>, Bytes>);
+
+impl Asked {
+    async fn end(mut self) -> Answered {
+        let head = self.0.recv_response().await.map_err(|error| error.to_string())?;
+        let mut said = Vec::new();
+        while let Some(mut data) = self.0.recv_data().await.map_err(|error| error.to_string())? {
+            said.extend_from_slice(&data.copy_to_bytes(data.remaining()));
+        }
+        Ok((head.status(), head.headers().clone(), String::from_utf8(said).unwrap()))
+    }
+}
+
+#[tokio::test]
+async fn requests_come_whole_and_so_do_responses() {
+    let edge = Edge::start(1);
+    let endpoint = edge.client();
+    let mut client = edge.connect(&endpoint).await;
+    for (method, path, fields, body, expected) in [
+        ("GET", "/a", &[][..], &[][..], "GET /a www.shop.example empty=true early=false body=0 trailer=None"),
+        ("GET", "/b", &[("te", "trailers")], &[], "GET /b www.shop.example empty=true early=false body=0 trailer=None"),
+        ("GET", "/c", &[], &["a fat one"], "GET /c www.shop.example empty=false early=false body=9 trailer=None"),
+        (
+            "POST",
+            "/d",
+            &[("content-length", "7")],
+            &["abc", "defg"],
+            "POST /d www.shop.example empty=false early=false body=7",
+        ),
+        (
+            "PUT",
+            "/trailers",
+            &[],
+            &["x"],
+            "PUT /trailers www.shop.example empty=false early=false body=1 trailer=Some(\"7\")",
+        ),
+    ] {
+        let (status, head, said) = client.ask(method, path, fields, body).await.unwrap();
+        assert_eq!(status, StatusCode::OK);
+        assert!(said.starts_with(expected) && said.ends_with("sni=Some(\"www.shop.example\")"), "{said}");
+        assert!(head.contains_key("date") && !head.contains_key("connection"), "{head:?}");
+        assert_eq!(head["content-length"], said.len().to_string());
+    }
+    let (_, head, said) = client.ask("HEAD", "/a", &[], &[]).await.unwrap();
+    assert!(said.is_empty() && head.contains_key("x-number"), "{head:?}");
+    let mut asked = client.begin("GET", "/hint", &[], &[]).await.unwrap();
+    let hint = asked.0.recv_response().await.unwrap();
+    assert_eq!(hint.status(), StatusCode::EARLY_HINTS, "{hint:?}");
+    assert!(asked.end().await.unwrap().2.starts_with("GET /hint"));
+    let cut = client.ask("GET", "/cut", &[], &[]).await.unwrap_err();
+    assert!(cut.contains("H3_INTERNAL_ERROR"), "{cut}");
+}
+
+#[tokio::test]
+async fn what_is_malformed_is_reset_and_the_next_is_served() {
+    let edge = Edge::start(1);
+    let endpoint = edge.client();
+    let mut client = edge.connect(&endpoint).await;
+    let many: Vec<(String, &str)> = (0..200).map(|number| (format!("x-{number}"), "1")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    for fields in [
+        &[("connection", "keep-alive")][..],
+        &[("transfer-encoding", "chunked")],
+        &[("upgrade", "x")],
+        &[("te", "gzip")],
+        &[("content-length", "1"), ("content-length", "1")],
+        &[("content-length", "+1")],
+        &many,
+    ] {
+        let error = client.ask("GET", "/", fields, &[]).await.unwrap_err();
+        assert!(error.contains("H3_MESSAGE_ERROR"), "{fields:?}: {error}");
+    }
+    for (length, body) in [("2", &["abc"][..]), ("4", &["abc"])] {
+        let said = client.ask("POST", "/", &[("content-length", length)], body).await;
+        assert!(said.as_ref().is_ok_and(|said| said.2.starts_with("broken: ")) || said.is_err(), "{said:?}");
+    }
+    assert!(client.ask("GET", "/after", &[], &[]).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_comes_early_says_so_and_what_is_not_safe_waits() {
+    let edge = Edge::start(1);
+    let endpoint = edge.client();
+    let mut first = edge.connect(&endpoint).await;
+    first.ask("GET", "/", &[], &[]).await.unwrap();
+    for (method, expected) in [("GET", "early=true"), ("POST", "early=false")] {
+        let early = endpoint.connect(edge.address, "www.shop.example").unwrap().into_0rtt();
+        let Ok((quic, accepted)) = early else { panic!("there is no ticket") };
+        let mut client = Client::over(quic).await;
+        let (_, _, said) = client.ask(method, "/", &[], &[]).await.unwrap();
+        assert!(accepted.await, "{method}");
+        assert!(said.contains(expected), "{method}: {said}");
+        // A second ticket for the next.
+        client.ask("GET", "/", &[], &[]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_moves_keeps_its_connection_whichever_core_has_it() {
+    let edge = Edge::start(4);
+    for _ in 0..8 {
+        let endpoint = edge.client();
+        let mut client = edge.connect(&endpoint).await;
+        for _ in 0..4 {
+            endpoint.rebind(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
+            let asked = timeout(Duration::from_secs(5), client.ask("GET", "/", &[], &[])).await;
+            assert!(asked.is_ok_and(|asked| asked.is_ok()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stop_lets_what_was_begun_finish_and_tells_clients() {
+    let edge = Edge::start(1);
+    let endpoint = edge.client();
+    let mut client = edge.connect(&endpoint).await;
+    client.ask("GET", "/", &[], &[]).await.unwrap();
+    let slow = client.begin("GET", "/slow", &[], &[]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    edge.stop.stop();
+    let (status, _, said) = slow.end().await.unwrap();
+    assert!(status == StatusCode::OK && said.starts_with("GET /slow"), "{said}");
+    assert!(client.ask("GET", "/", &[], &[]).await.is_err(), "it was told to go away");
+    let ended = timeout(Duration::from_secs(5), client.driver).await.unwrap().unwrap();
+    assert!(ended.is_h3_no_error(), "{ended}");
+    assert!(matches!(client.quic.closed().await, quinn::ConnectionError::ApplicationClosed(_)));
+    let refused = timeout(Duration::from_secs(1), endpoint.connect(edge.address, "www.shop.example").unwrap()).await;
+    assert!(refused.is_err() || refused.is_ok_and(|refused| refused.is_err()), "new ones are not taken");
+}

@@ -1,0 +1,92 @@
+//! HTTP/3 towards clients that are not ours.
+
+use std::path::Path;
+
+use crate::support::{run, wait_for};
+use crate::tls::{Secured, runtime};
+
+/// What an HTTP/3 client in Python says of requests to an edge, one answer each.
+fn ask(site: &Secured, requests: &[&str]) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("target/tools/python/bin/python").display().to_string();
+    let client = root.join("tests/story/http3_client.py").display().to_string();
+    let address = site.network.edge.ip().to_string();
+    let mut args = vec![client.as_str(), &address, "8143", &site.authority, "www.shop.example"];
+    args.extend(requests);
+    let said = tokio::task::block_in_place(|| run(&python, &args));
+    let answers: Vec<String> = said.split_terminator("-----\n").map(str::to_owned).collect();
+    assert_eq!(answers.len(), requests.iter().filter(|request| **request != "new").count(), "{said}");
+    answers
+}
+
+#[test]
+fn an_http3_client_gets_what_others_get_also_with_its_first_packet() {
+    runtime().block_on(async {
+        let site = Secured::new(186, "", "").await;
+        let _edge = site.network.start("one-1");
+        let said = site.curl(&["--http2", "https://www.shop.example/page"]);
+        assert!(said.starts_with("http/2 200") && said.contains("\nalt-svc: h3=\":443\"; ma=86400\n"), "{said}");
+        let said = site.curl(&["-H", "Host: www.shop.example:8143", "--http1.1", "https://www.shop.example/"]);
+        assert!(said.contains("\nalt-svc: h3=\":8143\"; ma=86400\n"), "{said}");
+        let said = site.curl(&["http://www.shop.example/page"]);
+        assert!(said.starts_with("http/1.1 200") && !said.contains("alt-svc"), "{said}");
+
+        let said = ask(
+            &site,
+            &["GET:/page", "GET:/other", "GET:/other", "POST:/send:abc", "new", "GET:/page", "POST:/send:abc"],
+        );
+        assert!(said.iter().all(|said| said.starts_with(":status: 200\n")), "{said:?}");
+        assert!(said[0].contains("cache-status: one-1;hit;") && said[0].ends_with("GET /page\n"), "{}", said[0]);
+        assert!(said[1].contains("fwd=uri-miss") && said[2].contains(";hit;"), "{}{}", said[1], said[2]);
+        assert!(said[3].contains("fwd=method") && said[3].ends_with("POST /send\n"), "{}", said[3]);
+        assert!(said[4].contains(";hit;") && said[4].ends_with("GET /page\n"), "{}", said[4]);
+        assert!(said[5].ends_with("POST /send\n"), "{}", said[5]);
+        let (log, _) = wait_for(std::time::Duration::from_secs(3), "the requests are logged", || {
+            let log = std::fs::read_to_string(site.network.path(".state/one-1/requests.jsonl")).unwrap_or_default();
+            if log.matches("\"version\":\"3\"").count() >= 6 { Ok(log) } else { Err(log) }
+        });
+        assert!(!log.is_empty());
+    });
+}
+
+/// What a browser shows of a page, by HTTP/3 from its first request on.
+fn browse(site: &Secured, key: &str, path: &str) -> String {
+    let profile = site.network.path("browser").display().to_string();
+    let trusted = format!("--ignore-certificate-errors-spki-list={key}");
+    let resolver = format!("--host-resolver-rules=MAP www.shop.example {}", site.network.edge.ip());
+    let profile = format!("--user-data-dir={profile}");
+    let url = format!("https://www.shop.example:8143{path}");
+    let args = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--virtual-time-budget=5000",
+        "--origin-to-force-quic-on=www.shop.example:8143",
+        &trusted,
+        &resolver,
+        &profile,
+        "--dump-dom",
+        &url,
+    ];
+    tokio::task::block_in_place(|| run("chromium", &args))
+}
+
+#[test]
+fn a_browser_shows_a_page_by_http3() {
+    runtime().block_on(async {
+        let site = Secured::new(187, "", "").await;
+        let _edge = site.network.start("one-1");
+        let page = "<p id=how></p><script>how.textContent = \
+                    performance.getEntriesByType('navigation')[0].nextHopProtocol</script>";
+        let rule = format!(
+            "[[rule]]\npath = \"/browser\"\nanswer = {{ status = 200, type = \"text/html\", body = \"{page}\" }}\n"
+        );
+        let file = site.network.path("sites/shop.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{text}{rule}")).unwrap();
+        let said = browse(&site, &site.key_hash, "/browser");
+        assert!(said.contains("<p id=\"how\">h3</p>"), "{said}");
+    });
+}
