@@ -39,6 +39,10 @@ pub trait Facts: Send + Sync + 'static {
     fn latency_csv(&self) -> Told<Option<String>>;
     /// What clients take of an edge; nothing where the node is none. For nodes alone.
     fn demand(&self) -> Option<Demand>;
+    /// Certificates that were got, sealed; only their digest where it is known. For nodes alone.
+    fn certificates(&self, known: String) -> Option<Value>;
+    /// Has an answer for an authority of certificates ready; an error is the asker's. For nodes alone.
+    fn challenge(&self, challenge: Value) -> Result<(), String>;
     /// What a request has to show, as the config has it now.
     fn keys(&self) -> Keys;
 }
@@ -91,6 +95,7 @@ impl Handler for Admin {
             match (head.uri.path(), head.method == Method::POST) {
                 ("/purge", true) => purge(facts.as_ref(), &head, body).await,
                 ("/purge", false) => not_allowed("POST"),
+                ("/challenge", true) if door == Door::Peer => challenge(facts.as_ref(), &head, body).await,
                 _ => read(facts.as_ref(), &head, &connection, door).await,
             }
         })
@@ -112,6 +117,10 @@ async fn read(facts: &dyn Facts, head: &Parts, connection: &Connection, door: Do
         "/latency" => of_name_server(facts.latency().await.map(|stats| json(StatusCode::OK, &stats))),
         "/latency.csv" => of_name_server(facts.latency_csv().await.map(|csv| text(StatusCode::OK, csv))),
         "/round-trips" if door == Door::Peer => round_trips(facts, head.uri.query().unwrap_or_default()),
+        "/certificates" if door == Door::Peer => {
+            let known = field(head.uri.query().unwrap_or_default(), "known").unwrap_or_default();
+            told(facts.certificates(known.to_owned()), "there is no fleet key")
+        }
         "/demand" if door == Door::Peer => of_edge(facts.demand()),
         _ => text(StatusCode::NOT_FOUND, format!("known here: {KNOWN}\n")),
     }
@@ -143,6 +152,23 @@ async fn purge(facts: &dyn Facts, head: &Parts, body: Incoming) -> Response<Body
     }
 }
 
+async fn challenge(facts: &dyn Facts, head: &Parts, body: Incoming) -> Response<Body> {
+    let Ok(body) = Limited::new(body, limits::CHALLENGE_BYTES).collect().await else {
+        return error(StatusCode::PAYLOAD_TOO_LARGE, "the answer is too long, or did not come whole");
+    };
+    let body = body.to_bytes();
+    match may_change(head, &body, &facts.keys()) {
+        Ok(Reach::All) => {}
+        Ok(Reach::Site(_)) => return refuse(Refusal::NoToken).await,
+        Err(refusal) => return refuse(refusal).await,
+    }
+    let taken = serde_json::from_slice(&body).map_err(|error| error.to_string());
+    match taken.and_then(|challenge| facts.challenge(challenge)) {
+        Ok(()) => json(StatusCode::OK, &json!({})),
+        Err(why) => error(StatusCode::BAD_REQUEST, &why),
+    }
+}
+
 async fn explain(facts: &dyn Facts, query: &str) -> Response<Body> {
     let name = field(query, "name").map(str::to_owned);
     let from = field(query, "from").and_then(|from| from.parse::<IpAddr>().ok());
@@ -169,10 +195,15 @@ fn of_name_server(told: Option<Response<Body>>) -> Response<Body> {
 }
 
 /// What only an edge has.
-fn of_edge(told: Option<impl Serialize>) -> Response<Body> {
-    match told.and_then(|told| serde_json::to_value(told).ok()) {
-        Some(told) => json(StatusCode::OK, &told),
-        None => error(StatusCode::NOT_FOUND, "this node is no edge"),
+fn of_edge(fact: Option<impl Serialize>) -> Response<Body> {
+    told(fact, "this node is no edge")
+}
+
+/// What some nodes have, or why this one has not.
+fn told(fact: Option<impl Serialize>, otherwise: &str) -> Response<Body> {
+    match fact.and_then(|fact| serde_json::to_value(fact).ok()) {
+        Some(fact) => json(StatusCode::OK, &fact),
+        None => error(StatusCode::NOT_FOUND, otherwise),
     }
 }
 

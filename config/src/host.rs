@@ -129,13 +129,21 @@ impl HostPattern {
     }
 }
 
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => write!(f, "{name}"),
+            Self::Below(name) => write!(f, "*.{name}"),
+            Self::Address(address) => write!(f, "{address}"),
+        }
+    }
+}
+
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
-            HostName::Exact(name) => write!(f, "{name}")?,
-            HostName::Below(name) => write!(f, "*.{name}")?,
             HostName::Address(IpAddr::V6(address)) if self.port.is_some() => write!(f, "[{address}]")?,
-            HostName::Address(address) => write!(f, "{address}")?,
+            name => write!(f, "{name}")?,
         }
         self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }

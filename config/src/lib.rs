@@ -10,6 +10,7 @@
 //! Nothing here opens a socket or knows a protocol. Other floors take [`Config`] and its nouns
 //! ([`SiteId`], [`PopId`], [`NodeId`], [`Prefix`]) as given: what has been read is not checked again.
 
+mod acme;
 mod claims;
 mod continent;
 mod host;
@@ -41,6 +42,7 @@ mod transfer;
 mod units;
 mod wrong;
 
+pub use acme::{Acme, ExternalAccount};
 pub use continent::Continent;
 pub use host::{DomainName, HostName, HostPattern};
 pub use id::{CountryCode, NodeId, PopId, SiteId};

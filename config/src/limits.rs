@@ -204,6 +204,18 @@ pub const HTTP_CONNECTIONS_OF_ONE: usize = 4_096;
 pub const HTTP_DRAIN: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake.
 pub const TLS_HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// `[acme] directory`: that of Let's Encrypt.
+pub const ACME_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
+/// Bytes of an answer of an authority, and of what nodes tell each other of certificates.
+pub const CERTIFICATES_BYTES: usize = 16 << 20;
+/// Time for one answer of an authority.
+pub const ACME_TIME: Duration = Duration::from_secs(30);
+/// Letters of what an authority says of a failure that are shown.
+pub const ACME_TOLD: usize = 500;
+/// Answers for authorities that a node has ready at once.
+pub const CHALLENGES: usize = 1_000;
+/// Bytes of a challenge as nodes tell it each other.
+pub const CHALLENGE_BYTES: usize = 64 << 10;
 /// TLS sessions that a node keeps for clients that come again by QUIC: some 300 bytes each.
 pub const TLS_SESSIONS: usize = 16_384;
 /// QUIC handshakes at once on one listener of one core; from half of them on, clients show first that they are where they

@@ -114,6 +114,8 @@ pub fn load_copy(copy: &Path, dir: &Path) -> Result<Loaded, Refused> {
     let Rest { network, routes, round_trips, fleet_key } = reading.rest(&sites);
     let (zone_keys, zone_key_problems) =
         network.as_ref().map(|network| reading.zone_keys(network, &zones)).unwrap_or_default();
+    let unready = network.as_ref().and_then(|network| lacks_fleet_key(network, &sites, fleet_key.as_ref()));
+    unready.into_iter().for_each(|problem| reading.context.add(problem));
     let version = reading.newest.get();
     let problems = reading.context.finish();
     let faulty = problems.iter().any(|problem| problem.severity == Severity::Fault);
@@ -138,6 +140,16 @@ pub fn load_copy(copy: &Path, dir: &Path) -> Result<Loaded, Refused> {
         }
         (network, _) => Err(Refused { problems, network: network.map(Box::new), fleet_key, sites, zones }),
     }
+}
+
+/// What certificates that get themselves need of the rest.
+fn lacks_fleet_key(network: &Network, sites: &[Site], fleet_key: Option<&Secret>) -> Option<Problem> {
+    let is_wanted = sites.iter().any(|site| site.tls.as_ref().is_some_and(|tls| tls.auto));
+    let is_alone = network.node_ids().len() == 1;
+    let problem =
+        Problem::general("certificates that get themselves need secrets/fleet.key, by which nodes know each other");
+    (is_wanted && !is_alone && fleet_key.is_none())
+        .then(|| problem.help("write 16 letters or more to it, the same on every node"))
 }
 
 #[derive(Default)]

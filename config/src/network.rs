@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 
+use crate::acme::Acme;
 use crate::host::DomainName;
 use crate::id::{CountryCode, NodeId, PopId, SiteId};
 use crate::limits;
@@ -49,6 +50,8 @@ pub struct Network {
     pub edge: Edge,
     /// How edges are judged, in `[health]`. Default: that of each key.
     pub health: Health,
+    /// Where certificates that get themselves come from, in `[acme]`. Default: that of each key.
+    pub acme: Acme,
     /// What is written down, in `[log]`. Default: that of each key.
     pub log: Log,
     /// The name servers, each a `[[nameserver]]`. Two or more, on different networks, outlive one.
@@ -294,6 +297,10 @@ pub struct NameServer {
     /// at start only.
     #[schemars(transform = shape::socket)]
     pub admin: Option<SocketAddr>,
+    /// Where other nodes reach it, as `peer` of an edge; bound only while a site has `tls = "auto"`. Default: port 8444 on
+    /// the first of its addresses, or that of the edge with the same id. A reload opens the new and closes the old.
+    #[schemars(transform = shape::socket)]
+    pub peer: Option<SocketAddr>,
 }
 
 /// An edge node.
@@ -399,6 +406,14 @@ impl Network {
     pub fn peer_of(&self, edge: &EdgeNode) -> Option<SocketAddr> {
         let own = edge.addresses.all().first().map(|address| SocketAddr::new(*address, limits::PEER_PORT));
         edge.peer.or(own)
+    }
+
+    /// Where other nodes reach a name server.
+    #[must_use]
+    pub fn peer_of_name_server(&self, node: &NameServer) -> Option<SocketAddr> {
+        let edge = self.node(&node.id).and_then(|node| node.edge).and_then(|(_, edge)| self.peer_of(edge));
+        let own = node.addresses.all().first().map(|address| SocketAddr::new(*address, limits::PEER_PORT));
+        edge.or(node.peer).or(own)
     }
 
     /// The keys in which this network differs from the one a node started with, and which the node

@@ -158,6 +158,14 @@ pub(crate) fn secret_file_table(schema: &mut Schema) {
     put(schema, json!({ KIND: "`{ file = \"admin.token\" }`", "properties": { "file": file } }));
 }
 
+/// A table, or `"auto"` in its place.
+pub(crate) fn table_or_auto(schema: &mut Schema) {
+    if let Some(forms) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
+        forms.push(json!({ "const": "auto" }));
+    }
+    put(schema, json!({ KIND: "table or `\"auto\"`" }));
+}
+
 /// A file's name under `secrets/`, which it may not leave.
 pub(crate) const SECRET_FILE: &str = r"^[^/.\x00]";
 

@@ -30,8 +30,9 @@ pub struct Site {
     /// served here and has no A, AAAA or CNAME there is routed itself. Default: `<site>.<zone>` alone.
     /// A reload takes them.
     pub hosts: Vec<HostPattern>,
-    /// Certificate and key, `{ cert = "shop.pem", key = "shop.key" }`, and what clients without TLS are told. Default: clear
-    /// HTTP only. A reload opens `https` with the first site that has it.
+    /// Certificate and key, `{ cert = "shop.pem", key = "shop.key" }`, or `"auto"` for certificates that get themselves, and
+    /// what clients without TLS are told. Default: clear HTTP only. A reload opens `https` with the first site that has it.
+    #[schemars(transform = shape::table_or_auto)]
     pub tls: Option<Tls>,
     /// Where the content comes from, in `[origin]`.
     pub origin: Origin,
@@ -99,7 +100,7 @@ pub enum SetCookie {
 /// Reads one site file.
 pub(crate) fn read(mut table: Table<'_>, id: SiteId, secret: &dyn Fn(Value<'_>) -> Option<Secret>) -> Option<Site> {
     let hosts = table.list("hosts", host);
-    let tls = table.optional("tls", |v| v.table(tls::read));
+    let tls = table.optional("tls", tls::read);
     let help = "add a table [origin] with servers = [\"https://origin.shop.example\"]";
     let origin = table.needed("origin", help, |v| v.table(|table| origin::read(table, secret)));
     let cache = table.table("cache", read_cache);

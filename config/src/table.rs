@@ -290,6 +290,10 @@ impl<'a> Value<'a> {
         self.value.get_ref().as_array().is_some_and(|list| list.is_empty())
     }
 
+    pub(crate) fn is_text(&self) -> bool {
+        self.value.get_ref().is_str()
+    }
+
     pub(crate) fn is_list(&self) -> bool {
         self.value.get_ref().is_array()
     }

@@ -9,16 +9,20 @@ use crate::problem::Problem;
 use crate::secret::{SecretFile, secret_file};
 use crate::shape;
 use crate::table::{Table, Value};
+use crate::wrong::Wrong;
 
-/// A certificate from files, and what clients without TLS are told.
-#[derive(Clone, Debug, JsonSchema)]
+/// Certificates, from files or got by themselves, and what clients without TLS are told.
+#[derive(Clone, Debug, Default, JsonSchema)]
 pub struct Tls {
-    /// PEM chain, the site's certificate first; a file under `secrets/`. A reload takes it, also when
-    /// the file is replaced.
-    pub cert: SecretFile,
-    /// The certificate's private key in PEM; a file under `secrets/`, mode 0600. A reload takes it, also
-    /// when the file is replaced.
-    pub key: SecretFile,
+    /// PEM chain, the site's certificate first; a file under `secrets/`. Default: none, with `auto` alone. A reload takes it,
+    /// also when the file is replaced.
+    pub cert: Option<SecretFile>,
+    /// The certificate's private key in PEM; a file under `secrets/`, mode 0600. Default: none, with `auto` alone. A reload
+    /// takes it, also when the file is replaced.
+    pub key: Option<SecretFile>,
+    /// Whether each host's certificate is got, and renewed, from the authority of `[acme]`; `tls = "auto"` is short for
+    /// `{ auto = true }`. Default: `false`. A reload takes it.
+    pub auto: bool,
     /// Whether requests in the clear are sent to the same URL over TLS: with 301, or 308 where the method is neither GET nor
     /// HEAD. Not those below `/.well-known/acme-challenge/`. Default: `false`. A reload takes it.
     pub redirect: bool,
@@ -40,14 +44,41 @@ pub struct Hsts {
     pub preload: bool,
 }
 
-/// Reads `tls`.
-pub(crate) fn read(mut table: Table<'_>) -> Option<Tls> {
-    let cert = table.required("cert", secret_file);
-    let key = table.required("key", secret_file);
+impl Tls {
+    /// Certificate and key, where they are files.
+    #[must_use]
+    pub fn files(&self) -> Option<(&SecretFile, &SecretFile)> {
+        self.cert.as_ref().zip(self.key.as_ref())
+    }
+}
+
+/// Reads `tls`: a table, or the short word for one.
+pub(crate) fn read(value: Value<'_>) -> Option<Tls> {
+    if value.is_text() {
+        return value.parse(|text| match text {
+            "auto" => Ok(Tls { auto: true, ..Tls::default() }),
+            _ => Err(Wrong::new(format!("`{text}` is not known here")).help(FORMS)),
+        });
+    }
+    value.table(read_table)
+}
+
+const FORMS: &str =
+    "write { cert = \"shop.pem\", key = \"shop.key\" }, or \"auto\" for certificates that get themselves";
+
+fn read_table(mut table: Table<'_>) -> Option<Tls> {
+    let auto = table.or("auto", false, Value::boolean);
+    let is_named = table.has("cert") || table.has("key");
+    if auto == is_named {
+        let told = if auto { "a certificate is a file or gets itself, not both" } else { "there is no certificate" };
+        table.context().add(table.fault(told).help(FORMS));
+    }
+    let mut file = |key| if is_named { table.required(key, secret_file) } else { table.optional(key, secret_file) };
+    let (cert, key) = (file("cert"), file("key"));
     let redirect = table.or("redirect", false, Value::boolean);
     let hsts = table.optional("hsts", |v| v.table(read_hsts));
     table.finish();
-    Some(Tls { cert: cert?, key: key?, redirect, hsts })
+    Some(Tls { cert, key, auto, redirect, hsts })
 }
 
 fn read_hsts(mut table: Table<'_>) -> Option<Hsts> {

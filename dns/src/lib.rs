@@ -8,6 +8,7 @@
 //! [`geo`] reads the databases that the map is compiled from.
 
 mod arrival;
+mod challenge;
 mod compiled;
 mod cookie;
 pub mod dnssec;

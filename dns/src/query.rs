@@ -151,6 +151,11 @@ impl Query {
     }
 }
 
+/// Whether authorities of certificates ask at this name (RFC 8555 §8.4): what they are told is another a moment later.
+pub(crate) fn is_challenge(name: &Name) -> bool {
+    name.iter().next().is_some_and(|label| label.eq_ignore_ascii_case(b"_acme-challenge"))
+}
+
 /// Types that only stand in messages: RFC 6895 §3.1; NXNAME by RFC 9824 §3.4.
 fn is_of_messages(kind: RecordType) -> bool {
     kind == NXNAME || matches!(u16::from(kind), 0 | 41 | 249 | 250)

@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use certs::Challenges;
 use config::{Config, NodeId, PopId, Prefix, Problem, SiteId};
 use hickory_server::proto::op::ResponseCode;
 use hickory_server::proto::rr::rdata::HINFO;
@@ -17,7 +18,7 @@ use crate::compiled::Compiled;
 use crate::dnssec::Signatures;
 use crate::identity::Identity;
 use crate::limiter::Same;
-use crate::query::{Flaw, Query};
+use crate::query::{Flaw, Query, is_challenge};
 use crate::reply::{Reply, Reuse, Why};
 use crate::service;
 use crate::transfers::Transfers;
@@ -44,6 +45,7 @@ pub struct View {
     pub(crate) fitness: Arc<ArcSwap<Fitness>>,
     pub(crate) assignment: Arc<ArcSwap<Assignment>>,
     identity: Identity,
+    pub(crate) challenges: Arc<Challenges>,
     /// How often a network gets the same reply in a second; 0 is no limit.
     rate_limit: u32,
     pub(crate) ttl: u32,
@@ -133,6 +135,7 @@ impl View {
             fitness: Arc::new(ArcSwap::from_pointee(fitness)),
             assignment,
             identity: before.map(|before| before.identity.clone()).unwrap_or_default(),
+            challenges: Arc::default(),
             rate_limit: network.dns.rate_limit,
             ttl: seconds(network.dns.ttl),
             ttl_changing: seconds(network.dns.ttl_changing),
@@ -155,6 +158,13 @@ impl View {
     #[must_use]
     pub fn with_identity(mut self, identity: Identity) -> Self {
         self.identity = identity;
+        self
+    }
+
+    /// Tells authorities of certificates what these have ready. Until then nothing.
+    #[must_use]
+    pub fn with_challenges(mut self, challenges: Arc<Challenges>) -> Self {
+        self.challenges = challenges;
         self
     }
 
@@ -249,7 +259,7 @@ impl View {
                 if !self.tells_why(&mut reply, &query, arrival.resolver) {
                     self.walk(&mut reply, zone, &query, arrival);
                 }
-                if query.asks_why() {
+                if query.asks_why() || is_challenge(query.question.name()) {
                     reply.reuse = Reuse::Never;
                 }
                 reply.facts.same = same(zone, &query, &reply);
@@ -282,6 +292,9 @@ impl View {
         reply.reuse = Reuse::Always;
         for _ in 0..config::limits::DNS_CHAIN {
             if let Some(records) = zone.made_by_keys(&name, kind, arrival.at) {
+                return reply.message.answers.extend(records);
+            }
+            if let Some(records) = self.challenged(&name, kind) {
                 return reply.message.answers.extend(records);
             }
             match zone.find(&name, kind) {

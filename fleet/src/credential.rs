@@ -54,6 +54,12 @@ pub fn cookie_key(key: &Secret) -> [u8; 16] {
     cookie
 }
 
+/// The key that seals what only nodes with this fleet key may read.
+#[must_use]
+pub fn sealing_key(key: &Secret) -> [u8; 32] {
+    keyed(key, "peer", "sealed", "", &[]).finalize().into_bytes().into()
+}
+
 /// Milliseconds since 1970 in UTC: the one clock nodes share, each with its own error.
 #[must_use]
 pub fn wall_clock_ms() -> u64 {

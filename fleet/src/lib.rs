@@ -20,7 +20,7 @@ mod saved;
 pub mod votes;
 mod watch;
 
-pub use credential::{Credential, HEADER, cookie_key, hex, wall_clock_ms};
+pub use credential::{Credential, HEADER, cookie_key, hex, sealing_key, wall_clock_ms};
 pub use demand::{Demand, Meter};
 pub use health::{Health, Outcome, Rules, Verdict};
 pub use judge::{EdgeState, unprobed_fitness};

@@ -83,7 +83,29 @@ fn notes_of(node: &Value) -> Vec<String> {
     let origins = edge.and_then(|edge| edge.get("origins")?.as_object()).into_iter().flatten();
     let unwell =
         origins.flat_map(|(site, servers)| notes_of_servers(id, site, servers.as_array().into_iter().flatten()));
-    fallen.chain(unwell).collect()
+    let certificates = node.get("certificates").and_then(Value::as_object).into_iter().flatten();
+    let lacking = certificates.filter_map(|(name, one)| note_of_certificate(id, name, one));
+    fallen.chain(unwell).chain(lacking).collect()
+}
+
+/// What is wrong with a certificate.
+fn note_of_certificate(id: &str, name: &str, one: &Value) -> Option<String> {
+    let seconds = |key| one.get(key).and_then(Value::as_u64);
+    let why = text(one, "fails");
+    let again = seconds("again_s").map_or(String::new(), |again| format!("; it is tried again in {}", uptime(again)));
+    match (seconds("left_s"), why) {
+        (None, Some(why)) => Some(format!("{id} has no certificate for {name}: {why}{again}")),
+        (Some(left), Some(why)) => Some(format!(
+            "{id} gets no new certificate for {name}, which is good for {} more: {why}{again}",
+            uptime(left)
+        )),
+        (Some(0), None) => Some(format!("{id} has a certificate for {name} that has ended: clients refuse it")),
+        (Some(left), None) if one.get("alarming").and_then(Value::as_bool) == Some(true) => {
+            Some(format!("{id} has a certificate for {name} that is good for {} more, and no new one", uptime(left)))
+        }
+        (None, None) => Some(format!("{id} has no certificate for {name} yet")),
+        (Some(_), None) => None,
+    }
 }
 
 /// Which servers of a site's origin take nothing.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ::edge::PurgeError;
 use ::fleet::latency::{Handover, Since};
@@ -11,7 +12,7 @@ use config::Config;
 use mapping::Family;
 use serde_json::{Value, json};
 
-use super::{Node, latency, lock};
+use super::{Node, certificates, latency, lock};
 
 /// A node's facts.
 pub(crate) struct NodeFacts(pub(crate) Arc<Node>);
@@ -69,6 +70,17 @@ impl Facts for NodeFacts {
         self.0.edge.as_ref().map(|edge| edge.demand.demand())
     }
 
+    fn certificates(&self, known: String) -> Option<Value> {
+        let config = self.0.config.load_full()?;
+        self.0.holding.tell(config.fleet_key.as_ref()?, &known)
+    }
+
+    fn challenge(&self, challenge: Value) -> Result<(), String> {
+        let challenge = serde_json::from_value(challenge).map_err(|error| error.to_string())?;
+        self.0.holding.challenges.add(challenge, Instant::now());
+        Ok(())
+    }
+
     fn keys(&self) -> Keys {
         self.0.config.load().as_ref().map(|config| keys(config)).unwrap_or_default()
     }
@@ -109,6 +121,9 @@ impl Node {
         if let Some(name_server) = &self.name_server {
             let states = serde_json::to_value(lock(&name_server.watch).states());
             fields.insert("edges".to_owned(), states.unwrap_or_default());
+        }
+        if let Some(config) = self.config.load_full() {
+            fields.insert("certificates".to_owned(), certificates::status(self, &config));
         }
         if let Some(edge) = &self.edge {
             fields.insert("edge".to_owned(), edge.status());

@@ -14,6 +14,7 @@ use prometheus::IntGauge;
 
 use super::Node;
 use super::answer::Answering;
+use super::challenges;
 use super::latency::Told;
 
 /// What a listener is for.
@@ -72,8 +73,11 @@ fn wanted(config: &Config, id: &NodeId) -> BTreeSet<Listener> {
 impl Listeners {
     /// Starts the cores; nothing is open yet.
     pub(crate) fn start(node: &Arc<Node>, answering: Answering) -> std::io::Result<Self> {
-        let edge = node.edge.clone();
-        let cores = Cores::start(move || Arc::new(Mounts::new(edge.as_ref().map(edge::mounts).unwrap_or_default())))?;
+        let (edge, challenges) = (node.edge.clone(), Arc::clone(&node.holding.challenges));
+        let cores = Cores::start(move || {
+            let mounts = edge.as_ref().map(edge::mounts).unwrap_or_default();
+            Arc::new(Mounts::new(challenges::mount(mounts, &challenges)))
+        })?;
         Ok(Self {
             cores,
             open: Mutex::default(),

@@ -1,8 +1,11 @@
 //! One running node: its roles, built whole from a config and swapped whole on a reload.
 
 mod answer;
+mod certificates;
+mod challenges;
 mod edges;
 mod facts;
+mod issuer;
 mod last_good;
 mod latency;
 mod listeners;
@@ -29,6 +32,7 @@ use fleet::latency::{Collector, Store};
 use telemetry::Metrics;
 
 use answer::Answers;
+use certificates::Holding;
 
 pub(crate) use facts::keys;
 pub(crate) use last_good::LastGood;
@@ -43,6 +47,10 @@ pub(crate) struct Node {
     pub(crate) dir: PathBuf,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) certificates: Arc<Certificates>,
+    /// Certificates from files, of the config in use.
+    names: Mutex<Names>,
+    /// Certificates that were got.
+    holding: Holding,
     pub(crate) name_server: Option<NameServer>,
     pub(crate) edge: Option<Arc<edge::Shared>>,
     /// An edge's clients' round trips.
@@ -177,7 +185,7 @@ fn build_loaded(
         warnings.extend(edge::warn_of_origins(&config));
         warnings.extend(edge::warn_of_keys(&config));
         warnings.extend(edge::warn_of_disk(&config));
-        warnings.extend(certs::warn_of_names(&config, &names));
+        warnings.extend(certs::warn_of_names(&config, &names, SystemTime::now()));
     }
     if config.fleet_key.is_none() {
         let mut problem = Problem::general(
@@ -250,7 +258,8 @@ impl Node {
     /// Puts a built config in place of the one before. Call it on the control runtime.
     pub(crate) fn apply(&self, built: Built) {
         let Built { config, names, sites, view, world, .. } = built;
-        self.certificates.swap(names);
+        *lock(&self.names) = names;
+        certificates::show(self, &config);
         if let (Some(edge), Some(sites)) = (&self.edge, sites) {
             edge.swap(sites);
         }
@@ -262,6 +271,7 @@ impl Node {
             let cookie_key = config.fleet_key.as_ref().map_or(name_server.cookie_key, fleet::cookie_key);
             let identity = Identity { id: self.id.to_string(), cookies: Cookies::new(cookie_key) };
             let view = view.with_fitness(fitness).with_identity(identity);
+            let view = view.with_challenges(Arc::clone(&self.holding.challenges));
             let before = name_server.answers.load();
             let own = config.network.node(&self.id).and_then(|node| node.name_server);
             let notices = view.notices(before.as_ref().map(|answers| &*answers.view));

@@ -1,4 +1,4 @@
-//! Where other nodes reach this one: only edges are reached, and only by who can sign.
+//! Where other nodes reach this one: only by who can sign.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
@@ -20,10 +20,13 @@ pub(crate) struct Bound {
     new: Option<TcpListener>,
 }
 
-/// Where a config wants the node to be reached; nowhere without the fleet's key.
+/// Where a config wants the node to be reached; nowhere without the fleet's key. Name servers are while there are
+/// certificates that get themselves.
 fn wanted(config: &Config, id: &NodeId) -> Option<SocketAddr> {
-    let edge = config.network.node(id).and_then(|node| node.edge).filter(|_| config.fleet_key.is_some());
-    edge.and_then(|(_, edge)| config.network.peer_of(edge))
+    let node = config.network.node(id).filter(|_| config.fleet_key.is_some())?;
+    let edge = node.edge.and_then(|(_, edge)| config.network.peer_of(edge));
+    let name_server = node.name_server.filter(|_| !certs::wanted(config).is_empty());
+    edge.or_else(|| config.network.peer_of_name_server(name_server?))
 }
 
 impl Peer {

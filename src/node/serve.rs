@@ -18,6 +18,7 @@ use telemetry::{Clients, Log, Metrics};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::answer::Answering;
+use super::certificates::{self, Holding};
 use super::facts::NodeFacts;
 use super::last_good::LastGood;
 use super::listeners::Listeners;
@@ -155,6 +156,7 @@ async fn run(
         tokio::spawn(edge::watch_origins(Arc::clone(edge)));
     }
     tokio::spawn(visits::follow(Arc::clone(&node)));
+    tokio::spawn(certificates::follow(Arc::clone(&node)));
     tokio::spawn(latency::follow(Arc::clone(&node), latency_path.clone()));
     let last_good = LastGood::new(&home);
     tokio::spawn(last_good::follow(Arc::clone(&node), last_good.clone()));
@@ -220,6 +222,8 @@ fn make(
         dir: dir.to_owned(),
         metrics: Arc::clone(metrics),
         certificates: Arc::new(Certificates::default()),
+        names: Mutex::default(),
+        holding: Holding::read(home),
         name_server,
         collector: edge.is_some().then(|| Arc::new(Collector::new(RandomState::new().hash_one(started)))),
         edge,

@@ -70,6 +70,7 @@ metrics! {
     pop_price: IntGaugeVec "hither_pop_price_ms" ["pop"] "Milliseconds by which a PoP counts as further while it is near its limit.";
     map_units: IntGauge "hither_map_units" [] "Distinct map units.";
     map_bytes: IntGauge "hither_map_bytes" [] "Bytes of the map's lookup tables.";
+    certificate_expires: IntGaugeVec "hither_certificate_expires_seconds" ["name"] "Unix time until which the certificate that clients get for a name is good, by the name or wildcard.";
     config_version: IntGauge "hither_config_version" [] "Version of the config in use: its newest file, Unix milliseconds.";
     reloads: IntCounterVec "hither_reloads_total" ["outcome"] "Reloads of the config, by outcome: ok or refused.";
     log_dropped: IntCounterVec "hither_log_dropped_total" ["log"] "Log lines lost, because their queue was full or their file could not be written.";

@@ -8,6 +8,7 @@
     reason = "a story that fails panics"
 )]
 
+mod acme;
 mod cache;
 mod check;
 mod conformance;

@@ -53,7 +53,8 @@ pub(crate) fn missing() -> Vec<Tool> {
         | Tool::Dnsviz
         | Tool::Nginx
         | Tool::Valgrind
-        | Tool::Chromium => run::is_on_path(tool.name()),
+        | Tool::Chromium
+        | Tool::Pebble => run::is_on_path(tool.name()),
         Tool::Aioquic => run::root().join(PYTHON).join("aioquic.installed").is_file(),
         // What builds C++ for cargo takes the one that is named, else the one that every compiler goes by.
         Tool::Compiler => std::env::var_os("CXX").is_some() || run::is_on_path("c++"),
@@ -90,6 +91,8 @@ pub(crate) enum Tool {
     Aioquic,
     /// A browser.
     Chromium,
+    /// An authority of certificates.
+    Pebble,
     /// Builds the fuzzer, which is written in C++.
     Compiler,
     /// Runs tests, each in a process of its own.
@@ -110,6 +113,7 @@ const TOOLS: &[Tool] = &[
     Tool::Valgrind,
     Tool::Aioquic,
     Tool::Chromium,
+    Tool::Pebble,
     Tool::Compiler,
     Tool::Nextest,
 ];
@@ -131,6 +135,7 @@ impl Tool {
             Self::Valgrind => "valgrind",
             Self::Aioquic => "aioquic",
             Self::Chromium => "chromium",
+            Self::Pebble => "pebble",
             Self::Compiler => "g++",
             Self::Nextest => "cargo-nextest",
         }
@@ -140,12 +145,15 @@ impl Tool {
     pub(crate) fn stories(self) -> &'static [&'static str] {
         match self {
             Self::Dig => &["demo::", "name_server::", "resolvers::", "secondaries::", "up::"],
-            Self::Curl => &["demo::", "http3::", "node::", "tls::", "up::"],
-            Self::Unbound | Self::KnotResolver | Self::Ldns | Self::Kdig | Self::Dnsviz => &["resolvers::"],
-            Self::Bind | Self::Nsd => &["resolvers::", "secondaries::"],
+            Self::Curl => &["acme::", "demo::", "http3::", "node::", "tls::", "up::"],
+            Self::Unbound => &["acme::", "resolvers::"],
+            Self::KnotResolver | Self::Ldns | Self::Kdig | Self::Dnsviz => &["resolvers::"],
+            Self::Bind => &["resolvers::", "secondaries::"],
+            Self::Nsd => &["acme::", "resolvers::", "secondaries::"],
             Self::Nginx => &["origins::"],
             Self::Valgrind => &["instructions::"],
             Self::Aioquic | Self::Chromium => &["http3::"],
+            Self::Pebble => &["acme::"],
             Self::Compiler | Self::Nextest => &[],
         }
     }
@@ -167,6 +175,7 @@ impl Tool {
             Self::Valgrind => "the test that counts what a hit costs",
             Self::Aioquic => "the test that asks our edges by HTTP/3",
             Self::Chromium => "the test that browses our edges",
+            Self::Pebble => "the test of certificates that get themselves",
             Self::Compiler => "`cargo xtask fuzz` builds its fuzzer with it",
             Self::Nextest => "each test in a process of its own, with a time limit",
         }
@@ -234,7 +243,8 @@ impl Manager {
             (Tool::Aioquic, Self::Dnf) => Some("python3"),
             (Tool::Aioquic, _) => Some("python"),
             (Tool::Chromium, _) => Some("chromium"),
-            (Tool::Nextest, _) => None,
+            (Tool::Pebble, Self::Apt) => Some("pebble"),
+            (Tool::Nextest | Tool::Pebble, _) => None,
         }
     }
 }

@@ -143,6 +143,8 @@ mod tests {
             "--",
             "--test-threads=1",
             "--skip",
+            "acme::",
+            "--skip",
             "demo::",
             "--skip",
             "http3::",

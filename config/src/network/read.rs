@@ -7,6 +7,7 @@ use super::{
     Addresses, Admin, AdminState, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Latency, Listen, Location, Log,
     NameServer, Network, Pop,
 };
+use crate::acme;
 use crate::host::DomainName;
 use crate::id::{CountryCode, NodeId, PopId, SiteId};
 use crate::limits;
@@ -32,6 +33,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
     let dns = table.table("dns", read_dns);
     let edge = table.table("edge", read_edge_settings);
     let health = table.table("health", read_health);
+    let acme = table.table("acme", |table| acme::read(table, secret));
     let log = table.table("log", read_log);
     let name_servers = table.list("nameserver", |v| v.table(read_name_server));
     let transfers = table.list("transfer", |v| v.table(|table| transfer::read(table, secret)));
@@ -55,6 +57,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
         dns: dns?,
         edge: edge?,
         health: health?,
+        acme: acme?,
         log: log?,
         name_servers,
         transfers,
@@ -165,10 +168,11 @@ fn read_name_server(mut table: Table<'_>) -> Option<NameServer> {
     let addresses = table.required("addresses", |v| read_addresses(v, Kind::NameServer));
     let listen = table.optional("listen", |v| v.list(socket));
     let admin = table.optional("admin", socket);
+    let peer = table.optional("peer", socket);
     table.finish();
     let addresses = addresses?;
     let on = |port| addresses.all().iter().map(|address| SocketAddr::new(*address, port)).collect();
-    Some(NameServer { id: id?, listen: listen.unwrap_or_else(|| on(53)), admin, addresses })
+    Some(NameServer { id: id?, listen: listen.unwrap_or_else(|| on(53)), admin, peer, addresses })
 }
 
 fn read_pop(mut table: Table<'_>) -> Option<Pop> {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::complete;
 use super::said::{Change, Said};
+use crate::acme;
 use crate::limits;
 use crate::maintenance::Maintenance;
 use crate::network::{self, Network};
@@ -86,6 +87,8 @@ fn network_tables() -> Vec<Table> {
         table::<network::Edge>("[edge]"),
         table::<network::Disk>("[edge]\n[edge.disk]"),
         table::<network::Health>("[health]"),
+        table::<acme::Acme>("[acme]"),
+        table::<acme::ExternalAccount>("[acme]\n[acme.account]"),
         table::<network::Log>("[log]"),
         table::<network::NameServer>("[[nameserver]]"),
         table::<Transfer>("[[transfer]]"),

@@ -73,7 +73,8 @@ pub(crate) fn config_of(pops: &str) -> Config {
     let place = config::Source::new(std::path::Path::new("sites/shop.toml"), String::new()).place(0..0);
     let file = |name: &str| config::SecretFile { name: name.into(), place: place.clone() };
     let shop = config.sites.iter_mut().find(|site| site.id.as_str() == "shop").unwrap();
-    shop.tls = Some(config::Tls { cert: file("shop.pem"), key: file("shop.key"), redirect: false, hsts: None });
+    shop.tls =
+        Some(config::Tls { cert: Some(file("shop.pem")), key: Some(file("shop.key")), ..config::Tls::default() });
     config
 }
 

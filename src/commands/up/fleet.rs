@@ -106,6 +106,14 @@ impl Facts for FleetFacts {
         })
     }
 
+    fn certificates(&self, _: String) -> Option<Value> {
+        None
+    }
+
+    fn challenge(&self, _: Value) -> Result<(), String> {
+        Err("tell each node".to_owned())
+    }
+
     fn purge(&self, mut order: PurgeOrder, reach: Reach) -> Told<Result<Purged, Refused>> {
         let known = self.known.load_full();
         Box::pin(async move {

@@ -1,0 +1,199 @@
+//! Getting a certificate from an authority (ACME, RFC 8555).
+
+use std::path::Path;
+use std::pin::Pin;
+use std::time::{Duration, SystemTime};
+
+use config::{Acme, limits};
+use data_encoding::BASE64URL_NOPAD;
+use instant_acme::{
+    Account, AccountCredentials, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, ExternalAccountKey,
+    Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::client::Client;
+use crate::due::Renewal;
+use crate::held::{Held, write_private};
+use crate::wanted::Wanted;
+
+/// How an authority is shown that a name is ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By a TXT record of this name, in a zone of ours (RFC 8555 §8.4).
+    Dns(String),
+    /// At the name itself, over clear HTTP (RFC 8555 §8.3).
+    Http,
+}
+
+/// What an authority will look for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Challenge {
+    /// A TXT record.
+    Dns {
+        /// Its name.
+        name: String,
+        /// Its text.
+        value: String,
+    },
+    /// A file at `/.well-known/acme-challenge/TOKEN`.
+    Http {
+        /// The last segment of its path.
+        token: String,
+        /// Its text.
+        authorization: String,
+    },
+}
+
+/// Puts an answer wherever an authority may ask.
+pub trait Publish: Send + Sync {
+    /// Resolves once it is everywhere; an error names where it is not.
+    fn publish(&self, challenge: Challenge) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
+}
+
+/// An account at an authority.
+pub struct Authority {
+    directory: String,
+    account: Account,
+}
+
+/// Authorities take up to a minute to look.
+const PATIENCE: RetryPolicy =
+    RetryPolicy::new().initial_delay(Duration::from_millis(500)).backoff(1.5).timeout(Duration::from_secs(120));
+
+impl Authority {
+    /// Opens the account that is kept in a directory, or makes one and keeps it.
+    ///
+    /// # Errors
+    /// The authority cannot be reached, or makes no account.
+    pub async fn open(acme: &Acme, contact: &str, dir: &Path) -> Result<Self, String> {
+        let builder = Account::builder_with_http(Box::new(Client::new(acme)?));
+        let name: String =
+            acme.directory.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect();
+        let path = dir.join(format!("{name}.json"));
+        let kept =
+            std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str::<AccountCredentials>(&text).ok());
+        if let Some(kept) = kept {
+            let account = builder.from_credentials(kept).await.map_err(|error| told(&error))?;
+            return Ok(Self { directory: acme.directory.clone(), account });
+        }
+        let external = acme.account.as_ref().map(|account| {
+            let key = BASE64URL_NOPAD.decode(account.key.as_bytes());
+            key.map(|key| ExternalAccountKey::new(account.id.clone(), &key))
+        });
+        let external =
+            external.transpose().map_err(|error| format!("`key` of [acme.account] is no base64url: {error}"))?;
+        let contact = format!("mailto:{contact}");
+        let new = NewAccount { contact: &[&contact], terms_of_service_agreed: true, only_return_existing: false };
+        let made = builder.create(&new, acme.directory.clone(), external.as_ref()).await;
+        let (account, credentials) = made.map_err(|error| told(&error))?;
+        let text = serde_json::to_string(&credentials).map_err(|error| error.to_string())?;
+        write_private(&path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self { directory: acme.directory.clone(), account })
+    }
+
+    /// Gets a certificate for a name; `before` is the one it replaces.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn issue(
+        &self,
+        wanted: &Wanted,
+        before: Option<&Held>,
+        way: &Way,
+        publish: &dyn Publish,
+    ) -> Result<Held, String> {
+        let mut order = self.order(wanted, before).await.map_err(|error| told(&error))?;
+        self.prove(&mut order, way, publish).await?;
+        let status = order.poll_ready(&PATIENCE).await.map_err(|error| told(&error))?;
+        if status != OrderStatus::Ready {
+            return Err(refusal(&mut order).await);
+        }
+        let key = order.finalize().await.map_err(|error| told(&error))?;
+        let chain = order.poll_certificate(&PATIENCE).await.map_err(|error| told(&error))?;
+        Held::of(&wanted.name, &self.directory, &chain, &key).map_err(|error| format!("what was got: {error}"))
+    }
+
+    async fn order(&self, wanted: &Wanted, before: Option<&Held>) -> Result<Order, Error> {
+        let names = [Identifier::Dns(wanted.name.clone())];
+        if let Some(replaced) = before.and_then(identifier) {
+            // RFC 9773 §5: an order that says so is not counted where authorities count.
+            match self.account.new_order(&NewOrder::new(&names).replaces(replaced)).await {
+                // An authority without that, or for which it is no longer what is replaced.
+                Err(Error::Unsupported(_) | Error::Api(_)) => {}
+                answered => return answered,
+            }
+        }
+        self.account.new_order(&NewOrder::new(&names)).await
+    }
+
+    async fn prove(&self, order: &mut Order, way: &Way, publish: &dyn Publish) -> Result<(), String> {
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization.map_err(|error| told(&error))?;
+            match authorization.status {
+                AuthorizationStatus::Pending => {}
+                // Proved lately.
+                AuthorizationStatus::Valid => continue,
+                status => return Err(format!("the authority calls its own question {status:?}")),
+            }
+            let kind = match way {
+                Way::Dns(_) => ChallengeType::Dns01,
+                Way::Http => ChallengeType::Http01,
+            };
+            let challenge = authorization.challenge(kind);
+            let mut challenge = challenge.ok_or("the authority does not ask in the way that this name needs")?;
+            let answer = challenge.key_authorization();
+            let published = match way {
+                Way::Dns(name) => Challenge::Dns { name: name.clone(), value: answer.dns_value() },
+                Way::Http => {
+                    Challenge::Http { token: challenge.token.clone(), authorization: answer.as_str().to_owned() }
+                }
+            };
+            publish.publish(published).await?;
+            challenge.set_ready().await.map_err(|error| told(&error))?;
+        }
+        Ok(())
+    }
+
+    /// When a certificate is to be renewed, as its authority says.
+    pub async fn renewal(&self, held: &Held) -> Renewal {
+        let Some(identifier) = identifier(held) else { return Renewal::Own };
+        match self.account.renewal_info(&identifier).await {
+            Ok((info, _)) => {
+                let window = info.suggested_window;
+                Renewal::Told(SystemTime::from(window.start), SystemTime::from(window.end))
+            }
+            Err(_) => Renewal::Own,
+        }
+    }
+}
+
+/// What an order failed of.
+async fn refusal(order: &mut Order) -> String {
+    let mut told = Vec::new();
+    let mut authorizations = order.authorizations();
+    while let Some(Ok(mut authorization)) = authorizations.next().await {
+        if let Ok(state) = authorization.refresh().await {
+            told.extend(state.challenges.iter().filter_map(|challenge| Some(challenge.error.as_ref()?.to_string())));
+        }
+    }
+    if told.is_empty() { "the authority has refused it, and does not say why".to_owned() } else { told.join("; ") }
+}
+
+/// By what an authority knows a certificate again (RFC 9773 §4.1).
+fn identifier(held: &Held) -> Option<CertificateIdentifier<'static>> {
+    CertificateIdentifier::try_from(held.key.cert.first()?).ok().map(CertificateIdentifier::into_owned)
+}
+
+/// Errors of libraries have their cause behind them.
+fn told(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text.chars().take(limits::ACME_TOLD).collect()
+}

@@ -1,0 +1,75 @@
+//! TLS servers that choose a certificate by the name a client asks for (SNI, RFC 6066 §3).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use config::limits;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::{self, Ticketer};
+use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::sign::CertifiedKey;
+use rustls::version::TLS13;
+
+use crate::held::Validity;
+use crate::names::Names;
+
+/// The certificates in use; a reload swaps them whole.
+#[derive(Debug, Default)]
+pub struct Certificates {
+    names: ArcSwap<Names>,
+}
+
+impl Certificates {
+    /// Puts new certificates in place of the old.
+    pub fn swap(&self, names: Names) {
+        self.names.store(Arc::new(names));
+    }
+
+    /// Until when the certificate of each name is good.
+    #[must_use]
+    pub fn validities(&self) -> BTreeMap<String, Validity> {
+        self.names.load().validities()
+    }
+
+    /// A TLS 1.2 and 1.3 server with these certificates, for HTTP/2 and 1.1 by ALPN.
+    ///
+    /// # Errors
+    /// The provider does not support the protocol versions.
+    pub fn server(self: &Arc<Self>) -> Result<ServerConfig, rustls::Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(self) as _;
+        let mut server = builder.with_no_client_auth().with_cert_resolver(resolver);
+        server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // Keys of its own, which rotate every six hours: nothing is kept of clients.
+        server.ticketer = Ticketer::new()?;
+        Ok(server)
+    }
+
+    /// A TLS 1.3 server with these certificates for QUIC (RFC 9001), with one protocol. Clients that come again may send
+    /// with their first packet, once for each ticket: what they have is kept here, and taken when they come.
+    ///
+    /// # Errors
+    /// The provider does not support the protocol version.
+    pub fn quic(self: &Arc<Self>, protocol: &str) -> Result<ServerConfig, rustls::Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13])?;
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(self) as _;
+        let mut server = builder.with_no_client_auth().with_cert_resolver(resolver);
+        server.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        server.session_storage = ServerSessionMemoryCache::new(limits::TLS_SESSIONS);
+        // What there is of it QUIC bounds itself: RFC 9001 §4.6.1 has no other value.
+        server.max_early_data_size = u32::MAX;
+        Ok(server)
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    /// A name no site has is refused in the handshake, unless there is a site for such: any certificate would be the wrong
+    /// one.
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let names = self.names.load();
+        hello.server_name().and_then(|name| names.find(name)).or_else(|| names.default.clone())
+    }
+}

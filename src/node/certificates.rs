@@ -1,0 +1,271 @@
+//! Certificates that get themselves: a name server gets them, and every node takes them from name servers, at `peer`.
+//!
+//! ```text
+//! authority <─ issuer (the first name server) ─> held, on disk ─> other nodes: ask every few seconds, sealed
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use ::fleet::sealing_key;
+use certs::{Challenges, Held, Wanted};
+use config::{Config, NodeId, Secret, limits};
+use data_encoding::{BASE64, HEXLOWER};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::issuer::Issuer;
+use super::{Node, lock};
+use crate::client::{self, Proof};
+
+/// What a node holds of certificates that get themselves.
+pub(crate) struct Holding {
+    dir: PathBuf,
+    held: Mutex<BTreeMap<String, Held>>,
+    /// What other nodes are told, until it changes.
+    told: Mutex<Option<Arc<Bundle>>>,
+    /// Why names have none, or no new one: where it is this node that gets them.
+    pub(super) lacks: Mutex<BTreeMap<String, Lack>>,
+    pub(super) challenges: Arc<Challenges>,
+}
+
+/// Why a certificate could not be got.
+#[derive(Clone, Debug)]
+pub(super) struct Lack {
+    pub(super) why: String,
+    pub(super) tries: u32,
+    pub(super) next: Instant,
+}
+
+/// All certificates as nodes tell them each other.
+struct Bundle {
+    digest: String,
+    text: Vec<u8>,
+}
+
+/// A certificate as nodes tell it each other.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    name: String,
+    pem: String,
+}
+
+/// How often name servers are asked while something is lacking, and else.
+const ASKED_EVERY: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(10)];
+/// How often it is said again that a certificate is about to end.
+const ALARMED_EVERY: Duration = Duration::from_secs(86_400);
+
+impl Holding {
+    /// What a node's own directory holds.
+    pub(super) fn read(home: &Path) -> Self {
+        let dir = home.join("certificates");
+        let (held, told) = Held::read_all(&dir);
+        told.iter().for_each(|told| tracing::error!(%told, "not a certificate that can be used"));
+        let held = held.into_iter().map(|held| (held.name.clone(), held)).collect();
+        Self {
+            dir,
+            held: Mutex::new(held),
+            told: Mutex::default(),
+            lacks: Mutex::default(),
+            challenges: Arc::default(),
+        }
+    }
+
+    /// Where the authority's account is.
+    pub(super) fn account_dir(&self) -> PathBuf {
+        self.dir.with_file_name("acme")
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<Held> {
+        lock(&self.held).get(name).cloned()
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Held> {
+        lock(&self.held).values().cloned().collect()
+    }
+
+    /// Takes one that another node tells, if it is newer than what is held; whether it was.
+    fn take(&self, new: Held) -> bool {
+        let is_newer =
+            lock(&self.held).get(&new.name).is_none_or(|old| old.from < new.from || old.authority != new.authority);
+        if is_newer {
+            self.put(new);
+        }
+        is_newer
+    }
+
+    /// Holds one in place of the one before, and writes it down.
+    pub(super) fn put(&self, new: Held) {
+        if let Err(error) = new.write(&self.dir) {
+            let dir = self.dir.display();
+            tracing::error!(%error, %dir, "a certificate cannot be written down: it is used until this node ends");
+        }
+        lock(&self.held).insert(new.name.clone(), new);
+        *lock(&self.told) = None;
+    }
+
+    fn lacks_any(&self, wanted: &[Wanted]) -> bool {
+        let held = lock(&self.held);
+        wanted.iter().any(|wanted| !held.contains_key(&wanted.name))
+    }
+
+    /// All that is held, sealed, where it is not what the asker knows already.
+    pub(super) fn tell(&self, key: &Secret, known: &str) -> Option<Value> {
+        let bundle = self.bundle()?;
+        if bundle.digest == known {
+            return Some(json!({ "digest": bundle.digest }));
+        }
+        let sealed = certs::seal(&sealing_key(key), &bundle.text)?;
+        Some(json!({ "digest": bundle.digest, "sealed": BASE64.encode(&sealed) }))
+    }
+
+    fn bundle(&self) -> Option<Arc<Bundle>> {
+        let mut told = lock(&self.told);
+        if told.is_none() {
+            let one = |held: Held| Told { name: held.name, pem: held.pem.text().to_owned() };
+            let text = serde_json::to_vec(&self.all().into_iter().map(one).collect::<Vec<_>>()).ok()?;
+            *told = Some(Arc::new(Bundle { digest: HEXLOWER.encode(&Sha256::digest(&text)), text }));
+        }
+        told.clone()
+    }
+}
+
+/// For `status`: how long certificates are good, and which are lacking and why.
+pub(super) fn status(node: &Node, config: &Config) -> Value {
+    let (now, lacks) = (SystemTime::now(), lock(&node.holding.lacks));
+    let mut all = node.certificates.validities();
+    all.extend(node.holding.all().into_iter().map(|held| (held.name.clone(), held.validity())));
+    let wanted = certs::wanted(config).into_iter().map(|wanted| wanted.name);
+    let names: BTreeSet<String> = all.keys().cloned().chain(wanted).collect();
+    let one = |name: String| {
+        let (validity, lack) = (all.get(&name), lacks.get(&name));
+        let left = validity.map(|validity| validity.until.duration_since(now).map_or(0, |left| left.as_secs()));
+        let value = json!({
+            "left_s": left,
+            "alarming": validity.is_some_and(|validity| validity.is_alarming(now)),
+            "fails": lack.map(|lack| &lack.why),
+            "again_s": lack.map(|lack| lack.next.saturating_duration_since(Instant::now()).as_secs()),
+        });
+        (name, value)
+    };
+    Value::Object(names.into_iter().map(one).collect())
+}
+
+/// Shows clients what is held now.
+pub(super) fn show(node: &Node, config: &Config) {
+    let mut names = lock(&node.names).clone();
+    names.add_held(config, &node.holding.all());
+    let expires = &node.metrics.certificate_expires;
+    expires.reset();
+    for (name, validity) in names.validities() {
+        let until = validity.until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        expires.with_label_values(&[&name]).set(i64::try_from(until).unwrap_or(i64::MAX));
+    }
+    node.certificates.swap(names);
+}
+
+/// Says which certificates somebody has to look at.
+fn alarm(node: &Node) {
+    let now = SystemTime::now();
+    for (name, validity) in node.certificates.validities() {
+        match validity.until.duration_since(now) {
+            _ if !validity.is_alarming(now) => {}
+            Ok(left) => tracing::error!(
+                name,
+                left_h = left.as_secs() / 3_600,
+                "a certificate soon ends, and there is no new one"
+            ),
+            Err(_) => tracing::error!(name, "a certificate has ended: clients refuse it"),
+        }
+    }
+}
+
+/// Takes, and gets, certificates for as long as the node runs.
+pub(super) async fn follow(node: Arc<Node>) {
+    let mut issuer = Issuer::default();
+    let mut known = BTreeMap::new();
+    let mut alarmed: Option<Instant> = None;
+    loop {
+        if alarmed.is_none_or(|alarmed| alarmed.elapsed() >= ALARMED_EVERY) {
+            alarmed = Some(Instant::now());
+            alarm(&node);
+        }
+        let wanted = match node.config.load_full() {
+            Some(config) => turn(&node, &config, &mut issuer, &mut known).await,
+            None => Vec::new(),
+        };
+        let [soon, later] = ASKED_EVERY;
+        let pause = if node.holding.lacks_any(&wanted) { soon } else { later };
+        // A config that wants more than before is not waited for.
+        let version = node.version();
+        let changed = async {
+            while node.version() == version {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        };
+        let _ = tokio::time::timeout(pause, changed).await;
+    }
+}
+
+async fn turn(
+    node: &Arc<Node>,
+    config: &Arc<Config>,
+    issuer: &mut Issuer,
+    known: &mut BTreeMap<NodeId, String>,
+) -> Vec<Wanted> {
+    let wanted = certs::wanted(config);
+    if wanted.is_empty() {
+        return wanted;
+    }
+    if let Some(key) = &config.fleet_key {
+        for other in config.network.name_servers.iter().filter(|other| other.id != node.id) {
+            let before = known.entry(other.id.clone()).or_default();
+            let Some(address) = config.network.peer_of_name_server(other) else { continue };
+            let path = format!("/certificates?known={before}");
+            let proof = Proof::Fleet(key.clone());
+            let Some(answer) = client::get_bytes(address, &path, &proof, limits::CERTIFICATES_BYTES).await else {
+                continue;
+            };
+            issuer.heard(&other.id);
+            if let Some(digest) = take(node, config, key, &wanted, &answer) {
+                *before = digest;
+            }
+        }
+    }
+    if node.name_server.is_some() {
+        issuer.issue(node, config, &wanted).await;
+    }
+    wanted
+}
+
+/// Takes what another node tells; the digest of it.
+fn take(node: &Node, config: &Config, key: &Secret, wanted: &[Wanted], answer: &[u8]) -> Option<String> {
+    let answer: Value = serde_json::from_slice(answer).ok()?;
+    let digest = answer.get("digest")?.as_str()?.to_owned();
+    let Some(sealed) = answer.get("sealed").and_then(Value::as_str) else { return Some(digest) };
+    let opened = BASE64.decode(sealed.as_bytes()).ok().and_then(|sealed| certs::open(&sealing_key(key), &sealed));
+    let Some(told) = opened.and_then(|text| serde_json::from_slice::<Vec<Told>>(&text).ok()) else {
+        tracing::error!(
+            "what a name server tells of certificates cannot be opened: is secrets/fleet.key the same there?"
+        );
+        return None;
+    };
+    let mut is_new = false;
+    for told in told.into_iter().filter(|told| wanted.iter().any(|wanted| wanted.name == told.name)) {
+        match Held::read(&told.name, told.pem) {
+            Ok(held) => is_new |= node.holding.take(held),
+            Err(error) => {
+                tracing::error!(name = told.name, %error, "a name server tells a certificate that cannot be used");
+            }
+        }
+    }
+    if is_new {
+        tracing::info!("new certificates, from a name server");
+        show(node, config);
+    }
+    Some(digest)
+}
