@@ -48,7 +48,7 @@ pub enum Challenge {
 
 /// Puts an answer wherever an authority may ask.
 pub trait Publish: Send + Sync {
-    /// Resolves once it is everywhere; an error names where it is not.
+    /// Resolves once every node has it that can be reached; an error says who does not take it.
     fn publish(&self, challenge: Challenge) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
 }
 
@@ -112,7 +112,8 @@ impl Authority {
         }
         let key = order.finalize().await.map_err(|error| told(&error))?;
         let chain = order.poll_certificate(&PATIENCE).await.map_err(|error| told(&error))?;
-        Held::of(&wanted.name, &self.directory, &chain, &key).map_err(|error| format!("what was got: {error}"))
+        Held::of(&wanted.name, &self.directory, &chain, &key)
+            .map_err(|error| format!("the certificate that came cannot be used: {error}"))
     }
 
     async fn order(&self, wanted: &Wanted, before: Option<&Held>) -> Result<Order, Error> {
@@ -136,14 +137,16 @@ impl Authority {
                 AuthorizationStatus::Pending => {}
                 // Proved lately.
                 AuthorizationStatus::Valid => continue,
-                status => return Err(format!("the authority calls its own question {status:?}")),
+                status => return Err(format!("the authority has this name's authorization as {status:?}")),
             }
             let kind = match way {
                 Way::Dns(_) => ChallengeType::Dns01,
                 Way::Http => ChallengeType::Http01,
             };
             let challenge = authorization.challenge(kind);
-            let mut challenge = challenge.ok_or("the authority does not ask in the way that this name needs")?;
+            let kind = if *way == Way::Http { "http-01" } else { "dns-01" };
+            let mut challenge =
+                challenge.ok_or_else(|| format!("the authority does not offer {kind} for this name"))?;
             let answer = challenge.key_authorization();
             let published = match way {
                 Way::Dns(name) => Challenge::Dns { name: name.clone(), value: answer.dns_value() },
@@ -157,15 +160,20 @@ impl Authority {
         Ok(())
     }
 
-    /// When a certificate is to be renewed, as its authority says.
-    pub async fn renewal(&self, held: &Held) -> Renewal {
-        let Some(identifier) = identifier(held) else { return Renewal::Own };
+    /// How long an authority is not asked again that has said nothing (RFC 9773 §4.3.3).
+    pub const RENEWAL_UNKNOWN: Duration = Duration::from_secs(6 * 3_600);
+
+    /// When a certificate is to be renewed, as its authority says, and when to ask again.
+    pub async fn renewal(&self, held: &Held) -> (Renewal, Duration) {
+        let Some(identifier) = identifier(held) else { return (Renewal::Own, Self::RENEWAL_UNKNOWN) };
         match self.account.renewal_info(&identifier).await {
-            Ok((info, _)) => {
+            Ok((info, wait)) => {
                 let window = info.suggested_window;
-                Renewal::Told(SystemTime::from(window.start), SystemTime::from(window.end))
+                let told = Renewal::Told(SystemTime::from(window.start), SystemTime::from(window.end));
+                // RFC 9773 §4.3.2: within limits of ours, "one minute" and "one day" are reasonable.
+                (told, wait.clamp(Duration::from_secs(60), Duration::from_secs(86_400)))
             }
-            Err(_) => Renewal::Own,
+            Err(_) => (Renewal::Own, Self::RENEWAL_UNKNOWN),
         }
     }
 }

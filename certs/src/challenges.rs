@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use config::limits;
@@ -13,7 +13,7 @@ use crate::acme::Challenge;
 #[derive(Debug, Default)]
 pub struct Challenges(ArcSwap<Answers>);
 
-type Answers = HashMap<Place, Vec<(String, Instant)>>;
+type Answers = HashMap<Place, Vec<(String, SystemTime)>>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Place {
@@ -27,8 +27,9 @@ enum Place {
 const LIFETIME: Duration = Duration::from_secs(900);
 
 impl Challenges {
-    /// Has an answer ready for a while. Where there are too many already it is not taken.
-    pub fn add(&self, challenge: Challenge, now: Instant) {
+    /// Has an answer ready for a while; whether it was taken: not where there are too many already.
+    pub fn add(&self, challenge: Challenge, now: SystemTime) -> bool {
+        let mut is_taken = false;
         let (place, answer) = match challenge {
             Challenge::Dns { name, value } => (Place::Name(lower(&name)), value),
             Challenge::Http { token, authorization } => (Place::Token(token), authorization),
@@ -39,28 +40,30 @@ impl Challenges {
                 answers.retain(|(_, until)| *until > now);
                 !answers.is_empty()
             });
-            if all.values().map(Vec::len).sum::<usize>() < limits::CHALLENGES {
+            is_taken = all.values().map(Vec::len).sum::<usize>() < limits::CHALLENGES;
+            if is_taken {
                 let answers = all.entry(place.clone()).or_default();
                 answers.retain(|(old, _)| *old != answer);
                 answers.push((answer.clone(), now + LIFETIME));
             }
             Arc::new(all)
         });
+        is_taken
     }
 
     /// The TXT records of a name: one for each order under way, as of a name and of all below it (RFC 8555 §8.4).
     #[must_use]
-    pub fn records(&self, name: &str, now: Instant) -> Vec<String> {
+    pub fn records(&self, name: &str, now: SystemTime) -> Vec<String> {
         self.answers(&Place::Name(lower(name)), now)
     }
 
     /// What is to be said at `/.well-known/acme-challenge/TOKEN` (RFC 8555 §8.3).
     #[must_use]
-    pub fn authorization(&self, token: &str, now: Instant) -> Option<String> {
+    pub fn authorization(&self, token: &str, now: SystemTime) -> Option<String> {
         self.answers(&Place::Token(token.to_owned()), now).pop()
     }
 
-    fn answers(&self, place: &Place, now: Instant) -> Vec<String> {
+    fn answers(&self, place: &Place, now: SystemTime) -> Vec<String> {
         let all = self.0.load();
         let answers = all.get(place).into_iter().flatten();
         answers.filter(|(_, until)| *until > now).map(|(answer, _)| answer.clone()).collect()
@@ -79,11 +82,11 @@ mod tests {
     #[test]
     fn answers_are_kept_for_a_while_and_only_so_many() {
         let challenges = Challenges::default();
-        let now = Instant::now();
+        let now = SystemTime::now();
         let dns =
             |value: &str| Challenge::Dns { name: "_acme-challenge.Shop.example.".to_owned(), value: value.to_owned() };
         for value in ["a", "b", "a"] {
-            challenges.add(dns(value), now);
+            assert!(challenges.add(dns(value), now));
         }
         assert_eq!(challenges.records("_ACME-challenge.shop.example", now), ["b", "a"]);
         assert!(challenges.records("shop.example", now).is_empty());
@@ -94,7 +97,7 @@ mod tests {
         let later = now + LIFETIME;
         assert!(challenges.records("_acme-challenge.shop.example", later).is_empty());
         for number in 0..2 * limits::CHALLENGES {
-            challenges.add(dns(&number.to_string()), later);
+            assert_eq!(challenges.add(dns(&number.to_string()), later), number < limits::CHALLENGES);
         }
         assert_eq!(challenges.records("_acme-challenge.shop.example", later).len(), limits::CHALLENGES);
     }

@@ -75,7 +75,7 @@ async fn ask(
     head.headers.insert(header::HOST, HeaderValue::try_from(authority)?);
     head.uri = head.uri.path_and_query().map_or_else(Uri::default, |target| target.clone().into());
     let (head, body) = sender.send_request(Request::from_parts(head, body)).await?.into_parts();
-    let body = Limited::new(body, limits::CERTIFICATES_BYTES).collect().await?.to_bytes();
+    let body = Limited::new(body, limits::ACME_BYTES).collect().await?.to_bytes();
     driven.abort();
     Ok(Response::from_parts(head, Full::new(body)))
 }

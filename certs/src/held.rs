@@ -145,6 +145,22 @@ impl Held {
         (all, told)
     }
 
+    /// Whether it is to be held in place of another for the same name: the one of the authority that is used, else the
+    /// younger.
+    #[must_use]
+    pub fn is_better(&self, other: &Self, directory: &str) -> bool {
+        let standing = |held: &Self| (held.authority == directory, held.from);
+        standing(self) > standing(other)
+    }
+
+    /// Removes its file.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn remove(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_file(path(dir, &self.name))
+    }
+
     /// When it may be used.
     #[must_use]
     pub fn validity(&self) -> Validity {
@@ -225,6 +241,23 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_better_is_of_the_authority_in_use_else_the_younger() {
+        let of = |authority: &str, from| {
+            let (chain, key) = split(&made("a.example", (from, 90)));
+            Held::of("a.example", authority, &chain, &key).unwrap()
+        };
+        let (old, young, other) = (of("https://a/", 0), of("https://a/", 1), of("https://b/", 2));
+        assert!(young.is_better(&old, "https://a/") && !old.is_better(&young, "https://a/"));
+        assert!(!other.is_better(&young, "https://a/") && young.is_better(&other, "https://a/"));
+        assert!(other.is_better(&young, "https://b/") && !young.is_better(&young, "https://a/"));
+    }
+
+    fn split(pem: &str) -> (String, String) {
+        let (chain, key) = pem.split_once("-----BEGIN PRIVATE").unwrap();
+        (chain.to_owned(), format!("-----BEGIN PRIVATE{key}"))
+    }
+
+    #[test]
     fn an_end_that_is_near_is_an_alarm() {
         let day = Duration::from_secs(86_400);
         for (life, first) in [(365, 351), (90, 76), (6, 5)] {
@@ -238,9 +271,7 @@ pub(crate) mod tests {
     #[test]
     fn a_key_of_another_is_not_held() {
         let (one, two) = (made("a.example", (0, 90)), made("a.example", (0, 90)));
-        let (certificate, _) = one.split_once("-----BEGIN PRIVATE").unwrap();
-        let (_, key) = two.split_once("-----BEGIN PRIVATE").unwrap();
-        let wrong = format!("{certificate}-----BEGIN PRIVATE{key}");
+        let wrong = format!("{}{}", split(&one).0, split(&two).1);
         assert!(Held::read("a.example", wrong).is_err());
         assert!(Held::read("a.example", String::new()).is_err());
     }

@@ -85,6 +85,32 @@ impl Names {
         }
     }
 
+    /// The certificate of name servers for encrypted DNS, whatever name they are asked by.
+    ///
+    /// # Errors
+    /// As [`check`](crate::check).
+    pub fn of_name_servers(config: &Config) -> Result<Self, Vec<Problem>> {
+        let Some(pair) = config.network.dns.tls.as_ref().and_then(config::DnsTls::files) else {
+            return Ok(Self::default());
+        };
+        let key = files::read(&config.dir, pair).map_err(|problem| vec![problem])?;
+        Ok(Self { default: Some(Arc::new(key)), ..Self::default() })
+    }
+
+    /// Adds the one that was got, where name servers want that.
+    pub fn add_held_of_name_servers<'h>(&mut self, config: &Config, held: impl IntoIterator<Item = &'h Held>) {
+        let name = format!("*.{}", config.network.zone);
+        if config.network.dns.tls.as_ref().is_some_and(|tls| tls.auto) {
+            self.default = held.into_iter().find(|held| held.name == name).map(|held| Arc::clone(&held.key));
+        }
+    }
+
+    /// Until when the certificate is good that is shown whatever name is asked for.
+    #[must_use]
+    pub fn validity_of_default(&self) -> Option<Validity> {
+        Validity::of(self.default.as_ref()?.cert.first()?)
+    }
+
     /// Until when the certificate of each name is good.
     #[must_use]
     pub fn validities(&self) -> BTreeMap<String, Validity> {

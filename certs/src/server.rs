@@ -32,16 +32,22 @@ impl Certificates {
         self.names.load().validities()
     }
 
-    /// A TLS 1.2 and 1.3 server with these certificates, for HTTP/2 and 1.1 by ALPN.
+    /// Until when the certificate is good that is shown whatever name is asked for.
+    #[must_use]
+    pub fn validity_of_default(&self) -> Option<Validity> {
+        self.names.load().validity_of_default()
+    }
+
+    /// A TLS 1.2 and 1.3 server with these certificates, for these protocols by ALPN, the best first.
     ///
     /// # Errors
     /// The provider does not support the protocol versions.
-    pub fn server(self: &Arc<Self>) -> Result<ServerConfig, rustls::Error> {
+    pub fn server(self: &Arc<Self>, protocols: &[&str]) -> Result<ServerConfig, rustls::Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(self) as _;
         let mut server = builder.with_no_client_auth().with_cert_resolver(resolver);
-        server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        server.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         // Keys of its own, which rotate every six hours: nothing is kept of clients.
         server.ticketer = Ticketer::new()?;
         Ok(server)

@@ -23,12 +23,14 @@ impl Wanted {
     }
 }
 
-/// The names of sites with `tls = "auto"`, each once: every host, and one for `<site>.<zone>` of all of them. A name has a
+/// The names of sites with `tls = "auto"`, each once: every host, and one for `<site>.<zone>` of all of them, and for name
+/// servers. A name has a
 /// certificate of its own, so that one which cannot be had keeps none of the others from theirs.
 #[must_use]
 pub fn wanted(config: &Config) -> Vec<Wanted> {
     let sites = config.sites.iter().filter(|site| site.tls.as_ref().is_some_and(|tls| tls.auto));
-    let mut names = Vec::new();
+    let of_name_servers = config.network.dns.tls.as_ref().is_some_and(|tls| tls.auto);
+    let mut names: Vec<_> = of_name_servers.then(|| format!("*.{}", config.network.zone)).into_iter().collect();
     for site in sites {
         names.push(format!("*.{}", config.network.zone));
         let named = site.hosts.iter().filter(|host| !matches!(host.name, HostName::Address(_)));

@@ -70,7 +70,7 @@ pub use site::{Cache, SetCookie, Site, Tags};
 pub use source::{Place, Source};
 pub use table::Written;
 pub use template::{Piece, Template, Variable};
-pub use tls::{Hsts, Tls};
+pub use tls::{DnsTls, Hsts, Tls};
 pub use transfer::{Transfer, TransferAlgorithm, TransferKey};
 pub use units::duration as parse_duration;
 pub use wrong::Wrong;

@@ -46,6 +46,10 @@ pub const DNS_ANSWERS: Bounds<u8> = Bounds { least: 1, default: 2, most: 8 };
 /// `[dns] rate_limit`: the same reply to one network, a second. 0 is no limit. NSD's default of 200 is for names that
 /// resolvers keep for hours; theirs of a routed name are kept for seconds, and one for each scope.
 pub const DNS_RATE_LIMIT: Bounds<u32> = Bounds { least: 0, default: 1_000, most: 1_000_000 };
+/// `[dns.tls] port`: RFC 7858 §3.1, RFC 9250 §4.1.1.
+pub const DNS_TLS_PORT: Bounds<u16> = Bounds { least: 1, default: 853, most: u16::MAX };
+/// `[dns.tls] https`; nothing listens where none is written.
+pub const DNS_HTTPS_PORT: Bounds<u16> = Bounds { least: 1, default: 443, most: u16::MAX };
 /// `[edge] memory`, bytes. The default is a quarter of RAM or of the cgroup's limit, at most this default.
 pub const EDGE_MEMORY: Bounds<u64> = Bounds { least: 8 << 20, default: 4 << 30, most: 1 << 42 };
 /// `[edge] disk` size, bytes. It has no default: the operator knows the disk.
@@ -206,8 +210,10 @@ pub const HTTP_DRAIN: Duration = Duration::from_secs(10);
 pub const TLS_HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// `[acme] directory`: that of Let's Encrypt.
 pub const ACME_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
-/// Bytes of an answer of an authority, and of what nodes tell each other of certificates.
-pub const CERTIFICATES_BYTES: usize = 16 << 20;
+/// Bytes of an answer of an authority: a chain has some 5 KiB.
+pub const ACME_BYTES: usize = 1 << 20;
+/// Bytes of what nodes tell each other of certificates: some 10,000 of them.
+pub const CERTIFICATES_BYTES: usize = 64 << 20;
 /// Time for one answer of an authority.
 pub const ACME_TIME: Duration = Duration::from_secs(30);
 /// Letters of what an authority says of a failure that are shown.

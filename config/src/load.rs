@@ -144,12 +144,15 @@ pub fn load_copy(copy: &Path, dir: &Path) -> Result<Loaded, Refused> {
 
 /// What certificates that get themselves need of the rest.
 fn lacks_fleet_key(network: &Network, sites: &[Site], fleet_key: Option<&Secret>) -> Option<Problem> {
-    let is_wanted = sites.iter().any(|site| site.tls.as_ref().is_some_and(|tls| tls.auto));
+    let is_auto = |site: &Site| site.tls.as_ref().is_some_and(|tls| tls.auto);
+    let is_wanted = sites.iter().any(is_auto) || network.dns.tls.as_ref().is_some_and(|tls| tls.auto);
     let is_alone = network.node_ids().len() == 1;
+    let site = sites.iter().find(|site| site.tls.as_ref().is_some_and(|tls| tls.auto));
+    let whose = site.map_or("[dns.tls]".to_owned(), |site| format!("sites/{}.toml", site.id));
     let problem =
-        Problem::general("certificates that get themselves need secrets/fleet.key, by which nodes know each other");
+        Problem::general(format!("the `auto` of {whose} needs secrets/fleet.key, by which nodes know each other"));
     (is_wanted && !is_alone && fleet_key.is_none())
-        .then(|| problem.help("write 16 letters or more to it, the same on every node"))
+        .then(|| problem.help("write at least 16 random characters there, the same on every node, mode 0600"))
 }
 
 #[derive(Default)]

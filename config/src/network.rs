@@ -13,6 +13,7 @@ use crate::limits;
 use crate::prefix::Prefix;
 use crate::secret::Secret;
 use crate::shape;
+use crate::tls::DnsTls;
 use crate::transfer::Transfer;
 
 mod read;
@@ -133,6 +134,8 @@ pub struct Dns {
     /// is no limit. Default: 1000. A reload takes it.
     #[schemars(transform = shape::integer(&limits::DNS_RATE_LIMIT))]
     pub rate_limit: u32,
+    /// Encrypted DNS, in `[dns.tls]`. Default: none.
+    pub tls: Option<DnsTls>,
     /// Resolvers that may ask `TXT _why.NAME`: why a client is sent where it is. What they are told says how the network is
     /// built. Default: this machine, `["127.0.0.0/8", "::1/128"]`. A reload takes it.
     pub explain: Vec<Prefix>,
@@ -405,7 +408,8 @@ impl Network {
     #[must_use]
     pub fn peer_of(&self, edge: &EdgeNode) -> Option<SocketAddr> {
         let own = edge.addresses.all().first().map(|address| SocketAddr::new(*address, limits::PEER_PORT));
-        edge.peer.or(own)
+        let name_server = self.name_servers.iter().find(|node| node.id == edge.id).and_then(|node| node.peer);
+        edge.peer.or(name_server).or(own)
     }
 
     /// Where other nodes reach a name server.

@@ -71,6 +71,12 @@ pub(crate) fn integer<T: Copy + Into<u64>>(bounds: &Bounds<T>) -> impl FnMut(&mu
     }
 }
 
+/// A whole number, or nothing.
+pub(crate) fn integer_or_none<T: Copy + Into<u64>>(bounds: &Bounds<T>) -> impl FnMut(&mut Schema) + use<T> {
+    let [least, most]: [u64; 2] = [bounds.least, bounds.most].map(Into::into);
+    move |schema| put(schema, json!({ "minimum": least, "maximum": most }))
+}
+
 /// One of a few whole numbers.
 pub(crate) fn one_of(numbers: &'static [u16], default: u16) -> impl FnMut(&mut Schema) + use<> {
     move |schema| {

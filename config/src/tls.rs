@@ -44,6 +44,37 @@ pub struct Hsts {
     pub preload: bool,
 }
 
+/// Encrypted DNS on every name server: over TLS (RFC 7858) and QUIC (RFC 9250), and over HTTPS (RFC 8484) where that has a
+/// port.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct DnsTls {
+    /// PEM chain, the name servers' certificate first; a file under `secrets/`. Default: none, with `auto` alone. A reload
+    /// takes it, also when the file is replaced.
+    pub cert: Option<SecretFile>,
+    /// Its private key in PEM; a file under `secrets/`, mode 0600. Default: none, with `auto` alone. A reload takes it, also
+    /// when the file is replaced.
+    pub key: Option<SecretFile>,
+    /// Whether the certificate is the one for `*.ZONE` that gets itself, from the authority of `[acme]`: name servers are
+    /// known as `<id>.ZONE`. Default: `false`. A reload takes it.
+    pub auto: bool,
+    /// The port of both, on the addresses of `listen`: TLS by TCP, QUIC by UDP. Default: 853. A reload opens the new and closes
+    /// the old.
+    #[schemars(transform = shape::integer(&limits::DNS_TLS_PORT))]
+    pub port: u16,
+    /// The port of DNS over HTTPS, on the addresses of `listen`, at the path `/dns-query`. Default: none. A reload opens
+    /// the new and closes the old.
+    #[schemars(transform = shape::integer_or_none(&limits::DNS_HTTPS_PORT))]
+    pub https: Option<u16>,
+}
+
+impl DnsTls {
+    /// Certificate and key, where they are files.
+    #[must_use]
+    pub fn files(&self) -> Option<(&SecretFile, &SecretFile)> {
+        self.cert.as_ref().zip(self.key.as_ref())
+    }
+}
+
 impl Tls {
     /// Certificate and key, where they are files.
     #[must_use]
@@ -67,6 +98,21 @@ const FORMS: &str =
     "write { cert = \"shop.pem\", key = \"shop.key\" }, or \"auto\" for certificates that get themselves";
 
 fn read_table(mut table: Table<'_>) -> Option<Tls> {
+    let Pair { auto, cert, key } = read_pair(&mut table);
+    let redirect = table.or("redirect", false, Value::boolean);
+    let hsts = table.optional("hsts", |v| v.table(read_hsts));
+    table.finish();
+    Some(Tls { cert, key, auto, redirect, hsts })
+}
+
+/// Where a certificate comes from.
+struct Pair {
+    auto: bool,
+    cert: Option<SecretFile>,
+    key: Option<SecretFile>,
+}
+
+fn read_pair(table: &mut Table<'_>) -> Pair {
     let auto = table.or("auto", false, Value::boolean);
     let is_named = table.has("cert") || table.has("key");
     if auto == is_named {
@@ -75,10 +121,16 @@ fn read_table(mut table: Table<'_>) -> Option<Tls> {
     }
     let mut file = |key| if is_named { table.required(key, secret_file) } else { table.optional(key, secret_file) };
     let (cert, key) = (file("cert"), file("key"));
-    let redirect = table.or("redirect", false, Value::boolean);
-    let hsts = table.optional("hsts", |v| v.table(read_hsts));
+    Pair { auto, cert, key }
+}
+
+/// Reads `[dns.tls]`.
+pub(crate) fn read_of_dns(mut table: Table<'_>) -> Option<DnsTls> {
+    let Pair { auto, cert, key } = read_pair(&mut table);
+    let port = table.or("port", limits::DNS_TLS_PORT.default, |v| v.integer(&limits::DNS_TLS_PORT));
+    let https = table.optional("https", |v| v.integer(&limits::DNS_HTTPS_PORT));
     table.finish();
-    Some(Tls { cert, key, auto, redirect, hsts })
+    Some(DnsTls { cert, key, auto, port, https })
 }
 
 fn read_hsts(mut table: Table<'_>) -> Option<Hsts> {

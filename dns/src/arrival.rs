@@ -10,6 +10,39 @@ pub enum Transport {
     Udp,
     /// Length-prefixed over a connection.
     Tcp,
+    /// As over TCP, encrypted (RFC 7858).
+    Tls,
+    /// A QUIC stream for each query (RFC 9250).
+    Quic,
+    /// An HTTP request for each query (RFC 8484).
+    Https,
+}
+
+impl Transport {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Quic, Self::Https];
+
+    /// As logs and metrics name it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Quic => "quic",
+            Self::Https => "https",
+        }
+    }
+
+    /// Whether the asker is where it says: it has answered us.
+    pub(crate) fn is_connection(self) -> bool {
+        self != Self::Udp
+    }
+
+    /// Whether nobody on the way reads it: how long it is may still tell what it is.
+    pub(crate) fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Quic | Self::Https)
+    }
 }
 
 /// From whom a message came, how, and when.
@@ -33,7 +66,13 @@ impl Arrival {
     /// A connection's, now.
     #[must_use]
     pub fn by_tcp(resolver: IpAddr) -> Self {
-        Self { transport: Transport::Tcp, ..Self::by_udp(resolver) }
+        Self::by(Transport::Tcp, resolver)
+    }
+
+    /// By this transport, now.
+    #[must_use]
+    pub fn by(transport: Transport, resolver: IpAddr) -> Self {
+        Self { transport, ..Self::by_udp(resolver) }
     }
 
     /// When it came, in seconds since 1970.

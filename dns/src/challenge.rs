@@ -1,6 +1,6 @@
 //! What authorities of certificates look for (RFC 8555 §8.4): records that no zone file has.
 
-use std::time::Instant;
+use std::time::SystemTime;
 
 use hickory_server::proto::rr::rdata::TXT;
 use hickory_server::proto::rr::{Name, RData, Record, RecordType};
@@ -14,11 +14,11 @@ const TTL: u32 = 1;
 
 impl View {
     /// The records of a name at which an authority is expected.
-    pub(crate) fn challenged(&self, name: &Name, kind: RecordType) -> Option<Vec<Record>> {
+    pub(crate) fn challenged(&self, name: &Name, kind: RecordType, now: SystemTime) -> Option<Vec<Record>> {
         if kind != RecordType::TXT || !is_challenge(name) {
             return None;
         }
-        let values = self.challenges.records(&name.to_ascii(), Instant::now());
+        let values = self.challenges.records(&name.to_ascii(), now);
         let record = |value| Record::from_rdata(name.clone(), TTL, RData::TXT(TXT::new(vec![value])));
         (!values.is_empty()).then(|| values.into_iter().map(record).collect())
     }
@@ -53,7 +53,7 @@ mod tests {
         assert!(answers(name).is_empty());
         for value in ["one", "two"] {
             let (name, value) = (name.to_owned(), value.to_owned());
-            challenges.add(Challenge::Dns { name, value }, Instant::now());
+            challenges.add(Challenge::Dns { name, value }, SystemTime::now());
         }
         assert_eq!(answers("_ACME-Challenge.www.shop.example."), ["1 one", "1 two"]);
         assert!(answers("_acme-challenge.shop.example.").is_empty());

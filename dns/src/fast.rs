@@ -145,7 +145,7 @@ impl Fast {
             || query.opt.map_or(LEAST_PAYLOAD, |opt| opt.payload.clamp(LEAST_PAYLOAD, limits::DNS_UDP_BYTES));
         let most = match transport {
             Transport::Udp => of_datagrams().into(),
-            Transport::Tcp => out.len(),
+            Transport::Tcp | Transport::Tls | Transport::Quic | Transport::Https => out.len(),
         };
         let mut out = Writer { out: out.get_mut(..most)?, length: 0 };
         let [id_high, id_low, flags, more_flags, ..] = query.header() else { return None };

@@ -12,6 +12,7 @@ mod challenge;
 mod compiled;
 mod cookie;
 pub mod dnssec;
+mod doh;
 mod ecs;
 mod explain;
 mod fast;
@@ -39,6 +40,7 @@ mod zones;
 
 pub use arrival::{Arrival, Transport};
 pub use cookie::Cookies;
+pub use doh::{Doh, PATH as DOH_PATH};
 pub use explain::{Candidate, Explanation, Group, Measured, Unfit};
 pub use fast::{Answered, Fast};
 pub use identity::Identity;

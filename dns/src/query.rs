@@ -52,6 +52,7 @@ pub(crate) struct Asks {
     pub(crate) nsid: bool,
     /// How long a connection may be idle (RFC 7828).
     pub(crate) keepalive: bool,
+    pub(crate) padding: bool,
 }
 
 /// The DO bit: "MUST be copied in the response" (RFC 3225 §3).
@@ -235,6 +236,7 @@ impl Edns {
             OptionCode::COOKIE => self.cookie = Some(Cookie::read(option)?),
             OptionCode::NSID => self.asks.nsid = true,
             OptionCode::TCP_KEEPALIVE => self.asks.keepalive = true,
+            OptionCode::PADDING => self.asks.padding = true,
             _ => {}
         }
         Some(())

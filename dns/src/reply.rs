@@ -26,6 +26,8 @@ pub struct Reply {
     pub(crate) reuse: Reuse,
     /// Whether it is to be asked for again over a connection, whatever its size.
     pub(crate) is_cut: bool,
+    /// Whether its length is to tell less.
+    is_padded: bool,
     /// What it is signed with, and when, if its query was.
     signed: Option<(Result<Session, Refusal>, u64)>,
 }
@@ -78,6 +80,10 @@ pub(crate) const CLIENT_SUBNET: u16 = 8;
 pub(crate) const NSID: u16 = 3;
 /// How long a connection may be idle, in tenths of a second (RFC 7828 §3.1).
 pub(crate) const KEEPALIVE: u16 = 11;
+/// Padding (RFC 7830 §3).
+const PADDING: u16 = 12;
+/// Servers "SHOULD pad the corresponding response to a multiple of 468 octets" (RFC 8467 §4.1).
+const PADDED_TO: usize = 468;
 /// Extended DNS error (RFC 8914 §2).
 const EXTENDED_ERROR: u16 = 15;
 /// Compact answers OK, in the flags of OPT (RFC 9824 §7.2): said to who says it.
@@ -99,7 +105,7 @@ impl Reply {
             opt.flags_mut().z = if edns.compact_ok { COMPACT_OK } else { 0 };
             message.edns = Some(opt);
         }
-        Self { message, facts, payload, reuse: Reuse::Never, is_cut: false, signed: None }
+        Self { message, facts, payload, reuse: Reuse::Never, is_cut: false, is_padded: false, signed: None }
     }
 
     /// A reply that only refuses.
@@ -111,7 +117,15 @@ impl Reply {
             Asked::Plainly => None,
         };
         let facts = Facts { same: Same::Refusal, ..Facts::default() };
-        Self { message, facts, payload: LEAST_PAYLOAD, reuse: Reuse::Never, is_cut: false, signed: None }
+        Self {
+            message,
+            facts,
+            payload: LEAST_PAYLOAD,
+            reuse: Reuse::Never,
+            is_cut: false,
+            is_padded: false,
+            signed: None,
+        }
     }
 
     /// A reply to who only asks for a cookie (RFC 7873 §5.4).
@@ -119,7 +133,15 @@ impl Reply {
         let mut message = bare(envelope, None);
         message.edns = Some(opt(edns.dnssec));
         let facts = Facts { same: Same::Refusal, ..Facts::default() };
-        Self { message, facts, payload: LEAST_PAYLOAD, reuse: Reuse::Never, is_cut: false, signed: None }
+        Self {
+            message,
+            facts,
+            payload: LEAST_PAYLOAD,
+            reuse: Reuse::Never,
+            is_cut: false,
+            is_padded: false,
+            signed: None,
+        }
     }
 
     /// Refuses, and says why.
@@ -172,10 +194,24 @@ impl Reply {
             self.add(NSID, identity.id.as_bytes().to_vec());
         }
         // "MUST NOT" be sent by datagrams (RFC 7828 §3.2.2).
-        if edns.asks.keepalive && arrival.transport == Transport::Tcp {
+        if edns.asks.keepalive && matches!(arrival.transport, Transport::Tcp | Transport::Tls) {
             let tenths = u16::try_from(limits::DNS_TCP_IDLE.as_millis() / 100).unwrap_or(u16::MAX);
             self.add(KEEPALIVE, tenths.to_be_bytes().to_vec());
         }
+        self.is_padded = edns.asks.padding && arrival.transport.is_encrypted();
+    }
+
+    /// The message, padded where that was asked for.
+    fn composed(&self) -> Option<Vec<u8>> {
+        let bytes = self.message.to_vec().ok()?;
+        if !self.is_padded {
+            return Some(bytes);
+        }
+        // With the option's own four bytes, and what is signed behind it.
+        let length = bytes.len() + 4 + self.overhead();
+        let mut padded = self.clone();
+        padded.add(PADDING, vec![0; length.next_multiple_of(PADDED_TO) - length]);
+        padded.message.to_vec().ok()
     }
 
     /// The bytes for UDP. What does not fit is cut to the question and OPT, with TC set, so that
@@ -200,15 +236,20 @@ impl Reply {
             // To be asked for again elsewhere: there is no better way to say that here.
             return None;
         }
-        let mut bytes = self.message.to_vec().ok()?;
-        if bytes.len() + self.overhead() > usize::from(u16::MAX) {
-            bytes = self.cut()?;
-        } else {
-            bytes = self.signed(bytes)?;
-        }
+        let mut bytes = self.to_stream()?;
         let length = u16::try_from(bytes.len()).ok()?;
         bytes.splice(..0, length.to_be_bytes());
         Some(bytes)
+    }
+
+    /// As [`Self::to_tcp`], without the length.
+    #[must_use]
+    pub fn to_stream(&self) -> Option<Vec<u8>> {
+        if self.is_cut {
+            return None;
+        }
+        let bytes = self.composed()?;
+        if bytes.len() + self.overhead() > usize::from(u16::MAX) { self.cut() } else { self.signed(bytes) }
     }
 
     /// The question and OPT alone, with TC set.

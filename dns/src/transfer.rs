@@ -55,7 +55,7 @@ impl View {
     /// [`View::answer`] says so.
     #[must_use]
     pub fn transfer(&self, message: &[u8], arrival: &Arrival) -> Option<Transfer> {
-        if arrival.transport != Transport::Tcp || !asks_for_one(message) {
+        if !matches!(arrival.transport, Transport::Tcp | Transport::Tls | Transport::Quic) || !asks_for_one(message) {
             return None;
         }
         let session = match tsig::open(self.transfers.keys(), message, arrival.seconds().into()) {

@@ -294,7 +294,7 @@ impl View {
             if let Some(records) = zone.made_by_keys(&name, kind, arrival.at) {
                 return reply.message.answers.extend(records);
             }
-            if let Some(records) = self.challenged(&name, kind) {
+            if let Some(records) = self.challenged(&name, kind, arrival.at) {
                 return reply.message.answers.extend(records);
             }
             match zone.find(&name, kind) {

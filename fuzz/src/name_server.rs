@@ -57,7 +57,7 @@ pub fn ask(message: &[u8]) {
         let Some(reply) = VIEW.answer(message, &arrival) else { continue };
         let sent = match transport {
             Transport::Udp => reply.to_udp(),
-            Transport::Tcp => reply.to_tcp().map(|framed| framed.into_iter().skip(2).collect()),
+            _ => reply.to_tcp().map(|framed| framed.into_iter().skip(2).collect()),
         };
         let sent = sent.expect("a reply can be written");
         assert_eq!(sent.first_chunk::<2>(), message.first_chunk::<2>(), "the id is the query's");

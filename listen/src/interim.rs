@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -30,7 +31,7 @@ enum Way {
     /// HTTP/1.1: beside hyper's bytes, for the request of this number.
     Beside(Arc<Queue>, u64),
     /// To whoever writes the response.
-    Told(mpsc::Sender<Hint>),
+    Told(mpsc::Sender<Hint>, Arc<AtomicUsize>),
 }
 
 /// An interim response.
@@ -75,7 +76,7 @@ impl Interim {
     /// For whoever writes the response itself: it hears of them until it has one.
     pub(crate) fn told() -> (Self, mpsc::Receiver<Hint>) {
         let (sender, receiver) = mpsc::channel(limits::HTTP_INTERIMS);
-        (Self(Way::Told(sender)), receiver)
+        (Self(Way::Told(sender, Arc::default())), receiver)
     }
 
     /// Sends one before the final response, if that has not begun and there were not too many.
@@ -86,7 +87,11 @@ impl Interim {
         match &self.0 {
             Way::Beside(queue, request) => queue.add(*request, status, headers),
             // It has too many, or an answer.
-            Way::Told(sender) => drop(sender.try_send((status, headers.clone()))),
+            Way::Told(sender, sent) => {
+                if sent.fetch_add(1, Ordering::Relaxed) < limits::HTTP_INTERIMS {
+                    drop(sender.try_send((status, headers.clone())));
+                }
+            }
         }
     }
 

@@ -67,6 +67,8 @@ fn transport() -> TransportConfig {
         .max_concurrent_bidi_streams(VarInt::from_u32(limits::HTTP2_STREAMS))
         .max_concurrent_uni_streams(VarInt::from_u32(limits::QUIC_UNI_STREAMS))
         .max_idle_timeout(idle)
+        // Who waits for a slow answer says nothing meanwhile; who has nothing open is closed by whoever serves it.
+        .keep_alive_interval(Some(limits::HTTP_HEADER_TIME / 3))
         .stream_receive_window(VarInt::from_u32(limits::QUIC_STREAM_WINDOW))
         .receive_window(VarInt::from_u32(limits::QUIC_WINDOW))
         .send_window(u64::from(limits::QUIC_WINDOW))

@@ -19,7 +19,7 @@ pub(crate) struct Answering {
     node: Arc<Node>,
     log: Option<(Log, Clients)>,
     /// By transport and response code: looked up once, so that no answer takes a lock.
-    replies: [[IntCounter; RCODES.len()]; 2],
+    replies: [[IntCounter; RCODES.len()]; Transport::ALL.len()],
     /// Cut and dropped by the rate limit.
     limited: [IntCounter; 2],
     /// When the log last heard of late signatures, and of transfers that were refused.
@@ -82,8 +82,9 @@ impl Answers {
 
 impl Answering {
     pub(crate) fn new(node: Arc<Node>, log: Option<(Log, Clients)>) -> Self {
-        let replies = ["udp", "tcp"]
-            .map(|transport| RCODES.map(|(_, rcode)| node.metrics.dns_replies.with_label_values(&[transport, rcode])));
+        let replies = Transport::ALL.map(|transport| {
+            RCODES.map(|(_, rcode)| node.metrics.dns_replies.with_label_values(&[transport.as_str(), rcode]))
+        });
         let limited = ["cut", "dropped"].map(|what| node.metrics.dns_limited.with_label_values(&[what]));
         Self { node, log, replies, limited, told: Default::default() }
     }
@@ -92,10 +93,13 @@ impl Answering {
 impl Answering {
     /// Counts a reply; the name of its code.
     fn count_reply(&self, transport: Transport, code: u16) -> &'static str {
-        let [udp, tcp] = &self.replies;
+        let [udp, tcp, tls, quic, https] = &self.replies;
         let counters = match transport {
             Transport::Udp => udp,
             Transport::Tcp => tcp,
+            Transport::Tls => tls,
+            Transport::Quic => quic,
+            Transport::Https => https,
         };
         let known = RCODES.iter().position(|(number, _)| *number == code).unwrap_or(RCODES.len() - 1);
         if let Some(counter) = counters.get(known) {
@@ -130,7 +134,7 @@ impl Answering {
         let asks = |question: &&Query| matches!(question.query_type(), RecordType::AXFR | RecordType::IXFR);
         let [_, refused_told] = &self.told;
         if let Some(question) = question.filter(asks)
-            && arrival.transport == Transport::Tcp
+            && arrival.transport != Transport::Udp
             && refused_told.is_due()
         {
             let code = reply.message.metadata.response_code;
@@ -155,11 +159,7 @@ impl Answer for Answering {
             answers.count(pop, cause);
         }
         if let Some((log, clients)) = &self.log {
-            let transport = match transport {
-                Transport::Udp => "udp",
-                Transport::Tcp => "tcp",
-            };
-            write(log, *clients, &answers.view, &reply, peer, transport, rcode);
+            write(log, *clients, &answers.view, &reply, peer, transport.as_str(), rcode);
         }
         Some(reply)
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use ::fleet::sealing_key;
-use certs::{Challenges, Held, Wanted};
+use certs::{Challenges, Held, Validity, Wanted};
 use config::{Config, NodeId, Secret, limits};
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
@@ -88,14 +88,27 @@ impl Holding {
         lock(&self.held).values().cloned().collect()
     }
 
-    /// Takes one that another node tells, if it is newer than what is held; whether it was.
-    fn take(&self, new: Held) -> bool {
-        let is_newer =
-            lock(&self.held).get(&new.name).is_none_or(|old| old.from < new.from || old.authority != new.authority);
-        if is_newer {
+    /// Takes one that another node tells, if it is to be held in place of what is; whether it was.
+    fn take(&self, new: Held, directory: &str) -> bool {
+        let is_better = lock(&self.held).get(&new.name).is_none_or(|old| new.is_better(old, directory));
+        if is_better {
             self.put(new);
         }
-        is_newer
+        is_better
+    }
+
+    /// Forgets what nobody wants any more, once it has ended.
+    fn forget(&self, wanted: &[Wanted]) {
+        let now = SystemTime::now();
+        let is_wanted = |name: &str| wanted.iter().any(|wanted| wanted.name == name);
+        lock(&self.held).retain(|name, held| {
+            let stays = is_wanted(name) || held.until > now;
+            if !stays && let Err(error) = held.remove(&self.dir) {
+                tracing::warn!(%error, name, "a certificate that nobody wants cannot be removed");
+            }
+            stays
+        });
+        *lock(&self.told) = None;
     }
 
     /// Holds one in place of the one before, and writes it down.
@@ -137,9 +150,10 @@ impl Holding {
 /// For `status`: how long certificates are good, and which are lacking and why.
 pub(super) fn status(node: &Node, config: &Config) -> Value {
     let (now, lacks) = (SystemTime::now(), lock(&node.holding.lacks));
-    let mut all = node.certificates.validities();
-    all.extend(node.holding.all().into_iter().map(|held| (held.name.clone(), held.validity())));
-    let wanted = certs::wanted(config).into_iter().map(|wanted| wanted.name);
+    let mut all = validities(node);
+    let wanted: BTreeSet<String> = certs::wanted(config).into_iter().map(|wanted| wanted.name).collect();
+    let held = node.holding.all().into_iter().filter(|held| wanted.contains(&held.name));
+    all.extend(held.map(|held| (held.name.clone(), held.validity())));
     let names: BTreeSet<String> = all.keys().cloned().chain(wanted).collect();
     let one = |name: String| {
         let (validity, lack) = (all.get(&name), lacks.get(&name));
@@ -157,21 +171,35 @@ pub(super) fn status(node: &Node, config: &Config) -> Value {
 
 /// Shows clients what is held now.
 pub(super) fn show(node: &Node, config: &Config) {
-    let mut names = lock(&node.names).clone();
-    names.add_held(config, &node.holding.all());
+    let (mut names, mut dns_names) = lock(&node.names).clone();
+    let held = node.holding.all();
+    names.add_held(config, &held);
+    dns_names.add_held_of_name_servers(config, &held);
     let expires = &node.metrics.certificate_expires;
     expires.reset();
-    for (name, validity) in names.validities() {
+    let of_dns = dns_names.validity_of_default().map(|validity| (OF_DNS.to_owned(), validity));
+    for (name, validity) in names.validities().into_iter().chain(of_dns) {
         let until = validity.until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         expires.with_label_values(&[&name]).set(i64::try_from(until).unwrap_or(i64::MAX));
     }
     node.certificates.swap(names);
+    node.dns_certificates.swap(dns_names);
+}
+
+/// How the certificate for encrypted DNS is told of.
+const OF_DNS: &str = "[dns.tls]";
+
+/// Until when each certificate is good that clients are shown.
+fn validities(node: &Node) -> BTreeMap<String, Validity> {
+    let mut all = node.certificates.validities();
+    all.extend(node.dns_certificates.validity_of_default().map(|validity| (OF_DNS.to_owned(), validity)));
+    all
 }
 
 /// Says which certificates somebody has to look at.
 fn alarm(node: &Node) {
     let now = SystemTime::now();
-    for (name, validity) in node.certificates.validities() {
+    for (name, validity) in validities(node) {
         match validity.until.duration_since(now) {
             _ if !validity.is_alarming(now) => {}
             Ok(left) => tracing::error!(
@@ -188,13 +216,22 @@ fn alarm(node: &Node) {
 pub(super) async fn follow(node: Arc<Node>) {
     let mut issuer = Issuer::default();
     let mut known = BTreeMap::new();
-    let mut alarmed: Option<Instant> = None;
+    let (mut alarmed, mut asked_for): (Option<Instant>, u64) = (None, 0);
     loop {
         if alarmed.is_none_or(|alarmed| alarmed.elapsed() >= ALARMED_EVERY) {
             alarmed = Some(Instant::now());
             alarm(&node);
+            if let Some(config) = node.config.load_full() {
+                node.holding.forget(&certs::wanted(&config));
+            }
         }
         let wanted = match node.config.load_full() {
+            // What a config before did not want is told again.
+            Some(config) if config.version != asked_for => {
+                asked_for = config.version;
+                known.clear();
+                turn(&node, &config, &mut issuer, &mut known).await
+            }
             Some(config) => turn(&node, &config, &mut issuer, &mut known).await,
             None => Vec::new(),
         };
@@ -228,6 +265,7 @@ async fn turn(
             let path = format!("/certificates?known={before}");
             let proof = Proof::Fleet(key.clone());
             let Some(answer) = client::get_bytes(address, &path, &proof, limits::CERTIFICATES_BYTES).await else {
+                tracing::debug!(node = %other.id, %address, "tells nothing of certificates");
                 continue;
             };
             issuer.heard(&other.id);
@@ -257,7 +295,7 @@ fn take(node: &Node, config: &Config, key: &Secret, wanted: &[Wanted], answer: &
     let mut is_new = false;
     for told in told.into_iter().filter(|told| wanted.iter().any(|wanted| wanted.name == told.name)) {
         match Held::read(&told.name, told.pem) {
-            Ok(held) => is_new |= node.holding.take(held),
+            Ok(held) => is_new |= node.holding.take(held, &config.network.acme.directory),
             Err(error) => {
                 tracing::error!(name = told.name, %error, "a name server tells a certificate that cannot be used");
             }

@@ -1,7 +1,7 @@
 //! What an authority finds at an edge when it asks whether a name is ours (RFC 8555 §8.3).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::SystemTime;
 
 use certs::Challenges;
 use http::{HeaderValue, Request, Response, header};
@@ -33,7 +33,7 @@ impl Handler for AtPath {
 
     fn serve(&self, request: Request<Incoming>, connection: Connection) -> Reply {
         let token = request.uri().path().strip_prefix(PATH).unwrap_or_default();
-        let Some(answer) = self.challenges.authorization(token, Instant::now()) else {
+        let Some(answer) = self.challenges.authorization(token, SystemTime::now()) else {
             return self.next.serve(request, connection);
         };
         let mut response = Response::new(full(answer));

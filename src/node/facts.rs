@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::SystemTime;
 
 use ::edge::PurgeError;
 use ::fleet::latency::{Handover, Since};
@@ -77,8 +77,8 @@ impl Facts for NodeFacts {
 
     fn challenge(&self, challenge: Value) -> Result<(), String> {
         let challenge = serde_json::from_value(challenge).map_err(|error| error.to_string())?;
-        self.0.holding.challenges.add(challenge, Instant::now());
-        Ok(())
+        let is_taken = self.0.holding.challenges.add(challenge, SystemTime::now());
+        if is_taken { Ok(()) } else { Err("too many are ready already".to_owned()) }
     }
 
     fn keys(&self) -> Keys {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use certs::{Authority, Challenge, Publish, Renewal, Wanted, Way, due};
@@ -19,9 +19,6 @@ const SILENT: Duration = Duration::from_secs(3_600);
 /// After a failure: authorities count five of a name in an hour (Let's Encrypt's limits of November 2026).
 const FIRST_WAIT: Duration = Duration::from_secs(720);
 const LONGEST_WAIT: Duration = Duration::from_secs(12 * 3_600);
-/// How often an authority is asked when it wants a certificate renewed (RFC 9773 §4.3.2: "at least" several times in its
-/// life, and not within less than what it says, which is six hours).
-const RENEWALS_ASKED: Duration = Duration::from_secs(6 * 3_600);
 
 /// Nodes told at the same time.
 const AT_ONCE: usize = 32;
@@ -32,6 +29,7 @@ pub(super) struct Issuer {
     heard: BTreeMap<NodeId, Instant>,
     /// With the config it was opened for.
     authority: Option<(Acme, Authority)>,
+    /// With when the authority is to be asked again.
     renewals: BTreeMap<String, (Renewal, Instant)>,
     /// Of the config for which failures were counted.
     version: u64,
@@ -90,15 +88,15 @@ impl Issuer {
         if held.authority != config.network.acme.directory {
             return true;
         }
-        let known = self.renewals.get(&wanted.name).filter(|(_, asked)| asked.elapsed() < RENEWALS_ASKED);
+        let known = self.renewals.get(&wanted.name).filter(|(_, again)| *again > Instant::now());
         let renewal = match known {
             Some((renewal, _)) => *renewal,
             None => {
-                let renewal = match self.authority(node, config).await {
+                let (renewal, wait) = match self.authority(node, config).await {
                     Ok(authority) => authority.renewal(&held).await,
-                    Err(_) => Renewal::Own,
+                    Err(_) => (Renewal::Own, Authority::RENEWAL_UNKNOWN),
                 };
-                self.renewals.insert(wanted.name.clone(), (renewal, Instant::now()));
+                self.renewals.insert(wanted.name.clone(), (renewal, Instant::now() + wait));
                 renewal
             }
         };
@@ -109,8 +107,11 @@ impl Issuer {
         let way = way(node, config, wanted);
         let before = node.holding.get(&wanted.name);
         let authority = self.authority(node, config).await?;
-        let issued = authority.issue(wanted, before.as_ref(), &way, &Everywhere { node, config }).await;
-        issued.map_err(|why| match &way {
+        let everywhere = Everywhere { node, config, unreached: Mutex::default() };
+        let issued = authority.issue(wanted, before.as_ref(), &way, &everywhere).await;
+        let unreached = lock(&everywhere.unreached).join(", ");
+        let told = |why| if unreached.is_empty() { why } else { format!("{why}; not reached at `peer`: {unreached}") };
+        issued.map_err(told).map_err(|why| match &way {
             Way::Dns(name) if *name == alias(config, wanted) => {
                 format!(
                     "{why}; is there a record `{CHALLENGE}.{} CNAME {name}`, which lets us prove it?",
@@ -163,15 +164,18 @@ fn alias(config: &Config, wanted: &Wanted) -> String {
 struct Everywhere<'n> {
     node: &'n Node,
     config: &'n Config,
+    /// Nodes that do not have an answer ready, since nobody reaches them.
+    unreached: Mutex<Vec<String>>,
 }
 
 impl Publish for Everywhere<'_> {
     fn publish(&self, challenge: Challenge) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
-        Box::pin(publish(self.node, self.config, challenge))
+        Box::pin(publish(self, challenge))
     }
 }
 
-async fn publish(node: &Node, config: &Config, challenge: Challenge) -> Result<(), String> {
+async fn publish(everywhere: &Everywhere<'_>, challenge: Challenge) -> Result<(), String> {
+    let Everywhere { node, config, unreached } = everywhere;
     let network = &config.network;
     let others: Vec<_> = match &challenge {
         Challenge::Dns { .. } => {
@@ -181,7 +185,9 @@ async fn publish(node: &Node, config: &Config, challenge: Challenge) -> Result<(
         Challenge::Http { .. } => network.edges().map(|(_, edge)| (&edge.id, network.peer_of(edge))).collect(),
     };
     let body = serde_json::to_vec(&challenge).map_err(|error| error.to_string())?;
-    node.holding.challenges.add(challenge, Instant::now());
+    if !node.holding.challenges.add(challenge, SystemTime::now()) {
+        return Err("too many answers for authorities are ready already".to_owned());
+    }
     let Some(key) = &config.fleet_key else { return Ok(()) };
     let proof = Proof::Fleet(key.clone());
     let told = others.into_iter().filter_map(|(id, address)| {
@@ -193,10 +199,8 @@ async fn publish(node: &Node, config: &Config, challenge: Challenge) -> Result<(
     for (id, answer) in told {
         match answer {
             Ok(_) => {}
-            // Whom nobody reaches no authority asks: one that is down must not keep certificates from being renewed.
-            Err(AskError::NobodyThere(why)) => {
-                tracing::warn!(node = %id, %why, "an authority would not find its answer there");
-            }
+            // One that is down must not keep certificates from being renewed: an authority asks those that answer.
+            Err(AskError::NobodyThere(_)) => lock(unreached).push(id.to_string()),
             Err(error) => return Err(format!("{id} does not take the answer for the authority: {error}")),
         }
     }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use certs::Certificates;
 use config::{Config, NodeId};
-use dns::transport::{Answer, serve_tcp, serve_udp};
+use dns::transport::{Answer, serve_quic, serve_tcp, serve_udp};
 use listen::{
-    BindError, Cores, Job, Mounts, Quic, QuicConfig, RoundTrips, Seat, Server, Sharing, Stop, bind_tcp, bind_udp,
-    serve_http3,
+    BindError, Cores, Job, Mount, Mounts, Quic, QuicConfig, RoundTrips, Seat, Server, Sharing, Stop, bind_tcp,
+    bind_udp, serve_http3,
 };
 use prometheus::IntGauge;
 
@@ -21,6 +22,10 @@ use super::latency::Told;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Role {
     Dns,
+    /// DNS over TLS and QUIC.
+    DnsTls,
+    /// DNS over HTTPS.
+    DnsHttps,
     Http,
     Https,
 }
@@ -40,10 +45,27 @@ pub(crate) struct Listeners {
     cores: Cores<Core>,
     open: Mutex<BTreeMap<Listener, Stop>>,
     answer: Arc<dyn Answer>,
-    tls: Arc<rustls::ServerConfig>,
-    http3: QuicConfig,
+    edge_tls: Secured,
+    dns_tls: Secured,
+    dns_https: Secured,
     connections: IntGauge,
     round_trips: Option<Arc<dyn RoundTrips>>,
+}
+
+/// How connections of one kind are encrypted, by TCP and by UDP.
+#[derive(Clone)]
+struct Secured {
+    tls: Arc<rustls::ServerConfig>,
+    quic: QuicConfig,
+}
+
+impl Secured {
+    /// With the protocols by TCP, the best first, and the one by QUIC.
+    fn new(certificates: &Arc<Certificates>, protocols: &[&str], by_quic: &str) -> std::io::Result<Self> {
+        let tls = certificates.server(protocols).map_err(std::io::Error::other)?;
+        let quic = certificates.quic(by_quic).map_err(std::io::Error::other)?;
+        Ok(Self { tls: Arc::new(tls), quic: QuicConfig::new(Arc::new(quic))? })
+    }
 }
 
 /// Sockets of new listeners, one for each core, not served yet.
@@ -67,7 +89,17 @@ fn wanted(config: &Config, id: &NodeId) -> BTreeSet<Listener> {
     let http = edge.map(|edge| config.network.http_of(edge)).unwrap_or_default();
     let https = edge.filter(|_| has_tls).map(|edge| config.network.https_of(edge)).unwrap_or_default();
     let of = |role, addresses: Vec<SocketAddr>| addresses.into_iter().map(move |address| Listener { role, address });
-    of(Role::Dns, dns).chain(of(Role::Http, http)).chain(of(Role::Https, https)).collect()
+    let of_dns = |port: Option<u16>| {
+        let mut at: Vec<SocketAddr> =
+            port.into_iter().flat_map(|port| dns.iter().map(move |at| SocketAddr::new(at.ip(), port))).collect();
+        at.dedup();
+        at
+    };
+    let encrypted = config.network.dns.tls.as_ref();
+    let dns_tls = of_dns(encrypted.map(|tls| tls.port));
+    let dns_https = of_dns(encrypted.and_then(|tls| tls.https));
+    let of_name_server = of(Role::DnsTls, dns_tls).chain(of(Role::DnsHttps, dns_https)).chain(of(Role::Dns, dns));
+    of_name_server.chain(of(Role::Http, http)).chain(of(Role::Https, https)).collect()
 }
 
 impl Listeners {
@@ -82,8 +114,9 @@ impl Listeners {
             cores,
             open: Mutex::default(),
             answer: Arc::new(answering),
-            tls: Arc::new(node.certificates.server().map_err(std::io::Error::other)?),
-            http3: QuicConfig::new(Arc::new(node.certificates.quic("h3").map_err(std::io::Error::other)?))?,
+            edge_tls: Secured::new(&node.certificates, &["h2", "http/1.1"], "h3")?,
+            dns_tls: Secured::new(&node.dns_certificates, &["dot"], "doq")?,
+            dns_https: Secured::new(&node.dns_certificates, &["h2", "http/1.1"], "h3")?,
             connections: node.metrics.connections.clone(),
             round_trips: node.collector.clone().map(|collector| Arc::new(Told(collector)) as _),
         })
@@ -144,27 +177,37 @@ impl Listeners {
 
     fn job(&self, listener: Listener, core: usize, socket: Socket, stop: Stop) -> Job<Core> {
         let (answer, connections) = (Arc::clone(&self.answer), self.connections.clone());
-        let tls = (listener.role == Role::Https).then(|| Arc::clone(&self.tls));
-        let round_trips = self.round_trips.clone();
-        let (http3, seat) = (self.http3.clone(), Seat { core, cores: self.cores.count() });
+        let secured = match listener.role {
+            Role::DnsTls => Some(self.dns_tls.clone()),
+            Role::DnsHttps => Some(self.dns_https.clone()),
+            Role::Https => Some(self.edge_tls.clone()),
+            Role::Dns | Role::Http => None,
+        };
+        let is_edge = matches!(listener.role, Role::Http | Role::Https);
+        let round_trips = self.round_trips.clone().filter(|_| is_edge);
+        let seat = Seat { core, cores: self.cores.count() };
         Box::new(move |mounts| {
-            let mounts = Arc::clone(mounts);
+            let mounts = match listener.role {
+                Role::DnsHttps => {
+                    let handler = Arc::new(dns::Doh::new(Arc::clone(&answer)));
+                    Arc::new(Mounts::new(vec![Mount { path: "/", handler }]))
+                }
+                _ => Arc::clone(mounts),
+            };
             Box::pin(async move {
-                let served = match (socket, listener.role) {
-                    (Socket::Udp(socket), Role::Dns) => serve_udp(socket, answer, stop.stopped()).await,
-                    (Socket::Udp(socket), _) => match Quic::new(socket, &http3, seat, connections) {
-                        Ok(quic) => {
-                            serve_http3(quic.telling(round_trips), mounts, stop).await;
-                            Ok(())
-                        }
+                let (tls, quic) = secured.map(|secured| (secured.tls, secured.quic)).unzip();
+                let served = match (socket, quic) {
+                    (Socket::Udp(socket), None) => serve_udp(socket, answer, stop.stopped()).await,
+                    (Socket::Udp(socket), Some(quic)) => match Quic::new(socket, &quic, seat, connections) {
+                        Ok(quic) if listener.role == Role::DnsTls => Ok(serve_quic(quic, answer, stop).await),
+                        Ok(quic) => Ok(serve_http3(quic.telling(round_trips), mounts, stop).await),
                         Err(error) => Err(error),
                     },
-                    (Socket::Tcp(socket), Role::Dns) => serve_streams(socket, answer, stop).await,
+                    (Socket::Tcp(socket), _) if matches!(listener.role, Role::Dns | Role::DnsTls) => {
+                        serve_streams(socket, tls, answer, stop).await
+                    }
                     (Socket::Tcp(socket), _) => match Server::new(socket, mounts, tls, connections) {
-                        Ok(server) => {
-                            server.telling(round_trips).serve(stop).await;
-                            Ok(())
-                        }
+                        Ok(server) => Ok(server.telling(round_trips).serve(stop).await),
                         Err(error) => Err(error),
                     },
                 };
@@ -176,8 +219,13 @@ impl Listeners {
     }
 }
 
-async fn serve_streams(socket: std::net::TcpListener, answer: Arc<dyn Answer>, stop: Stop) -> std::io::Result<()> {
-    serve_tcp(tokio::net::TcpListener::from_std(socket)?, answer, stop.stopped()).await;
+async fn serve_streams(
+    socket: std::net::TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    answer: Arc<dyn Answer>,
+    stop: Stop,
+) -> std::io::Result<()> {
+    serve_tcp(tokio::net::TcpListener::from_std(socket)?, tls, answer, stop.stopped()).await;
     Ok(())
 }
 

@@ -47,8 +47,10 @@ pub(crate) struct Node {
     pub(crate) dir: PathBuf,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) certificates: Arc<Certificates>,
-    /// Certificates from files, of the config in use.
-    names: Mutex<Names>,
+    /// Certificates for encrypted DNS.
+    dns_certificates: Arc<Certificates>,
+    /// Certificates from files, of the config in use: for sites, and for encrypted DNS.
+    names: Mutex<(Names, Names)>,
     /// Certificates that were got.
     holding: Holding,
     pub(crate) name_server: Option<NameServer>,
@@ -93,6 +95,8 @@ impl NameServer {
 pub(crate) struct Built {
     config: Config,
     names: Names,
+    /// For encrypted DNS.
+    dns_names: Names,
     sites: Option<edge::Sites>,
     view: Option<View>,
     /// Where clients are, if the node has to know: for its map, or for sites that ask for countries.
@@ -161,6 +165,8 @@ fn build_loaded(
     if roles.edge {
         problems.extend(edge::check_origins(&config.sites));
     }
+    let dns_names = roles.name_server.then(|| Names::of_name_servers(&config)).transpose();
+    let dns_names = dns_names.map_err(|more| problems.extend(more)).unwrap_or_default().unwrap_or_default();
     let view = roles.name_server.then(|| view(&config)).transpose();
     let (view, mut world) = view.map_err(|more| problems.extend(more)).unwrap_or_default().unzip();
     let asks_for_countries = roles.edge && edge::asks_for_countries(&config);
@@ -194,7 +200,7 @@ fn build_loaded(
         problem.severity = config::Severity::Warning;
         warnings.push(problem.help("write at least 16 random characters there, the same on every node, mode 0600"));
     }
-    Ok(Built { config, names, sites, view, world, warnings })
+    Ok(Built { config, names, dns_names, sites, view, world, warnings })
 }
 
 /// A config's answers where no edge has been probed.
@@ -257,8 +263,8 @@ impl Built {
 impl Node {
     /// Puts a built config in place of the one before. Call it on the control runtime.
     pub(crate) fn apply(&self, built: Built) {
-        let Built { config, names, sites, view, world, .. } = built;
-        *lock(&self.names) = names;
+        let Built { config, names, dns_names, sites, view, world, .. } = built;
+        *lock(&self.names) = (names, dns_names);
         certificates::show(self, &config);
         if let (Some(edge), Some(sites)) = (&self.edge, sites) {
             edge.swap(sites);

@@ -222,6 +222,7 @@ fn make(
         dir: dir.to_owned(),
         metrics: Arc::clone(metrics),
         certificates: Arc::new(Certificates::default()),
+        dns_certificates: Arc::new(Certificates::default()),
         names: Mutex::default(),
         holding: Holding::read(home),
         name_server,

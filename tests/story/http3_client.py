@@ -72,6 +72,8 @@ async def main(address, port, authority, host, requests):
             for method, path, body in group:
                 print(await client.ask(host, method, path, body))
                 print("-----")
+            if not is_new and not client._quic.tls.early_data_accepted:
+                print("what was sent first was not taken")
 
 
 asyncio.run(main(*sys.argv[1:5], sys.argv[5:]))

@@ -145,9 +145,10 @@ impl Tool {
     pub(crate) fn stories(self) -> &'static [&'static str] {
         match self {
             Self::Dig => &["demo::", "name_server::", "resolvers::", "secondaries::", "up::"],
-            Self::Curl => &["acme::", "demo::", "http3::", "node::", "tls::", "up::"],
+            Self::Curl => &["acme::", "demo::", "encrypted::", "http3::", "node::", "tls::", "up::"],
             Self::Unbound => &["acme::", "resolvers::"],
-            Self::KnotResolver | Self::Ldns | Self::Kdig | Self::Dnsviz => &["resolvers::"],
+            Self::Kdig => &["encrypted::", "resolvers::"],
+            Self::KnotResolver | Self::Ldns | Self::Dnsviz => &["resolvers::"],
             Self::Bind => &["resolvers::", "secondaries::"],
             Self::Nsd => &["acme::", "resolvers::", "secondaries::"],
             Self::Nginx => &["origins::"],
@@ -170,7 +171,7 @@ impl Tool {
             Self::Curl => "the tests that ask our edges as an operator would",
             Self::Unbound | Self::Bind | Self::KnotResolver => "the test that asks our name servers through it",
             Self::Nsd | Self::Ldns => "the signed root of the test with resolvers",
-            Self::Kdig | Self::Dnsviz => "the test that has signed zones judged",
+            Self::Kdig | Self::Dnsviz => "the tests of encrypted DNS, and that signed zones are judged by",
             Self::Nginx => "the test of origins that fail over",
             Self::Valgrind => "the test that counts what a hit costs",
             Self::Aioquic => "the test that asks our edges by HTTP/3",

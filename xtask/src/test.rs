@@ -147,6 +147,8 @@ mod tests {
             "--skip",
             "demo::",
             "--skip",
+            "encrypted::",
+            "--skip",
             "http3::",
             "--skip",
             "node::",

@@ -18,6 +18,7 @@ use crate::route::refer;
 use crate::secret::Secret;
 use crate::source::Place;
 use crate::table::{Context, Table, Value};
+use crate::tls;
 use crate::transfer;
 use crate::wrong::Wrong;
 
@@ -109,11 +110,12 @@ fn read_dns(mut table: Table<'_>) -> Option<Dns> {
         table.context().add(problem.help("answers would be kept longer while things change"));
     }
     let dnssec = table.or("dnssec", false, Value::boolean);
+    let tls = table.optional("tls", |v| v.table(tls::read_of_dns));
     let rate_limit = table.or("rate_limit", limits::DNS_RATE_LIMIT.default, |v| v.integer(&limits::DNS_RATE_LIMIT));
     let here = || [[127, 0, 0, 0].into(), Ipv6Addr::LOCALHOST.into()].map(|address: IpAddr| local(address)).to_vec();
     let explain = table.optional("explain", |v| v.list(|v| v.parse(Prefix::parse))).unwrap_or_else(here);
     table.finish();
-    Some(Dns { ttl, ttl_changing, answers, dnssec, rate_limit, explain })
+    Some(Dns { ttl, ttl_changing, answers, dnssec, rate_limit, tls, explain })
 }
 
 /// The loopback addresses of a family.

@@ -84,6 +84,7 @@ fn network_tables() -> Vec<Table> {
         table::<network::Geo>("[geo]"),
         table::<network::Latency>("[latency]"),
         table::<network::Dns>("[dns]"),
+        table::<tls::DnsTls>("[dns]\n[dns.tls]"),
         table::<network::Edge>("[edge]"),
         table::<network::Disk>("[edge]\n[edge.disk]"),
         table::<network::Health>("[health]"),

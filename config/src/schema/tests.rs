@@ -177,7 +177,7 @@ fn bounds_and_defaults_are_the_readers() {
             assert!(told.starts_with(&shown), "{} {key}: {told} is not {shown}", file.name);
         }
     }
-    assert_eq!(bounded, 35);
+    assert_eq!(bounded, 37);
 }
 
 #[test]

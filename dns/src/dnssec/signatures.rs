@@ -119,7 +119,7 @@ impl Signatures {
 
     /// Whether one more is signed this second for a name that is not there.
     pub(crate) fn may_sign(&self, transport: Transport, resolver: IpAddr, now: i64) -> bool {
-        let place = usize::from(transport == Transport::Tcp);
+        let place = usize::from(transport.is_connection());
         let now_us = u64::try_from(now).unwrap_or(0).saturating_mul(1_000_000);
         let same = Same::Stranger(place as u64);
         let rate = limits::DNS_STRANGERS_OF_ONE;

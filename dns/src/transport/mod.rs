@@ -1,8 +1,10 @@
-//! Carrying messages: UDP and TCP, each by a loop of our own. Both call one [`Answer`].
+//! Carrying messages: by UDP, TCP, TLS and QUIC, each by a loop of our own; DNS over HTTPS is `doh.rs`. All call one [`Answer`].
 
+mod quic;
 mod tcp;
 mod udp;
 
+pub use quic::serve_quic;
 pub use tcp::serve_tcp;
 pub use udp::serve_udp;
 

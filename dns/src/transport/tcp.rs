@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use config::limits;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
 
 use super::Answer;
 use crate::arrival::{Arrival, Transport};
@@ -25,8 +26,14 @@ use crate::transfer::Transfer;
 /// Connections that may be ending beside those that are open.
 const ENDING: usize = 64;
 
-/// Answers connections until `stop` resolves; what is being answered then is finished.
-pub async fn serve_tcp(listener: TcpListener, answer: Arc<dyn Answer>, stop: impl Future<Output = ()> + Send) {
+/// Answers connections until `stop` resolves; what is being answered then is finished. With TLS they are encrypted (RFC 7858).
+pub async fn serve_tcp(
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    answer: Arc<dyn Answer>,
+    stop: impl Future<Output = ()> + Send,
+) {
+    let tls = tls.map(TlsAcceptor::from);
     let connections = Arc::new(Connections::default());
     let answering = Answering { answer, fast: None, reply: vec![0; usize::from(u16::MAX)] };
     let answering = Arc::new(Mutex::new(answering));
@@ -41,7 +48,7 @@ pub async fn serve_tcp(listener: TcpListener, answer: Arc<dyn Answer>, stop: imp
             match accepted {
                 Ok((stream, peer)) => {
                     let place = Connections::enter(&connections, number);
-                    serving.spawn(place.serve(stream, peer, Arc::clone(&answering)));
+                    serving.spawn(place.begin(stream, tls.clone(), peer, Arc::clone(&answering)));
                 }
                 Err(error) if is_exhausted(&error) && connections.end_longest_idle() => {
                     tokio::task::yield_now().await;
@@ -118,10 +125,30 @@ impl Connections {
 }
 
 impl Place {
-    async fn serve(self, mut stream: TcpStream, peer: SocketAddr, answering: Arc<Mutex<Answering>>) {
+    async fn begin(
+        self,
+        stream: TcpStream,
+        tls: Option<TlsAcceptor>,
+        peer: SocketAddr,
+        answering: Arc<Mutex<Answering>>,
+    ) {
         // Replies are written together: waiting for more only delays them.
         let _ = stream.set_nodelay(true);
         self.begin_idling();
+        let Some(tls) = tls else { return self.serve(stream, (peer, Transport::Tcp), answering).await };
+        // In a box of its own: what a handshake needs the connection does not keep.
+        let handshake = Box::pin(timeout(limits::TLS_HANDSHAKE_TIME, tls.accept(stream)));
+        let shaken = tokio::select! {
+            shaken = handshake => shaken,
+            () = self.end.notified() => return,
+        };
+        if let Ok(Ok(stream)) = shaken {
+            self.begin_idling();
+            Box::pin(self.serve(stream, (peer, Transport::Tls), answering)).await;
+        }
+    }
+
+    async fn serve(self, mut stream: impl Stream, from: (SocketAddr, Transport), answering: Arc<Mutex<Answering>>) {
         let mut input = Input::default();
         let mut output = Vec::new();
         let mut deadline = Instant::now() + limits::DNS_TCP_IDLE;
@@ -136,7 +163,7 @@ impl Place {
             }
             let (mut last, mut answered) = (Last::More, 0);
             while let Some(message) = input.next() {
-                let served = lock(&answering).answer(message, peer, &mut output);
+                let served = lock(&answering).answer(message, from, &mut output);
                 match served {
                     Served::All => {}
                     Served::Ended => {
@@ -167,7 +194,7 @@ impl Place {
     }
 
     /// Writes a transfer, message by message; whether the client took it.
-    async fn hand_over(&self, stream: &mut TcpStream, output: &mut Vec<u8>, mut transfer: Transfer) -> bool {
+    async fn hand_over(&self, stream: &mut impl Stream, output: &mut Vec<u8>, mut transfer: Transfer) -> bool {
         let place = tokio::select! {
             place = timeout(limits::DNS_TCP_IDLE, self.connections.transfers.acquire()) => place,
             () = self.end.notified() => return false,
@@ -193,12 +220,12 @@ impl Place {
     }
 
     /// Writes what is to be written; whether the client took it.
-    async fn write(&self, stream: &mut TcpStream, output: &mut Vec<u8>) -> bool {
+    async fn write(&self, stream: &mut impl Stream, output: &mut Vec<u8>) -> bool {
         if output.is_empty() {
             return true;
         }
         let written = tokio::select! {
-            written = timeout(limits::DNS_TCP_WRITE, stream.write_all(output)) => written,
+            written = timeout(limits::DNS_TCP_WRITE, write_all(stream, output)) => written,
             // Another needs its place: one that takes nothing would keep it for the whole deadline.
             () = self.end.notified() => return false,
         };
@@ -206,6 +233,17 @@ impl Place {
         self.begin_idling();
         matches!(written, Ok(Ok(())))
     }
+}
+
+/// Clear or encrypted.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+async fn write_all(stream: &mut impl Stream, bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(bytes).await?;
+    // What is encrypted may still be held back.
+    stream.flush().await
 }
 
 /// So many bytes of replies are written before more queries are answered: a client that takes nothing holds no more.
@@ -243,11 +281,12 @@ struct Answering {
 
 impl Answering {
     /// Adds the reply, behind its length, to the output.
-    fn answer(&mut self, message: &[u8], peer: SocketAddr, output: &mut Vec<u8>) -> Served {
+    fn answer(&mut self, message: &[u8], (peer, transport): (SocketAddr, Transport), output: &mut Vec<u8>) -> Served {
         // A panic costs its connection, not the core.
         let answered = catch_unwind(AssertUnwindSafe(|| {
-            let arrival = Arrival::by_tcp(peer.ip().to_canonical());
-            let view = self.answer.view();
+            let arrival = Arrival::by(transport, peer.ip().to_canonical());
+            // What is encrypted may be padded, which the fast path does not know.
+            let view = self.answer.view().filter(|_| !transport.is_encrypted());
             if let Some(view) = &view {
                 let fast = self.fast.get_or_insert_with(|| Fast::new(Arc::clone(view), arrival.at));
                 fast.follow(view, arrival.at);
@@ -283,7 +322,7 @@ struct Input {
 
 impl Input {
     /// Takes more in; how much, 0 at the end. What is taken in is bounded by one message and what comes with it.
-    async fn read(&mut self, stream: &mut TcpStream) -> std::io::Result<usize> {
+    async fn read(&mut self, stream: &mut impl Stream) -> std::io::Result<usize> {
         self.bytes.drain(..self.at);
         self.at = 0;
         self.bytes.reserve(READ_AT_ONCE);
@@ -360,7 +399,7 @@ mod tests {
     async fn listen() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve_tcp(listener, Arc::new(Header), std::future::pending()));
+        tokio::spawn(serve_tcp(listener, None, Arc::new(Header), std::future::pending()));
         address
     }
 
