@@ -127,10 +127,9 @@ async fn read(facts: &dyn Facts, head: &Parts, connection: &Connection, door: Do
 }
 
 async fn purge(facts: &dyn Facts, head: &Parts, body: Incoming) -> Response<Body> {
-    let Ok(body) = Limited::new(body, limits::PURGE_ORDER_BYTES).collect().await else {
+    let Some(body) = whole(body, limits::PURGE_ORDER_BYTES).await else {
         return error(StatusCode::PAYLOAD_TOO_LARGE, "the order is too long, or did not come whole");
     };
-    let body: Bytes = body.to_bytes();
     let reach = match may_change(head, &body, &facts.keys()) {
         Ok(reach) => reach,
         Err(refusal) => return refuse(refusal).await,
@@ -152,11 +151,16 @@ async fn purge(facts: &dyn Facts, head: &Parts, body: Incoming) -> Response<Body
     }
 }
 
+/// A body of so many bytes at most, if it comes in time: who it is from is known only with it.
+async fn whole(body: Incoming, most: usize) -> Option<Bytes> {
+    let collected = tokio::time::timeout(limits::ADMIN_BODY_TIME, Limited::new(body, most).collect()).await;
+    Some(collected.ok()?.ok()?.to_bytes())
+}
+
 async fn challenge(facts: &dyn Facts, head: &Parts, body: Incoming) -> Response<Body> {
-    let Ok(body) = Limited::new(body, limits::CHALLENGE_BYTES).collect().await else {
+    let Some(body) = whole(body, limits::CHALLENGE_BYTES).await else {
         return error(StatusCode::PAYLOAD_TOO_LARGE, "the answer is too long, or did not come whole");
     };
-    let body = body.to_bytes();
     match may_change(head, &body, &facts.keys()) {
         Ok(Reach::All) => {}
         Ok(Reach::Site(_)) => return refuse(Refusal::NoToken).await,

@@ -65,9 +65,11 @@ const PATIENCE: RetryPolicy =
 impl Authority {
     /// Opens the account that is kept in a directory, or makes one and keeps it.
     ///
+    /// Beside it why it cannot be kept, if so.
+    ///
     /// # Errors
     /// The authority cannot be reached, or makes no account.
-    pub async fn open(acme: &Acme, contact: &str, dir: &Path) -> Result<Self, String> {
+    pub async fn open(acme: &Acme, contact: &str, dir: &Path) -> Result<(Self, Option<String>), String> {
         let builder = Account::builder_with_http(Box::new(Client::new(acme)?));
         let name: String =
             acme.directory.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect();
@@ -76,7 +78,7 @@ impl Authority {
             std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str::<AccountCredentials>(&text).ok());
         if let Some(kept) = kept {
             let account = builder.from_credentials(kept).await.map_err(|error| told(&error))?;
-            return Ok(Self { directory: acme.directory.clone(), account });
+            return Ok((Self { directory: acme.directory.clone(), account }, None));
         }
         let external = acme.account.as_ref().map(|account| {
             let key = BASE64URL_NOPAD.decode(account.key.as_bytes());
@@ -89,8 +91,8 @@ impl Authority {
         let made = builder.create(&new, acme.directory.clone(), external.as_ref()).await;
         let (account, credentials) = made.map_err(|error| told(&error))?;
         let text = serde_json::to_string(&credentials).map_err(|error| error.to_string())?;
-        write_private(&path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self { directory: acme.directory.clone(), account })
+        let unwritten = write_private(&path, &text).map_err(|error| format!("{}: {error}", path.display())).err();
+        Ok((Self { directory: acme.directory.clone(), account }, unwritten))
     }
 
     /// Gets a certificate for a name; `before` is the one it replaces.
@@ -121,9 +123,13 @@ impl Authority {
         if let Some(replaced) = before.and_then(identifier) {
             // RFC 9773 §5: an order that says so is not counted where authorities count.
             match self.account.new_order(&NewOrder::new(&names).replaces(replaced)).await {
+                // Of one more it would say the same.
+                Err(Error::Api(problem)) if problem.to_string().contains("rateLimited") => {
+                    return Err(Error::Api(problem));
+                }
                 // An authority without that, or for which it is no longer what is replaced.
-                Err(Error::Unsupported(_) | Error::Api(_)) => {}
-                answered => return answered,
+                Err(_) => {}
+                ordered => return ordered,
             }
         }
         self.account.new_order(&NewOrder::new(&names)).await

@@ -220,10 +220,18 @@ pub const ACME_TIME: Duration = Duration::from_secs(30);
 pub const ACME_TOLD: usize = 500;
 /// Answers for authorities that a node has ready at once.
 pub const CHALLENGES: usize = 1_000;
+/// Time for the body of a request at the admin or peer address.
+pub const ADMIN_BODY_TIME: Duration = Duration::from_secs(10);
 /// Bytes of a challenge as nodes tell it each other.
 pub const CHALLENGE_BYTES: usize = 64 << 10;
 /// TLS sessions that a node keeps for clients that come again by QUIC: some 300 bytes each.
 pub const TLS_SESSIONS: usize = 16_384;
+/// Requests on one HTTP/3 connection, then another is to be made: as nginx's `keepalive_requests`, ten times as many.
+pub const HTTP3_REQUESTS: u32 = 10_000;
+/// QUIC connections at once of one address (IPv6 /64), on one listener of one core: each may hold a window's bytes.
+pub const QUIC_CONNECTIONS_OF_ONE: usize = 1_024;
+/// QUIC handshakes at once of one address that has shown that it is there, on one listener of one core.
+pub const QUIC_HANDSHAKES_OF_ONE: usize = 32;
 /// QUIC handshakes at once on one listener of one core; from half of them on, clients show first that they are where they
 /// say (RFC 9000 §8.1.2).
 pub const QUIC_HANDSHAKES: usize = 512;
@@ -234,8 +242,8 @@ pub const QUIC_UNI_STREAMS: u32 = 8;
 /// What a client may have sent of one stream that nobody has read yet.
 pub const QUIC_STREAM_WINDOW: u32 = 256 << 10;
 /// What a client may have sent on one connection that nobody has read yet, and what is sent to it that it has not
-/// acknowledged: 80 Mbit/s over 100 ms.
-pub const QUIC_WINDOW: u32 = 1 << 20;
+/// acknowledged: 40 Mbit/s over 100 ms, and 50 MiB for 100 clients that read slowly.
+pub const QUIC_WINDOW: u32 = 512 << 10;
 /// Time for the last packets of QUIC connections.
 pub const QUIC_CLOSE_TIME: Duration = Duration::from_secs(1);
 /// Fetches at once for one site, on one core: a quarter of all, so that one cannot take all.

@@ -21,6 +21,9 @@ pub const PATH: &str = "/dns-query";
 /// What queries and replies are.
 const MEDIA_TYPE: &str = "application/dns-message";
 
+/// What a message has at most.
+const MOST_BYTES: usize = u16::MAX as usize;
+
 /// Answers queries that come by HTTP.
 pub struct Doh {
     answer: Arc<dyn Answer>,
@@ -57,14 +60,16 @@ async fn read(head: &Parts, body: Incoming) -> Result<Vec<u8>, Refusal> {
     match head.method {
         Method::GET | Method::HEAD => asked(head.uri.query().unwrap_or_default()),
         Method::POST => {
+            // Some clients lose an answer that comes before they have sent all: what is a little too long is read, too.
+            let read = Limited::new(body, 4 * MOST_BYTES).collect();
+            let read = tokio::time::timeout(limits::DNS_TCP_IDLE, read).await;
+            let read = read.map_err(|_| (StatusCode::REQUEST_TIMEOUT, "the query did not come in time"))?;
+            let read = read.map(http_body_util::Collected::to_bytes).ok().filter(|read| read.len() <= MOST_BYTES);
+            let read = read.ok_or((StatusCode::PAYLOAD_TOO_LARGE, "a message has at most 65,535 bytes"))?;
             if head.headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind != MEDIA_TYPE) {
                 return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content is application/dns-message"));
             }
-            let read = Limited::new(body, usize::from(u16::MAX)).collect();
-            let read = tokio::time::timeout(limits::DNS_TCP_IDLE, read).await;
-            let read = read.map_err(|_| (StatusCode::REQUEST_TIMEOUT, "the query did not come in time"))?;
-            let read = read.map_err(|_| (StatusCode::PAYLOAD_TOO_LARGE, "a message has at most 65,535 bytes"))?;
-            Ok(read.to_bytes().to_vec())
+            Ok(read.to_vec())
         }
         _ => Err((StatusCode::METHOD_NOT_ALLOWED, "GET or POST")),
     }

@@ -1,6 +1,12 @@
 //! HTTP/3 (RFC 9114) on a QUIC connection: the same handlers, limits and interim responses as on any other.
 
+mod body;
+mod frames;
+mod guarded;
+
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -16,18 +22,19 @@ use tokio::sync::SetOnce;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::body::Http3Body;
+use self::guarded::{Guarded, GuardedStream};
 use crate::answer::answer;
 use crate::body::Body;
 use crate::connection::{Connection, Scheme};
 use crate::cores::Stop;
-use crate::http3_body::Http3Body;
 use crate::incoming::Incoming;
 use crate::interim::{Hint, Interim};
 use crate::mount::Mounts;
 use crate::quic::{Arrived, Quic};
 
-type Receiving = h3::server::RequestStream<RecvStream, Bytes>;
-type Sending = h3::server::RequestStream<SendStream<Bytes>, Bytes>;
+type Receiving = h3::server::RequestStream<GuardedStream<RecvStream>, Bytes>;
+type Resolver = RequestResolver<Guarded<h3_quinn::Connection>, Bytes>;
 
 /// Overhead of a field in a section's size (RFC 9114 §4.2.2).
 const FIELD_OVERHEAD: usize = 32;
@@ -47,42 +54,70 @@ async fn drive(arrived: Arrived, mounts: Arc<Mounts>, stop: Stop) {
     let largest = limits::HTTP_HEADER_BYTES + FIELD_OVERHEAD * limits::HTTP_HEADERS;
     let mut builder = h3::server::builder();
     builder.max_field_section_size(u64::try_from(largest).unwrap_or(u64::MAX)).send_grease(false);
-    let built = builder.build::<_, Bytes>(h3_quinn::Connection::new(quic.clone()));
+    let built = builder.build::<_, Bytes>(Guarded(h3_quinn::Connection::new(quic.clone())));
     let Ok(Ok(mut http3)) = timeout(limits::TLS_HANDSHAKE_TIME, built).await else { return };
-    let mut requests = JoinSet::new();
+    let (mut requests, mut asked) = (JoinSet::new(), 0);
     let mut until = Instant::now() + limits::HTTP_HEADER_TIME;
     let mut stopping = Stopping::Not;
+    let progress = Arc::<AtomicU64>::default();
     loop {
-        tokio::select! {
+        let is_over = tokio::select! {
             resolver = http3.accept() => match resolver {
                 // What it was told that it is not done.
-                Ok(Some(mut late)) if stopping != Stopping::Not => late.frame_stream.reset(Code::H3_REQUEST_REJECTED.value()),
+                Ok(Some(mut late)) if stopping == Stopping::Told => {
+                    late.frame_stream.reset(Code::H3_REQUEST_REJECTED.value());
+                    false
+                }
                 Ok(Some(resolver)) => {
                     let (mounts, connection) = (Arc::clone(&mounts), connection.clone());
-                    requests.spawn(serve(resolver, mounts, connection, Arc::clone(&established)));
+                    let serve = serve(resolver, mounts, connection, Arc::clone(&established), Arc::clone(&progress));
+                    requests.spawn(serve);
+                    asked += 1;
+                    asked >= limits::HTTP3_REQUESTS
                 }
-                // The client has closed it, or broken a rule.
-                Ok(None) | Err(_) => break,
+                Ok(None) => break,
+                // A rule is broken, or nobody is there.
+                Err(_) => return quic.close(code(Code::H3_NO_ERROR), b""),
             },
-            Some(_) = requests.join_next() => until = Instant::now() + match stopping {
-                Stopping::Not => limits::HTTP_HEADER_TIME,
-                Stopping::Told => limits::QUIC_CLOSE_TIME,
-            },
-            () = stop.stopped(), if stopping == Stopping::Not => {
+            Some(_) = requests.join_next() => {
+                until = Instant::now() + limits::HTTP_HEADER_TIME;
+                stopping == Stopping::Told && requests.is_empty()
+            }
+            () = stop.stopped(), if stopping == Stopping::Not => true,
+            () = sleep_until(until), if requests.is_empty() => true,
+        };
+        match stopping {
+            Stopping::Told if is_over && requests.is_empty() => break,
+            Stopping::Not if is_over => {
                 stopping = Stopping::Told;
                 // "The identifier ... MAY be ... higher" than that of the last that is answered (RFC 9114 §5.2).
-                if http3.shutdown(1).await.is_err() { break }
-                until = Instant::now() + limits::QUIC_CLOSE_TIME;
+                if !matches!(timeout(limits::QUIC_CLOSE_TIME, http3.shutdown(1)).await, Ok(Ok(()))) {
+                    break;
+                }
+                if requests.is_empty() {
+                    until = Instant::now() + limits::QUIC_CLOSE_TIME;
+                }
             }
-            () = sleep_until(until), if requests.is_empty() => {
-                if stopping == Stopping::Told { break }
-                stopping = Stopping::Told;
-                if http3.shutdown(1).await.is_err() { break }
-                until = Instant::now() + limits::QUIC_CLOSE_TIME;
-            }
+            Stopping::Not | Stopping::Told => {}
         }
     }
-    quic.close(quinn::VarInt::from_u64(Code::H3_NO_ERROR.value()).unwrap_or_default(), b"");
+    let _ = timeout(limits::HTTP_DRAIN, taken(&quic)).await;
+    quic.close(code(Code::H3_NO_ERROR), b"");
+}
+
+/// Waits until the client has taken what it was sent, or takes nothing more, or is gone: what a connection has not sent
+/// when it is closed is lost.
+async fn taken(quic: &quinn::Connection) {
+    loop {
+        let before = quic.stats().frame_tx.stream;
+        if timeout(limits::QUIC_CLOSE_TIME, quic.closed()).await.is_ok() || quic.stats().frame_tx.stream == before {
+            return;
+        }
+    }
+}
+
+fn code(code: Code) -> quinn::VarInt {
+    quinn::VarInt::from_u64(code.value()).unwrap_or_default()
 }
 
 /// Whether the client was told to ask no more here.
@@ -94,17 +129,18 @@ enum Stopping {
 
 /// Answers one request.
 async fn serve(
-    resolver: RequestResolver<h3_quinn::Connection, Bytes>,
+    resolver: Resolver,
     mounts: Arc<Mounts>,
     connection: Connection,
     established: Arc<SetOnce<()>>,
+    progress: Arc<AtomicU64>,
 ) {
     let came_early = !established.initialized();
     let Ok(Ok((request, stream))) = timeout(limits::HTTP_HEADER_TIME, resolver.resolve_request()).await else { return };
-    let (mut sending, receiving) = stream.split();
+    let (sending, receiving) = stream.split();
+    let mut sending = Sending { stream: sending, progress, is_finished: false };
     let Some(mut request) = read(request, receiving).await else {
-        sending.stop_stream(Code::H3_MESSAGE_ERROR);
-        return;
+        return sending.stop(Code::H3_MESSAGE_ERROR);
     };
     if came_early {
         if request.method().is_safe() {
@@ -135,15 +171,14 @@ async fn serve(
             return;
         }
     }
-    if send(&mut sending, &method, answered).await.is_none() {
-        sending.stop_stream(Code::H3_INTERNAL_ERROR);
-    }
+    // Where it is cut, what drops the stream says so.
+    let _ = send(&mut sending, &method, answered).await;
 }
 
 /// RFC 8470 §5.1.
 const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
 
-/// Takes a request with what is known of its body; none where it is malformed (RFC 9114 §4.1.2).
+/// Takes a request with what is known of its body; none where it is malformed (RFC 9114 §4.1.2), or does not come.
 async fn read(request: Request<()>, receiving: Receiving) -> Option<Request<Incoming>> {
     let headers = request.headers();
     // RFC 9114 §4.2: "any message containing connection-specific fields MUST be treated as malformed", TE but for
@@ -184,13 +219,78 @@ const OF_CONNECTIONS: [HeaderName; 5] = [
     header::UPGRADE,
 ];
 
+/// A response's way out. Dropped before it is finished, as by a panic, it is reset: its client must not take that for the
+/// end.
+struct Sending {
+    stream: h3::server::RequestStream<SendStream<Bytes>, Bytes>,
+    /// Bytes that this connection has taken.
+    progress: Arc<AtomicU64>,
+    is_finished: bool,
+}
+
+/// As much is handed over at once: others have their turn then.
+const PIECE: usize = 16 << 10;
+
+impl Sending {
+    async fn head(&mut self, head: Response<()>) -> Option<()> {
+        timeout(limits::HTTP_WRITE_TIME, self.stream.send_response(head)).await.ok()?.ok()
+    }
+
+    /// Sends data. A client is given up that takes less than it must of all that it asked for on this connection: one
+    /// stream may wait for others.
+    async fn data(&mut self, mut data: Bytes) -> Option<()> {
+        while !data.is_empty() {
+            let piece = data.split_to(PIECE.min(data.len()));
+            let length = u64::try_from(piece.len()).unwrap_or_default();
+            let mut sent = pin!(self.stream.send_data(piece));
+            loop {
+                let before = self.progress.load(Ordering::Relaxed);
+                match timeout(limits::HTTP_WRITE_TIME, sent.as_mut()).await {
+                    Ok(sent) => break sent.ok()?,
+                    Err(_) if self.progress.load(Ordering::Relaxed) - before >= LEAST_TAKEN => {}
+                    Err(_) => return None,
+                }
+            }
+            self.progress.fetch_add(length, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+        Some(())
+    }
+
+    async fn trailers(&mut self, trailers: HeaderMap) -> Option<()> {
+        timeout(limits::HTTP_WRITE_TIME, self.stream.send_trailers(trailers)).await.ok()?.ok()
+    }
+
+    async fn finish(&mut self) -> Option<()> {
+        timeout(limits::HTTP_WRITE_TIME, self.stream.finish()).await.ok()?.ok()?;
+        self.is_finished = true;
+        Some(())
+    }
+
+    fn stop(&mut self, code: Code) {
+        self.stream.stop_stream(code);
+        self.is_finished = true;
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            self.stop(Code::H3_INTERNAL_ERROR);
+        }
+    }
+}
+
+/// What a client that still reads takes in the time that it may take nothing.
+const LEAST_TAKEN: u64 = limits::HTTP_LEAST_RATE * limits::HTTP_WRITE_TIME.as_secs();
+
 /// Sends an interim response; nothing where the client is gone.
 async fn hint(sending: &mut Sending, (status, headers): Hint) -> Option<()> {
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     OF_CONNECTIONS.iter().for_each(|name| drop(response.headers_mut().remove(name)));
-    timeout(limits::HTTP_WRITE_TIME, sending.send_response(response)).await.ok()?.ok()
+    sending.head(response).await
 }
 
 /// Sends a response; nothing where it is cut, or the client takes nothing.
@@ -208,22 +308,19 @@ async fn send(sending: &mut Sending, method: &Method, response: Response<Body>) 
     {
         head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
-    timeout(limits::HTTP_WRITE_TIME, sending.send_response(Response::from_parts(head, ()))).await.ok()?.ok()?;
+    sending.head(Response::from_parts(head, ())).await?;
     if !has_none {
         while let Some(frame) = body.frame().await {
             match frame.ok()?.into_data() {
-                Ok(data) => {
-                    // A piece is a slice at most: who takes none of it in that time is slower than any that is served.
-                    timeout(limits::HTTP_WRITE_TIME, sending.send_data(data)).await.ok()?.ok()?;
-                }
+                Ok(data) => sending.data(data).await?,
                 Err(frame) => {
                     let trailers = frame.into_trailers().ok()?;
-                    timeout(limits::HTTP_WRITE_TIME, sending.send_trailers(trailers)).await.ok()?.ok()?;
+                    sending.trailers(trailers).await?;
                 }
             }
         }
     }
-    timeout(limits::HTTP_WRITE_TIME, sending.finish()).await.ok()?.ok()
+    sending.finish().await
 }
 
 #[cfg(test)]

@@ -20,7 +20,6 @@ mod fast;
 mod holder;
 mod http;
 mod http3;
-mod http3_body;
 mod incoming;
 mod interim;
 mod mount;

@@ -109,7 +109,7 @@ impl Quic {
     {
         let places = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS));
         let handshakes = Arc::new(Semaphore::new(limits::QUIC_HANDSHAKES));
-        let crowd = Arc::<Crowd>::default();
+        let (crowd, shaking) = (Arc::<Crowd>::default(), Arc::<Crowd>::default());
         let Ok(local) = self.endpoint.local_addr() else { return };
         let mut stopped = pin!(stop.stopped());
         loop {
@@ -123,6 +123,14 @@ impl Quic {
                 let _ = incoming.retry();
                 continue;
             }
+            // Of whom it is known where they are: nobody takes all places by saying nothing more.
+            let one = incoming
+                .remote_address_validated()
+                .then(|| shaking.join(incoming.remote_address().ip(), limits::QUIC_HANDSHAKES_OF_ONE));
+            if matches!(one, Some(None)) {
+                incoming.refuse();
+                continue;
+            }
             let handshake = Arc::clone(&handshakes).try_acquire_owned().ok();
             let Some(places) = handshake.zip(Arc::clone(&places).try_acquire_owned().ok()) else {
                 incoming.refuse();
@@ -134,6 +142,7 @@ impl Quic {
             let open = Open::new(self.connections.clone());
             tokio::spawn(async move {
                 let (handshake, place) = places;
+                let handshake = (handshake, one.flatten());
                 let _held = (place, open);
                 if let Ok(Some((arrived, early))) = timeout(limits::TLS_HANDSHAKE_TIME, greet(connecting, local)).await
                 {
@@ -168,14 +177,14 @@ async fn greet(mut connecting: Connecting, local: SocketAddr) -> Option<(Arrived
 async fn establish(
     arrived: Arrived,
     early: ZeroRttAccepted,
-    handshake: OwnedSemaphorePermit,
+    handshake: (OwnedSemaphorePermit, Option<One>),
     crowd: Arc<Crowd>,
 ) -> Option<One> {
     let connection = &arrived.connection;
     let is_over = timeout(limits::TLS_HANDSHAKE_TIME, early).await.is_ok() && connection.close_reason().is_none();
     drop(handshake);
     let peer = connection.remote_address().ip();
-    let one = if is_over { crowd.join(peer, limits::HTTP_CONNECTIONS_OF_ONE) } else { None };
+    let one = if is_over { crowd.join(peer, limits::QUIC_CONNECTIONS_OF_ONE) } else { None };
     match one {
         Some(_) => drop(arrived.established.set(())),
         None => connection.close(VarInt::from_u32(0), b""),

@@ -94,6 +94,7 @@ fn note_of_certificate(id: &str, name: &str, one: &Value) -> Option<String> {
     let why = text(one, "fails");
     let again = seconds("again_s").map_or(String::new(), |again| format!("; it is tried again in {}", uptime(again)));
     match (seconds("left_s"), why) {
+        (_, Some(why)) if name == "[acme]" => Some(format!("{id} gets no certificates: {why}{again}")),
         (None, Some(why)) => Some(format!("{id} has no certificate for {name}: {why}{again}")),
         (Some(left), Some(why)) => Some(format!(
             "{id} gets no new certificate for {name}, which is good for {} more: {why}{again}",

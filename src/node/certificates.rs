@@ -37,6 +37,7 @@ pub(crate) struct Holding {
 pub(super) struct Lack {
     pub(super) why: String,
     pub(super) tries: u32,
+    pub(super) tried: Instant,
     pub(super) next: Instant,
 }
 
@@ -111,12 +112,15 @@ impl Holding {
         *lock(&self.told) = None;
     }
 
-    /// Holds one in place of the one before, and writes it down.
+    /// Holds one in place of the one before, and has it written down where waiting holds nobody up.
     pub(super) fn put(&self, new: Held) {
-        if let Err(error) = new.write(&self.dir) {
-            let dir = self.dir.display();
-            tracing::error!(%error, %dir, "a certificate cannot be written down: it is used until this node ends");
-        }
+        let (written, dir) = (new.clone(), self.dir.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = written.write(&dir) {
+                let dir = dir.display();
+                tracing::error!(%error, %dir, "a certificate cannot be written down: it is used until this node ends");
+            }
+        });
         lock(&self.held).insert(new.name.clone(), new);
         *lock(&self.told) = None;
     }
@@ -154,7 +158,7 @@ pub(super) fn status(node: &Node, config: &Config) -> Value {
     let wanted: BTreeSet<String> = certs::wanted(config).into_iter().map(|wanted| wanted.name).collect();
     let held = node.holding.all().into_iter().filter(|held| wanted.contains(&held.name));
     all.extend(held.map(|held| (held.name.clone(), held.validity())));
-    let names: BTreeSet<String> = all.keys().cloned().chain(wanted).collect();
+    let names: BTreeSet<String> = all.keys().chain(lacks.keys()).cloned().chain(wanted).collect();
     let one = |name: String| {
         let (validity, lack) = (all.get(&name), lacks.get(&name));
         let left = validity.map(|validity| validity.until.duration_since(now).map_or(0, |left| left.as_secs()));
@@ -167,6 +171,13 @@ pub(super) fn status(node: &Node, config: &Config) -> Value {
         (name, value)
     };
     Value::Object(names.into_iter().map(one).collect())
+}
+
+/// Shows clients what is held now, by the config in use now.
+pub(super) fn show_now(node: &Node) {
+    if let Some(config) = node.config.load_full() {
+        show(node, &config);
+    }
 }
 
 /// Shows clients what is held now.
@@ -303,7 +314,7 @@ fn take(node: &Node, config: &Config, key: &Secret, wanted: &[Wanted], answer: &
     }
     if is_new {
         tracing::info!("new certificates, from a name server");
-        show(node, config);
+        show_now(node);
     }
     Some(digest)
 }

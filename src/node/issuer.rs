@@ -9,7 +9,7 @@ use certs::{Authority, Challenge, Publish, Renewal, Wanted, Way, due};
 use config::{Acme, Config, NodeId};
 use futures_util::StreamExt;
 
-use super::certificates::{Lack, show};
+use super::certificates::{Lack, show_now};
 use super::{Node, lock};
 use crate::client::{self, AskError, Proof};
 
@@ -18,6 +18,8 @@ use crate::client::{self, AskError, Proof};
 const SILENT: Duration = Duration::from_secs(3_600);
 /// After a failure: authorities count five of a name in an hour (Let's Encrypt's limits of November 2026).
 const FIRST_WAIT: Duration = Duration::from_secs(720);
+/// After an authority has not answered at all.
+const SILENCE: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(12 * 3_600);
 
 /// Nodes told at the same time.
@@ -31,14 +33,18 @@ pub(super) struct Issuer {
     authority: Option<(Acme, Authority)>,
     /// With when the authority is to be asked again.
     renewals: BTreeMap<String, (Renewal, Instant)>,
+    /// Until when a name that has a new certificate gets no other.
+    renewed: BTreeMap<String, Instant>,
+    /// Until when an authority that did not answer is left alone.
+    rests_until: Option<Instant>,
     /// Of the config for which failures were counted.
     version: u64,
 }
 
 impl Default for Issuer {
     fn default() -> Self {
-        let (heard, renewals) = (BTreeMap::new(), BTreeMap::new());
-        Self { started: Instant::now(), heard, authority: None, renewals, version: 0 }
+        let (heard, renewals, renewed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { started: Instant::now(), heard, authority: None, renewals, renewed, rests_until: None, version: 0 }
     }
 }
 
@@ -57,30 +63,59 @@ impl Issuer {
 
     /// Gets what is lacking and renews what is due, one after the other.
     pub(super) async fn issue(&mut self, node: &Arc<Node>, config: &Arc<Config>, wanted: &[Wanted]) {
-        if !self.is_called_for(node, config) {
+        let rests = self.rests_until.is_some_and(|until| until > Instant::now());
+        if rests || !self.is_called_for(node, config) {
             return;
         }
+        lock(&node.holding.lacks).remove("[acme]");
         if self.version != config.version {
-            // What failed may have been mended.
+            // What failed may have been mended: it is tried sooner, and no more often than authorities like.
             self.version = config.version;
-            lock(&node.holding.lacks).clear();
+            let mut lacks = lock(&node.holding.lacks);
+            lacks.retain(|name, _| wanted.iter().any(|wanted| wanted.name == *name));
+            lacks.values_mut().for_each(|lack| lack.next = lack.next.min(lack.tried + FIRST_WAIT));
         }
         for wanted in wanted {
+            if node.version() != config.version {
+                // What is wanted now may be something else.
+                return;
+            }
             let is_waiting = lock(&node.holding.lacks).get(&wanted.name).is_some_and(|lack| lack.next > Instant::now());
-            if is_waiting || !self.is_due(node, config, wanted).await {
+            let is_new = self.renewed.get(&wanted.name).is_some_and(|until| *until > Instant::now());
+            if is_waiting || is_new || !self.is_due(node, config, wanted).await {
                 continue;
+            }
+            if let Err(why) = self.authority(node, config).await {
+                return self.note_silence(node, why);
             }
             match self.get(node, config, wanted).await {
                 Ok(held) => {
                     tracing::info!(name = %wanted.name, "a new certificate");
                     lock(&node.holding.lacks).remove(&wanted.name);
                     self.renewals.remove(&wanted.name);
+                    // One that is due at once, as by a wrong clock, is not got again and again.
+                    let life = held.until.duration_since(held.from).unwrap_or_default();
+                    self.renewed.insert(wanted.name.clone(), Instant::now() + FIRST_WAIT.min(life / 3));
                     node.holding.put(held);
-                    show(node, config);
+                    show_now(node);
                 }
-                Err(why) => note_lack(node, wanted, why),
+                Err(why) => {
+                    let is_too_much = why.contains("rateLimited");
+                    note_lack(node, wanted, why);
+                    if is_too_much {
+                        return;
+                    }
+                }
             }
         }
+    }
+
+    /// The authority does not answer, for whatever name: it is asked again in a while.
+    fn note_silence(&mut self, node: &Node, why: String) {
+        tracing::error!(%why, again_s = SILENCE.as_secs(), "the authority of [acme] cannot be used");
+        self.rests_until = Some(Instant::now() + SILENCE);
+        lock(&node.holding.lacks)
+            .insert("[acme]".to_owned(), Lack { why, tries: 0, tried: Instant::now(), next: Instant::now() + SILENCE });
     }
 
     async fn is_due(&mut self, node: &Node, config: &Config, wanted: &Wanted) -> bool {
@@ -125,7 +160,10 @@ impl Issuer {
     async fn authority(&mut self, node: &Node, config: &Config) -> Result<&Authority, String> {
         let (acme, contact) = (&config.network.acme, &config.network.contact);
         if self.authority.as_ref().is_none_or(|(opened, _)| opened != acme) {
-            let opened = Authority::open(acme, contact, &node.holding.account_dir()).await?;
+            let (opened, unwritten) = Authority::open(acme, contact, &node.holding.account_dir()).await?;
+            if let Some(error) = unwritten {
+                tracing::error!(%error, "the account at the authority cannot be written down: the next start makes another");
+            }
             self.authority = Some((acme.clone(), opened));
         }
         self.authority.as_ref().map(|(_, authority)| authority).ok_or_else(|| "there is no authority".to_owned())
@@ -137,7 +175,7 @@ fn note_lack(node: &Node, wanted: &Wanted, why: String) {
     let tries = lacks.get(&wanted.name).map_or(0, |lack| lack.tries) + 1;
     let wait = FIRST_WAIT.saturating_mul(1 << (tries - 1).min(8)).min(LONGEST_WAIT);
     tracing::error!(name = %wanted.name, %why, again_s = wait.as_secs(), "no certificate");
-    lacks.insert(wanted.name.clone(), Lack { why, tries, next: Instant::now() + wait });
+    lacks.insert(wanted.name.clone(), Lack { why, tries, tried: Instant::now(), next: Instant::now() + wait });
 }
 
 /// How a name is shown to be ours: by DNS where its records are answered here. Else by HTTP or, at every second try, by an

@@ -199,15 +199,24 @@ impl Listeners {
                 let served = match (socket, quic) {
                     (Socket::Udp(socket), None) => serve_udp(socket, answer, stop.stopped()).await,
                     (Socket::Udp(socket), Some(quic)) => match Quic::new(socket, &quic, seat, connections) {
-                        Ok(quic) if listener.role == Role::DnsTls => Ok(serve_quic(quic, answer, stop).await),
-                        Ok(quic) => Ok(serve_http3(quic.telling(round_trips), mounts, stop).await),
+                        Ok(quic) if listener.role == Role::DnsTls => {
+                            serve_quic(quic, answer, stop).await;
+                            Ok(())
+                        }
+                        Ok(quic) => {
+                            serve_http3(quic.telling(round_trips), mounts, stop).await;
+                            Ok(())
+                        }
                         Err(error) => Err(error),
                     },
                     (Socket::Tcp(socket), _) if matches!(listener.role, Role::Dns | Role::DnsTls) => {
                         serve_streams(socket, tls, answer, stop).await
                     }
                     (Socket::Tcp(socket), _) => match Server::new(socket, mounts, tls, connections) {
-                        Ok(server) => Ok(server.telling(round_trips).serve(stop).await),
+                        Ok(server) => {
+                            server.telling(round_trips).serve(stop).await;
+                            Ok(())
+                        }
                         Err(error) => Err(error),
                     },
                 };

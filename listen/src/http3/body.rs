@@ -5,16 +5,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
-use h3::error::Code;
 use h3::server::RequestStream;
 use h3_quinn::RecvStream;
 use http_body::{Body, Frame, SizeHint};
 
+use super::guarded::GuardedStream;
 use crate::body::BoxError;
 
 /// A body as it comes.
 pub(crate) struct Http3Body {
-    stream: RequestStream<RecvStream, Bytes>,
+    stream: RequestStream<GuardedStream<RecvStream>, Bytes>,
     /// What was read to see whether there is any.
     first: Option<Frame<Bytes>>,
     /// What is still to come, where the head says it.
@@ -33,7 +33,7 @@ enum State {
 
 impl Http3Body {
     /// Takes a stream whose head was read, with the length that it says.
-    pub(crate) fn new(stream: RequestStream<RecvStream, Bytes>, length: Option<u64>) -> Self {
+    pub(crate) fn new(stream: RequestStream<GuardedStream<RecvStream>, Bytes>, length: Option<u64>) -> Self {
         Self { stream, first: None, left: length, state: State::Data }
     }
 
@@ -99,7 +99,7 @@ impl Http3Body {
 
     /// RFC 9114 §4.1.2: a length that "does not equal the sum of the DATA frame lengths received" is malformed.
     fn malformed(&mut self) -> BoxError {
-        self.stream.stop_sending(Code::H3_MESSAGE_ERROR);
+        // What still comes is told to stop when the stream is dropped.
         self.fail("the request's body is not of the length that its head says")
     }
 }
