@@ -26,6 +26,13 @@ impl Certificates {
         self.names.store(Arc::new(names));
     }
 
+    /// Whether who asks for this name is shown one.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        let names = self.names.load();
+        names.find(name.trim_end_matches('.')).is_some() || names.default.is_some()
+    }
+
     /// Until when the certificate of each name is good.
     #[must_use]
     pub fn validities(&self) -> BTreeMap<String, Validity> {

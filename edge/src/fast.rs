@@ -347,7 +347,10 @@ impl Fast {
         sites: &Arc<Sites>,
     ) -> Option<()> {
         let node = self.shared.id.as_str();
-        if effect.is_particular || effect.edits_any(&[header::AGE, header::CACHE_CONTROL, header::DATE]) {
+        // Sent to TLS as soon as there is a certificate.
+        let may_be_sent = ask.site.sends_to.is_some() && ask.key.scheme() == caching::Scheme::Http;
+        if may_be_sent || effect.is_particular || effect.edits_any(&[header::AGE, header::CACHE_CONTROL, header::DATE])
+        {
             return None;
         }
         let Found::Object(object) = self.shared.store.find(&ask.key, &ask.headers) else { return None };

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use caching::decode_unreserved;
+use certs::Certificates;
 use config::{
     Config, CountryCode, HostName, Hsts, KeyPart, Maintenance, OriginServer, Problem, Rule, Secret, Severity,
     SigningKey, SiteId, limits,
@@ -38,6 +39,8 @@ pub struct Sites {
     pub(crate) loop_id: HeaderValue,
     /// By which name servers show that they may read the report.
     pub(crate) fleet_key: Option<Secret>,
+    /// What clients are shown that come by TLS, where anybody listens.
+    certificates: Option<Arc<Certificates>>,
 }
 
 /// The numbers of sites by the names of hosts, and by their ports where they have one.
@@ -183,6 +186,12 @@ pub fn warn_of_keys(config: &Config) -> Vec<Problem> {
 }
 
 impl Sites {
+    /// Sends nobody to TLS for whom these have no certificate.
+    #[must_use]
+    pub fn with_certificates(self, certificates: Arc<Certificates>) -> Self {
+        Self { certificates: Some(certificates), ..self }
+    }
+
     /// Makes a config's sites ready; with where clients are, which they need if [`asks_for_countries`] says so.
     #[must_use]
     pub fn build(config: &Config, geography: Option<Arc<Geography>>) -> Self {
@@ -225,7 +234,8 @@ impl Sites {
         let fleet_key = config.fleet_key.clone();
         let is_default = |site: &config::Site| config.network.edge.default_site.as_ref() == Some(&site.id);
         let default = config.sites.iter().position(is_default);
-        Self { sites, geography, exact, below, default, digest, version: config.version, loop_id, fleet_key }
+        let (version, certificates) = (config.version, None);
+        Self { sites, geography, exact, below, default, digest, version, loop_id, fleet_key, certificates }
     }
 
     /// The country of a client. Addresses that are nobody's on the Internet have none.
@@ -342,7 +352,9 @@ impl Sites {
         let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
         let is_shown =
             self.shown(Some(name).filter(|_| !is_address), port).is_some_and(|shown| Arc::ptr_eq(shown, site));
-        is_shown && self.find(name, port).is_some_and(|found| Arc::ptr_eq(found, site))
+        // One that gets itself may not be there yet.
+        let is_held = || self.certificates.as_ref().is_none_or(|certificates| certificates.has(name));
+        is_shown && self.find(name, port).is_some_and(|found| Arc::ptr_eq(found, site)) && is_held()
     }
 
     /// The site of a Host: with its port, then without, then the nearest wildcard. The port is the

@@ -267,7 +267,7 @@ impl Node {
         *lock(&self.names) = (names, dns_names);
         certificates::show(self, &config);
         if let (Some(edge), Some(sites)) = (&self.edge, sites) {
-            edge.swap(sites);
+            edge.swap(sites.with_certificates(Arc::clone(&self.certificates)));
         }
         let is_world_read = world.as_ref().is_some_and(World::is_read);
         *lock(&self.world) = world.unwrap_or_else(World::unread);

@@ -41,7 +41,22 @@ impl Watching {
             // It serves by the map it had: the databases are read now.
             let _ = this.sender.try_send(());
         }
+        this.look_once(node);
         Ok(this)
+    }
+
+    /// Looks aside whether something has changed after it was read and before it was watched. A node that boots what was good
+    /// last takes no change that it is not told of.
+    fn look_once(&self, node: &Node) {
+        if node.refused.load().is_some() {
+            return;
+        }
+        let (dir, version, sender) = (node.dir.clone(), node.version(), self.sender.clone());
+        tokio::task::spawn_blocking(move || {
+            if config::load(&dir).map_or(true, |loaded| loaded.config.version != version) {
+                let _ = sender.try_send(());
+            }
+        });
     }
 
     /// Resolves when there is something to reload.

@@ -7,8 +7,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use data_encoding::BASE64;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData};
+use sha2::{Digest, Sha256};
 
+use crate::http3::{TELLING, ask, browse};
 use crate::resolvers::start;
 use crate::support::{HITHER, Network, Origin, Process, reply, run, wait_for};
 use crate::tls::runtime;
@@ -149,7 +152,11 @@ const ZONE: &str =
 #[test]
 fn a_site_gets_its_certificates_by_dns_and_an_edge_serves_with_them() {
     runtime().block_on(async {
-        let origin = Origin::start(|_, _| reply(200, &[], "a page")).await;
+        let origin = Origin::start(|_, request| match request.uri().path() {
+            "/browser" => reply(200, &[("content-type", "text/html")], TELLING),
+            _ => reply(200, &[], "a page"),
+        });
+        let origin = origin.await;
         let network = Network::new(188, origin.address, "");
         add_name_server(&network);
         fs::write(network.path("zones/shop.example"), ZONE).unwrap();
@@ -186,8 +193,9 @@ fn a_site_gets_its_certificates_by_dns_and_an_edge_serves_with_them() {
             }
             for node in ["ns1", "ns2", "one-1"] {
                 wait_for(Duration::from_secs(20), "every node has them", || {
-                    let held =
-                        fs::read_dir(network.path(&format!(".state/{node}/certificates"))).map_or(0, Iterator::count);
+                    let held = fs::read_dir(network.path(&format!(".state/{node}/certificates"))).into_iter().flatten();
+                    let is_whole = |path: &Path| path.extension().is_some_and(|ending| ending == "pem");
+                    let held = held.filter(|entry| is_whole(&entry.as_ref().unwrap().path())).count();
                     if held == 4 { Ok(()) } else { Err(format!("{node}: {held}")) }
                 });
                 let dir = network.path(&format!(".state/{node}/certificates"));
@@ -206,10 +214,24 @@ fn a_site_gets_its_certificates_by_dns_and_an_edge_serves_with_them() {
                 );
             }
             assert!(network.path(".state/ns2/acme").is_dir() && !network.path(".state/ns1/acme").exists());
+            is_shown_by_http3(&network, &pebble);
             let keys = run("sh", &["-c", &format!("grep -l PRIVATE {}/*.log", network.dir.path().display())]);
             assert_eq!(keys, "", "no key is logged");
         });
     });
+}
+
+/// A page with a certificate that was got, by HTTP/3.
+fn is_shown_by_http3(network: &Network, pebble: &Pebble) {
+    // An HTTP/3 client and a browser, which trusts the key that was made with the certificate.
+    let root = pebble.dir.path().join("root.pem").display().to_string();
+    let said = ask(network.edge.ip(), &root, &["GET:/"]);
+    assert!(said[0].starts_with(":status: 200\n") && said[0].ends_with("a page\n"), "{}", said[0]);
+    let held = fs::read_to_string(network.path(".state/one-1/certificates/www.shop.example.pem")).unwrap();
+    let key = KeyPair::from_pem(&held[held.find("-----BEGIN PRIVATE").unwrap()..]).unwrap();
+    let key = BASE64.encode(&Sha256::digest(key.subject_public_key_info()));
+    let said = browse(network, &key, "/browser");
+    assert!(said.contains("<p id=\"how\">h3</p>"), "{said}");
 }
 
 /// The certificate that a client is shown.
@@ -266,16 +288,27 @@ fn a_host_outside_the_zones_gets_its_certificate_by_http_and_a_failure_is_told()
             let _resolver = unbound(&home, address, network.dns);
             let pebble = Pebble::start(&network, resolver);
             let _edge = network.start("one-1");
+            let clear = |path: &str| {
+                let at = format!("www.elsewhere.example:80:{}", network.edge);
+                run("curl", &["-sSi", "--connect-to", &at, &format!("http://www.elsewhere.example{path}")])
+            };
+            for _ in 0..3 {
+                let said = clear("/page");
+                assert!(said.starts_with("HTTP/1.1 200"), "nobody is sent to a handshake that is refused: {said}");
+            }
             let _name_server = network.start("ns1");
             wait_for(Duration::from_secs(60), "the certificate is served", || {
                 let said = pebble.curl(network.edge, &["https://www.elsewhere.example/page"]);
                 let is_served = said.starts_with("http/2 200") && said.ends_with("/page");
                 if is_served { Ok(()) } else { Err(format!("{said}\n{}\n{}", network.log("ns1"), pebble.log())) }
             });
-            let url = "http://www.elsewhere.example/.well-known/acme-challenge/unknown";
-            let at = format!("www.elsewhere.example:80:{}", network.edge);
-            let said = run("curl", &["-sS", "--connect-to", &at, url]);
-            assert_eq!(said, "/.well-known/acme-challenge/unknown", "what is not for us is the origin's");
+            let said = clear("/page");
+            assert!(said.starts_with("HTTP/1.1 301"), "now there is one: {said}");
+            let said = clear("/.well-known/acme-challenge/unknown");
+            assert!(
+                said.ends_with("/.well-known/acme-challenge/unknown"),
+                "what is not for us is the origin's: {said}"
+            );
             wait_for(Duration::from_secs(60), "the wildcard's, by the alias", || {
                 let said = pebble.curl(network.edge, &["https://any.elsewhere.example/page"]);
                 let is_served = said.starts_with("http/2 200") && said.ends_with("/page");

@@ -1,17 +1,18 @@
 //! HTTP/3 towards clients that are not ours.
 
+use std::net::IpAddr;
 use std::path::Path;
 
-use crate::support::{run, wait_for};
+use crate::support::{Network, run, wait_for};
 use crate::tls::{Secured, runtime};
 
-/// What an HTTP/3 client in Python says of requests to an edge, one answer each.
-fn ask(site: &Secured, requests: &[&str]) -> Vec<String> {
+/// What an HTTP/3 client in Python says of requests to an edge whose certificate is of this authority, one answer each.
+pub(crate) fn ask(edge: IpAddr, authority: &str, requests: &[&str]) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("target/tools/python/bin/python").display().to_string();
     let client = root.join("tests/story/http3_client.py").display().to_string();
-    let address = site.network.edge.ip().to_string();
-    let mut args = vec![client.as_str(), &address, "8143", &site.authority, "www.shop.example"];
+    let address = edge.to_string();
+    let mut args = vec![client.as_str(), &address, "8143", authority, "www.shop.example"];
     args.extend(requests);
     let said = tokio::task::block_in_place(|| run(&python, &args));
     let answers: Vec<String> = said.split_terminator("-----\n").map(str::to_owned).collect();
@@ -32,7 +33,8 @@ fn an_http3_client_gets_what_others_get_also_with_its_first_packet() {
         assert!(said.starts_with("http/1.1 200") && !said.contains("alt-svc"), "{said}");
 
         let said = ask(
-            &site,
+            site.network.edge.ip(),
+            &site.authority,
             &[
                 "GET:/page",
                 "GET:/other",
@@ -58,11 +60,15 @@ fn an_http3_client_gets_what_others_get_also_with_its_first_packet() {
     });
 }
 
-/// What a browser shows of a page, by HTTP/3 from its first request on.
-fn browse(site: &Secured, key: &str, path: &str) -> String {
-    let profile = site.network.path("browser").display().to_string();
+/// A page that says how it came.
+pub(crate) const TELLING: &str = "<p id=how></p><script>how.textContent = \
+                                  performance.getEntriesByType('navigation')[0].nextHopProtocol</script>";
+
+/// What a browser shows of a page, by HTTP/3 from its first request on, whose certificate has this key.
+pub(crate) fn browse(network: &Network, key: &str, path: &str) -> String {
+    let profile = network.path("browser").display().to_string();
     let trusted = format!("--ignore-certificate-errors-spki-list={key}");
-    let resolver = format!("--host-resolver-rules=MAP www.shop.example {}", site.network.edge.ip());
+    let resolver = format!("--host-resolver-rules=MAP www.shop.example {}", network.edge.ip());
     let profile = format!("--user-data-dir={profile}");
     let url = format!("https://www.shop.example:8143{path}");
     let args = [
@@ -87,15 +93,13 @@ fn a_browser_shows_a_page_by_http3() {
     runtime().block_on(async {
         let site = Secured::new(187, "", "").await;
         let _edge = site.network.start("one-1");
-        let page = "<p id=how></p><script>how.textContent = \
-                    performance.getEntriesByType('navigation')[0].nextHopProtocol</script>";
         let rule = format!(
-            "[[rule]]\npath = \"/browser\"\nanswer = {{ status = 200, type = \"text/html\", body = \"{page}\" }}\n"
+            "[[rule]]\npath = \"/browser\"\nanswer = {{ status = 200, type = \"text/html\", body = \"{TELLING}\" }}\n"
         );
         let file = site.network.path("sites/shop.toml");
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, format!("{text}{rule}")).unwrap();
-        let said = browse(&site, &site.key_hash, "/browser");
+        let said = browse(&site.network, &site.key_hash, "/browser");
         assert!(said.contains("<p id=\"how\">h3</p>"), "{said}");
     });
 }

@@ -153,7 +153,7 @@ impl Tool {
             Self::Nsd => &["acme::", "resolvers::", "secondaries::"],
             Self::Nginx => &["origins::"],
             Self::Valgrind => &["instructions::"],
-            Self::Aioquic | Self::Chromium => &["http3::"],
+            Self::Aioquic | Self::Chromium => &["acme::", "http3::"],
             Self::Pebble => &["acme::"],
             Self::Compiler | Self::Nextest => &[],
         }
