@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use config::{Config, HostName, Problem, Site};
+use config::{Config, DnsTls, HostName, Problem, Site, Tls};
 use rustls::sign::CertifiedKey;
 
 use crate::files;
@@ -23,15 +23,12 @@ impl Names {
     /// Reads the certificates of every site.
     ///
     /// # Errors
-    /// As [`check`].
+    /// As [`check`](crate::check).
     pub fn load(config: &Config) -> Result<Self, Vec<Problem>> {
         let mut names = Self::default();
         let mut problems = Vec::new();
         for site in &config.sites {
-            let Some(tls) = &site.tls else {
-                continue;
-            };
-            let Some(pair) = tls.files() else { continue };
+            let Some(pair) = site.tls.as_ref().and_then(Tls::files) else { continue };
             match files::read(&config.dir, pair) {
                 Ok(key) => {
                     let key = Arc::new(key);
@@ -90,7 +87,7 @@ impl Names {
     /// # Errors
     /// As [`check`](crate::check).
     pub fn of_name_servers(config: &Config) -> Result<Self, Vec<Problem>> {
-        let Some(pair) = config.network.dns.tls.as_ref().and_then(config::DnsTls::files) else {
+        let Some(pair) = config.network.dns.tls.as_ref().and_then(DnsTls::files) else {
             return Ok(Self::default());
         };
         let key = files::read(&config.dir, pair).map_err(|problem| vec![problem])?;

@@ -26,11 +26,11 @@ impl Certificates {
         self.names.store(Arc::new(names));
     }
 
-    /// Whether who asks for this name is shown one.
+    /// Whether there is one for this name; for who names none, whether there is one for all such.
     #[must_use]
-    pub fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: Option<&str>) -> bool {
         let names = self.names.load();
-        names.find(name.trim_end_matches('.')).is_some() || names.default.is_some()
+        name.map_or(names.default.is_some(), |name| names.find(name.trim_end_matches('.')).is_some())
     }
 
     /// Until when the certificate of each name is good.

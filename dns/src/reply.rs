@@ -116,32 +116,20 @@ impl Reply {
             Asked::WithEdns(dnssec) => Some(opt(dnssec)),
             Asked::Plainly => None,
         };
-        let facts = Facts { same: Same::Refusal, ..Facts::default() };
-        Self {
-            message,
-            facts,
-            payload: LEAST_PAYLOAD,
-            reuse: Reuse::Never,
-            is_cut: false,
-            is_padded: false,
-            signed: None,
-        }
+        Self::without_records(message)
     }
 
     /// A reply to who only asks for a cookie (RFC 7873 §5.4).
     pub(crate) fn greeting(envelope: &Envelope, edns: &Edns) -> Self {
         let mut message = bare(envelope, None);
         message.edns = Some(opt(edns.dnssec));
+        Self::without_records(message)
+    }
+
+    fn without_records(message: Message) -> Self {
         let facts = Facts { same: Same::Refusal, ..Facts::default() };
-        Self {
-            message,
-            facts,
-            payload: LEAST_PAYLOAD,
-            reuse: Reuse::Never,
-            is_cut: false,
-            is_padded: false,
-            signed: None,
-        }
+        let (payload, reuse) = (LEAST_PAYLOAD, Reuse::Never);
+        Self { message, facts, payload, reuse, is_cut: false, is_padded: false, signed: None }
     }
 
     /// Refuses, and says why.

@@ -350,10 +350,10 @@ impl Sites {
     pub(crate) fn is_there(&self, site: &Arc<Site>, host: &str, port: u16) -> bool {
         let (name, _) = parts_of(host);
         let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-        let is_shown =
-            self.shown(Some(name).filter(|_| !is_address), port).is_some_and(|shown| Arc::ptr_eq(shown, site));
+        let asked_for = Some(name).filter(|_| !is_address);
+        let is_shown = self.shown(asked_for, port).is_some_and(|shown| Arc::ptr_eq(shown, site));
         // One that gets itself may not be there yet.
-        let is_held = || self.certificates.as_ref().is_none_or(|certificates| certificates.has(name));
+        let is_held = || self.certificates.as_ref().is_none_or(|certificates| certificates.has(asked_for));
         is_shown && self.find(name, port).is_some_and(|found| Arc::ptr_eq(found, site)) && is_held()
     }
 

@@ -102,14 +102,24 @@ impl Holding {
     fn forget(&self, wanted: &[Wanted]) {
         let now = SystemTime::now();
         let is_wanted = |name: &str| wanted.iter().any(|wanted| wanted.name == name);
-        lock(&self.held).retain(|name, held| {
-            let stays = is_wanted(name) || held.until > now;
-            if !stays && let Err(error) = held.remove(&self.dir) {
-                tracing::warn!(%error, name, "a certificate that nobody wants cannot be removed");
-            }
-            stays
-        });
+        let mut held = lock(&self.held);
+        let (stay, gone) =
+            std::mem::take(&mut *held).into_iter().partition(|(name, one)| is_wanted(name) || one.until > now);
+        *held = stay;
+        drop(held);
+        let gone: BTreeMap<String, Held> = gone;
+        if gone.is_empty() {
+            return;
+        }
         *lock(&self.told) = None;
+        let dir = self.dir.clone();
+        tokio::task::spawn_blocking(move || {
+            for (name, one) in gone {
+                if let Err(error) = one.remove(&dir) {
+                    tracing::warn!(%error, name, "a certificate that nobody wants cannot be removed");
+                }
+            }
+        });
     }
 
     /// Holds one in place of the one before, and has it written down where waiting holds nobody up.
@@ -236,26 +246,17 @@ pub(super) async fn follow(node: Arc<Node>) {
                 node.holding.forget(&certs::wanted(&config));
             }
         }
-        let wanted = match node.config.load_full() {
-            // What a config before did not want is told again.
-            Some(config) if config.version != asked_for => {
+        let mut wanted = Vec::new();
+        if let Some(config) = node.config.load_full() {
+            if config.version != asked_for {
+                // What a config before did not want is told again.
                 asked_for = config.version;
                 known.clear();
-                turn(&node, &config, &mut issuer, &mut known).await
             }
-            Some(config) => turn(&node, &config, &mut issuer, &mut known).await,
-            None => Vec::new(),
-        };
+            wanted = turn(&node, &config, &mut issuer, &mut known).await;
+        }
         let [soon, later] = ASKED_EVERY;
-        let pause = if node.holding.lacks_any(&wanted) { soon } else { later };
-        // A config that wants more than before is not waited for.
-        let version = node.version();
-        let changed = async {
-            while node.version() == version {
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        };
-        let _ = tokio::time::timeout(pause, changed).await;
+        tokio::time::sleep(if node.holding.lacks_any(&wanted) { soon } else { later }).await;
     }
 }
 

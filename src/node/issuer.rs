@@ -22,6 +22,9 @@ const FIRST_WAIT: Duration = Duration::from_secs(720);
 const SILENCE: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(12 * 3_600);
 
+/// Under which it is noted that no name can be had.
+const AUTHORITY: &str = "[acme]";
+
 /// Nodes told at the same time.
 const AT_ONCE: usize = 32;
 
@@ -35,8 +38,6 @@ pub(super) struct Issuer {
     renewals: BTreeMap<String, (Renewal, Instant)>,
     /// Until when a name that has a new certificate gets no other.
     renewed: BTreeMap<String, Instant>,
-    /// Until when an authority that did not answer is left alone.
-    rests_until: Option<Instant>,
     /// Of the config for which failures were counted.
     version: u64,
 }
@@ -44,7 +45,7 @@ pub(super) struct Issuer {
 impl Default for Issuer {
     fn default() -> Self {
         let (heard, renewals, renewed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { started: Instant::now(), heard, authority: None, renewals, renewed, rests_until: None, version: 0 }
+        Self { started: Instant::now(), heard, authority: None, renewals, renewed, version: 0 }
     }
 }
 
@@ -63,11 +64,11 @@ impl Issuer {
 
     /// Gets what is lacking and renews what is due, one after the other.
     pub(super) async fn issue(&mut self, node: &Arc<Node>, config: &Arc<Config>, wanted: &[Wanted]) {
-        let rests = self.rests_until.is_some_and(|until| until > Instant::now());
+        let rests = lock(&node.holding.lacks).get(AUTHORITY).is_some_and(|lack| lack.next > Instant::now());
         if rests || !self.is_called_for(node, config) {
             return;
         }
-        lock(&node.holding.lacks).remove("[acme]");
+        lock(&node.holding.lacks).remove(AUTHORITY);
         if self.version != config.version {
             // What failed may have been mended: it is tried sooner, and no more often than authorities like.
             self.version = config.version;
@@ -86,7 +87,7 @@ impl Issuer {
                 continue;
             }
             if let Err(why) = self.authority(node, config).await {
-                return self.note_silence(node, why);
+                return note_silence(node, why);
             }
             match self.get(node, config, wanted).await {
                 Ok(held) => {
@@ -108,14 +109,6 @@ impl Issuer {
                 }
             }
         }
-    }
-
-    /// The authority does not answer, for whatever name: it is asked again in a while.
-    fn note_silence(&mut self, node: &Node, why: String) {
-        tracing::error!(%why, again_s = SILENCE.as_secs(), "the authority of [acme] cannot be used");
-        self.rests_until = Some(Instant::now() + SILENCE);
-        lock(&node.holding.lacks)
-            .insert("[acme]".to_owned(), Lack { why, tries: 0, tried: Instant::now(), next: Instant::now() + SILENCE });
     }
 
     async fn is_due(&mut self, node: &Node, config: &Config, wanted: &Wanted) -> bool {
@@ -168,6 +161,13 @@ impl Issuer {
         }
         self.authority.as_ref().map(|(_, authority)| authority).ok_or_else(|| "there is no authority".to_owned())
     }
+}
+
+/// The authority does not answer, for whatever name: it is asked again in a while.
+fn note_silence(node: &Node, why: String) {
+    tracing::error!(%why, again_s = SILENCE.as_secs(), "the authority of [acme] cannot be used");
+    let (tried, next) = (Instant::now(), Instant::now() + SILENCE);
+    lock(&node.holding.lacks).insert(AUTHORITY.to_owned(), Lack { why, tries: 0, tried, next });
 }
 
 fn note_lack(node: &Node, wanted: &Wanted, why: String) {
