@@ -19,7 +19,7 @@ use crate::cores::Stop;
 use crate::crowd::{Crowd, One};
 use crate::open::Open;
 use crate::round_trip::RoundTrips;
-use crate::steer::{Seat, ids, steer};
+use crate::steer::{Ids, Seat, steer};
 
 /// What all cores' sockets of an address share: certificates, and the keys by which each knows what another gave out.
 #[derive(Clone, Debug)]
@@ -89,8 +89,7 @@ impl Quic {
             tracing::warn!(%error, "clients that change their address lose their QUIC connections");
         }
         let mut endpoint = EndpointConfig::default();
-        let ids = ids(seat);
-        endpoint.cid_generator(move || ids());
+        endpoint.cid_generator(move || Box::new(Ids::new(seat)));
         let endpoint = Endpoint::new(endpoint, Some(config.0.clone()), socket, Arc::new(TokioRuntime))?;
         Ok(Self { endpoint, connections, round_trips: None })
     }

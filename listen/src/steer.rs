@@ -6,7 +6,6 @@
 
 use std::io;
 use std::net::UdpSocket;
-use std::sync::Arc;
 use std::time::Duration;
 
 use nix::libc::{self, sock_filter, sock_fprog};
@@ -86,11 +85,6 @@ fn name(byte: u8, seat: Seat) -> u8 {
     let (byte, cores) = (usize::from(byte), seat.cores.clamp(1, 256));
     let named = byte - byte % cores + seat.core % cores;
     u8::try_from(named).or_else(|_| u8::try_from(named.saturating_sub(cores))).unwrap_or_default()
-}
-
-/// Makes ids for an endpoint.
-pub(crate) fn ids(seat: Seat) -> Arc<dyn Fn() -> Box<dyn ConnectionIdGenerator> + Send + Sync> {
-    Arc::new(move || Box::new(Ids::new(seat)))
 }
 
 #[cfg(test)]
