@@ -204,6 +204,9 @@ pub const HTTP2_STREAMS: u32 = 128;
 pub const HTTP_CONNECTIONS: usize = 16_384;
 /// Of those, from one address (IPv6 /64): a network behind one address has its room, and nobody has it all.
 pub const HTTP_CONNECTIONS_OF_ONE: usize = 4_096;
+/// After so long without a byte either way a switched connection (WebSocket) is closed. Clients and servers ping each
+/// other every 20 to 60 seconds.
+pub const TUNNEL_IDLE: Duration = Duration::from_secs(300);
 /// Time for open requests to finish after a stop.
 pub const HTTP_DRAIN: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake.

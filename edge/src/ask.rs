@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, OnceLock};
 
-use caching::{CacheKey, Moment, Payload, hops};
+use caching::{CacheKey, Moment, Payload, hops, passage};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version, header};
 use listen::{Connection, Interim};
@@ -89,7 +89,8 @@ pub(crate) fn read<'s>(
     let effect = site.effect(&Facts { method: &head.method, headers: &headers, now_seconds, country, variables });
     let counted = effect.counted(target);
     let key = CacheKey::new(site_id, scheme, &host, &counted);
-    fields::prepare(&mut headers, &head.method, &key, peer);
+    let passage = passage(&head.method, head.version, &headers, payload);
+    fields::prepare(&mut headers, &head.method, passage, &key, peer);
     site.key_parts().filter_map(told_field).for_each(|name| drop(headers.remove(name)));
     effect.edit_request(&mut headers, &variables);
     // Edges say it themselves, to the origin alone.
@@ -121,6 +122,11 @@ impl Ask {
     /// Path and query as the client wrote them.
     pub(crate) fn target(&self) -> &str {
         self.target.as_deref().unwrap_or_else(|| self.key.path_and_query())
+    }
+
+    /// Whether it asks for another protocol on its connection, as WebSocket does.
+    pub(crate) fn wants_switch(&self) -> bool {
+        self.headers.contains_key(header::UPGRADE)
     }
 
     /// What values of fields may say of it.

@@ -9,13 +9,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use fleet::wall_clock_ms;
-use http::StatusCode;
 use http::header::HOST;
 use http::request::Parts;
+use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use listen::{BoxError, Connection};
+use listen::{BoxError, Connection, Tunnel};
+use origin::Switched;
 use pin_project_lite::pin_project;
 use telemetry::RequestRecord;
+use tokio_util::io::InspectReader;
 
 use crate::ask::Ask;
 use crate::shared::Shared;
@@ -118,6 +120,20 @@ impl Tally {
         Self { shared, ask, status, answered, started, sent: 0, noted: 0, complete: false }
     }
 
+    /// Of a response that has no length: whatever is sent of it is the whole.
+    pub(crate) fn without_length(mut self) -> Self {
+        self.complete = true;
+        self
+    }
+
+    /// Adds bytes that were sent.
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.sent += u64::try_from(bytes).unwrap_or(0);
+        if self.sent - self.noted >= NOTED {
+            self.note(Instant::now());
+        }
+    }
+
     /// Adds what was sent since the last time to what is reported of the edge.
     fn note(&mut self, now: Instant) {
         let more = self.sent - self.noted;
@@ -142,11 +158,7 @@ impl Body for Counted {
         let polled = this.inner.poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                this.tally.sent += u64::try_from(bytes).unwrap_or(0);
-                if this.tally.sent - this.tally.noted >= NOTED {
-                    this.tally.note(Instant::now());
-                }
+                this.tally.add(frame.data_ref().map_or(0, Bytes::len));
             }
             Poll::Ready(None) => this.tally.complete = true,
             _ => {}
@@ -161,6 +173,16 @@ impl Body for Counted {
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
+}
+
+/// Has the client's connection lead to the origin's, once the response is sent; the request is over when that ends.
+pub(crate) fn lead(mut response: Response<listen::Body>, switched: &Switched, tally: Tally) -> Response<listen::Body> {
+    if let Some(far) = switched.take() {
+        let mut tally = tally.without_length();
+        let counted = InspectReader::new(far, move |bytes: &[u8]| tally.add(bytes.len()));
+        response.extensions_mut().insert(Tunnel::new(counted));
+    }
+    response
 }
 
 impl Drop for Tally {

@@ -14,11 +14,11 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use listen::{AtOnce, Body, Connection, Handler, Incoming, Mount, Plain, Reply};
-use origin::{FetchError, Fetcher, Places, Servers};
+use origin::{FetchError, Fetcher, Places, Servers, Switched};
 use tokio::sync::oneshot;
 
 use crate::ask::{Ask, Refusal, read};
-use crate::counted::{Counted, Tally, note_refusal};
+use crate::counted::{Counted, Tally, lead, note_refusal};
 use crate::effect::{Effect, OwnReply};
 use crate::fast::{AsWritten, Fast};
 use crate::fetching::{Errand, Landed};
@@ -130,13 +130,16 @@ async fn answer(
     {
         edge.fast.learn(as_written, (&ask, &effect), &connection, &sites);
     }
-    let response = written.sign(node);
+    let mut response = written.sign(node);
     let length = response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if let Some(length) = length {
         let _ = ask.expected.set(length);
     }
     let status = response.status().as_u16();
     let tally = Tally::new(Arc::clone(shared), Arc::clone(&ask), status, answered, started);
+    if let Some(switched) = response.extensions_mut().remove::<Switched>() {
+        return lead(response, &switched, tally);
+    }
     response.map(|body| Counted::new(body, tally).boxed_unsync())
 }
 
@@ -186,6 +189,9 @@ impl Edge {
             Some(OwnReply::Redirect(status, location)) => return (redirect(status, location), Answered::Own),
             Some(OwnReply::Answer(answer)) => return (written_in_config(answer), Answered::Own),
             None => {}
+        }
+        if ask.wants_switch() {
+            return self.switch(ask).await;
         }
         if admission == Admission::Pass {
             return self.send(ask, effect, body).await;

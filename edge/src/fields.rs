@@ -9,8 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 pub(crate) const COOKIE_KEY: &str = "hither-cookie-";
 
 /// Makes a client's fields into those an origin gets.
-pub(crate) fn prepare(headers: &mut HeaderMap, method: &Method, key: &CacheKey, peer: IpAddr) {
-    forward(headers, Passage::Plain);
+pub(crate) fn prepare(headers: &mut HeaderMap, method: &Method, passage: Passage, key: &CacheKey, peer: IpAddr) {
+    forward(headers, passage);
     remove_where(headers, is_unkeyed);
     if *method == Method::GET || *method == Method::HEAD {
         remove_body_fields(headers);
@@ -115,7 +115,7 @@ mod tests {
         headers.insert(header::HOST, HeaderValue::from_static("WWW.Shop.example:80"));
         headers.insert(header::ACCEPT, HeaderValue::from_static("text/html"));
         let key = CacheKey::new("shop", Scheme::Http, "WWW.Shop.example:80", "/");
-        prepare(&mut headers, &Method::GET, &key, [192, 0, 2, 1].into());
+        prepare(&mut headers, &Method::GET, Passage::Plain, &key, [192, 0, 2, 1].into());
         let mut left: Vec<(&str, &str)> =
             headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         left.sort_unstable();

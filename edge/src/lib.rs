@@ -52,6 +52,7 @@ mod sliced;
 mod slices;
 mod store;
 mod stored;
+mod switching;
 #[cfg(test)]
 mod tests;
 mod variables;

@@ -121,7 +121,12 @@ impl Edge {
         }
     }
 
-    async fn forward(&self, ask: &Arc<Ask>, body: Option<RequestBody>, target: &str) -> Result<Fetched, FetchError> {
+    pub(crate) async fn forward(
+        &self,
+        ask: &Arc<Ask>,
+        body: Option<RequestBody>,
+        target: &str,
+    ) -> Result<Fetched, FetchError> {
         let load = if body.is_some() { Load::Body } else { Load::Empty };
         let (Some(head), Some(fetcher)) = (compose(ask, load, target), self.fetcher(&ask.site)) else {
             return Err(FetchError::ProxyInternalError);

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::body::{Body, BoxError};
+use crate::tunnel::{Duplex, Tunnel};
 
 /// What happens on a connection. It is one core's: the lock is never waited for.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ struct State {
     since: Instant,
     /// Bytes written since then.
     written_since: u64,
+    /// Where the connection leads once its last answer is sent.
+    switch: Option<Tunnel>,
 }
 
 /// Who has to do something before a request goes on.
@@ -89,6 +92,7 @@ impl Activity {
             written: 0,
             since,
             written_since: 0,
+            switch: None,
         };
         Arc::new(Self { state: Mutex::new(state) })
     }
@@ -141,6 +145,16 @@ impl Activity {
     /// The connection ends with the answer that is on its way.
     pub(crate) fn ends(&self) {
         self.change(|state| state.is_amid = true);
+    }
+
+    /// The connection leads elsewhere after the answer that is on its way.
+    pub(crate) fn switches(&self, to: Tunnel) {
+        self.change(|state| state.switch = Some(to));
+    }
+
+    /// Where it leads, once.
+    pub(crate) fn switched(&self) -> Option<Box<dyn Duplex>> {
+        self.change(|state| state.switch.take())?.take()
     }
 
     /// Whether the client would take the end of the connection for that of a body.

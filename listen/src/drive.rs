@@ -38,6 +38,7 @@ use crate::interim::{Interim, Queue, WithInterim};
 use crate::mount::Mounts;
 use crate::reset::Reset;
 use crate::rewind::Rewind;
+use crate::tunnel::carry;
 
 /// What serves connections.
 #[derive(Debug)]
@@ -166,7 +167,14 @@ where
             }
             return None;
         }
-        End::Own => _ = tokio::time::timeout(limits::HTTP_WRITE_TIME, served).await,
+        End::Own => match activity.switched() {
+            Some(far) => {
+                let parts = served.into_parts();
+                let (near, ahead) = parts.io.into_inner().into_inner().into_inner().into_parts();
+                carry(Rewind::new(join(&parts.read_buf, &ahead), near), far, stop).await;
+            }
+            None => _ = tokio::time::timeout(limits::HTTP_WRITE_TIME, served).await,
+        },
         End::Between => {
             let parts = served.into_parts();
             let (stream, ahead) = parts.io.into_inner().into_inner().into_inner().into_parts();
@@ -241,7 +249,8 @@ where
         let (seen, mounts) = (Arc::clone(&seen), Arc::clone(&mounts));
         let says_close = request.headers().contains_key(CONNECTION);
         Box::pin(async move {
-            let response = answer(&mounts, request.map(Incoming::from), connection).await;
+            let mut response = answer(&mounts, request.map(Incoming::from), connection).await;
+            response.extensions_mut().remove().into_iter().for_each(|tunnel| seen.switches(tunnel));
             if says_close || response.headers().contains_key(CONNECTION) {
                 seen.ends();
             }

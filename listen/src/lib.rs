@@ -29,6 +29,7 @@ mod reset;
 mod rewind;
 mod round_trip;
 mod steer;
+mod tunnel;
 mod turns;
 
 pub use bind::{BindError, Sharing, bind_tcp, bind_udp};
@@ -44,3 +45,4 @@ pub use mount::{Handler, Mount, Mounts, Reply};
 pub use quic::{Arrived, Quic, QuicConfig};
 pub use round_trip::{RoundTrips, round_trip};
 pub use steer::Seat;
+pub use tunnel::Tunnel;

@@ -159,7 +159,7 @@ where
     let (sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| FetchError::of_head(&error))?;
     // What ends it is told to the request that is on it.
-    let driver = tokio::spawn(connection).abort_handle();
+    let driver = tokio::spawn(connection.with_upgrades()).abort_handle();
     Ok(Connection { sender, driver, heard })
 }
 

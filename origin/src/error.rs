@@ -46,6 +46,8 @@ pub enum FetchError {
     HttpResponseTimeout,
     /// Not HTTP, or not as it must be.
     HttpProtocolError,
+    /// The origin said that it switches to another protocol, and went.
+    HttpUpgradeFailed,
     /// Ours.
     ProxyInternalError,
 }
@@ -73,6 +75,7 @@ impl FetchError {
             Self::HttpResponseTransferCoding => "http_response_transfer_coding",
             Self::HttpResponseTimeout => "http_response_timeout",
             Self::HttpProtocolError => "http_protocol_error",
+            Self::HttpUpgradeFailed => "http_upgrade_failed",
             Self::ProxyInternalError => "proxy_internal_error",
         }
     }

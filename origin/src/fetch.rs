@@ -24,6 +24,7 @@ use crate::place::{Place, Places};
 use crate::pool::Pool;
 use crate::secret::add_secrets;
 use crate::servers::{Health, Servers};
+use crate::switched::Switched;
 use crate::times::Times;
 use crate::tls::{self, Unfit};
 use crate::upload::{RequestBody, State, Upload};
@@ -210,8 +211,13 @@ impl Fetcher {
         let answered = self.in_time(answer, upload, (began, until)).await?;
         let mut response = answered.map_err(|error| Failure::of(&error, upload, connection.has_heard()))?;
         let status = response.status();
-        framing::check(&head.method, &head.headers, status, response.headers_mut())
-            .map_err(|error| Failure { error, seen: Seen::Perhaps })?;
+        let failed = |error| Failure { error, seen: Seen::Perhaps };
+        framing::check(&head.method, &head.headers, status, response.headers_mut()).map_err(failed)?;
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            let switched = self.in_time(hyper::upgrade::on(&mut response), upload, (began, until)).await?;
+            let switched = switched.map_err(|_| failed(FetchError::HttpUpgradeFailed))?;
+            response.extensions_mut().insert(Switched::new(switched));
+        }
         let idle = idle_time(response.headers(), self.times.idle);
         let lent = Lent { connection, pool: Arc::clone(&server.pool), place, idle };
         Ok(response.map(|body| FetchBody::new(body, self.times.between_bytes, until, lent)))

@@ -1,7 +1,7 @@
 //! Whether a response can be what its head claims: what would be told to clients must be true.
 
 use http::header::{
-    CONTENT_LENGTH, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE, TRANSFER_ENCODING,
+    CONTENT_LENGTH, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Method, StatusCode};
 
@@ -15,7 +15,7 @@ pub(crate) fn check(
     status: StatusCode,
     response: &mut HeaderMap,
 ) -> Result<(), FetchError> {
-    if !is_asked_for(method, request, status) {
+    if !is_asked_for(method, request, status, response) {
         return Err(FetchError::HttpProtocolError);
     }
     let codings: Vec<&[u8]> = response.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes).collect();
@@ -38,16 +38,32 @@ pub(crate) fn check(
     plain_length(response)
 }
 
-/// A 101 without an Upgrade answers nobody, nor do a 304 without a condition and a 206 without a Range, of what is read:
+/// A 101 to nothing that was offered answers nobody, nor do a 304 without a condition and a 206 without a Range, of what is read:
 /// what other methods make of these is between the client and the origin.
-fn is_asked_for(method: &Method, request: &HeaderMap, status: StatusCode) -> bool {
+fn is_asked_for(method: &Method, request: &HeaderMap, status: StatusCode, response: &HeaderMap) -> bool {
     match status {
-        StatusCode::SWITCHING_PROTOCOLS => false,
+        StatusCode::SWITCHING_PROTOCOLS => is_offered(request, response),
         _ if !matches!(*method, Method::GET | Method::HEAD) => true,
         StatusCode::NOT_MODIFIED => request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE),
         StatusCode::PARTIAL_CONTENT => request.contains_key(RANGE),
         _ => true,
     }
+}
+
+/// RFC 9110 §7.8: "A server that sends a 101 (Switching Protocols) response MUST send an Upgrade header field to indicate
+/// the new protocol(s)", and "MUST NOT switch to a protocol that was not indicated by the client".
+fn is_offered(request: &HeaderMap, response: &HeaderMap) -> bool {
+    let protocols = |headers: &HeaderMap| {
+        let lines: Vec<HeaderValue> = headers.get_all(UPGRADE).iter().cloned().collect();
+        lines
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+            .map(|protocol| protocol.trim_ascii().to_ascii_lowercase())
+            .filter(|protocol| !protocol.is_empty())
+            .collect::<Vec<_>>()
+    };
+    let (offered, taken) = (protocols(request), protocols(response));
+    !taken.is_empty() && taken.iter().all(|protocol| offered.contains(protocol))
 }
 
 /// RFC 9112 §6.3: a list of identical values may be taken as one; anything else is unrecoverable.
@@ -120,11 +136,27 @@ mod tests {
     }
 
     #[test]
+    fn only_to_what_was_offered_is_switched() {
+        for (request, response, expected) in [
+            (&[][..], &[][..], false),
+            (&[], &[("upgrade", "websocket")], false),
+            (&[("upgrade", "websocket")], &[], false),
+            (&[("upgrade", "websocket")], &[("upgrade", "h2c")], false),
+            (&[("upgrade", "websocket")], &[("upgrade", "websocket, h2c")], false),
+            (&[("upgrade", "websocket")], &[("upgrade", "WebSocket")], true),
+            (&[("upgrade", "one/2, two")], &[("upgrade", "one/2")], true),
+        ] {
+            let mut response = fields(response);
+            let status = StatusCode::SWITCHING_PROTOCOLS;
+            let checked = check(&Method::GET, &fields(request), status, &mut response);
+            assert_eq!(checked.is_ok(), expected, "{request:?} {response:?}");
+        }
+    }
+
+    #[test]
     fn what_was_not_asked_for_is_no_answer() {
         for (request, status, expected) in [
-            (&[][..], 101, false),
-            (&[("upgrade", "websocket")], 101, false),
-            (&[], 304, false),
+            (&[][..], 304, false),
             (&[("if-none-match", "\"a\"")], 304, true),
             (&[("if-modified-since", "x")], 304, true),
             (&[], 206, false),
@@ -132,9 +164,9 @@ mod tests {
             (&[], 200, true),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(is_asked_for(&Method::GET, &fields(request), status), expected, "{request:?} {status}");
-            let others = status != StatusCode::SWITCHING_PROTOCOLS;
-            assert_eq!(is_asked_for(&Method::POST, &fields(request), status), others, "{request:?} {status}");
+            let is_asked = |method| is_asked_for(&method, &fields(request), status, &HeaderMap::new());
+            assert_eq!(is_asked(Method::GET), expected, "{request:?} {status}");
+            assert!(is_asked(Method::POST), "{request:?} {status}");
         }
     }
 }

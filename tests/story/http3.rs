@@ -66,26 +66,22 @@ pub(crate) const TELLING: &str = "<p id=how></p><script>how.textContent = \
 
 /// What a browser shows of a page, by HTTP/3 from its first request on, whose certificate has this key.
 pub(crate) fn browse(network: &Network, key: &str, path: &str) -> String {
-    let profile = network.path("browser").display().to_string();
-    let trusted = format!("--ignore-certificate-errors-spki-list={key}");
-    let resolver = format!("--host-resolver-rules=MAP www.shop.example {}", network.edge.ip());
-    let profile = format!("--user-data-dir={profile}");
-    let url = format!("https://www.shop.example:8143{path}");
-    let args = [
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--no-first-run",
-        "--virtual-time-budget=5000",
-        "--origin-to-force-quic-on=www.shop.example:8143",
-        &trusted,
-        &resolver,
-        &profile,
-        "--dump-dom",
-        &url,
-    ];
+    let mut args = browser(network, key);
+    args.extend(["--virtual-time-budget=5000", "--origin-to-force-quic-on=www.shop.example:8143"].map(str::to_owned));
+    args.extend(["--dump-dom".to_owned(), format!("https://www.shop.example:8143{path}")]);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
     tokio::task::block_in_place(|| run("chromium", &args))
+}
+
+/// The arguments of a browser that has a profile of its own and trusts a certificate that has this key.
+pub(crate) fn browser(network: &Network, key: &str) -> Vec<String> {
+    let fixed = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"];
+    let own = [
+        format!("--ignore-certificate-errors-spki-list={key}"),
+        format!("--host-resolver-rules=MAP www.shop.example {}", network.edge.ip()),
+        format!("--user-data-dir={}", network.path("browser").display()),
+    ];
+    fixed.iter().map(ToString::to_string).chain(own).collect()
 }
 
 #[test]

@@ -39,4 +39,5 @@ mod support;
 mod tls;
 mod together;
 mod up;
+mod upgrades;
 mod upload;

@@ -55,7 +55,7 @@ pub(crate) fn missing() -> Vec<Tool> {
         | Tool::Valgrind
         | Tool::Chromium
         | Tool::Pebble => run::is_on_path(tool.name()),
-        Tool::Aioquic => run::root().join(PYTHON).join("aioquic.installed").is_file(),
+        Tool::PythonClients => run::root().join(PYTHON_CLIENTS).is_file(),
         // What builds C++ for cargo takes the one that is named, else the one that every compiler goes by.
         Tool::Compiler => std::env::var_os("CXX").is_some() || run::is_on_path("c++"),
     };
@@ -87,8 +87,8 @@ pub(crate) enum Tool {
     Nginx,
     /// Counts instructions.
     Valgrind,
-    /// An HTTP/3 client, in Python.
-    Aioquic,
+    /// Clients of HTTP/3, WebSocket and gRPC, in Python.
+    PythonClients,
     /// A browser.
     Chromium,
     /// An authority of certificates.
@@ -111,7 +111,7 @@ const TOOLS: &[Tool] = &[
     Tool::Dnsviz,
     Tool::Nginx,
     Tool::Valgrind,
-    Tool::Aioquic,
+    Tool::PythonClients,
     Tool::Chromium,
     Tool::Pebble,
     Tool::Compiler,
@@ -133,7 +133,7 @@ impl Tool {
             Self::Dnsviz => "dnsviz",
             Self::Nginx => "nginx",
             Self::Valgrind => "valgrind",
-            Self::Aioquic => "aioquic",
+            Self::PythonClients => "aioquic, websockets and grpcio",
             Self::Chromium => "chromium",
             Self::Pebble => "pebble",
             Self::Compiler => "g++",
@@ -153,7 +153,7 @@ impl Tool {
             Self::Nsd => &["acme::", "resolvers::", "secondaries::"],
             Self::Nginx => &["origins::"],
             Self::Valgrind => &["instructions::"],
-            Self::Aioquic | Self::Chromium => &["acme::", "http3::"],
+            Self::PythonClients | Self::Chromium => &["acme::", "http3::", "upgrades::"],
             Self::Pebble => &["acme::"],
             Self::Compiler | Self::Nextest => &[],
         }
@@ -174,7 +174,7 @@ impl Tool {
             Self::Kdig | Self::Dnsviz => "the tests of encrypted DNS, and that signed zones are judged by",
             Self::Nginx => "the test of origins that fail over",
             Self::Valgrind => "the test that counts what a hit costs",
-            Self::Aioquic => "the test that asks our edges by HTTP/3",
+            Self::PythonClients => "the tests that ask our edges by HTTP/3, WebSocket and gRPC",
             Self::Chromium => "the test that browses our edges",
             Self::Pebble => "the test of certificates that get themselves",
             Self::Compiler => "`cargo xtask fuzz` builds its fuzzer with it",
@@ -240,9 +240,9 @@ impl Manager {
             (Tool::Nginx, Self::Apt) => Some("nginx-light"),
             (Tool::Nginx, _) => Some("nginx"),
             (Tool::Valgrind, _) => Some("valgrind"),
-            (Tool::Aioquic, Self::Apt) => Some("python3-venv"),
-            (Tool::Aioquic, Self::Dnf) => Some("python3"),
-            (Tool::Aioquic, _) => Some("python"),
+            (Tool::PythonClients, Self::Apt) => Some("python3-venv"),
+            (Tool::PythonClients, Self::Dnf) => Some("python3"),
+            (Tool::PythonClients, _) => Some("python"),
             (Tool::Chromium, _) => Some("chromium"),
             (Tool::Pebble, Self::Apt) => Some("pebble"),
             (Tool::Nextest | Tool::Pebble, _) => None,
@@ -262,6 +262,8 @@ type Step = Vec<&'static str>;
 
 /// Where what is written in Python is installed, below the project's root: with no package of the system's.
 const PYTHON: &str = "target/tools/python";
+/// A file there that tells which of it is there.
+const PYTHON_CLIENTS: &str = "target/tools/python/clients-2.installed";
 
 /// The commands that install the tools, in order.
 fn plan(missing: &[Tool], manager: Option<Manager>, standing: Standing) -> Result<Vec<Step>, String> {
@@ -286,10 +288,11 @@ fn plan(missing: &[Tool], manager: Option<Manager>, standing: Standing) -> Resul
         let packages: Vec<&str> = from_packages.iter().filter_map(|tool| manager.package(*tool)).collect();
         steps.push([prefix, manager.install(), &packages].concat());
     }
-    if missing.contains(&Tool::Aioquic) {
+    if missing.contains(&Tool::PythonClients) {
         steps.push(vec!["python3", "-m", "venv", PYTHON]);
-        steps.push(vec!["target/tools/python/bin/pip", "install", "--quiet", "aioquic==1.7.2"]);
-        steps.push(vec!["touch", "target/tools/python/aioquic.installed"]);
+        let packages = ["aioquic==1.7.2", "websockets==17.4", "grpcio==1.85.3"];
+        steps.push([&["target/tools/python/bin/pip", "install", "--quiet"][..], &packages].concat());
+        steps.push(vec!["touch", PYTHON_CLIENTS]);
     }
     if missing.contains(&Tool::Nextest) {
         steps.push(vec!["cargo", "install", "cargo-nextest", "--locked"]);

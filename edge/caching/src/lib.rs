@@ -36,6 +36,7 @@ mod reference;
 mod reuse;
 mod status;
 mod store;
+mod switch;
 mod tags;
 mod targeted;
 mod terms;
@@ -66,6 +67,7 @@ pub use range::{Part, Plan, ask_for_part, plan, set_part, set_whole, unsatisfiab
 pub use reuse::{Fallback, Reuse, may_hide, reuse, ttl};
 pub use status::{CACHE_STATUS, CacheStatus, ForwardReason, Handled, append_status};
 pub use store::{ALONE_FOR, Asked, Judgement, Keep, Payload, Received, Sharing, Verdict, Why, judge};
+pub use switch::passage;
 pub use tags::{CACHE_TAG, LONGEST_TAG, MOST_TAGS, SURROGATE_KEY, Tag, tags};
 pub use targeted::{CDN_CACHE_CONTROL, HITHER_CDN_CACHE_CONTROL, Voice, directives, forbids_transform};
 pub use terms::{Terms, Validation};
