@@ -211,6 +211,12 @@ pub const TUNNEL_IDLE: Duration = Duration::from_secs(300);
 pub const HTTP_DRAIN: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake.
 pub const TLS_HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// A PROXY protocol header, with what it says besides addresses: names and certificates of some hundred bytes.
+pub const PROXY_HEADER_BYTES: usize = 4 << 10;
+/// Time for it to arrive: it is the first that a proxy sends.
+pub const PROXY_HEADER_TIME: Duration = Duration::from_secs(10);
+/// Entries of `X-Forwarded-For` that are looked at: so many trusted proxies in a row are a circle.
+pub const FORWARDED_HOPS: usize = 32;
 /// `[acme] directory`: that of Let's Encrypt.
 pub const ACME_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
 /// Bytes of an answer of an authority: a chain has some 5 KiB.

@@ -174,6 +174,14 @@ pub struct Edge {
     /// The site whose certificate clients get that name no host in the handshake, or one that no site has: some monitors, and
     /// browsers that are given an address. Default: none, and their handshakes are refused. A reload takes it.
     pub default_site: Option<SiteId>,
+    /// Proxies and load balancers before the edges, as networks. Of a request that one of them sends the client is the last
+    /// entry of `X-Forwarded-For` that is not itself in the list. Too little takes a proxy for the client, too much lets
+    /// whoever is in it write what client it is. Default: none, so that the client is who connects. A reload takes them.
+    pub trusted_proxies: Vec<Prefix>,
+    /// Whether those of `trusted_proxies` begin every connection, clear and TLS, with a PROXY protocol header of version 2:
+    /// then one without is closed, and the client is whom the header names. Who is not in the list needs none, and one of
+    /// theirs is not believed. Default: `false`. A reload takes it, for new connections.
+    pub proxy_protocol: bool,
 }
 
 /// The disk tier of every edge.

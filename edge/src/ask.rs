@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Version, header};
 use listen::{Connection, Interim};
 
+use crate::client::Caller;
 use crate::clock::today;
 use crate::effect::{Effect, Facts, told_field};
 use crate::fields;
@@ -30,7 +31,7 @@ pub(crate) struct Ask {
     /// As the client wrote it.
     pub(crate) host: String,
     pub(crate) version: Version,
-    pub(crate) peer: IpAddr,
+    pub(crate) client: IpAddr,
     pub(crate) now: Moment,
     /// The port of the same URL over TLS, where it is to be asked for there.
     pub(crate) sent_to: Option<u16>,
@@ -59,7 +60,7 @@ pub(crate) fn read<'s>(
     sites: &'s Sites,
     node: &str,
     (head, payload): (&mut Parts, Payload),
-    connection: &Connection,
+    (connection, caller): (&Connection, &Caller),
     asked: &OnceLock<Arc<Site>>,
 ) -> Result<(Ask, Effect<'s>), Refusal> {
     let host = host_of(head)?.to_owned();
@@ -80,9 +81,8 @@ pub(crate) fn read<'s>(
         listen::Scheme::Http => caching::Scheme::Http,
         listen::Scheme::Https => caching::Scheme::Https,
     };
-    let peer = connection.peer.ip();
     let mut headers = std::mem::take(&mut head.headers);
-    let (client, site_id) = (peer.to_canonical(), site.id.as_str());
+    let (client, site_id) = (caller.client, site.id.as_str());
     let variables = Variables { client, host: &host, scheme: scheme.as_str(), target, site: site_id, edge: node };
     let now_seconds = today().seconds();
     let country = sites.country_of(client);
@@ -90,7 +90,7 @@ pub(crate) fn read<'s>(
     let counted = effect.counted(target);
     let key = CacheKey::new(site_id, scheme, &host, &counted);
     let passage = passage(&head.method, head.version, &headers, payload);
-    fields::prepare(&mut headers, &head.method, passage, &key, peer);
+    fields::prepare(&mut headers, &head.method, passage, &key, caller);
     site.key_parts().filter_map(told_field).for_each(|name| drop(headers.remove(name)));
     effect.edit_request(&mut headers, &variables);
     // Edges say it themselves, to the origin alone.
@@ -109,7 +109,7 @@ pub(crate) fn read<'s>(
         payload,
         host,
         version: head.version,
-        peer,
+        client,
         now,
         sent_to,
         expected: OnceLock::new(),
@@ -131,7 +131,7 @@ impl Ask {
 
     /// What values of fields may say of it.
     pub(crate) fn variables<'a>(&'a self, edge: &'a str) -> Variables<'a> {
-        let (client, scheme, target) = (self.peer.to_canonical(), self.key.scheme().as_str(), self.target());
+        let (client, scheme, target) = (self.client, self.key.scheme().as_str(), self.target());
         Variables { client, host: &self.host, scheme, target, site: self.site.id.as_str(), edge }
     }
 }

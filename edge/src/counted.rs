@@ -13,7 +13,7 @@ use http::header::HOST;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use listen::{BoxError, Connection, Tunnel};
+use listen::{BoxError, Tunnel};
 use origin::Switched;
 use pin_project_lite::pin_project;
 use telemetry::RequestRecord;
@@ -51,7 +51,7 @@ const NOTED: u64 = 1 << 20;
 /// A request that is over, for the counters and the log.
 pub(crate) struct Over<'a> {
     pub(crate) site: &'a Site,
-    pub(crate) peer: IpAddr,
+    pub(crate) client: IpAddr,
     pub(crate) method: &'a str,
     /// As the client wrote it.
     pub(crate) host: &'a str,
@@ -100,7 +100,7 @@ impl Over<'_> {
         log.add(&RequestRecord {
             time_ms: wall_clock_ms().saturating_sub(duration_ms),
             site: self.site.id.as_str(),
-            client: clients.show(self.peer),
+            client: clients.show(self.client),
             method: self.method,
             host: self.host,
             target: self.target,
@@ -138,7 +138,7 @@ impl Tally {
     fn note(&mut self, now: Instant) {
         let more = self.sent - self.noted;
         self.noted = self.sent;
-        note_bytes(&self.shared, self.ask.peer, more, now);
+        note_bytes(&self.shared, self.ask.client, more, now);
     }
 }
 
@@ -192,7 +192,7 @@ impl Drop for Tally {
         let ask = &self.ask;
         let over = Over {
             site: &ask.site,
-            peer: ask.peer,
+            client: ask.client,
             method: ask.method.as_str(),
             host: &ask.host,
             target: ask.target(),
@@ -208,7 +208,7 @@ impl Drop for Tally {
 }
 
 /// Counts and logs a request that no site has taken, under the site `-`.
-pub(crate) fn note_refusal(shared: &Shared, head: &Parts, connection: &Connection, status: StatusCode) {
+pub(crate) fn note_refusal(shared: &Shared, head: &Parts, client: IpAddr, status: StatusCode) {
     shared.requests.fetch_add(1, Ordering::Relaxed);
     shared.metrics.requests.with_label_values(&["-", Answered::Own.name()]).inc();
     let Some((log, clients)) = &shared.log else {
@@ -218,7 +218,7 @@ pub(crate) fn note_refusal(shared: &Shared, head: &Parts, connection: &Connectio
     log.add(&RequestRecord {
         time_ms: wall_clock_ms(),
         site: "-",
-        client: clients.show(connection.peer.ip()),
+        client: clients.show(client),
         method: head.method.as_str(),
         host: head.uri.authority().map_or(host.as_deref().unwrap_or_default(), |authority| authority.as_str()),
         target: head.uri.path_and_query().map_or("/", |target| target.as_str()),

@@ -18,6 +18,7 @@ use origin::{FetchError, Fetcher, Places, Servers, Switched};
 use tokio::sync::oneshot;
 
 use crate::ask::{Ask, Refusal, read};
+use crate::client::Caller;
 use crate::counted::{Counted, Tally, lead, note_refusal};
 use crate::effect::{Effect, OwnReply};
 use crate::fast::{AsWritten, Fast};
@@ -115,11 +116,12 @@ async fn answer(
     let (mut head, body) = request.into_parts();
     let payload = if body.is_end_stream() { Payload::Empty } else { Payload::Present };
     let as_written = AsWritten::of(&head).filter(|_| payload == Payload::Empty);
-    let (ask, effect) = match read(now, &sites, node, (&mut head, payload), &connection, asked) {
+    let caller = Caller::of(connection.peer.ip(), &sites.proxies, &head.headers);
+    let (ask, effect) = match read(now, &sites, node, (&mut head, payload), (&connection, &caller), asked) {
         Ok((ask, effect)) => (Arc::new(ask), effect),
         Err(refusal) => {
             let response = refuse(refusal).sign(node);
-            note_refusal(shared, &head, &connection, response.status());
+            note_refusal(shared, &head, caller.client, response.status());
             return response;
         }
     };

@@ -18,10 +18,12 @@ use std::time::Instant;
 use caching::{CACHE_STATUS, CDN_LOOP, CacheKey, Handled, Moment, Reuse, age_seconds, reuse, ttl};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
+use httparse::Header;
 use listen::{AtOnce, Body as ListenBody, Connection, Plain, Sent, empty};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::ask::Ask;
+use crate::client::{FORWARDED_FOR, is_trusted};
 use crate::counted::{Over, count, note_bytes};
 use crate::effect::Effect;
 use crate::fields::is_unkeyed;
@@ -213,7 +215,7 @@ impl Entry {
             && self.host == host
             && self.reached == *reached
             && self.nominated.iter().all(|(name, wanted)| {
-                let is_it = |line: &&httparse::Header<'_>| line.name.eq_ignore_ascii_case(name.as_str());
+                let is_it = |line: &&Header<'_>| line.name.eq_ignore_ascii_case(name.as_str());
                 let mut lines = plain.fields.iter().filter(is_it);
                 let first = lines.next().map(|line| line.value);
                 first == wanted.as_ref().map(HeaderValue::as_bytes) && lines.next().is_none()
@@ -310,8 +312,15 @@ impl Fast {
         }
         let reached = Reached::of(connection);
         let entry = {
+            let sites = self.shared.sites.load();
+            let sites = sites.as_ref()?;
+            // Whose it is the general way finds out.
+            let names_it = |line: &Header<'_>| line.name.eq_ignore_ascii_case(FORWARDED_FOR.as_str());
+            if is_trusted(connection.peer.ip(), &sites.proxies) && plain.fields.iter().any(names_it) {
+                return None;
+            }
             let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-            table.hold_for(self.shared.sites.load().as_ref()?);
+            table.hold_for(sites);
             table.find(plain, host?, &reached)?
         };
         let now = self.shared.clock.at(started);
@@ -414,7 +423,7 @@ impl Sent for Sending {
         let Entry { site, host, target, .. } = &*self.entry;
         let over = Over {
             site,
-            peer: self.client,
+            client: self.client,
             method: "GET",
             host: host.to_str().unwrap_or_default(),
             target,

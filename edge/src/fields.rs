@@ -1,22 +1,22 @@
 //! The fields an origin gets: written anew from the client's, never passed through.
 
-use std::net::IpAddr;
-
 use caching::{CacheKey, Passage, add_cdn_loop, add_via, forward, remove_where};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+
+use crate::client::{Caller, FORWARDED_FOR};
 
 /// Begins the names of fields that hold a cookie of the key.
 pub(crate) const COOKIE_KEY: &str = "hither-cookie-";
 
 /// Makes a client's fields into those an origin gets.
-pub(crate) fn prepare(headers: &mut HeaderMap, method: &Method, passage: Passage, key: &CacheKey, peer: IpAddr) {
+pub(crate) fn prepare(headers: &mut HeaderMap, method: &Method, passage: Passage, key: &CacheKey, caller: &Caller) {
     forward(headers, passage);
     remove_where(headers, is_unkeyed);
     if *method == Method::GET || *method == Method::HEAD {
         remove_body_fields(headers);
     }
     join_cookies(headers);
-    set(headers, FORWARDED_FOR, &peer.to_canonical().to_string());
+    set(headers, FORWARDED_FOR, &caller.chain());
     set(headers, FORWARDED_PROTO, key.scheme().as_str());
     // As in the key: an origin never sees another host than what it answers is stored under.
     set(headers, header::HOST, key.host());
@@ -71,7 +71,6 @@ const UNKEYED: [&str; 25] = [
     fleet::HEADER,
 ];
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// RFC 9113 §8.2.3: split cookies "MUST be concatenated into a single octet string using the
@@ -115,7 +114,8 @@ mod tests {
         headers.insert(header::HOST, HeaderValue::from_static("WWW.Shop.example:80"));
         headers.insert(header::ACCEPT, HeaderValue::from_static("text/html"));
         let key = CacheKey::new("shop", Scheme::Http, "WWW.Shop.example:80", "/");
-        prepare(&mut headers, &Method::GET, Passage::Plain, &key, [192, 0, 2, 1].into());
+        let caller = Caller::of([192, 0, 2, 1].into(), &[], &headers);
+        prepare(&mut headers, &Method::GET, Passage::Plain, &key, &caller);
         let mut left: Vec<(&str, &str)> =
             headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         left.sort_unstable();

@@ -11,6 +11,7 @@
 
 mod arena;
 mod ask;
+mod client;
 mod clock;
 mod compress;
 mod cors;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use caching::decode_unreserved;
 use certs::Certificates;
 use config::{
-    Config, CountryCode, HostName, Hsts, KeyPart, Maintenance, OriginServer, Problem, Rule, Secret, Severity,
+    Config, CountryCode, HostName, Hsts, KeyPart, Maintenance, OriginServer, Prefix, Problem, Rule, Secret, Severity,
     SigningKey, SiteId, limits,
 };
 use http::HeaderValue;
@@ -33,6 +33,8 @@ pub struct Sites {
     below: Hosts,
     /// Whose certificate clients get that name no host, or one that no site has.
     default: Option<usize>,
+    /// Who may say whose a request is.
+    pub(crate) proxies: Vec<Prefix>,
     pub(crate) digest: String,
     pub(crate) version: u64,
     /// By which we recognise our own requests (RFC 8586): the network's zone.
@@ -235,7 +237,8 @@ impl Sites {
         let is_default = |site: &config::Site| config.network.edge.default_site.as_ref() == Some(&site.id);
         let default = config.sites.iter().position(is_default);
         let (version, certificates) = (config.version, None);
-        Self { sites, geography, exact, below, default, digest, version, loop_id, fleet_key, certificates }
+        let proxies = config.network.edge.trusted_proxies.clone();
+        Self { sites, geography, exact, below, default, proxies, digest, version, loop_id, fleet_key, certificates }
     }
 
     /// The country of a client. Addresses that are nobody's on the Internet have none.

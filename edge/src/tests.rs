@@ -138,6 +138,13 @@ impl Stage {
         self.shared.swap(sites(self.dir.path(), self.origin, rules));
     }
 
+    /// The same, with this machine's clients for proxies that are trusted.
+    pub(crate) fn reload_behind_proxies(&self, rules: &str) {
+        let mut sites = sites(self.dir.path(), self.origin, rules);
+        sites.proxies = vec![config::Prefix::parse("127.0.0.0/8").unwrap()];
+        self.shared.swap(sites);
+    }
+
     pub(crate) fn at_once(&self) -> usize {
         self.at_once.load(Ordering::Relaxed)
     }

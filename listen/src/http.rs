@@ -1,7 +1,7 @@
 //! HTTP/1.1 and HTTP/2 connections, clear or over TLS, with their limits.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use config::limits;
@@ -16,6 +16,7 @@ use crate::crowd::{Crowd, One};
 use crate::drive::{Protocols, drive};
 use crate::mount::Mounts;
 use crate::open::Open;
+use crate::proxies::{Nameless, Naming, Proxies, read_client};
 use crate::round_trip::{Measured, RoundTrips};
 
 /// One listening socket and what answers on it.
@@ -25,7 +26,24 @@ pub struct Server {
     tls: Option<Arc<rustls::ServerConfig>>,
     connections: IntGauge,
     round_trips: Option<Arc<dyn RoundTrips>>,
+    proxies: Option<Arc<dyn Proxies>>,
 }
+
+/// What all connections of a listener share.
+struct Service {
+    mounts: Arc<Mounts>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    connections: IntGauge,
+    round_trips: Option<Arc<dyn RoundTrips>>,
+    protocols: Arc<Protocols>,
+    crowd: Arc<Crowd>,
+    stop: Stop,
+    crowded: Told,
+    nameless: Told,
+}
+
+/// A connection's place among all, and that among its client's; none among a proxy's.
+type Places = (OwnedSemaphorePermit, Option<One>);
 
 impl Server {
     /// Takes a bound socket; call it on the runtime that will serve.
@@ -38,39 +56,60 @@ impl Server {
         tls: Option<Arc<rustls::ServerConfig>>,
         connections: IntGauge,
     ) -> std::io::Result<Self> {
-        Ok(Self { listener: TcpListener::from_std(listener)?, mounts, tls, connections, round_trips: None })
+        Ok(Self {
+            listener: TcpListener::from_std(listener)?,
+            mounts,
+            tls,
+            connections,
+            round_trips: None,
+            proxies: None,
+        })
     }
 
-    /// Tells the round trip of every connection that ends.
+    /// Tells the round trip of every client's connection that ends: the kernel knows none of a client behind a proxy.
     #[must_use]
     pub fn telling(self, round_trips: Option<Arc<dyn RoundTrips>>) -> Self {
         Self { round_trips, ..self }
     }
 
+    /// Takes some addresses for those of proxies: so many connections as one address may have they may have for each
+    /// client.
+    #[must_use]
+    pub fn behind(self, proxies: Option<Arc<dyn Proxies>>) -> Self {
+        Self { proxies, ..self }
+    }
+
     /// Serves until stopped; then no new connections, open requests get ten seconds.
     pub async fn serve(self, stop: Stop) {
+        let Self { listener, mounts, tls, connections, round_trips, proxies } = self;
         let places = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS));
-        let crowd = Arc::<Crowd>::default();
-        let protocols = Arc::new(Protocols::new());
+        let service = Arc::new(Service {
+            mounts,
+            tls,
+            connections,
+            round_trips,
+            protocols: Arc::new(Protocols::new()),
+            crowd: Arc::default(),
+            stop: stop.clone(),
+            crowded: Told::default(),
+            nameless: Told::default(),
+        });
         let stopped = stop.stopped();
         tokio::pin!(stopped);
-        let (mut exhausted, mut crowded) = (Told::default(), Told::default());
+        let exhausted = Told::default();
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 break;
             };
             let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+                accepted = listener.accept() => accepted,
                 () = &mut stopped => break,
             };
             match accepted {
-                Ok((stream, peer)) => match crowd.join(peer.ip(), limits::HTTP_CONNECTIONS_OF_ONE) {
-                    Some(one) => self.spawn(stream, peer, (place, one), &protocols, &stop),
-                    None if crowded.is_due() => {
-                        let most = limits::HTTP_CONNECTIONS_OF_ONE;
-                        tracing::warn!(client = %peer.ip(), most, "an address has as many connections as one may: further ones are closed");
-                    }
-                    None => {}
+                Ok((stream, peer)) => match proxies.as_ref().and_then(|proxies| proxies.at(peer.ip().to_canonical())) {
+                    None => service.take(stream, peer, place, service.round_trips.clone()),
+                    Some(Naming::InRequests) => service.spawn(stream, peer, (place, None), None),
+                    Some(Naming::InHeader) => drop(tokio::spawn(hear(Arc::clone(&service), stream, peer, place))),
                 },
                 Err(error) if error.raw_os_error().is_some_and(is_exhausted) => {
                     if exhausted.is_due() {
@@ -83,39 +122,74 @@ impl Server {
             }
         }
         // Who comes now is refused at once, and the address is free for others.
-        drop(self.listener);
+        drop(listener);
         // Every place is free again once every connection has ended.
         let all = u32::try_from(limits::HTTP_CONNECTIONS).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(limits::HTTP_DRAIN, places.acquire_many(all)).await;
     }
+}
 
-    fn spawn(
+impl Service {
+    /// Serves a client's connection, unless it has so many.
+    fn take(
         &self,
         stream: TcpStream,
-        peer: SocketAddr,
-        place: (OwnedSemaphorePermit, One),
-        protocols: &Arc<Protocols>,
-        stop: &Stop,
+        client: SocketAddr,
+        place: OwnedSemaphorePermit,
+        round_trips: Option<Arc<dyn RoundTrips>>,
     ) {
+        let most = limits::HTTP_CONNECTIONS_OF_ONE;
+        match self.crowd.join(client.ip(), most) {
+            Some(one) => self.spawn(stream, client, (place, Some(one)), round_trips),
+            None if self.crowded.is_due() => {
+                tracing::warn!(client = %client.ip(), most, "an address has as many connections as one may: further ones are closed");
+            }
+            None => {}
+        }
+    }
+
+    /// Serves a connection as one of this peer.
+    fn spawn(&self, stream: TcpStream, peer: SocketAddr, places: Places, round_trips: Option<Arc<dyn RoundTrips>>) {
         let Ok(local) = stream.local_addr() else {
             return;
         };
         // Responses are written whole: waiting to coalesce only delays them.
         let _ = stream.set_nodelay(true);
-        let stream = Measured::new(stream, peer.ip().to_canonical(), self.round_trips.clone());
+        let stream = Measured::new(stream, peer.ip().to_canonical(), round_trips);
         let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
         let connection = Connection { peer, local, scheme, sni: None, interim: None };
-        let (mounts, tls, protocols) = (Arc::clone(&self.mounts), self.tls.clone(), Arc::clone(protocols));
+        let (mounts, tls, protocols) = (Arc::clone(&self.mounts), self.tls.clone(), Arc::clone(&self.protocols));
         let open = Open::new(self.connections.clone());
-        let stop = stop.clone();
+        let stop = self.stop.clone();
         tokio::spawn(async move {
-            let _held = (place, open);
+            let _held = (places, open);
             match tls {
                 None => drive(&protocols, stream, connection, &mounts, &stop).await,
                 // In a box of its own: a connection in the clear would be as large as one with TLS else.
                 Some(tls) => Box::pin(secure(tls, &protocols, stream, connection, &mounts, &stop)).await,
             }
         });
+    }
+}
+
+/// Hears from a proxy whom it connects for, then serves the connection as that client's. What the proxy has itself is no
+/// crowd.
+async fn hear(service: Arc<Service>, mut stream: TcpStream, proxy: SocketAddr, place: OwnedSemaphorePermit) {
+    let _open = Open::new(service.connections.clone());
+    let client = tokio::select! {
+        client = read_client(&mut stream) => client,
+        () = service.stop.stopped() => return,
+    };
+    match client {
+        Ok(Some(client)) => service.take(stream, client, place, None),
+        Ok(None) => service.spawn(stream, proxy, (place, None), None),
+        // A proxy that only looks whether we are there.
+        Err(Nameless::Ended) => {}
+        Err(why) if service.nameless.is_due() => {
+            let proxy = proxy.ip().to_canonical();
+            tracing::warn!(%proxy, %why, "connections of a trusted proxy do not begin with a PROXY protocol header, and are closed: have it send one (HAProxy: send-proxy-v2), or set `proxy_protocol = false`");
+        }
+        Err(_) => {}
     }
 }
 
@@ -142,14 +216,15 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// When something was last said.
 #[derive(Default)]
-struct Told(Option<Instant>);
+struct Told(Mutex<Option<Instant>>);
 
 impl Told {
     /// Whether it is to be said again.
-    fn is_due(&mut self) -> bool {
-        let is_due = self.0.is_none_or(|last| last.elapsed() >= TOLD_EVERY);
+    fn is_due(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| last.elapsed() >= TOLD_EVERY);
         if is_due {
-            self.0 = Some(Instant::now());
+            *last = Some(Instant::now());
         }
         is_due
     }

@@ -1,8 +1,8 @@
 //! Sockets and the HTTP connections on them: what edges, name servers and the admin API share.
 //!
 //! ```text
-//! bind -> accept -> (TLS) -> HTTP/1.1 or 2 ─┬─> Mounts: path -> Handler
-//! bind -> QUIC ------------> HTTP/3 ────────┘
+//! bind -> accept -> (header) -> (TLS) -> HTTP/1.1 or 2 ─┬─> Mounts: path -> Handler
+//! bind -> QUIC ----------------------> HTTP/3 ──────────┘
 //! ```
 //!
 //! Nothing here knows what a site or a cache is. The program hands in [`Mounts`]; each core runs its
@@ -24,6 +24,7 @@ mod incoming;
 mod interim;
 mod mount;
 mod open;
+mod proxies;
 mod quic;
 mod reset;
 mod rewind;
@@ -42,6 +43,7 @@ pub use http3::serve_http3;
 pub use incoming::Incoming;
 pub use interim::Interim;
 pub use mount::{Handler, Mount, Mounts, Reply};
+pub use proxies::{Naming, Proxies};
 pub use quic::{Arrived, Quic, QuicConfig};
 pub use round_trip::{RoundTrips, round_trip};
 pub use steer::Seat;

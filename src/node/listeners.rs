@@ -8,7 +8,7 @@ use certs::Certificates;
 use config::{Config, NodeId};
 use dns::transport::{Answer, serve_quic, serve_tcp, serve_udp};
 use listen::{
-    BindError, Cores, Job, Mount, Mounts, Quic, QuicConfig, RoundTrips, Seat, Server, Sharing, Stop, bind_tcp,
+    BindError, Cores, Job, Mount, Mounts, Proxies, Quic, QuicConfig, RoundTrips, Seat, Server, Sharing, Stop, bind_tcp,
     bind_udp, serve_http3,
 };
 use prometheus::IntGauge;
@@ -17,6 +17,7 @@ use super::Node;
 use super::answer::Answering;
 use super::challenges;
 use super::latency::Told;
+use super::proxies::Trusted;
 
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +51,7 @@ pub(crate) struct Listeners {
     dns_https: Secured,
     connections: IntGauge,
     round_trips: Option<Arc<dyn RoundTrips>>,
+    proxies: Arc<dyn Proxies>,
 }
 
 /// How connections of one kind are encrypted, by TCP and by UDP.
@@ -119,6 +121,7 @@ impl Listeners {
             dns_https: Secured::new(&node.dns_certificates, &["h2", "http/1.1"], "h3")?,
             connections: node.metrics.connections.clone(),
             round_trips: node.collector.clone().map(|collector| Arc::new(Told(collector)) as _),
+            proxies: Arc::new(Trusted(Arc::clone(node))),
         })
     }
 
@@ -185,6 +188,7 @@ impl Listeners {
         };
         let is_edge = matches!(listener.role, Role::Http | Role::Https);
         let round_trips = self.round_trips.clone().filter(|_| is_edge);
+        let proxies = is_edge.then(|| Arc::clone(&self.proxies));
         let seat = Seat { core, cores: self.cores.count() };
         Box::new(move |mounts| {
             let mounts = match listener.role {
@@ -214,7 +218,7 @@ impl Listeners {
                     }
                     (Socket::Tcp(socket), _) => match Server::new(socket, mounts, tls, connections) {
                         Ok(server) => {
-                            server.telling(round_trips).serve(stop).await;
+                            server.telling(round_trips).behind(proxies).serve(stop).await;
                             Ok(())
                         }
                         Err(error) => Err(error),

@@ -14,6 +14,7 @@ mod logging;
 mod marker;
 mod notify;
 mod peer;
+mod proxies;
 mod reload;
 mod serve;
 mod visits;

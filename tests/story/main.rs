@@ -29,6 +29,7 @@ mod nearest;
 mod node;
 mod origins;
 mod plan;
+mod proxies;
 mod purge;
 mod resolvers;
 mod secondaries;

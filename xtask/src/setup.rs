@@ -52,6 +52,7 @@ pub(crate) fn missing() -> Vec<Tool> {
         | Tool::Kdig
         | Tool::Dnsviz
         | Tool::Nginx
+        | Tool::Haproxy
         | Tool::Valgrind
         | Tool::Chromium
         | Tool::Pebble => run::is_on_path(tool.name()),
@@ -83,8 +84,10 @@ pub(crate) enum Tool {
     Kdig,
     /// Judges a signed zone whole.
     Dnsviz,
-    /// An origin that is not ours.
+    /// An origin that is not ours, and a proxy.
     Nginx,
+    /// A proxy that names its clients by PROXY protocol.
+    Haproxy,
     /// Counts instructions.
     Valgrind,
     /// Clients of HTTP/3, WebSocket and gRPC, in Python.
@@ -110,6 +113,7 @@ const TOOLS: &[Tool] = &[
     Tool::Kdig,
     Tool::Dnsviz,
     Tool::Nginx,
+    Tool::Haproxy,
     Tool::Valgrind,
     Tool::PythonClients,
     Tool::Chromium,
@@ -132,6 +136,7 @@ impl Tool {
             Self::Kdig => "kdig",
             Self::Dnsviz => "dnsviz",
             Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
             Self::Valgrind => "valgrind",
             Self::PythonClients => "aioquic, websockets and grpcio",
             Self::Chromium => "chromium",
@@ -145,13 +150,14 @@ impl Tool {
     pub(crate) fn stories(self) -> &'static [&'static str] {
         match self {
             Self::Dig => &["demo::", "name_server::", "resolvers::", "secondaries::", "up::"],
-            Self::Curl => &["acme::", "demo::", "encrypted::", "http3::", "node::", "tls::", "up::"],
+            Self::Curl => &["acme::", "demo::", "encrypted::", "http3::", "node::", "proxies::", "tls::", "up::"],
             Self::Unbound => &["acme::", "resolvers::"],
             Self::Kdig => &["encrypted::", "resolvers::"],
             Self::KnotResolver | Self::Ldns | Self::Dnsviz => &["resolvers::"],
             Self::Bind => &["resolvers::", "secondaries::"],
             Self::Nsd => &["acme::", "resolvers::", "secondaries::"],
-            Self::Nginx => &["origins::"],
+            Self::Nginx => &["origins::", "proxies::"],
+            Self::Haproxy => &["proxies::"],
             Self::Valgrind => &["instructions::"],
             Self::PythonClients | Self::Chromium => &["acme::", "http3::", "upgrades::"],
             Self::Pebble => &["acme::"],
@@ -172,7 +178,8 @@ impl Tool {
             Self::Unbound | Self::Bind | Self::KnotResolver => "the test that asks our name servers through it",
             Self::Nsd | Self::Ldns => "the signed root of the test with resolvers",
             Self::Kdig | Self::Dnsviz => "the tests of encrypted DNS, and that signed zones are judged by",
-            Self::Nginx => "the test of origins that fail over",
+            Self::Nginx => "the tests of origins that fail over, and of proxies before edges",
+            Self::Haproxy => "the test of proxies before edges",
             Self::Valgrind => "the test that counts what a hit costs",
             Self::PythonClients => "the tests that ask our edges by HTTP/3, WebSocket and gRPC",
             Self::Chromium => "the test that browses our edges",
@@ -239,6 +246,7 @@ impl Manager {
             (Tool::Dnsviz, _) => Some("dnsviz"),
             (Tool::Nginx, Self::Apt) => Some("nginx-light"),
             (Tool::Nginx, _) => Some("nginx"),
+            (Tool::Haproxy, _) => Some("haproxy"),
             (Tool::Valgrind, _) => Some("valgrind"),
             (Tool::PythonClients, Self::Apt) => Some("python3-venv"),
             (Tool::PythonClients, Self::Dnf) => Some("python3"),

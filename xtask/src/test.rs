@@ -153,6 +153,8 @@ mod tests {
             "--skip",
             "node::",
             "--skip",
+            "proxies::",
+            "--skip",
             "tls::",
             "--skip",
             "up::",

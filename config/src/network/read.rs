@@ -45,6 +45,9 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
             table.context().add(table.fault(format!("the network has no {key}")).help(help));
         }
     }
+    if let Some(edge) = &edge {
+        warn_of_probes(&table, edge, &name_servers);
+    }
     table.finish();
     let zone = zone?;
     Some(Network {
@@ -64,6 +67,17 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
         transfers,
         pops,
     })
+}
+
+/// Warns of name servers that are taken for proxies which say for whom they connect: their probes do not.
+fn warn_of_probes(table: &Table<'_>, edge: &Edge, name_servers: &[NameServer]) {
+    let is_trusted = |address: &IpAddr| edge.trusted_proxies.iter().any(|prefix| prefix.contains(*address));
+    let probing = name_servers.iter().filter(|node| edge.proxy_protocol && node.addresses.all().iter().any(is_trusted));
+    for node in probing {
+        let message = format!("name server `{}` is in `trusted_proxies` of [edge]: edges close its probes", node.id);
+        let problem = Problem::warning(table.place_of("edge"), message);
+        table.context().add(problem.help("leave its address out: with `proxy_protocol` those begin with a header"));
+    }
 }
 
 fn contact(text: &str) -> Result<String, Wrong> {
@@ -129,8 +143,19 @@ fn read_edge_settings(mut table: Table<'_>) -> Option<Edge> {
     let http = table.or("http", Listen::Port(80), listen);
     let https = table.or("https", Listen::Port(443), listen);
     let default_site = table.optional("default_site", |v| refer(v, Kind::Site, SiteId::parse));
+    let trusted_proxies = table.list("trusted_proxies", |v| v.parse(Prefix::parse));
+    let proxy_protocol = table.or("proxy_protocol", false, Value::boolean);
+    if proxy_protocol && table.is_empty("trusted_proxies") {
+        let problem = Problem::fault(table.place_of("proxy_protocol"), "`proxy_protocol` without `trusted_proxies`");
+        let help = "say whose headers are believed, as in `trusted_proxies = [\"192.0.2.0/24\"]`";
+        table.context().add(problem.help(help));
+    }
+    if trusted_proxies.iter().any(|prefix| prefix.length() == 0) {
+        let problem = Problem::warning(table.place_of("trusted_proxies"), "`trusted_proxies` holds everybody");
+        table.context().add(problem.help("name your proxies alone: whoever is in it can write what client it is"));
+    }
     table.finish();
-    Some(Edge { memory, disk, http, https, default_site })
+    Some(Edge { memory, disk, http, https, default_site, trusted_proxies, proxy_protocol })
 }
 
 fn read_disk(mut table: Table<'_>) -> Option<Disk> {

@@ -42,6 +42,32 @@ fn what_no_node_can_have_is_no_address() {
 }
 
 #[test]
+fn a_header_is_wanted_only_of_proxies_that_are_named_and_of_no_name_server() {
+    let server = "[[nameserver]]\nid = \"ns1\"\naddresses = [\"192.0.2.53\"]";
+    let header = "proxy_protocol = true";
+    let (none, holds_all) = ("`proxy_protocol` without `trusted_proxies`", "`trusted_proxies` holds everybody");
+    let probes = "name server `ns1` is in `trusted_proxies` of [edge]";
+    for (edge, expected) in [
+        ("trusted_proxies = [\"192.0.2.0/24\"]".to_owned(), &[][..]),
+        (header.to_owned(), &[none]),
+        (format!("{header}\ntrusted_proxies = []"), &[none]),
+        (format!("{header}\ntrusted_proxies = [\"198.51.100.0/24\"]"), &[]),
+        (format!("{header}\ntrusted_proxies = [\"198.51.100.7\", \"192.0.2.0/24\"]"), &[probes]),
+        ("trusted_proxies = [\"0.0.0.0/0\"]".to_owned(), &[holds_all]),
+        ("trusted_proxies = [\"::/0\"]".to_owned(), &[holds_all]),
+    ] {
+        let said = told(&files()[0], &format!("[edge]\n{edge}\n{server}")).join("\n");
+        for message in [none, holds_all, probes] {
+            assert_eq!(said.contains(message), expected.contains(&message), "{edge}: {said}");
+        }
+    }
+    let said = told(&files()[0], "[edge]\ntrusted_proxys = [\"192.0.2.7/24\"]").join("\n");
+    assert!(said.contains("did you mean `trusted_proxies`?"), "{said}");
+    let said = told(&files()[0], "[edge]\ntrusted_proxies = [\"192.0.2.7/24\"]").join("\n");
+    assert!(said.contains("did you mean \"192.0.2.0/24\"?"), "{said}");
+}
+
+#[test]
 fn the_examples_load_without_a_warning() {
     let dir = tempfile::tempdir().unwrap();
     for file in files() {

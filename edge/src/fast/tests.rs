@@ -169,6 +169,35 @@ fn what_is_stale_is_not_answered() {
 }
 
 #[test]
+fn whom_a_trusted_proxy_names_is_found_by_the_general_way() {
+    let stage = Stage::new("");
+    let mut client = Client::to(stage.both);
+    let mut ask = |path: &str, lines: &str| {
+        let before = stage.at_once();
+        let said = client.ask(&format!("GET {path} HTTP/1.1\r\nhost: shop.example\r\n{lines}\r\n"));
+        (said, stage.at_once() > before)
+    };
+    for lines in ["x-forwarded-for: 192.0.2.1\r\n", "X-Forwarded-For: 192.0.2.1\r\n"] {
+        stage.reload_behind_proxies("");
+        (0..3).for_each(|_| _ = ask("/plain", ""));
+        assert!(ask("/plain", "").1 && !ask("/plain", lines).1 && ask("/plain", "").1, "{lines}");
+        stage.reload("");
+        (0..3).for_each(|_| _ = ask("/plain", lines));
+        assert!(ask("/plain", lines).1, "nobody is trusted: {lines}");
+    }
+    // What rules look at, too.
+    let rules = "[[rule]]\nheaders = { set = { X-Client = \"${client_ip}\" } }\n\
+                 [[rule]]\npath = \"/shut\"\ndeny = { client = [\"192.0.2.0/24\"] }\n";
+    let lines = "x-forwarded-for: 203.0.113.7, 192.0.2.1, 127.0.0.9\r\n";
+    stage.reload_behind_proxies(rules);
+    let (named, shut) = (ask("/plain", lines).0, ask("/shut", lines).0);
+    assert!(named.contains("\r\nx-client: 192.0.2.1\r\n") && shut.starts_with("HTTP/1.1 403 "), "{named}{shut}");
+    stage.reload(rules);
+    let (named, shut) = (ask("/plain", lines).0, ask("/shut", lines).0);
+    assert!(named.contains("\r\nx-client: 127.0.0.1\r\n") && shut.starts_with("HTTP/1.1 200 "), "{named}{shut}");
+}
+
+#[test]
 fn a_table_has_its_bound_and_keeps_what_is_asked_for() {
     let stage = Stage::new("");
     let mut client = Client::to(stage.both);
