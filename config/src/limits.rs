@@ -281,6 +281,23 @@ pub const ORIGIN_IDLE: usize = 64;
 /// sooner: that is seen before the next request, and one that meets the close on its way is sent again
 /// where it may be.
 pub const ORIGIN_IDLE_TIME: Duration = Duration::from_secs(60);
+/// Names of origins whose addresses are kept.
+pub const ORIGIN_NAMES: usize = 10_000;
+/// The least time for which a name's addresses hold, however short its TTL: nobody is asked for a name more often.
+pub const ORIGIN_NAME_TTL_LEAST: Duration = Duration::from_secs(1);
+/// The most, however long it is: by then a change that was not announced is seen, too.
+pub const ORIGIN_NAME_TTL_MOST: Duration = Duration::from_secs(3_600);
+/// How long what the system answers holds, which tells no TTL; and how often its files are looked at.
+pub const ORIGIN_NAME_OF_SYSTEM: Duration = Duration::from_secs(5);
+/// How long a name that could not be resolved is not asked for again: RFC 9520 §3.2 wants a second at least.
+pub const ORIGIN_NAME_FAILED: Duration = Duration::from_secs(2);
+/// How long an answer is waited for where older addresses can stand in. RFC 8767 §5 suggests 1.8 s of resolvers, whose
+/// clients wait for them alone.
+pub const ORIGIN_NAME_PATIENCE: Duration = Duration::from_secs(1);
+/// How long addresses stand in after their TTL while nobody answers: the least that RFC 8767 §5 suggests.
+pub const ORIGIN_NAME_STALE: Duration = Duration::from_secs(86_400);
+/// How long one look-up may take, name servers that are silent included.
+pub const ORIGIN_NAME_LOOK_UP: Duration = Duration::from_secs(30);
 /// A piece of a body as stored.
 pub const SLICE_BYTES: usize = 256 << 10;
 /// The most of one body on its way that is kept in memory; a larger one slides.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! request -> server (in order) -> idle connection, else checked addresses -> TCP -> TLS
+//!            a name's addresses: kept by its TTL, and past it while nobody answers
 //!         -> body out -> head in time -> body in with a pulse -> connection idle again
 //! ```
 //!
@@ -15,6 +16,8 @@ mod connect;
 mod error;
 mod fetch;
 mod framing;
+mod known;
+mod names;
 mod place;
 mod pool;
 mod probe;
@@ -23,6 +26,7 @@ mod resolve;
 mod secret;
 mod servers;
 mod switched;
+mod system;
 mod times;
 mod tls;
 mod upload;

@@ -27,6 +27,7 @@ mod memory;
 mod name_server;
 mod nearest;
 mod node;
+mod origin_names;
 mod origins;
 mod plan;
 mod proxies;
