@@ -1,7 +1,7 @@
 //! One new connection: resolve, check, connect, agree on TLS.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,11 +18,11 @@ use pin_project_lite::pin_project;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use crate::dial::dial;
 use crate::error::FetchError;
 use crate::reach::Reach;
 use crate::resolve::{Host, resolve};
@@ -104,7 +104,7 @@ impl Target {
         let until = Instant::now() + time;
         let addresses = resolve(&self.host, self.port, self.reach, until).await?;
         let connect = async {
-            let stream = reach_one(&addresses, until).await?;
+            let stream = dial(&addresses, until).await?;
             match &self.tls {
                 None => begin(stream).await,
                 Some((tls, name)) => {
@@ -124,30 +124,6 @@ fn certified(origin: &Origin, host: &Host) -> Option<ServerName<'static>> {
         (None, Host::Name(name)) => ServerName::try_from(name.clone()).ok(),
         (None, Host::Address(address)) => Some(ServerName::from(*address)),
     }
-}
-
-/// Connects to the first address that takes it; each gets its share of what time is left.
-async fn reach_one(addresses: &[SocketAddr], until: Instant) -> Result<TcpStream, FetchError> {
-    let mut failed = FetchError::DnsError;
-    for (number, address) in addresses.iter().enumerate() {
-        let now = Instant::now();
-        let share = share(until.saturating_duration_since(now), addresses.len() - number);
-        match timeout_at(now + share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // Without it a request is only slower.
-                let _: io::Result<()> = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Ok(Err(error)) => failed = FetchError::of_connecting(&error),
-            Err(_) => failed = FetchError::ConnectionTimeout,
-        }
-    }
-    Err(failed)
-}
-
-/// The time for the next of so many addresses.
-fn share(left: Duration, addresses: usize) -> Duration {
-    left / u32::try_from(addresses).unwrap_or(u32::MAX).max(1)
 }
 
 async fn begin<T>(stream: T) -> Result<Connection, FetchError>
@@ -215,15 +191,6 @@ mod tests {
     use config::DomainName;
 
     use super::*;
-
-    #[test]
-    fn each_address_gets_its_share_of_the_time_left() {
-        let table = [(5_000, 1, 5_000), (5_000, 2, 2_500), (4_900, 1, 4_900), (0, 1, 0), (900, 3, 300)];
-        for (left, addresses, expected) in table {
-            let expected = Duration::from_millis(expected);
-            assert_eq!(share(Duration::from_millis(left), addresses), expected, "{left} ms for {addresses}");
-        }
-    }
 
     #[test]
     fn the_certificate_is_for_the_origin_s_host_else_for_the_server() {

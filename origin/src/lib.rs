@@ -1,7 +1,7 @@
 //! Fetching from a customer's origin: resolve, check, connect, ask, stream.
 //!
 //! ```text
-//! request -> server (in order) -> idle connection, else checked addresses -> TCP -> TLS
+//! request -> server (in order) -> idle connection, else checked addresses -> TCP (a race) -> TLS
 //!            a name's addresses: kept by its TTL, and past it while nobody answers
 //!         -> body out -> head in time -> body in with a pulse -> connection idle again
 //! ```
@@ -13,6 +13,7 @@ mod body;
 mod breaker;
 mod budget;
 mod connect;
+mod dial;
 mod error;
 mod fetch;
 mod framing;
