@@ -281,6 +281,11 @@ pub const ORIGIN_IDLE: usize = 64;
 /// sooner: that is seen before the next request, and one that meets the close on its way is sent again
 /// where it may be.
 pub const ORIGIN_IDLE_TIME: Duration = Duration::from_secs(60);
+/// What an origin must send of a body while it is waited for, in [`ORIGIN_LEAST_WINDOW`]: 100 bytes a second, less than half
+/// of what clients must.
+pub const ORIGIN_LEAST_BYTES: u64 = 6_000;
+/// Time of waiting in which it must: two pauses of the default length, so that one of them is no reason.
+pub const ORIGIN_LEAST_WINDOW: Duration = Duration::from_secs(60);
 /// Names of origins whose addresses are kept.
 pub const ORIGIN_NAMES: usize = 10_000;
 /// The least time for which a name's addresses hold, however short its TTL: nobody is asked for a name more often.

@@ -13,12 +13,13 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::connect::Connection;
 use crate::error::FetchError;
+use crate::pace::Pace;
 use crate::place::Place;
 use crate::pool::Pool;
 
 pin_project! {
-    /// A response's body. A pause that is too long, or an early end, is an error. Its connection serves
-    /// further requests once it has been read to its end, and is closed where it is dropped before.
+    /// A response's body. A pause that is too long, a pace that is too slow, or an early end, is an error. Its
+    /// connection serves further requests once it has been read to its end, and is closed where it is dropped before.
     #[derive(Debug)]
     pub struct FetchBody {
         #[pin]
@@ -28,6 +29,8 @@ pin_project! {
         // Whether it is waited for a piece, and the pulse runs since then.
         is_waiting: bool,
         pause: Duration,
+        // Whether it comes fast enough, where it must.
+        pace: Option<Pace>,
         // When the whole fetch is over.
         until: Option<Instant>,
         lent: Option<Lent>,
@@ -45,12 +48,17 @@ pub(crate) struct Lent {
 }
 
 impl FetchBody {
-    pub(crate) fn new(inner: Incoming, pause: Duration, until: Option<Instant>, lent: Lent) -> Self {
+    pub(crate) fn new(
+        inner: Incoming,
+        (pause, pace): (Duration, Option<Pace>),
+        until: Option<Instant>,
+        lent: Lent,
+    ) -> Self {
         let mut lent = Some(lent);
         if inner.is_end_stream() {
             give_back(&mut lent);
         }
-        Self { inner, pulse: sleep(pause), is_waiting: false, pause, until, lent }
+        Self { inner, pulse: sleep(pause), is_waiting: false, pause, pace, until, lent }
     }
 }
 
@@ -65,8 +73,12 @@ impl Body for FetchBody {
             *this.lent = None;
             return Poll::Ready(Some(Err(FetchError::HttpResponseTimeout)));
         }
-        if let Poll::Ready(frame) = this.inner.as_mut().poll_frame(cx) {
+        let waker = this.pace.as_mut().map_or_else(|| cx.waker().clone(), |pace| pace.waker(cx.waker()));
+        if let Poll::Ready(frame) = this.inner.as_mut().poll_frame(&mut Context::from_waker(&waker)) {
             *this.is_waiting = false;
+            if let (Some(pace), Some(Ok(frame))) = (this.pace.as_mut(), &frame) {
+                pace.took(frame.data_ref().map_or(0, Bytes::len), Instant::now());
+            }
             match &frame {
                 Some(Err(_)) => *this.lent = None,
                 // Who knows the length asks for no more.
@@ -77,7 +89,9 @@ impl Body for FetchBody {
         }
         if !*this.is_waiting {
             *this.is_waiting = true;
-            let pause_ends = Instant::now() + *this.pause;
+            let now = Instant::now();
+            let left = this.pace.as_mut().map_or(Duration::MAX, |pace| pace.wait(now));
+            let pause_ends = now + left.min(*this.pause);
             this.pulse.as_mut().reset(this.until.map_or(pause_ends, |until| until.min(pause_ends)));
         }
         ready!(this.pulse.poll(cx));

@@ -20,6 +20,7 @@ use crate::budget::Budget;
 use crate::connect::{Connection, Target};
 use crate::error::FetchError;
 use crate::framing;
+use crate::pace::Pace;
 use crate::place::{Place, Places};
 use crate::pool::Pool;
 use crate::secret::add_secrets;
@@ -220,7 +221,9 @@ impl Fetcher {
         }
         let idle = idle_time(response.headers(), self.times.idle);
         let lent = Lent { connection, pool: Arc::clone(&server.pool), place, idle };
-        Ok(response.map(|body| FetchBody::new(body, self.times.between_bytes, until, lent)))
+        let pause = self.times.between_bytes;
+        let pace = Pace::of(&head.method, response.headers(), pause);
+        Ok(response.map(|body| FetchBody::new(body, (pause, pace), until, lent)))
     }
 
     /// Waits for an answer for as long as whoever has the turn is within its time.

@@ -19,6 +19,7 @@ mod fetch;
 mod framing;
 mod known;
 mod names;
+mod pace;
 mod place;
 mod pool;
 mod probe;
