@@ -119,7 +119,8 @@ mod tests {
         use End::{Connects, IsRefused};
         let refused = Err(FetchError::ConnectionRefused);
         // After how many milliseconds each ends and how; which wins, and when.
-        let table: [(&[(u64, End)], Result<u16, FetchError>, u128); 8] = [
+        type Row<'a> = (&'a [(u64, End)], Result<u16, FetchError>, u128);
+        let table: [Row<'_>; 8] = [
             (&[(20, Connects)], Ok(0), 20),
             (&[(1_000, Connects), (20, Connects)], Ok(1), 270),
             (&[(300, Connects), (100, Connects)], Ok(0), 300),

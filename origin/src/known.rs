@@ -136,7 +136,8 @@ mod tests {
         let failed = Answer::Failed(FetchError::DnsTimeout);
         let day = limits::ORIGIN_NAME_STALE.as_secs();
         // What was learnt when, when a look-up began, now, and the answer.
-        let table: [(&[(Asked, u64)], Option<u64>, u64, Answer); 14] = [
+        type Row<'a> = (&'a [(Asked, u64)], Option<u64>, u64, Answer);
+        let table: [Row<'_>; 14] = [
             (&[], None, 0, Answer::Wait(None)),
             (&[], Some(0), 4, Answer::Wait(None)),
             (&[(found(60), 0)], None, 59, fresh.clone()),
