@@ -55,7 +55,7 @@ pub use network::{
     Addresses, Admin, AdminState, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, Log, NameServer,
     Network, Node, Pop,
 };
-pub use origin::{ClientCertificate, Origin, OriginProbe, OriginServer, Scheme};
+pub use origin::{Aws, ClientCertificate, Origin, OriginProbe, OriginServer, Scheme};
 pub use path::PathGlob;
 pub use pattern::Pattern;
 pub use prefix::Prefix;

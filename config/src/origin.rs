@@ -55,6 +55,9 @@ pub struct Origin {
     /// the value. A client's field of the same name goes no further. Default: none. A reload takes it.
     #[schemars(with = "std::collections::BTreeMap<String, String>", transform = shape::secret_fields)]
     pub secret_headers: Vec<(HeaderName, Secret)>,
+    /// The key by which each request is signed, as S3 and what speaks like it want it, in `[origin.aws]`. A client's
+    /// `Authorization` and `x-amz-` fields go no further. Default: none.
+    pub aws: Option<Aws>,
     /// Whether servers are asked how they are, in `[origin.probe]`. Default: not at all: a server that fails fetches is
     /// left alone for a while all the same.
     pub probe: Option<OriginProbe>,
@@ -91,6 +94,30 @@ pub struct ClientCertificate {
     #[schemars(with = "String", transform = shape::text("file name", shape::SECRET_FILE))]
     pub key: Secret,
 }
+
+/// A key by which edges sign requests (AWS Signature Version 4): for `s3` and stores that speak like it. What reads is
+/// signed (GET and HEAD), and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+pub struct Aws {
+    /// Where the store is, as in `eu-central-1`; what a store elsewhere calls it, such as `auto`. A reload takes it.
+    #[schemars(transform = shape::text("name", AWS_WORD))]
+    pub region: String,
+    /// What is asked. Default: `s3`. A reload takes it.
+    #[schemars(transform = shape::text("name", AWS_WORD))]
+    pub service: String,
+    /// The key's id, which is no secret. A reload takes it.
+    #[schemars(transform = shape::text("name", AWS_WORD))]
+    pub key_id: String,
+    /// The file under `secrets/` with the key itself. A reload takes it.
+    #[schemars(
+        with = "std::collections::BTreeMap<String, String>",
+        transform = shape::secret_file_table
+    )]
+    pub secret: Secret,
+}
+
+/// What a signature can name: no space, and nothing that divides what it names.
+const AWS_WORD: &str = r"^[!-+\-.0-~]+$";
 
 /// How edges ask each server how it is: a GET, whose answer must have a status from 200 to 399. A server that is down takes
 /// no fetches unless no other takes them.
@@ -134,6 +161,11 @@ pub(crate) fn read(mut table: Table<'_>, secret: ReadSecret<'_>) -> Option<Origi
     let ca = table.optional("ca", secret);
     let client = table.optional("client", |v| v.table(|table| read_client(table, secret)));
     let secret_headers = table.optional("secret_headers", |v| secret_headers(v, secret)).unwrap_or_default();
+    let aws = table.optional("aws", |v| v.table(|table| read_aws(table, secret)));
+    if aws.is_some() && secret_headers.iter().any(|(name, _)| *name == http::header::AUTHORIZATION) {
+        let message = "`Authorization` is what `aws` signs by, and cannot be a secret field, too";
+        table.context().add(Problem::fault(table.place_of("secret_headers"), message).help("leave one of the two out"));
+    }
     let probe = table.optional("probe", |v| v.table(read_probe));
     for key in ["ca", "client"] {
         let is_clear = servers
@@ -157,6 +189,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: ReadSecret<'_>) -> Option<Origi
         ca,
         client,
         secret_headers,
+        aws,
         probe,
     })
 }
@@ -204,6 +237,24 @@ fn secret_headers(value: Value<'_>, secret: ReadSecret<'_>) -> Option<Vec<(Heade
         }
         Some((name, text))
     })
+}
+
+fn read_aws(mut table: Table<'_>, secret: ReadSecret<'_>) -> Option<Aws> {
+    let region = table.required("region", |v| v.parse(aws_word));
+    let service = table.or("service", "s3".to_owned(), |v| v.parse(aws_word));
+    let key_id = table.required("key_id", |v| v.parse(aws_word));
+    let secret = table.required("secret", |v| v.secret_file(secret));
+    table.finish();
+    Some(Aws { region: region?, service, key_id: key_id?, secret: secret? })
+}
+
+fn aws_word(text: &str) -> Result<String, Wrong> {
+    let is_right = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b',' | b'/'));
+    let wrong = || {
+        Wrong::new(format!("`{text}` is not a name in a signature"))
+            .help("no space, comma or slash, as in \"eu-central-1\"")
+    };
+    is_right.then(|| text.to_owned()).ok_or_else(wrong)
 }
 
 fn read_probe(mut table: Table<'_>) -> Option<OriginProbe> {

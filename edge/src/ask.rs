@@ -92,6 +92,9 @@ pub(crate) fn read<'s>(
     let passage = passage(&head.method, head.version, &headers, payload);
     fields::prepare(&mut headers, &head.method, passage, &key, caller);
     site.key_parts().filter_map(told_field).for_each(|name| drop(headers.remove(name)));
+    if site.origin.aws.is_some() {
+        fields::remove_signed(&mut headers);
+    }
     effect.edit_request(&mut headers, &variables);
     // Edges say it themselves, to the origin alone.
     site.origin.secret_headers.iter().for_each(|(name, _)| drop(headers.remove(name)));

@@ -29,6 +29,11 @@ pub(crate) fn is_unkeyed(name: &HeaderName) -> bool {
     UNKEYED.contains(&name) || name.starts_with("x-forwarded") || name.starts_with(COOKIE_KEY) || name.contains('_')
 }
 
+/// Removes what an edge that signs says itself: what a client says would be refused, or signed along.
+pub(crate) fn remove_signed(headers: &mut HeaderMap) {
+    remove_where(headers, |name| *name == header::AUTHORIZATION || name.as_str().starts_with("x-amz-"));
+}
+
 /// Adds by whom the request has come.
 pub(crate) fn sign(headers: &mut HeaderMap, version: Version, node: &str, loop_id: &HeaderValue) {
     add_via(headers, version, node);

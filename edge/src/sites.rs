@@ -417,7 +417,9 @@ fn secrets(rule: &Rule) -> impl Iterator<Item = &Secret> {
 /// What an origin's servers are shown, and trusted by.
 fn shown(origin: &config::Origin) -> impl Iterator<Item = &Secret> {
     let certificate = origin.client.iter().flat_map(|client| [&client.cert, &client.key]);
-    origin.ca.iter().chain(certificate).chain(origin.secret_headers.iter().map(|(_, secret)| secret))
+    let secrets =
+        origin.secret_headers.iter().map(|(_, secret)| secret).chain(origin.aws.iter().map(|aws| &aws.secret));
+    origin.ca.iter().chain(certificate).chain(secrets)
 }
 
 /// The same of the rules that keep people out.

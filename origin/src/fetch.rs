@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use config::{Origin, OriginServer, Secret, limits};
 use http::request::Parts;
@@ -13,6 +13,7 @@ use hyper::client::conn::TrySendError;
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 
+use crate::aws::Signer;
 use crate::balance::order;
 use crate::body::{FetchBody, Lent};
 use crate::breaker::Fit;
@@ -55,6 +56,7 @@ pub struct Fetcher {
     budget: Budget,
     host: Option<HeaderValue>,
     secrets: Vec<(HeaderName, Secret)>,
+    signer: Option<Signer>,
     times: Times,
     /// This site's places.
     places: Places,
@@ -91,6 +93,7 @@ impl Fetcher {
             budget: Budget::new(),
             host,
             secrets: origin.secret_headers.clone(),
+            signer: origin.aws.as_ref().map(Signer::of),
             times,
             places: Places::new(limits::ORIGIN_FETCHES),
             all,
@@ -267,6 +270,9 @@ impl Fetcher {
             request.headers_mut().insert(header::HOST, host.clone());
         }
         add_secrets(request.headers_mut(), &self.secrets);
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut request, SystemTime::now());
+        }
         request
     }
 }

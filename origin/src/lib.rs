@@ -8,6 +8,7 @@
 //!
 //! One [`Fetcher`] belongs to one site on one core; its idle connections are its own.
 
+mod aws;
 mod balance;
 mod body;
 mod breaker;

@@ -3,12 +3,14 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use config::{Origin, OriginProbe};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Uri, Version, header};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
+use crate::aws::Signer;
 use crate::connect::Target;
 use crate::secret::add_secrets;
 use crate::servers::{Health, Servers, Standing};
@@ -64,6 +66,9 @@ async fn ask(origin: &Origin, probe: &OriginProbe, target: &Target) -> bool {
     }
     request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static("hither-probe"));
     add_secrets(request.headers_mut(), &origin.secret_headers);
+    if let Some(aws) = &origin.aws {
+        Signer::of(aws).sign(&mut request, SystemTime::now());
+    }
     let Ok(response) = connection.send(request).await else {
         return false;
     };

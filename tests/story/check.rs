@@ -115,6 +115,24 @@ fn one_mistake_is_one_message() {
         ),
         ("sites/shop.toml", format!("{good}secret_headers = {{ Via = \"fleet.key\" }}\n"), "`Via` is the edge's own"),
         ("sites/shop.toml", format!("{good}secret_headers = {{ X-A = \"none\" }}\n"), "secrets/none cannot be read"),
+        (
+            "sites/shop.toml",
+            format!("{good}aws = {{ region = \"eu\", secret = {{ file = \"fleet.key\" }} }}\n"),
+            "`key_id` is missing in [origin.aws]",
+        ),
+        (
+            "sites/shop.toml",
+            format!("{good}aws = {{ region = \"a b\", key_id = \"A\", secret = {{ file = \"fleet.key\" }} }}\n"),
+            "`a b` is not a name in a signature",
+        ),
+        (
+            "sites/shop.toml",
+            format!(
+                "{good}aws = {{ region = \"eu\", key_id = \"A\", secret = {{ file = \"fleet.key\" }} }}\n\
+                 secret_headers = {{ Authorization = \"fleet.key\" }}\n"
+            ),
+            "`Authorization` is what `aws` signs by",
+        ),
         ("sites/shop.toml", format!("{good}probe = {{ path = \"health\" }}\n"), "begin with `/`, as in \"/health\""),
         ("sites/shop.toml", format!("{good}probe = {{ interval = \"5s\" }}\n"), "`path` is missing in [origin.probe]"),
         ("sites/shop.toml", format!("{good}total_timeout = \"2d\"\n"), "from 10ms to 1d"),

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::support::{HITHER, Network, Process, get, run, wait_for};
+use crate::support::{HITHER, Network, Origin, Process, get, reply, run, wait_for};
 
 /// An nginx of a story's own, which says its name and what credentials it was shown.
 struct Nginx {
@@ -144,4 +144,29 @@ fn a_server_whose_probes_fail_takes_no_requests_and_secrets_go_along() {
         !explained.contains("of-the-edges-alone") && !network.log("one-1").contains("of-the-edges-alone"),
         "{explained}"
     );
+}
+
+#[tokio::test]
+async fn a_store_gets_signed_requests_and_nothing_that_a_client_signs() {
+    let store = Origin::start(|_, _| reply(200, &[("cache-control", "max-age=60")], "an object")).await;
+    let rest = "host = \"shop.s3.example\"\n\
+                aws = { region = \"eu-central-1\", key_id = \"AKIAIOSFODNN7EXAMPLE\", secret = { file = \"store.key\" } }";
+    let network = Network::new(196, store.address, rest);
+    fs::write(network.path("secrets/store.key"), "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n").unwrap();
+    let _edge = network.start("one-1");
+    let clients = [("authorization", "Basic of-a-client"), ("x-amz-copy-source", "/another/object")];
+    let got = get(network.edge, "/a,b.txt", &clients).await.unwrap();
+    assert_eq!((got.status.as_u16(), &got.body[..]), (200, &b"an object"[..]), "{got:?}");
+    let sent = store.last();
+    let said = sent.get("authorization").unwrap().to_str().unwrap();
+    assert!(said.starts_with("AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/"), "{said}");
+    let signed = "/eu-central-1/s3/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=";
+    assert!(said.contains(signed), "{said}");
+    assert_eq!(sent.get("host").unwrap(), "shop.s3.example");
+    assert!(!sent.contains_key("x-amz-copy-source"), "{sent:?}");
+    let got = get(network.edge, "/a,b.txt", &[]).await.unwrap();
+    assert_eq!((&got.body[..], store.requests()), (&b"an object"[..], 1), "what a key has drawn is stored for all");
+    let explained =
+        run(HITHER, &["-C", &network.dir.path().display().to_string(), "explain", "--url", "http://www.shop.example/"]);
+    assert!(!explained.contains("EXAMPLEKEY") && !network.log("one-1").contains("EXAMPLEKEY"), "{explained}");
 }

@@ -105,6 +105,7 @@ fn site_tables() -> Vec<Table> {
         table::<tls::Hsts>("[tls]\n[tls.hsts]"),
         table::<origin::Origin>("[origin]"),
         table::<origin::ClientCertificate>("[origin]\n[origin.client]"),
+        table::<origin::Aws>("[origin]\n[origin.aws]"),
         table::<origin::OriginProbe>("[origin]\n[origin.probe]"),
         table::<site::Cache>("[cache]"),
         table::<rule::Query>("[cache.query]"),

@@ -480,6 +480,7 @@ pub(crate) fn origin(servers: &[SocketAddr], scheme: Scheme) -> Origin {
         ca: None,
         client: None,
         secret_headers: Vec::new(),
+        aws: None,
         probe: None,
     }
 }
