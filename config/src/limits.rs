@@ -257,6 +257,8 @@ pub const QUIC_WINDOW: u32 = 512 << 10;
 pub const QUIC_CLOSE_TIME: Duration = Duration::from_secs(1);
 /// Fetches at once for one site, on one core: a quarter of all, so that one cannot take all.
 pub const ORIGIN_FETCHES: usize = 1_024;
+/// `[origin] max_fetches`.
+pub const ORIGIN_MAX_FETCHES: Bounds<u32> = Bounds { least: 1, default: 100, most: 100_000 };
 /// Fetches at once for all sites, on one core. A fetch may outlive its client, so that clients'
 /// connections are no bound for it.
 pub const ORIGIN_FETCHES_OF_ALL: usize = 4_096;
@@ -281,6 +283,10 @@ pub const ORIGIN_IDLE: usize = 64;
 /// sooner: that is seen before the next request, and one that meets the close on its way is sent again
 /// where it may be.
 pub const ORIGIN_IDLE_TIME: Duration = Duration::from_secs(60);
+/// What an origin may send by HTTP/2 of one response before somebody reads it: 10 MB/s over 50 ms.
+pub const ORIGIN_HTTP2_WINDOW: u32 = 512 << 10;
+/// The fields of an origin's response by HTTP/2, as RFC 9113 §6.5.2 counts them.
+pub const ORIGIN_HTTP2_HEADER_BYTES: u32 = 256 << 10;
 /// What an origin must send of a body while it is waited for, in [`ORIGIN_LEAST_WINDOW`]: 100 bytes a second, less than half
 /// of what clients must.
 pub const ORIGIN_LEAST_BYTES: u64 = 6_000;

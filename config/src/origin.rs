@@ -31,6 +31,15 @@ pub struct Origin {
     /// Whether a server may be or resolve to an address that is not public. Default: `false`, so that
     /// a name that suddenly points inside cannot open the operator's network. A reload takes it.
     pub allow_private: bool,
+    /// Whether servers are spoken to by HTTP/2, many fetches on one connection: over TLS where the server takes it, in the
+    /// clear without asking, as servers of gRPC expect it. Default: `false`: by HTTP/1.1, where a lost packet holds up one
+    /// fetch alone. A reload takes it.
+    pub http2: bool,
+    /// Fetches at once from each server, of one edge: what is more waits for up to five seconds, and is a 503 then. Too few
+    /// make clients wait where the server would not. Default: none but the edge's own, 1,024 for each site on each core. A
+    /// reload takes it.
+    #[schemars(with = "Option<u32>", transform = shape::integer_or_none(&limits::ORIGIN_MAX_FETCHES))]
+    pub max_fetches: Option<u32>,
     /// From a server's name to a connection on which a request can be sent, TLS included. Default: `5s`. A reload takes
     /// it.
     #[schemars(with = "String", transform = shape::duration(&limits::ORIGIN_CONNECT))]
@@ -153,6 +162,8 @@ pub(crate) fn read(mut table: Table<'_>, secret: ReadSecret<'_>) -> Option<Origi
     check_weights(&table, &weights);
     let host = table.optional("host", |v| v.parse(DomainName::parse));
     let allow_private = table.or("allow_private", false, Value::boolean);
+    let http2 = table.or("http2", false, Value::boolean);
+    let max_fetches = table.optional("max_fetches", |v| v.integer(&limits::ORIGIN_MAX_FETCHES));
     let mut time = |key, bounds: &limits::Bounds<Duration>| table.or(key, bounds.default, |v| v.duration(bounds));
     let connect_timeout = time("connect_timeout", &limits::ORIGIN_CONNECT);
     let first_byte_timeout = time("first_byte_timeout", &limits::ORIGIN_FIRST_BYTE);
@@ -182,6 +193,8 @@ pub(crate) fn read(mut table: Table<'_>, secret: ReadSecret<'_>) -> Option<Origi
         weights,
         host,
         allow_private,
+        http2,
+        max_fetches,
         connect_timeout,
         first_byte_timeout,
         between_bytes_timeout,

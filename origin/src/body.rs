@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::connect::Connection;
+use crate::connection::{Connection, One};
 use crate::error::FetchError;
 use crate::pace::Pace;
 use crate::place::Place;
@@ -41,7 +41,7 @@ pin_project! {
 #[derive(Debug)]
 pub(crate) struct Lent {
     pub(crate) connection: Connection,
-    pub(crate) pool: Arc<Pool<Connection>>,
+    pub(crate) pool: Arc<Pool<One>>,
     pub(crate) place: Place,
     /// How long the connection may be kept for the next request.
     pub(crate) idle: Duration,
@@ -108,12 +108,15 @@ impl Body for FetchBody {
     }
 }
 
-/// Puts a connection back. It isn't ready, and ends, where either side will close it, or where the origin
+/// Puts a connection back, if it was for one alone. It isn't ready, and ends, where either side will close it, or where the origin
 /// has answered without waiting for the end of the request's body.
 fn give_back(lent: &mut Option<Lent>) {
     if let Some(Lent { connection, pool, place, idle }) = lent.take() {
-        if connection.is_ready() && !idle.is_zero() {
-            pool.put(connection, Instant::now() + idle);
+        if let Connection::One(one) = connection
+            && one.is_ready()
+            && !idle.is_zero()
+        {
+            pool.put(one, Instant::now() + idle);
         }
         // Only now: who takes the place finds the connection.
         drop(place);

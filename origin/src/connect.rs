@@ -1,70 +1,21 @@
 //! One new connection: resolve, check, connect, agree on TLS.
 
-use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use config::{Origin, OriginServer, Scheme};
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use pin_project_lite::pin_project;
+use http::uri;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use crate::connection::{Connection, Many, One};
 use crate::dial::dial;
 use crate::error::FetchError;
 use crate::reach::Reach;
 use crate::resolve::{Host, resolve};
-use crate::upload::Upload;
-
-/// A connection on which one request at a time can be sent. It is closed at once when it is dropped, even
-/// where a request's body is still on its way.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    sender: SendRequest<Upload>,
-    driver: AbortHandle,
-    /// Whether anything has come since the last request was sent.
-    heard: Arc<AtomicBool>,
-}
-
-impl Connection {
-    /// Whether a request can be sent, as far as is known.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.sender.is_ready()
-    }
-
-    /// Sends a request and waits for the response's head. The error holds the request if nothing of it was
-    /// sent.
-    pub(crate) fn send(
-        &mut self,
-        request: Request<Upload>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<> {
-        self.heard.store(false, Ordering::Relaxed);
-        self.sender.try_send_request(request)
-    }
-
-    /// Whether a byte has come since the last request was sent, be it of no whole response.
-    pub(crate) fn has_heard(&self) -> bool {
-        self.heard.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
-}
 
 /// What a connection to one server needs.
 #[derive(Debug)]
@@ -72,8 +23,28 @@ pub(crate) struct Target {
     host: Host,
     port: u16,
     reach: Reach,
-    /// The name in the certificate, where TLS is spoken.
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    tls: Option<Tls>,
+    /// What it is to be spoken to by, if nothing forbids it.
+    pub(crate) preferred: Protocol,
+}
+
+/// How TLS is spoken to a server.
+#[derive(Debug)]
+struct Tls {
+    /// The name in the certificate.
+    name: ServerName<'static>,
+    plain: Arc<ClientConfig>,
+    /// Offers HTTP/2.
+    offering: Arc<ClientConfig>,
+}
+
+/// What a connection is to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2: in the clear by prior knowledge (RFC 9113 §3.3), over TLS if the server takes it.
+    Http2,
 }
 
 impl Target {
@@ -82,10 +53,15 @@ impl Target {
         let host = Host::read(&server.host);
         let tls = match server.scheme {
             Scheme::Http => None,
-            Scheme::Https => Some((Arc::clone(tls), certified(origin, &host)?)),
+            Scheme::Https => {
+                let mut offering = ClientConfig::clone(tls);
+                offering.alpn_protocols = OFFERED.map(<[u8]>::to_vec).to_vec();
+                Some(Tls { name: certified(origin, &host)?, plain: Arc::clone(tls), offering: Arc::new(offering) })
+            }
         };
         let reach = if origin.allow_private { Reach::Anywhere } else { Reach::Public };
-        Some(Self { host, port: server.port, reach, tls })
+        let preferred = if origin.http2 { Protocol::Http2 } else { Protocol::Http1 };
+        Some(Self { host, port: server.port, reach, tls, preferred })
     }
 
     /// Its name or address, and its port where that is not the scheme's own.
@@ -100,22 +76,34 @@ impl Target {
     }
 
     /// Connects within the time, name and TLS included. Nothing of a request has been sent when it fails.
-    pub(crate) async fn connect(&self, time: Duration) -> Result<Connection, FetchError> {
+    pub(crate) async fn connect(&self, protocol: Protocol, time: Duration) -> Result<Connection, FetchError> {
         let until = Instant::now() + time;
         let addresses = resolve(&self.host, self.port, self.reach, until).await?;
         let connect = async {
             let stream = dial(&addresses, until).await?;
-            match &self.tls {
-                None => begin(stream).await,
-                Some((tls, name)) => {
-                    let agreed = TlsConnector::from(Arc::clone(tls)).connect(name.clone(), stream).await;
-                    begin(agreed.map_err(|error| FetchError::of_handshake(&error))?).await
-                }
+            let Some(tls) = &self.tls else {
+                return match protocol {
+                    Protocol::Http1 => One::begin(stream).await.map(Connection::One),
+                    Protocol::Http2 => Many::begin(stream, uri::Scheme::HTTP).await.map(Connection::Many),
+                };
+            };
+            let config = match protocol {
+                Protocol::Http1 => &tls.plain,
+                Protocol::Http2 => &tls.offering,
+            };
+            let agreed = TlsConnector::from(Arc::clone(config)).connect(tls.name.clone(), stream).await;
+            let stream = agreed.map_err(|error| FetchError::of_handshake(&error))?;
+            match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => Many::begin(stream, uri::Scheme::HTTPS).await.map(Connection::Many),
+                _ => One::begin(stream).await.map(Connection::One),
             }
         };
         timeout_at(until, connect).await.unwrap_or(Err(FetchError::ConnectionTimeout))
     }
 }
+
+/// The protocols that are offered where HTTP/2 may be spoken, the best first (RFC 7301).
+const OFFERED: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// The origin's own Host, else the server's name or address.
 fn certified(origin: &Origin, host: &Host) -> Option<ServerName<'static>> {
@@ -123,66 +111,6 @@ fn certified(origin: &Origin, host: &Host) -> Option<ServerName<'static>> {
         (Some(name), _) => ServerName::try_from(name.to_string()).ok(),
         (None, Host::Name(name)) => ServerName::try_from(name.clone()).ok(),
         (None, Host::Address(address)) => Some(ServerName::from(*address)),
-    }
-}
-
-async fn begin<T>(stream: T) -> Result<Connection, FetchError>
-where
-    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let heard = Arc::new(AtomicBool::new(false));
-    let stream = Listening { inner: stream, heard: Arc::clone(&heard) };
-    let (sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| FetchError::of_head(&error))?;
-    // What ends it is told to the request that is on it.
-    let driver = tokio::spawn(connection.with_upgrades()).abort_handle();
-    Ok(Connection { sender, driver, heard })
-}
-
-pin_project! {
-    /// A stream that tells whether anything has come.
-    struct Listening<T> {
-        #[pin]
-        inner: T,
-        heard: Arc<AtomicBool>,
-    }
-}
-
-impl<T: AsyncRead> AsyncRead for Listening<T> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.project();
-        let before = buffer.filled().len();
-        let read = this.inner.poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            this.heard.store(true, Ordering::Relaxed);
-        }
-        read
-    }
-}
-
-impl<T: AsyncWrite> AsyncWrite for Listening<T> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.project().inner.poll_write(cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().inner.poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().inner.poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.project().inner.poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
     }
 }
 

@@ -150,6 +150,9 @@ impl FetchError {
                 at = io.get_ref().map(|inner| inner as &(dyn Error + 'static)).or_else(|| io.source());
                 continue;
             }
+            if let Some(h2) = error.downcast_ref::<h2::Error>() {
+                return Self::of_h2(h2).unwrap_or(found);
+            }
             if let Some(hyper) = error.downcast_ref::<hyper::Error>() {
                 if hyper.is_incomplete_message() || hyper.is_canceled() || hyper.is_closed() {
                     found = Self::ConnectionTerminated;
@@ -162,6 +165,16 @@ impl FetchError {
             at = error.source();
         }
         found
+    }
+
+    /// What a server does by itself ends a stream or a connection; what we find wrong with its frames is its fault.
+    fn of_h2(error: &h2::Error) -> Option<Self> {
+        match error.get_io() {
+            Some(io) => Self::of_kind(io.kind()),
+            None if error.is_remote() => Some(Self::ConnectionTerminated),
+            None if error.is_library() => Some(Self::HttpProtocolError),
+            None => None,
+        }
     }
 
     fn of_tls(error: &rustls::Error) -> Self {
@@ -186,6 +199,20 @@ impl FetchError {
             _ => None,
         }
     }
+}
+
+/// Whether the server says that it has not looked at the request (RFC 9113 §8.7: REFUSED_STREAM, and a GOAWAY of one that
+/// ends for no fault, are such).
+pub(crate) fn is_refused(error: &hyper::Error) -> bool {
+    let mut at: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = at {
+        if let Some(h2) = error.downcast_ref::<h2::Error>() {
+            let is_over = h2.is_go_away() && h2.is_remote() && h2.reason() == Some(h2::Reason::NO_ERROR);
+            return is_over || h2.is_remote() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+        }
+        at = error.source();
+    }
+    false
 }
 
 impl std::fmt::Display for FetchError {

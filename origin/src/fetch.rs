@@ -9,7 +9,6 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body::Body as _;
-use hyper::client::conn::TrySendError;
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 
@@ -18,14 +17,16 @@ use crate::balance::order;
 use crate::body::{FetchBody, Lent};
 use crate::breaker::Fit;
 use crate::budget::Budget;
-use crate::connect::{Connection, Target};
-use crate::error::FetchError;
+use crate::connect::{Protocol, Target};
+use crate::connection::{Connection, One, Unsent};
+use crate::error::{FetchError, is_refused};
 use crate::framing;
 use crate::pace::Pace;
 use crate::place::{Place, Places};
 use crate::pool::Pool;
 use crate::secret::add_secrets;
-use crate::servers::{Health, Servers};
+use crate::servers::{Health, Servers, Standing};
+use crate::shared::{Age, Shared};
 use crate::switched::Switched;
 use crate::times::Times;
 use crate::tls::{self, Unfit};
@@ -67,7 +68,8 @@ pub struct Fetcher {
 #[derive(Debug)]
 struct Server {
     target: Target,
-    pool: Arc<Pool<Connection>>,
+    pool: Arc<Pool<One>>,
+    shared: Shared,
 }
 
 impl Fetcher {
@@ -81,7 +83,11 @@ impl Fetcher {
 
     fn with(origin: &Origin, servers: Arc<Servers>, times: Times, tls: &Arc<ClientConfig>, all: Places) -> Self {
         let server = |server: &OriginServer| {
-            Some(Server { target: Target::new(origin, server, tls)?, pool: Arc::new(Pool::new()) })
+            Some(Server {
+                target: Target::new(origin, server, tls)?,
+                pool: Arc::new(Pool::new()),
+                shared: Shared::default(),
+            })
         };
         let host = origin.host.as_ref().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
         Self {
@@ -151,7 +157,7 @@ impl Fetcher {
                 failed.iter().for_each(|_| self.budget.give_back());
                 continue;
             };
-            let failure = match self.ask(server, head, upload, until).await {
+            let failure = match self.ask((server, standing), head, upload, until).await {
                 Ok(response) => {
                     self.servers.succeeded(standing, permit);
                     failed.iter().for_each(|_| self.budget.give_back());
@@ -178,28 +184,54 @@ impl Fetcher {
     /// Asks one server: on a connection that is there, and where that has died, once on a new one.
     async fn ask(
         &self,
-        server: &Server,
+        (server, standing): (&Server, &Standing),
         head: &Parts,
         upload: &Upload,
         until: Option<Instant>,
     ) -> Result<Fetched, Failure> {
-        let mut place = self.place(until).await?;
-        if let Some(connection) = server.pool.take(Instant::now(), Connection::is_ready) {
+        let mut place = self.place(standing, until).await?;
+        // Only a connection of HTTP/1.1 can be switched to another protocol.
+        let is_sharing = server.shared.protocol(server.target.preferred) == Protocol::Http2;
+        if is_sharing && !head.headers.contains_key(header::UPGRADE) {
+            return Box::pin(self.ask_sharing((server, standing), place, (head, upload), until)).await;
+        }
+        if let Some(connection) = server.pool.take(Instant::now(), One::is_ready).map(Connection::One) {
             match self.send((server, connection, place), head, upload, until).await {
                 Err(failure) if failure.may_repeat(&head.method, upload.state()) == Repeat::Yes => {}
                 answered => return answered,
             }
-            place = self.place(until).await?;
+            place = self.place(standing, until).await?;
         }
         // In a box of its own: it is large, seldom needed, and would be moved along with every fetch.
-        let connected = Box::pin(server.target.connect(self.times.connect.min(left(until)))).await;
+        let time = self.times.connect.min(left(until));
+        let connected = Box::pin(server.target.connect(Protocol::Http1, time)).await;
         let connection = connected.map_err(|error| Failure { error, seen: Seen::No })?;
         self.send((server, connection, place), head, upload, until).await
     }
 
-    async fn place(&self, until: Option<Instant>) -> Result<Place, Failure> {
+    /// Asks one server on a connection that others ask on, too, and where that has died, once on another.
+    async fn ask_sharing(
+        &self,
+        (server, standing): (&Server, &Standing),
+        mut place: Place,
+        (head, upload): (&Parts, &Upload),
+        until: Option<Instant>,
+    ) -> Result<Fetched, Failure> {
+        loop {
+            let taken = server.shared.take(&server.target, self.times.connect.min(left(until))).await;
+            let (connection, age) = taken.map_err(|error| Failure { error, seen: Seen::No })?;
+            match self.send((server, connection, place), head, upload, until).await {
+                Err(failure) if age == Age::Used && failure.may_repeat(&head.method, upload.state()) == Repeat::Yes => {
+                }
+                answered => return answered,
+            }
+            place = self.place(standing, until).await?;
+        }
+    }
+
+    async fn place(&self, standing: &Standing, until: Option<Instant>) -> Result<Place, Failure> {
         let full = Failure { error: FetchError::ConnectionLimitReached, seen: Seen::No };
-        self.places.take(&self.all, limits::ORIGIN_PLACE.min(left(until))).await.ok_or(full)
+        self.places.take(&self.all, standing.room(), limits::ORIGIN_PLACE.min(left(until))).await.ok_or(full)
     }
 
     async fn send(
@@ -308,10 +340,11 @@ enum Repeat {
 }
 
 impl Failure {
-    fn of(error: &TrySendError<Request<Upload>>, upload: &Upload, has_heard: bool) -> Self {
+    fn of(error: &Unsent, upload: &Upload, has_heard: bool) -> Self {
         let seen = match error.message() {
             _ if has_heard => Seen::Surely,
             Some(_) => Seen::No,
+            None if is_refused(error.error()) => Seen::No,
             None => Seen::Perhaps,
         };
         let error = match upload.state() {

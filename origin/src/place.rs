@@ -16,6 +16,7 @@ pub struct Places(Arc<Semaphore>);
 pub(crate) struct Place {
     _site: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
+    _server: Option<OwnedSemaphorePermit>,
 }
 
 impl Places {
@@ -29,10 +30,17 @@ impl Places {
         Self(Arc::new(Semaphore::new(most)))
     }
 
-    /// A place for a site, once both have one left, within a time.
-    pub(crate) async fn take(&self, all: &Self, time: Duration) -> Option<Place> {
-        let take = |places: &Self| Arc::clone(&places.0).acquire_owned();
-        let both = async { Some(Place { _site: take(self).await.ok()?, _all: take(all).await.ok()? }) };
-        timeout(time, both).await.ok().flatten()
+    /// A place for a site, once it, all of them and the server, where that has so many, have one left, within a time.
+    pub(crate) async fn take(&self, all: &Self, server: Option<&Arc<Semaphore>>, time: Duration) -> Option<Place> {
+        let take = |room: &Arc<Semaphore>| Arc::clone(room).acquire_owned();
+        let taken = async {
+            // Who waits for one server keeps no other's place.
+            let server = match server {
+                Some(server) => Some(take(server).await.ok()?),
+                None => None,
+            };
+            Some(Place { _site: take(&self.0).await.ok()?, _all: take(&all.0).await.ok()?, _server: server })
+        };
+        timeout(time, taken).await.ok().flatten()
     }
 }

@@ -52,7 +52,7 @@ async fn watch_one((origin, probe): (&Origin, &OriginProbe), target: Target, ser
 /// Whether a server answers, and with no error; its body is left unread.
 async fn ask(origin: &Origin, probe: &OriginProbe, target: &Target) -> bool {
     let (Ok(mut connection), Ok(path)) =
-        (target.connect(probe.timeout).await, PathAndQuery::try_from(probe.path.as_str()))
+        (target.connect(target.preferred, probe.timeout).await, PathAndQuery::try_from(probe.path.as_str()))
     else {
         return false;
     };

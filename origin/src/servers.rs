@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use config::{Origin, OriginServer, Scheme};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::breaker::{Breaker, Change, Fit, Permit};
@@ -25,6 +26,8 @@ pub(crate) struct Standing {
     breaker: Breaker,
     /// Its probes fail.
     is_down: AtomicBool,
+    /// Room for fetches, where the config bounds them.
+    room: Option<Arc<Semaphore>>,
 }
 
 /// How a server fares, for the operator.
@@ -46,6 +49,7 @@ impl Servers {
             name: written(server),
             breaker: Breaker::default(),
             is_down: AtomicBool::new(false),
+            room: origin.max_fetches.map(|most| Arc::new(Semaphore::new(most as usize))),
         };
         Arc::new(Self { site: site.to_owned(), list: origin.servers.iter().map(standing).collect() })
     }
@@ -106,6 +110,11 @@ impl Standing {
     /// Lets a fetch through, if it may be tried there now.
     pub(crate) fn takes(&self, now: Instant, fit: Fit) -> Option<Permit<'_>> {
         self.breaker.lets_through(now, fit)
+    }
+
+    /// Room for fetches, if they are bounded.
+    pub(crate) fn room(&self) -> Option<&Arc<Semaphore>> {
+        self.room.as_ref()
     }
 
     pub(crate) fn health(&self) -> Health {

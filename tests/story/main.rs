@@ -18,6 +18,7 @@ mod disk;
 mod encrypted;
 mod failing;
 mod fault;
+mod grpc;
 mod http3;
 mod instructions;
 mod interim;

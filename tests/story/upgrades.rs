@@ -11,7 +11,7 @@ use crate::support::{Process, run, wait_for};
 use crate::tls::{Secured, runtime};
 
 /// A script of ours in the Python that has the clients.
-fn python(script: &str) -> [String; 2] {
+pub(crate) fn python(script: &str) -> [String; 2] {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     ["target/tools/python/bin/python", script].map(|path| root.join(path).display().to_string())
 }

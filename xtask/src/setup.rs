@@ -159,7 +159,8 @@ impl Tool {
             Self::Nginx => &["origins::", "proxies::"],
             Self::Haproxy => &["proxies::"],
             Self::Valgrind => &["instructions::"],
-            Self::PythonClients | Self::Chromium => &["acme::", "http3::", "upgrades::"],
+            Self::PythonClients => &["acme::", "grpc::", "http3::", "upgrades::"],
+            Self::Chromium => &["acme::", "http3::", "upgrades::"],
             Self::Pebble => &["acme::"],
             Self::Compiler | Self::Nextest => &[],
         }

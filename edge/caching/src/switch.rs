@@ -1,6 +1,6 @@
-//! Whether a request may ask the origin for another protocol on its connection (RFC 9110 §7.8).
+//! What a client's connection may ask of the origin's: another protocol (RFC 9110 §7.8), or trailers.
 
-use http::header::{CONNECTION, HeaderMap, UPGRADE};
+use http::header::{CONNECTION, HeaderMap, TE, UPGRADE};
 use http::{Method, Version};
 
 use crate::field;
@@ -12,6 +12,10 @@ use crate::store::Payload;
 /// Upgrade header field").
 #[must_use]
 pub fn passage(method: &Method, version: Version, request: &HeaderMap, payload: Payload) -> Passage {
+    // A list of codings that are taken may say that trailers are (RFC 9110 §10.1.4), as gRPC does.
+    if version >= Version::HTTP_2 && field::members(request, &TE).any(|one| one.eq_ignore_ascii_case(b"trailers")) {
+        return Passage::Trailers;
+    }
     if version != Version::HTTP_11 || *method != Method::GET || payload == Payload::Present {
         return Passage::Plain;
     }

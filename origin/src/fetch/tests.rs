@@ -11,6 +11,8 @@ use tokio::time::sleep;
 use self::told::{OK, TestOrigin, read_until, refusing, say, tls_key, tls_origin, trusting, upload};
 use super::*;
 
+mod http2;
+mod places;
 mod servers;
 mod told;
 
@@ -408,31 +410,6 @@ async fn a_failure_to_connect_has_its_exact_name() {
     assert_eq!(status(fetched).await, Err(FetchError::DestinationIpProhibited));
 }
 
-#[tokio::test]
-async fn a_site_without_a_place_fails_until_one_is_free() {
-    let server = TestOrigin::new(|mut stream, _| async move {
-        while read_until(&mut stream, "\r\n\r\n").await {
-            say(&mut stream, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").await;
-        }
-    })
-    .await;
-    let all = Places::new(3);
-    let site = |most| {
-        let mut fetcher = fetcher(&[server.address]);
-        (fetcher.places, fetcher.all) = (Places::new(most), all.clone());
-        fetcher
-    };
-    let (small, large) = (site(1), site(9));
-    let full = Err(FetchError::ConnectionLimitReached);
-    let one = small.fetch(&head("GET"), None).await.unwrap();
-    assert_eq!(status(small.fetch(&head("GET"), None).await).await, full, "its own are taken");
-    let others = [large.fetch(&head("GET"), None).await.unwrap(), large.fetch(&head("GET"), None).await.unwrap()];
-    assert_eq!(status(large.fetch(&head("GET"), None).await).await, full, "all are taken");
-    drop(one);
-    assert!(small.fetch(&head("GET"), None).await.is_ok());
-    drop(others);
-}
-
 #[test]
 fn only_what_changes_nothing_twice_is_sent_twice() {
     use FetchError::{ConnectionRefused, ConnectionTerminated, HttpResponseTimeout};
@@ -473,6 +450,8 @@ pub(crate) fn origin(servers: &[SocketAddr], scheme: Scheme) -> Origin {
         weights: Vec::new(),
         host: None,
         allow_private: true,
+        http2: false,
+        max_fetches: None,
         connect_timeout: limits::ORIGIN_CONNECT.default,
         first_byte_timeout: limits::ORIGIN_FIRST_BYTE.default,
         between_bytes_timeout: limits::ORIGIN_BETWEEN_BYTES.default,
