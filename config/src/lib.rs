@@ -12,6 +12,7 @@
 
 mod acme;
 mod claims;
+mod congestion;
 mod continent;
 mod host;
 mod id;
@@ -43,6 +44,7 @@ mod units;
 mod wrong;
 
 pub use acme::{Acme, ExternalAccount};
+pub use congestion::Congestion;
 pub use continent::Continent;
 pub use host::{DomainName, HostName, HostPattern};
 pub use id::{CountryCode, NodeId, PopId, SiteId};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 
 use crate::acme::Acme;
+use crate::congestion::Congestion;
 use crate::host::DomainName;
 use crate::id::{CountryCode, NodeId, PopId, SiteId};
 use crate::limits;
@@ -182,6 +183,10 @@ pub struct Edge {
     /// then one without is closed, and the client is whom the header names. Who is not in the list needs none, and one of
     /// theirs is not believed. Default: `false`. A reload takes it, for new connections.
     pub proxy_protocol: bool,
+    /// The congestion control by which edges send to clients over TCP: `bbr` goes by how fast a way is, most others by what
+    /// is lost on it. It has to be one that the kernel of the edge has and lets the node choose, else the kernel's own
+    /// is used, which `check` and the node's start warn of. Default: the kernel's own. A reload takes it, for new connections.
+    pub congestion: Option<Congestion>,
 }
 
 /// The disk tier of every edge.

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
+use crate::congestion::{self, CongestionNow};
 use crate::connection::{Connection, Scheme};
 use crate::cores::Stop;
 use crate::crowd::{Crowd, One};
@@ -27,6 +28,7 @@ pub struct Server {
     connections: IntGauge,
     round_trips: Option<Arc<dyn RoundTrips>>,
     proxies: Option<Arc<dyn Proxies>>,
+    congestion: Option<CongestionNow>,
 }
 
 /// What all connections of a listener share.
@@ -35,6 +37,7 @@ struct Service {
     tls: Option<Arc<rustls::ServerConfig>>,
     connections: IntGauge,
     round_trips: Option<Arc<dyn RoundTrips>>,
+    congestion: Option<CongestionNow>,
     protocols: Arc<Protocols>,
     crowd: Arc<Crowd>,
     stop: Stop,
@@ -63,6 +66,7 @@ impl Server {
             connections,
             round_trips: None,
             proxies: None,
+            congestion: None,
         })
     }
 
@@ -79,15 +83,22 @@ impl Server {
         Self { proxies, ..self }
     }
 
+    /// Sends by the congestion control that this says; the kernel's own, where there is none or the kernel lacks it.
+    #[must_use]
+    pub fn sending_by(self, congestion: Option<CongestionNow>) -> Self {
+        Self { congestion, ..self }
+    }
+
     /// Serves until stopped; then no new connections, open requests get ten seconds.
     pub async fn serve(self, stop: Stop) {
-        let Self { listener, mounts, tls, connections, round_trips, proxies } = self;
+        let Self { listener, mounts, tls, connections, round_trips, proxies, congestion } = self;
         let places = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS));
         let service = Arc::new(Service {
             mounts,
             tls,
             connections,
             round_trips,
+            congestion,
             protocols: Arc::new(Protocols::new()),
             crowd: Arc::default(),
             stop: stop.clone(),
@@ -155,6 +166,10 @@ impl Service {
         };
         // Responses are written whole: waiting to coalesce only delays them.
         let _ = stream.set_nodelay(true);
+        if let Some(congestion) = self.congestion.as_ref().and_then(|now| now()) {
+            // Where the kernel lacks it the operator has been warned, and its own will do.
+            let _ = congestion::choose(&stream, &congestion);
+        }
         let stream = Measured::new(stream, peer.ip().to_canonical(), round_trips);
         let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
         let connection = Connection { peer, local, scheme, sni: None, interim: None };

@@ -12,6 +12,7 @@ mod activity;
 mod answer;
 mod bind;
 mod body;
+mod congestion;
 mod connection;
 mod cores;
 mod crowd;
@@ -35,6 +36,7 @@ mod turns;
 
 pub use bind::{BindError, Sharing, bind_tcp, bind_udp};
 pub use body::{Body, BoxError, empty, full};
+pub use congestion::{CongestionNow, warn_of_congestion};
 pub use connection::{Connection, Scheme};
 pub use cores::{Cores, Job, Stop};
 pub use fast::{AtOnce, Plain, Sent};

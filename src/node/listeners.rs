@@ -8,8 +8,8 @@ use certs::Certificates;
 use config::{Config, NodeId};
 use dns::transport::{Answer, serve_quic, serve_tcp, serve_udp};
 use listen::{
-    BindError, Cores, Job, Mount, Mounts, Proxies, Quic, QuicConfig, RoundTrips, Seat, Server, Sharing, Stop, bind_tcp,
-    bind_udp, serve_http3,
+    BindError, CongestionNow, Cores, Job, Mount, Mounts, Proxies, Quic, QuicConfig, RoundTrips, Seat, Server, Sharing,
+    Stop, bind_tcp, bind_udp, serve_http3,
 };
 use prometheus::IntGauge;
 
@@ -52,6 +52,7 @@ pub(crate) struct Listeners {
     connections: IntGauge,
     round_trips: Option<Arc<dyn RoundTrips>>,
     proxies: Arc<dyn Proxies>,
+    congestion: CongestionNow,
 }
 
 /// How connections of one kind are encrypted, by TCP and by UDP.
@@ -122,6 +123,7 @@ impl Listeners {
             connections: node.metrics.connections.clone(),
             round_trips: node.collector.clone().map(|collector| Arc::new(Told(collector)) as _),
             proxies: Arc::new(Trusted(Arc::clone(node))),
+            congestion: congestion_of(node),
         })
     }
 
@@ -189,6 +191,7 @@ impl Listeners {
         let is_edge = matches!(listener.role, Role::Http | Role::Https);
         let round_trips = self.round_trips.clone().filter(|_| is_edge);
         let proxies = is_edge.then(|| Arc::clone(&self.proxies));
+        let congestion = is_edge.then(|| Arc::clone(&self.congestion));
         let seat = Seat { core, cores: self.cores.count() };
         Box::new(move |mounts| {
             let mounts = match listener.role {
@@ -218,7 +221,7 @@ impl Listeners {
                     }
                     (Socket::Tcp(socket), _) => match Server::new(socket, mounts, tls, connections) {
                         Ok(server) => {
-                            server.telling(round_trips).behind(proxies).serve(stop).await;
+                            server.telling(round_trips).behind(proxies).sending_by(congestion).serve(stop).await;
                             Ok(())
                         }
                         Err(error) => Err(error),
@@ -230,6 +233,15 @@ impl Listeners {
             })
         })
     }
+}
+
+/// What the config in use says, for each connection that comes.
+fn congestion_of(node: &Arc<Node>) -> CongestionNow {
+    let node = Arc::clone(node);
+    Arc::new(move || {
+        let config = node.config.load();
+        config.as_ref()?.network.edge.congestion.clone()
+    })
 }
 
 async fn serve_streams(

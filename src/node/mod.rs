@@ -192,6 +192,7 @@ fn build_loaded(
         warnings.extend(edge::warn_of_origins(&config));
         warnings.extend(edge::warn_of_keys(&config));
         warnings.extend(edge::warn_of_disk(&config));
+        warnings.extend(listen::warn_of_congestion(&config));
         warnings.extend(certs::warn_of_names(&config, &names, SystemTime::now()));
     }
     if config.fleet_key.is_none() {

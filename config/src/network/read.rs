@@ -8,6 +8,7 @@ use super::{
     NameServer, Network, Pop,
 };
 use crate::acme;
+use crate::congestion::Congestion;
 use crate::host::DomainName;
 use crate::id::{CountryCode, NodeId, PopId, SiteId};
 use crate::limits;
@@ -145,6 +146,7 @@ fn read_edge_settings(mut table: Table<'_>) -> Option<Edge> {
     let default_site = table.optional("default_site", |v| refer(v, Kind::Site, SiteId::parse));
     let trusted_proxies = table.list("trusted_proxies", |v| v.parse(Prefix::parse));
     let proxy_protocol = table.or("proxy_protocol", false, Value::boolean);
+    let congestion = table.optional("congestion", |v| v.parse(Congestion::parse));
     if proxy_protocol && table.is_empty("trusted_proxies") {
         let problem = Problem::fault(table.place_of("proxy_protocol"), "`proxy_protocol` without `trusted_proxies`");
         let help = "say whose headers are believed, as in `trusted_proxies = [\"192.0.2.0/24\"]`";
@@ -155,7 +157,7 @@ fn read_edge_settings(mut table: Table<'_>) -> Option<Edge> {
         table.context().add(problem.help("name your proxies alone: whoever is in it can write what client it is"));
     }
     table.finish();
-    Some(Edge { memory, disk, http, https, default_site, trusted_proxies, proxy_protocol })
+    Some(Edge { memory, disk, http, https, default_site, trusted_proxies, proxy_protocol, congestion })
 }
 
 fn read_disk(mut table: Table<'_>) -> Option<Disk> {

@@ -225,6 +225,7 @@ fn patterns_take_what_the_reader_takes_and_refuse_what_it_refuses() {
         ("hither.toml", "", "contact", "hostmaster@cdn.example a.b@c", "hostmaster @x a@b@c"),
         ("hither.toml", "[admin]", "listen", "127.0.0.1:9300 [::1]:9300", "127.0.0.1 ::1:9300 localhost:9300"),
         ("hither.toml", "[dns]", "ttl", "20s 1h30m 5m 1500ms", "20 s 1.5h 20sec -1s"),
+        ("hither.toml", "[edge]", "congestion", "bbr cubic x_2", "BBR tcp-bbr sixteen_letters_"),
         ("hither.toml", "[edge]", "memory", "16MiB 1GB 8388608B", "16 16mib 1.5GiB"),
         ("hither.toml", "[[pop]]", "country", "DE de", "D DEU D1"),
         ("hither.toml", "[[pop]]", "id", "fra fra-1 0", "Fra -fra fra- a_b a.b"),
