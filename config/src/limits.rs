@@ -287,6 +287,19 @@ pub const ORIGIN_IDLE_TIME: Duration = Duration::from_secs(60);
 pub const ORIGIN_HTTP2_WINDOW: u32 = 512 << 10;
 /// The fields of an origin's response by HTTP/2, as RFC 9113 §6.5.2 counts them.
 pub const ORIGIN_HTTP2_HEADER_BYTES: u32 = 256 << 10;
+/// How long nothing comes on a connection to an origin until its kernel is asked whether it is still there: a machine that
+/// went without a word would else keep its idle connections, and the next request would find out.
+pub const ORIGIN_KEEPALIVE: Duration = Duration::from_secs(15);
+/// How often it is asked then, and how many times in vain.
+pub const ORIGIN_KEEPALIVE_AGAIN: Duration = Duration::from_secs(5);
+/// As [`ORIGIN_KEEPALIVE_AGAIN`].
+pub const ORIGIN_KEEPALIVE_TRIES: u32 = 3;
+/// The least time after which a connection to an origin ends that takes nothing; `between_bytes_timeout`, where that is longer.
+/// A way that is rerouted is whole again within seconds.
+pub const ORIGIN_TAKES_NOTHING: Duration = Duration::from_secs(10);
+/// The most: where `between_bytes_timeout` is longer the kernel ends none for that, since it counts an origin that lets an
+/// upload wait, too.
+pub const ORIGIN_TAKES_NOTHING_MOST: Duration = Duration::from_secs(60);
 /// What an origin must send of a body while it is waited for, in [`ORIGIN_LEAST_WINDOW`]: 100 bytes a second, less than half
 /// of what clients must.
 pub const ORIGIN_LEAST_BYTES: u64 = 6_000;

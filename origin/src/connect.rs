@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Origin, OriginServer, Scheme};
+use config::{Origin, OriginServer, Scheme, limits};
 use http::uri;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -23,6 +23,8 @@ pub(crate) struct Target {
     host: Host,
     port: u16,
     reach: Reach,
+    /// For how long it may take nothing, as far as the kernel can tell.
+    takes_nothing: Option<Duration>,
     tls: Option<Tls>,
     /// What it is to be spoken to by, if nothing forbids it.
     pub(crate) preferred: Protocol,
@@ -61,7 +63,10 @@ impl Target {
         };
         let reach = if origin.allow_private { Reach::Anywhere } else { Reach::Public };
         let preferred = if origin.http2 { Protocol::Http2 } else { Protocol::Http1 };
-        Some(Self { host, port: server.port, reach, tls, preferred })
+        // What is slow on purpose is not cut sooner than the operator says.
+        let takes_nothing = Some(origin.between_bytes_timeout.max(limits::ORIGIN_TAKES_NOTHING));
+        let takes_nothing = takes_nothing.filter(|time| *time <= limits::ORIGIN_TAKES_NOTHING_MOST);
+        Some(Self { host, port: server.port, reach, takes_nothing, tls, preferred })
     }
 
     /// Its name or address, and its port where that is not the scheme's own.
@@ -80,7 +85,7 @@ impl Target {
         let until = Instant::now() + time;
         let addresses = resolve(&self.host, self.port, self.reach, until).await?;
         let connect = async {
-            let stream = dial(&addresses, until).await?;
+            let stream = dial(&addresses, until, self.takes_nothing).await?;
             let Some(tls) = &self.tls else {
                 return match protocol {
                     Protocol::Http1 => One::begin(stream).await.map(Connection::One),

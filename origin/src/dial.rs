@@ -10,8 +10,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use config::limits;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -21,12 +23,28 @@ use crate::error::FetchError;
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects to the first address that takes it, in time. Each attempt begins a little after the one before it, or at once
-/// where one fails; those that come too late are dropped.
-pub(crate) async fn dial(addresses: &[SocketAddr], until: Instant) -> Result<TcpStream, FetchError> {
+/// where one fails; those that come too late are dropped. The kernel ends the connection where the
+/// other side takes nothing for so long.
+pub(crate) async fn dial(
+    addresses: &[SocketAddr],
+    until: Instant,
+    takes_nothing: Option<Duration>,
+) -> Result<TcpStream, FetchError> {
     let stream = race(order(addresses), until, TcpStream::connect).await?;
-    // Without it a request is only slower.
-    let _: io::Result<()> = stream.set_nodelay(true);
+    tune(&stream, takes_nothing);
     Ok(stream)
+}
+
+/// Without these options a request is only slower, and a dead machine noticed later: what fails is left as it is.
+fn tune(stream: &TcpStream, takes_nothing: Option<Duration>) {
+    let _: io::Result<()> = stream.set_nodelay(true);
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(limits::ORIGIN_KEEPALIVE)
+        .with_interval(limits::ORIGIN_KEEPALIVE_AGAIN)
+        .with_retries(limits::ORIGIN_KEEPALIVE_TRIES);
+    let _: io::Result<()> = socket.set_tcp_keepalive(&keepalive);
+    let _: io::Result<()> = socket.set_tcp_user_timeout(takes_nothing);
 }
 
 /// One family after the other in turn, IPv6 first; each in its own order (RFC 8305 §4).
@@ -155,8 +173,12 @@ mod tests {
         // IPv6 first, where nobody listens, or where there is none at all.
         let nobody = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 1));
         let began = Instant::now();
-        let stream = dial(&[here, nobody], began + Duration::from_secs(5)).await.unwrap();
+        let stream =
+            dial(&[here, nobody], began + Duration::from_secs(5), Some(limits::ORIGIN_TAKES_NOTHING)).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), here);
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap() && stream.nodelay().unwrap());
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(limits::ORIGIN_TAKES_NOTHING));
         assert!(began.elapsed() < ATTEMPT_DELAY, "{:?}", began.elapsed());
     }
 }
