@@ -104,6 +104,8 @@ pub const ORIGIN_PROBE_INTERVAL: Bounds<Duration> = millis(100, 5_000, 3_600_000
 pub const ORIGIN_PROBE_TIMEOUT: Bounds<Duration> = millis(50, 2_000, 60_000);
 /// `rise` of an origin's probe. Edges' own needs more: there a flap moves clients to other cities.
 pub const ORIGIN_PROBE_RISE: Bounds<u8> = Bounds { least: 1, default: 2, most: 100 };
+/// `warm` of an origin.
+pub const ORIGIN_WARM: Bounds<u8> = Bounds { least: 0, default: 0, most: 16 };
 /// `max_age` of HSTS.
 pub const HSTS_AGE: Bounds<Duration> = seconds(0, YEAR, 2 * YEAR);
 /// What browsers want of it before they build it in (hstspreload.org).
@@ -300,6 +302,12 @@ pub const ORIGIN_TAKES_NOTHING: Duration = Duration::from_secs(10);
 /// The most: where `between_bytes_timeout` is longer the kernel ends none for that, since it counts an origin that lets an
 /// upload wait, too.
 pub const ORIGIN_TAKES_NOTHING_MOST: Duration = Duration::from_secs(60);
+/// For how long after a fetch connections are kept ready for the next, where `warm` says so.
+pub const ORIGIN_WARM_TIME: Duration = Duration::from_secs(600);
+/// How often it is looked whether there are enough; half as long by chance.
+pub const ORIGIN_WARM_PAUSE: Duration = Duration::from_secs(1);
+/// The same where the server cannot be reached: twice as long each time, up to this.
+pub const ORIGIN_WARM_PAUSE_MOST: Duration = Duration::from_secs(30);
 /// What an origin must send of a body while it is waited for, in [`ORIGIN_LEAST_WINDOW`]: 100 bytes a second, less than half
 /// of what clients must.
 pub const ORIGIN_LEAST_BYTES: u64 = 6_000;

@@ -70,6 +70,11 @@ pub struct Origin {
     /// Whether servers are asked how they are, in `[origin.probe]`. Default: not at all: a server that fails fetches is
     /// left alone for a while all the same.
     pub probe: Option<OriginProbe>,
+    /// Connections that each core of each edge has ready to each server, besides those in use, for ten minutes after a
+    /// fetch: what is not stored is then fetched without a handshake. Too many cost servers idle connections, that many times
+    /// cores and edges. Default: 0, so that a connection is kept only after it was used. A reload takes it.
+    #[schemars(transform = shape::integer(&limits::ORIGIN_WARM))]
+    pub warm: u8,
 }
 
 /// One origin server.
@@ -178,6 +183,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: ReadSecret<'_>) -> Option<Origi
         table.context().add(Problem::fault(table.place_of("secret_headers"), message).help("leave one of the two out"));
     }
     let probe = table.optional("probe", |v| v.table(read_probe));
+    let warm = table.or("warm", limits::ORIGIN_WARM.default, |v| v.integer(&limits::ORIGIN_WARM));
     for key in ["ca", "client"] {
         let is_clear = servers
             .as_ref()
@@ -204,6 +210,7 @@ pub(crate) fn read(mut table: Table<'_>, secret: ReadSecret<'_>) -> Option<Origi
         secret_headers,
         aws,
         probe,
+        warm,
     })
 }
 

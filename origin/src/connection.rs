@@ -85,6 +85,11 @@ impl One {
         self.sender.is_ready()
     }
 
+    /// Waits until a request can be sent; not where the server has closed it.
+    pub(crate) async fn becomes_ready(&mut self) -> bool {
+        self.sender.ready().await.is_ok()
+    }
+
     pub(crate) async fn begin<T>(stream: T) -> Result<Self, FetchError>
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,

@@ -31,6 +31,7 @@ use crate::switched::Switched;
 use crate::times::Times;
 use crate::tls::{self, Unfit};
 use crate::upload::{RequestBody, State, Upload};
+use crate::warm::Keeper;
 
 /// Told of every interim response of the origin but 100 (RFC 9110 §15.2); an extension of a request's head.
 #[derive(Clone)]
@@ -67,9 +68,10 @@ pub struct Fetcher {
 
 #[derive(Debug)]
 struct Server {
-    target: Target,
+    target: Arc<Target>,
     pool: Arc<Pool<One>>,
     shared: Shared,
+    keeper: Option<Arc<Keeper>>,
 }
 
 impl Fetcher {
@@ -82,16 +84,14 @@ impl Fetcher {
     }
 
     fn with(origin: &Origin, servers: Arc<Servers>, times: Times, tls: &Arc<ClientConfig>, all: Places) -> Self {
-        let server = |server: &OriginServer| {
-            Some(Server {
-                target: Target::new(origin, server, tls)?,
-                pool: Arc::new(Pool::new()),
-                shared: Shared::default(),
-            })
+        let server = |(place, server): (usize, &OriginServer)| {
+            let (target, pool) = (Arc::new(Target::new(origin, server, tls)?), Arc::new(Pool::new()));
+            let keeper = Keeper::of(origin, &target, &pool, (&servers, place));
+            Some(Server { target, pool, shared: Shared::default(), keeper })
         };
         let host = origin.host.as_ref().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
         Self {
-            list: origin.servers.iter().map(server).collect(),
+            list: origin.servers.iter().enumerate().map(server).collect(),
             weights: origin.weights.clone(),
             servers,
             is_probed: origin.probe.is_some(),
@@ -189,6 +189,9 @@ impl Fetcher {
         upload: &Upload,
         until: Option<Instant>,
     ) -> Result<Fetched, Failure> {
+        if let Some(keeper) = &server.keeper {
+            keeper.note_fetch(Instant::now());
+        }
         let mut place = self.place(standing, until).await?;
         // Only a connection of HTTP/1.1 can be switched to another protocol.
         let is_sharing = server.shared.protocol(server.target.preferred) == Protocol::Http2;

@@ -13,6 +13,7 @@ mod balance;
 mod body;
 mod breaker;
 mod budget;
+mod chance;
 mod connect;
 mod connection;
 mod dial;
@@ -35,6 +36,7 @@ mod system;
 mod times;
 mod tls;
 mod upload;
+mod warm;
 
 pub use body::FetchBody;
 pub use error::FetchError;

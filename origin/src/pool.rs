@@ -31,6 +31,14 @@ impl<C: Send + 'static> Pool<C> {
         None
     }
 
+    /// How many there are that are still usable; those that aren't are dropped.
+    pub(crate) fn ready(&self, now: Instant, is_usable: impl Fn(&C) -> bool) -> usize {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.expire(now);
+        idle.stack.retain(|(connection, _)| is_usable(connection));
+        idle.stack.len()
+    }
+
     /// Puts a connection back, to be kept until then; the one idle longest goes where there are too many. Call it
     /// in a runtime.
     pub(crate) fn put(self: &Arc<Self>, connection: C, until: Instant) {
@@ -106,6 +114,16 @@ mod tests {
         let pool = filled(&[1, 2, 3]);
         assert_eq!(pool.take(Instant::now(), |number| *number == 1), Some(1));
         assert_eq!(pool.take(Instant::now(), any), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_closed_or_too_old_is_not_ready() {
+        let pool = filled(&[1, 2, 3]);
+        let now = Instant::now();
+        assert_eq!(pool.ready(now, any), 3);
+        assert_eq!(pool.ready(now, |number| *number != 2), 2);
+        assert_eq!(pool.ready(now, any), 2);
+        assert_eq!(pool.ready(now + TIME, any), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,5 @@
 //! Asking each server how it is.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,6 +9,7 @@ use http::{HeaderValue, Method, Request, Uri, Version, header};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::aws::Signer;
+use crate::chance::share;
 use crate::connect::Target;
 use crate::secret::add_secrets;
 use crate::servers::{Health, Servers, Standing};
@@ -36,8 +35,7 @@ pub async fn watch(origin: &Origin, servers: &Arc<Servers>) -> Result<(), Unfit>
 
 async fn watch_one((origin, probe): (&Origin, &OriginProbe), target: Target, servers: &Servers, standing: &Standing) {
     // Edges that start together do not ask together.
-    let share = f64::from(u32::try_from(RandomState::new().hash_one(0) >> 32).unwrap_or(0)) / f64::from(u32::MAX);
-    let mut ticks = interval_at(Instant::now() + probe.interval.mul_f64(share), probe.interval);
+    let mut ticks = interval_at(Instant::now() + probe.interval.mul_f64(share()), probe.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut verdict = Verdict { health: standing.health(), against: 0 };
     loop {

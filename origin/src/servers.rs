@@ -117,6 +117,11 @@ impl Standing {
         self.room.as_ref()
     }
 
+    /// Whether nothing bad is known of it.
+    pub(crate) fn is_well(&self) -> bool {
+        self.health() == Health::Up && !self.breaker.is_open()
+    }
+
     pub(crate) fn health(&self) -> Health {
         if self.is_down.load(Ordering::Relaxed) { Health::Down } else { Health::Up }
     }

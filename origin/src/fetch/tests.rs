@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use self::told::{OK, TestOrigin, read_until, refusing, say, tls_key, tls_origin, trusting, upload};
+use self::told::{OK, TestOrigin, read_until, refusing, say, tls_key, tls_origin, trusting, upload, whole};
 use super::*;
 
 mod http2;
@@ -461,6 +461,7 @@ pub(crate) fn origin(servers: &[SocketAddr], scheme: Scheme) -> Origin {
         secret_headers: Vec::new(),
         aws: None,
         probe: None,
+        warm: 0,
     }
 }
 
@@ -472,8 +473,4 @@ fn head(method: &str) -> Parts {
 async fn status(fetched: Result<Fetched, FetchError>) -> Result<StatusCode, FetchError> {
     let (head, body) = fetched?.into_parts();
     body.collect().await.map(|_| head.status)
-}
-
-fn whole(text: &'static str) -> RequestBody {
-    Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync()
 }

@@ -328,3 +328,26 @@ async fn probes_take_a_server_out_and_bring_it_back() {
         done = tokio::time::timeout(Duration::from_secs(10), looking) => done.unwrap(),
     }
 }
+
+#[tokio::test]
+async fn connections_are_ready_before_they_are_needed_and_none_is_made_in_vain() {
+    let (server, gone) = (TestOrigin::new(good).await, refusing().await);
+    let origin = Origin { warm: 2, ..origin(&[server.address, gone], Scheme::Http) };
+    let fetcher = of(&origin);
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(server.connections(), 0, "nobody has asked for anything");
+    assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
+    let start = Instant::now();
+    while server.connections() < 2 && start.elapsed() < Duration::from_secs(5) {
+        sleep(Duration::from_millis(20)).await;
+    }
+    // A look and a half later there are enough still.
+    sleep(limits::ORIGIN_WARM_PAUSE * 3 / 2).await;
+    let connections = server.connections();
+    assert!((2..=3).contains(&connections), "{connections}");
+    // Two at once: none waits for a connection.
+    let head = head("GET");
+    let both = tokio::join!(fetcher.fetch(&head, None), fetcher.fetch(&head, None));
+    assert_eq!((status(both.0).await, status(both.1).await), (Ok(StatusCode::OK), Ok(StatusCode::OK)));
+    assert!(server.connections() <= connections + 2, "{}", server.connections());
+}

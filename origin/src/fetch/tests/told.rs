@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use rcgen::{CertifiedKey, KeyPair};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::PrivateKeyDer;
@@ -44,6 +44,11 @@ pub(super) fn upload() -> (mpsc::Sender<Piece>, RequestBody) {
 
     let (sender, receiver) = mpsc::channel(64);
     (sender, Pieces(receiver).boxed_unsync())
+}
+
+/// A body that is there.
+pub(super) fn whole(text: &'static str) -> RequestBody {
+    Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// An origin that treats each connection as told, with the connection's number.
