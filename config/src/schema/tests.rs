@@ -203,7 +203,7 @@ fn bounds_and_defaults_are_the_readers() {
             assert!(told.starts_with(&shown), "{} {key}: {told} is not {shown}", file.name);
         }
     }
-    assert_eq!(bounded, 38);
+    assert_eq!(bounded, 39);
 }
 
 #[test]
