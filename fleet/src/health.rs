@@ -20,6 +20,9 @@ pub enum Outcome {
     Success,
     /// Anything else.
     Failure,
+    /// A failure of an edge that had said that it takes no new clients: it takes it down, and is no fall that would keep it
+    /// out for longer when it comes back.
+    Announced,
 }
 
 /// Whether clients are sent there.
@@ -82,11 +85,20 @@ impl Health {
     #[must_use]
     pub fn judge(mut self, outcome: Outcome, now: Duration, rules: Rules) -> Self {
         match (self.verdict, outcome) {
-            (Verdict::Up, Outcome::Success) | (Verdict::Down, Outcome::Failure) => self.against = 0,
+            (Verdict::Up, Outcome::Success) | (Verdict::Down, Outcome::Failure | Outcome::Announced) => {
+                self.against = 0
+            }
             (Verdict::Up, Outcome::Failure) => {
                 self.against = self.against.saturating_add(1);
                 if self.against >= rules.fall {
                     self.fall(now);
+                }
+            }
+            (Verdict::Up, Outcome::Announced) => {
+                self.against = self.against.saturating_add(1);
+                if self.against >= rules.fall {
+                    self.verdict = Verdict::Down;
+                    self.against = 0;
                 }
             }
             (Verdict::Down, Outcome::Success) if now < self.held_until() => {}
@@ -123,12 +135,16 @@ mod tests {
 
     const RULES: Rules = Rules { fall: 2, rise: 5 };
 
-    /// Feeds one outcome a second (`+` or `-`) and draws the verdict after each (`U` or `D`).
+    /// Feeds one outcome a second (`+`, `-`, or `~` for a failure that was announced) and draws the verdict after each (`U` or `D`).
     fn run(outcomes: &str) -> String {
         let mut health = Health::new(Verdict::Up);
         let mut drawn = String::new();
         for (second, outcome) in (0..).zip(outcomes.chars()) {
-            let outcome = if outcome == '+' { Outcome::Success } else { Outcome::Failure };
+            let outcome = match outcome {
+                '+' => Outcome::Success,
+                '~' => Outcome::Announced,
+                _ => Outcome::Failure,
+            };
             health = health.judge(outcome, Duration::from_secs(second), RULES);
             drawn.push(if health.verdict() == Verdict::Up { 'U' } else { 'D' });
         }
@@ -150,6 +166,13 @@ mod tests {
         let verdicts = run(&outcomes);
         // It falls again at second 8 and is held to 18; five successes from there end at 22.
         assert_eq!(verdicts.find('U').map(|_| verdicts.rfind('D')), Some(Some(21)));
+    }
+
+    #[test]
+    fn who_ends_as_announced_comes_back_as_ever() {
+        let thrice = "~~+++++".repeat(3);
+        assert_eq!(run(&thrice), "UDDDDDU".repeat(3));
+        assert_eq!(run("~-"), "UD", "both speak against it");
     }
 
     proptest! {

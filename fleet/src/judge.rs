@@ -47,8 +47,11 @@ pub struct EdgeState {
     pub failure: Option<String>,
     /// Whether it is left out because its answers fail, though its probes pass.
     pub failing: bool,
-    /// The operator's word: `judged`, `drained` or `forced`.
+    /// The operator's word in the config: `judged`, `drained` or `forced`.
     pub admin_state: &'static str,
+    /// Whether it says itself that it takes no new clients: it is left out as if the config drained it, even where that
+    /// forces it.
+    pub draining: bool,
 }
 
 /// What a finding changed.
@@ -98,6 +101,13 @@ struct Said {
     failure: Option<String>,
 }
 
+impl Said {
+    /// Whether its last report, which is nothing where it answered without, asks for no new clients.
+    fn is_draining(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| report.draining)
+    }
+}
+
 /// The fitness of a config's edges where nothing is known of them but the operator's word.
 #[must_use]
 pub fn unprobed_fitness(config: &Config) -> Fitness {
@@ -127,6 +137,11 @@ impl Known {
 
     fn of(&self, target: &Target) -> Option<&Health> {
         self.health.get(&target.address.ip())
+    }
+
+    /// Whether an edge says itself that it takes no new clients.
+    fn is_draining(&self, edge: &NodeId) -> bool {
+        self.said.get(edge).is_some_and(Said::is_draining)
     }
 
     /// Remembers the sites of the config in use.
@@ -177,7 +192,12 @@ impl Judge {
 
     /// Takes a finding in. `now` is any clock that only goes forward.
     pub(crate) fn judge(&self, known: &mut Known, target: &Target, finding: Finding, now: Duration) -> Changed {
-        let outcome = if matches!(finding, Finding::Well(_)) { Outcome::Success } else { Outcome::Failure };
+        let was_draining = known.is_draining(&target.id);
+        let outcome = match &finding {
+            Finding::Well(_) => Outcome::Success,
+            Finding::Ill(_) if was_draining => Outcome::Announced,
+            Finding::Ill(_) => Outcome::Failure,
+        };
         let before = known.health.remove(&target.address.ip()).unwrap_or_else(|| Health::new(Verdict::Up));
         let (verdict, changing) = (before.verdict(), before.is_changing());
         let after = before.judge(outcome, now, self.rules);
@@ -192,6 +212,9 @@ impl Judge {
         match finding {
             Finding::Well(report) => said.report = report,
             Finding::Ill(why) => said.failure = Some(why),
+        }
+        if said.is_draining() != was_draining {
+            changed = changed.or_other();
         }
         // A digest never seen here tells nothing: the edge may be ahead of us.
         let reported = said.report.as_ref().and_then(|report| known.sets.iter().find(|set| set.digest == report.sites));
@@ -241,6 +264,9 @@ impl Judge {
                 AdminState::Forced => fitness.mark_forced(edge),
             }
         }
+        // The newer word, and the edge's own: it may be gone in a moment.
+        let draining = self.edges.iter().enumerate().filter(|(_, id)| known.is_draining(id));
+        draining.for_each(|(edge, _)| fitness.mark_drained(edge));
         fitness
     }
 
@@ -257,6 +283,7 @@ impl Judge {
                 failure: said.and_then(|said| said.failure.clone()),
                 failing: known.outliers.is_failing(&target.id),
                 admin_state: self.admin_states.get(target.edge).map_or("judged", |state| state.as_str()),
+                draining: known.is_draining(&target.id),
             });
             let health = known.of(target);
             state.addresses.insert(target.address.ip(), health.map_or(Verdict::Up, Health::verdict));
@@ -360,6 +387,64 @@ mod tests {
         // It starts again, with its last good config.
         assert_eq!(says(&judge, &mut known, &before), Changed::Other);
         assert!(!judge.fitness(&known).has_site(0, 1));
+    }
+
+    /// What a probe found, by a letter: `d`raining, `w`ell with a report, well with `n`one, `i`ll.
+    fn found(letter: char, sites: &str) -> Finding {
+        let told = |draining| Report { sites: sites.to_owned(), draining, ..Report::default() };
+        match letter {
+            'd' => Finding::Well(Some(told(true))),
+            'w' => Finding::Well(Some(told(false))),
+            'n' => Finding::Well(None),
+            _ => Finding::Ill("refused".to_owned()),
+        }
+    }
+
+    #[test]
+    fn an_edge_that_says_that_it_drains_is_left_out_at_once_and_until_it_says_otherwise() {
+        // Findings, then: whether it is drained, its verdict, and for how long it is held.
+        for (findings, drained, verdict, held) in [
+            ("w", false, Verdict::Up, 0),
+            ("d", true, Verdict::Up, 0),
+            ("dw", false, Verdict::Up, 0),
+            ("dn", false, Verdict::Up, 0),
+            // It has ended as it said, twice: that is no flapping.
+            ("dii", true, Verdict::Down, 0),
+            ("diiwwdii", true, Verdict::Down, 0),
+            ("diiww", false, Verdict::Up, 0),
+            ("dwiiwwii", false, Verdict::Down, 10),
+        ] {
+            let (judge, mut known) = (judge(), Known::default());
+            let target = judge.targets()[0].clone();
+            let sites = judge.set.digest.clone();
+            let mut now = Duration::ZERO;
+            for letter in findings.chars() {
+                now += Duration::from_secs(1);
+                let before = judge.fitness(&known);
+                let changed = judge.judge(&mut known, &target, found(letter, &sites), now);
+                let is_other = judge.fitness(&known) != before;
+                assert!(!is_other || changed != Changed::Nothing, "{findings}: a change is told");
+            }
+            let (fitness, state) = (judge.fitness(&known), judge.states(&known, now)[&target.id].clone());
+            assert_eq!((fitness.is_drained(0), state.draining), (drained, drained), "{findings}");
+            assert_eq!(state.addresses.values().next(), Some(&verdict), "{findings}");
+            assert_eq!(state.held_s, held, "{findings}");
+        }
+    }
+
+    #[test]
+    fn an_edge_that_drains_is_left_out_even_where_the_config_forces_it() {
+        let (mut judge, mut known) = (judge(), Known::default());
+        judge.admin_states = vec![AdminState::Forced, AdminState::Judged];
+        let (target, sites) = (judge.targets()[0].clone(), judge.set.digest.clone());
+        judge.judge(&mut known, &target, found('d', &sites), Duration::from_secs(1));
+        assert!(judge.fitness(&known).is_drained(0));
+    }
+
+    #[test]
+    fn a_report_of_an_older_edge_drains_nothing() {
+        let told = r#"{"config_version":1,"sites":"x","connections":0,"requests":0,"bytes":0}"#;
+        assert!(!serde_json::from_str::<Report>(told).unwrap().draining);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub use credential::{Credential, HEADER, cookie_key, hex, sealing_key, wall_cloc
 pub use demand::{Demand, Meter};
 pub use health::{Health, Outcome, Rules, Verdict};
 pub use judge::{EdgeState, unprobed_fitness};
-pub use probe::visit;
+pub use probe::{BY, visit};
 pub use purge_log::{NewLog, PurgeEntry, PurgeLog, PurgeLogError, PurgesBefore};
 pub use purge_order::PurgeOrder;
 pub use rates::{Rate, Rates};

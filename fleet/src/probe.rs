@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use config::{Secret, limits};
+use config::{NodeId, Secret, limits};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
@@ -12,6 +12,9 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::credential::{Credential, HEADER};
 use crate::report::Report;
+
+/// The request field in which a node that shows the fleet's credential says who it is.
+pub const BY: &str = "hither-node";
 
 /// Where health is asked.
 const PATH: &str = "/.hither/health";
@@ -45,9 +48,14 @@ impl Probed {
 }
 
 /// Asks an address for its health, on a connection of its own: that the edge accepts is part of
-/// the question.
-pub(crate) async fn probe(address: SocketAddr, key: Option<&Secret>, now_ms: u64, limit: Duration) -> Probed {
-    tokio::time::timeout(limit, ask(address, key, now_ms)).await.unwrap_or(Probed::Timeout)
+/// the question. With the fleet's key it says which node asks.
+pub(crate) async fn probe(
+    address: SocketAddr,
+    shown: Option<(&Secret, &NodeId)>,
+    now_ms: u64,
+    limit: Duration,
+) -> Probed {
+    tokio::time::timeout(limit, ask(address, shown, now_ms)).await.unwrap_or(Probed::Timeout)
 }
 
 /// Asks an address for its health from one of our own, and forgets the answer: whom it visits reads the round trip, as of
@@ -65,19 +73,20 @@ pub async fn visit(from: IpAddr, to: SocketAddr, limit: Duration) {
     let _ = tokio::time::timeout(limit, visiting).await;
 }
 
-async fn ask(address: SocketAddr, key: Option<&Secret>, now_ms: u64) -> Probed {
+async fn ask(address: SocketAddr, shown: Option<(&Secret, &NodeId)>, now_ms: u64) -> Probed {
     match TcpStream::connect(address).await {
-        Ok(stream) => exchange(stream, address, key, now_ms).await,
+        Ok(stream) => exchange(stream, address, shown, now_ms).await,
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Probed::Refused,
         Err(_) => Probed::Broken,
     }
 }
 
-async fn exchange(stream: TcpStream, address: SocketAddr, key: Option<&Secret>, now_ms: u64) -> Probed {
+async fn exchange(stream: TcpStream, address: SocketAddr, shown: Option<(&Secret, &NodeId)>, now_ms: u64) -> Probed {
     let mut request = Request::get(PATH).header("host", address.to_string()).header("connection", "close");
-    if let Some(key) = key {
+    if let Some((key, by)) = shown {
         let random = u64::from(address.port()) ^ now_ms.rotate_left(20);
         request = request.header(HEADER, Credential::sign(key, now_ms, random, "GET", PATH, b""));
+        request = request.header(BY, by.as_str());
     }
     let Ok(request) = request.body(Empty::<Bytes>::new()) else {
         return Probed::Broken;

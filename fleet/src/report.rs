@@ -25,6 +25,9 @@ pub struct Report {
     /// Milliseconds since start, on its own clock.
     #[serde(default)]
     pub uptime_ms: u64,
+    /// Whether it asks for no new clients: its operator drains it, or it is about to end.
+    #[serde(default)]
+    pub draining: bool,
 }
 
 /// A digest of a set of sites: equal exactly when the sets are.

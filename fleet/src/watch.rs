@@ -29,6 +29,8 @@ pub struct Watch {
 /// What outlives a config.
 #[derive(Debug)]
 struct Shared {
+    /// Who watches.
+    id: NodeId,
     known: Mutex<Known>,
     path: PathBuf,
     metrics: Arc<Metrics>,
@@ -42,11 +44,11 @@ struct Found {
 }
 
 impl Watch {
-    /// Starts from the verdicts saved in `path`; probes begin with [`Watch::follow`].
+    /// What a node begins with: the verdicts saved in `path`; probes begin with [`Watch::follow`].
     #[must_use]
-    pub fn new(path: PathBuf, metrics: Arc<Metrics>) -> Self {
+    pub fn new(id: NodeId, path: PathBuf, metrics: Arc<Metrics>) -> Self {
         let known = Mutex::new(Known::from_saved(saved::read(&path)));
-        let shared = Arc::new(Shared { known, path, metrics, start: Instant::now() });
+        let shared = Arc::new(Shared { id, known, path, metrics, start: Instant::now() });
         Self { shared, judge: None, tasks: JoinSet::new() }
     }
 
@@ -66,8 +68,8 @@ impl Watch {
         for (number, target) in (0..).zip(judge.targets().iter().cloned()) {
             // Spread over the interval, so that probes do not come in bursts.
             let delay = interval.mul_f64(f64::from(number) / f64::from(count));
-            let asking =
-                Asking { target, interval, limit: config.network.health.timeout, key: config.fleet_key.clone() };
+            let (limit, by) = (config.network.health.timeout, self.shared.id.clone());
+            let asking = Asking { target, interval, limit, key: config.fleet_key.clone(), by };
             self.tasks.spawn(asking.run(delay, sender.clone()));
         }
         self.judge = Some(judge);
@@ -102,6 +104,7 @@ struct Asking {
     interval: Duration,
     limit: Duration,
     key: Option<Secret>,
+    by: NodeId,
 }
 
 impl Asking {
@@ -112,7 +115,8 @@ impl Asking {
         loop {
             ticks.tick().await;
             let now_ms = wall_clock_ms();
-            let probed = probe(self.target.address, self.key.as_ref(), now_ms, self.limit).await;
+            let shown = self.key.as_ref().map(|key| (key, &self.by));
+            let probed = probe(self.target.address, shown, now_ms, self.limit).await;
             if found.send(Found { target: self.target.clone(), probed }).await.is_err() {
                 return;
             }
@@ -182,6 +186,11 @@ impl Court {
         }
         let before = self.fitness.load();
         for (edge, id) in self.judge.edges().iter().enumerate() {
+            match (before.is_drained(edge), fitness.is_drained(edge)) {
+                (false, true) => tracing::info!(edge = %id, "it is drained: no new clients are sent there"),
+                (true, false) => tracing::info!(edge = %id, "it is no longer drained"),
+                _ => {}
+            }
             match (before.is_failing(edge), fitness.is_failing(edge)) {
                 (false, true) => {
                     tracing::warn!(edge = %id, "its probes pass, but its answers fail: it is left out for a minute");

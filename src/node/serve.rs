@@ -192,7 +192,7 @@ fn make(
     let config = built.config();
     let name_server = match &built.view {
         Some(_) => {
-            let watch = fleet::Watch::new(home.join("health.json"), Arc::clone(metrics));
+            let watch = fleet::Watch::new(id.clone(), home.join("health.json"), Arc::clone(metrics));
             Some(NameServer {
                 answers: ArcSwapOption::empty(),
                 watch: Mutex::new(watch),
