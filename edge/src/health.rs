@@ -1,8 +1,9 @@
-//! `/.hither/health`: whether this edge can serve, told to anyone; how it fares, to the fleet.
+//! `/.hither/health`: whether this edge can serve and wants clients, told to anyone; how it fares, to the fleet.
 
 use std::sync::Arc;
 
-use fleet::{Credential, HEADER, wall_clock_ms};
+use config::NodeId;
+use fleet::{BY, Credential, HEADER, Report, wall_clock_ms};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use listen::{Body, Connection, Handler, Incoming, Reply, empty, full};
 
@@ -21,22 +22,30 @@ impl Handler for Health {
 }
 
 impl Health {
-    /// A bare 200 or 503, whatever the origins do; with the fleet's credential also a report.
+    /// A bare 200 or 503, whatever the origins do; with the fleet's credential also a report. To who cannot be told that the
+    /// edge drains it is as if it were not well: load balancers send nobody then.
     fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
-        let status = match (request.uri().path(), self.0.is_well()) {
-            (PATH, true) => StatusCode::OK,
-            (PATH, false) => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::NOT_FOUND,
-        };
-        let body = if status == StatusCode::OK && self.is_fleet(request) {
-            serde_json::to_vec(&self.0.report()).map_or_else(|_| empty(), full)
-        } else {
-            empty()
+        let (status, body) = match (request.uri().path(), self.0.is_well()) {
+            (PATH, true) if self.is_fleet(request) => (StatusCode::OK, self.report_to(request)),
+            (PATH, true) if self.0.is_draining() => (StatusCode::SERVICE_UNAVAILABLE, full("draining\n")),
+            (PATH, true) => (StatusCode::OK, empty()),
+            (PATH, false) => (StatusCode::SERVICE_UNAVAILABLE, empty()),
+            _ => (StatusCode::NOT_FOUND, empty()),
         };
         let mut response = Response::new(body);
         *response.status_mut() = status;
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
+    }
+
+    /// The report, and who gets it is noted where that is of interest.
+    fn report_to(&self, request: &Request<Incoming>) -> Body {
+        let report: Report = self.0.report();
+        let by = request.headers().get(BY).and_then(|by| by.to_str().ok());
+        if let Some(by) = by.filter(|_| report.draining).and_then(|by| NodeId::parse(by).ok()) {
+            self.0.note_told(by);
+        }
+        serde_json::to_vec(&report).map_or_else(|_| empty(), full)
     }
 
     fn is_fleet(&self, request: &Request<Incoming>) -> bool {

@@ -18,6 +18,7 @@ mod cors;
 mod counted;
 mod device;
 mod disk;
+mod draining;
 mod edge;
 mod effect;
 mod explain;

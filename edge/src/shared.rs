@@ -20,6 +20,7 @@ use crate::ask::Ask;
 use crate::clock::Clock;
 use crate::compress::Compressing;
 use crate::disk::{self, Disk, Loaded, Setting};
+use crate::draining::Draining;
 use crate::flight::Flights;
 use crate::head::Head;
 use crate::kept::Kept;
@@ -41,6 +42,7 @@ pub struct Shared {
     pub(crate) memory: u64,
     pub(crate) store: Store,
     pub(crate) purging: Arc<Purging>,
+    pub(crate) draining: Draining,
     pub(crate) flights: Arc<Flights>,
     /// Hashes of keys (a collision costs a detour) whose responses may not be shared: requests for them do not wait for each other.
     pub(crate) alone: Cache<u128, ()>,
@@ -130,6 +132,7 @@ impl Shared {
             memory,
             store: Store::new(stored, seed, Arc::clone(&purging), disk.map(Arc::new)),
             purging,
+            draining: Draining::read(home),
             flights: Arc::new(Flights::new()),
             alone: Cache::builder().max_capacity(limits::UNSHARED_KEYS).time_to_live(ALONE_FOR).build(),
             long: Cache::builder().max_capacity(limits::UNSHARED_KEYS).time_to_live(LONG_FOR).build(),
@@ -248,6 +251,8 @@ impl Shared {
             "fallen_back": self.sites.load().as_ref().map(|sites| sites.fallen_back().map(SiteId::as_str).map(str::to_owned).collect::<Vec<_>>()),
             "origins": self.origins(),
             "purge_position": self.purging.position(),
+            "draining": self.is_draining(),
+            "told_of_draining": self.told_of_draining().iter().map(NodeId::as_str).collect::<Vec<_>>(),
         })
     }
 
@@ -275,6 +280,7 @@ impl Shared {
             bytes: self.bytes.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             uptime_ms: self.now_ms(),
+            draining: self.is_draining(),
         }
     }
 
