@@ -157,6 +157,8 @@ pub const DNS_BATCH: usize = 32;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// TCP connections at once on one DNS listener of one core; for a further one the longest idle ends.
 pub const DNS_TCP_CONNECTIONS: usize = 512;
+/// How long a DNS connection that has just been made may take for its first message where all are to end.
+pub const DNS_TCP_FAREWELL: Duration = Duration::from_secs(2);
 /// How long a DNS connection may take for its next message: RFC 7766 §6.2.3 asks for seconds.
 pub const DNS_TCP_IDLE: Duration = Duration::from_secs(5);
 /// How long a client may take to read a reply over TCP.
@@ -211,6 +213,13 @@ pub const HTTP_CONNECTIONS_OF_ONE: usize = 4_096;
 pub const TUNNEL_IDLE: Duration = Duration::from_secs(300);
 /// Time for open requests to finish after a stop.
 pub const HTTP_DRAIN: Duration = Duration::from_secs(10);
+/// How long a connection on which nothing is under way is kept after a stop: its client may be about to ask, and is told
+/// with the answer that the connection ends.
+pub const HTTP_FAREWELL: Duration = Duration::from_secs(3);
+/// How long a node that is told to end waits for every name server to hear that it drains: three probes by default.
+pub const DRAIN_TOLD: Duration = Duration::from_secs(3);
+/// How much longer once all have: answers that named it are on their way to clients that connect at once.
+pub const DRAIN_SETTLE: Duration = Duration::from_millis(300);
 /// Time for a TLS handshake.
 pub const TLS_HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// A PROXY protocol header, with what it says besides addresses: names and certificates of some hundred bytes.

@@ -4,15 +4,27 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use config::limits;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{sleep, timeout};
 
 /// Tells whoever waits when to stop.
 #[derive(Clone, Debug)]
 pub struct Stop {
-    sender: Arc<watch::Sender<bool>>,
+    sender: Arc<watch::Sender<Going>>,
+}
+
+/// Whether something goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Going {
+    On,
+    /// Nothing new is begun, and clients are told so in their turn.
+    Out,
+    /// Nothing new is begun, and who has nothing under way is not waited for.
+    OutAtOnce,
 }
 
 /// What a core is to do until its own stop; made on the core, from what the core has.
@@ -31,25 +43,59 @@ impl Stop {
     /// Not stopped yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { sender: Arc::new(watch::channel(false).0) }
+        Self { sender: Arc::new(watch::channel(Going::On).0) }
     }
 
     /// Stops everything that waits.
     pub fn stop(&self) {
-        self.sender.send_replace(true);
+        self.sender.send_if_modified(|going| {
+            let goes_on = *going == Going::On;
+            if goes_on {
+                *going = Going::Out;
+            }
+            goes_on
+        });
+    }
+
+    /// Stops everything that waits, and keeps no connection for a request that may be on its way.
+    pub fn hurry(&self) {
+        self.sender.send_replace(Going::OutAtOnce);
     }
 
     /// Whether it was stopped.
     pub(crate) fn is_stopped(&self) -> bool {
-        *self.sender.borrow()
+        *self.sender.borrow() != Going::On
     }
 
     /// Resolves once stopped.
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.waits_for(|going| going != Going::On)
+    }
+
+    /// Resolves once a connection on which nothing is under way is to end: a while after a stop, so that a request which
+    /// crosses it is answered, or at once where there is no time.
+    pub fn farewell(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (stopped, hurried) = (self.stopped(), self.waits_for(|going| going == Going::OutAtOnce));
+        async move {
+            stopped.await;
+            let _ = timeout(limits::HTTP_FAREWELL, hurried).await;
+        }
+    }
+
+    /// Resolves once what was under way at a stop has had its time.
+    pub(crate) fn over(&self) -> impl Future<Output = ()> + Send + 'static {
+        let stopped = self.stopped();
+        async move {
+            stopped.await;
+            sleep(limits::HTTP_DRAIN).await;
+        }
+    }
+
+    fn waits_for(&self, is_met: fn(Going) -> bool) -> impl Future<Output = ()> + Send + use<> {
         let mut receiver = self.sender.subscribe();
         async move {
             // An error means that every sender is gone, which is a stop too.
-            let _ = receiver.wait_for(|stopped| *stopped).await;
+            let _ = receiver.wait_for(|going| is_met(*going)).await;
         }
     }
 }
@@ -140,6 +186,29 @@ fn run<C>(runtime: &Runtime, equip: impl FnOnce() -> C, mut jobs: UnboundedRecei
 mod tests {
     use super::*;
     use std::time::Duration;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_nothing_under_way_is_waited_for_unless_there_is_no_time() {
+        let (stop, began) = (Stop::new(), Instant::now());
+        let farewell = tokio::spawn(stop.farewell());
+        sleep(Duration::from_secs(7)).await;
+        assert!(!farewell.is_finished() && !stop.is_stopped());
+        stop.stop();
+        farewell.await.unwrap();
+        assert_eq!(began.elapsed(), Duration::from_secs(7) + limits::HTTP_FAREWELL);
+
+        let (stop, began) = (Stop::new(), Instant::now());
+        stop.stop();
+        let farewell = tokio::spawn(stop.farewell());
+        sleep(Duration::from_secs(1)).await;
+        stop.hurry();
+        // It was hurried once and for all.
+        stop.stop();
+        farewell.await.unwrap();
+        assert_eq!(began.elapsed(), Duration::from_secs(1));
+        assert!(stop.is_stopped());
+    }
 
     #[test]
     fn a_job_that_panics_is_told_and_the_others_go_on() {

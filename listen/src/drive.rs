@@ -18,7 +18,7 @@ use std::task::Poll;
 use bytes::{Bytes, BytesMut};
 use config::limits;
 use http::header::CONNECTION;
-use http::{Request, Response, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming as HyperBody;
@@ -76,8 +76,9 @@ impl Protocols {
     }
 }
 
-/// Serves a connection until it ends, nothing moves for too long, or all is to stop: then what was begun is finished,
-/// and no more taken.
+/// Serves a connection until it ends, nothing moves for too long, or all is to stop: then what was begun is finished, and
+/// the client told with the next answer that the connection ends; where it asks nothing more, it is closed after a while. A
+/// client whose request crosses a connection's end could not know whether it was taken.
 pub(crate) async fn drive<S>(
     protocols: &Protocols,
     stream: S,
@@ -88,16 +89,28 @@ pub(crate) async fn drive<S>(
     S: AsyncRead + AsyncWrite + Reset + Unpin + Send + 'static,
 {
     let mut stopped = Box::pin(stop.stopped());
+    // There once all is to stop.
+    let mut farewell: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     let mut front = Front::new(stream);
     loop {
         let next = poll_fn(|cx| {
-            let polled = front.poll(cx, &|plain, head| mounts.find(plain.target)?.at_once(plain, &connection, head));
-            if polled.is_pending() && !stop.is_stopped() {
-                let _ = stopped.as_mut().poll(cx);
+            let is_last = farewell.is_some();
+            let polled = front.poll(cx, &|plain, head| {
+                // What is answered at once says nothing of the connection's end.
+                if is_last {
+                    return None;
+                }
+                mounts.find(plain.target)?.at_once(plain, &connection, head)
+            });
+            if polled.is_ready() {
+                return polled;
             }
-            match polled {
-                Poll::Pending if !front.is_owing() && stop.is_stopped() => Poll::Ready(Next::Ended),
-                polled => polled,
+            if farewell.is_none() && stopped.as_mut().poll(cx).is_ready() {
+                farewell = Some(Box::pin(stop.farewell()));
+            }
+            match &mut farewell {
+                Some(farewell) if !front.is_owing() => farewell.as_mut().poll(cx).map(|()| Next::Ended),
+                _ => Poll::Pending,
             }
         });
         let connection = connection.clone();
@@ -133,9 +146,11 @@ async fn general<S>(
 where
     S: AsyncRead + AsyncWrite + Reset + Unpin + Send + 'static,
 {
-    let (activity, stream, serve) = lend(stream, connection, mounts);
+    let (activity, stream, serve) = lend(stream, connection, mounts, stop);
     let mut served = http1.serve_connection(stream, service_fn(serve));
-    let mut stopped = pin!(stop.stopped());
+    let mut farewell = pin!(stop.farewell());
+    let mut is_left = false;
+    let mut over = pin!(stop.over());
     let mut idle = pin!(activity.idle(limits::HTTP_HEADER_TIME));
     let mut stalled = pin!(activity.stalled(limits::HTTP_WRITE_TIME));
     let end = poll_fn(|cx| {
@@ -152,10 +167,13 @@ where
                 return Poll::Ready(End::Between);
             }
         }
-        if stopped.as_mut().poll(cx).is_ready() {
+        is_left = is_left || farewell.as_mut().poll(cx).is_ready();
+        if is_left && activity.is_answered() {
             return Poll::Ready(End::Stopped);
         }
-        let is_over = idle.as_mut().poll(cx).is_ready() || stalled.as_mut().poll(cx).is_ready();
+        let is_over = idle.as_mut().poll(cx).is_ready()
+            || stalled.as_mut().poll(cx).is_ready()
+            || over.as_mut().poll(cx).is_ready();
         if is_over { Poll::Ready(End::Silent) } else { Poll::Pending }
     });
     match end.await {
@@ -197,8 +215,9 @@ enum End {
     Broken,
     /// It has nothing to do: the next request may be for the front.
     Between,
+    /// All is to stop, and no request has come for a while.
     Stopped,
-    /// The client has sent, or taken, nothing for too long.
+    /// The client has sent, or taken, nothing for too long; or what was under way at a stop has had its time.
     Silent,
 }
 
@@ -213,7 +232,7 @@ async fn unknown<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (activity, stream, serve) = lend(stream, connection, mounts);
+    let (activity, stream, serve) = lend(stream, connection, mounts, stop);
     let mut served = pin!(any.serve_connection(stream, service_fn(serve)));
     tokio::select! {
         _ = served.as_mut() => return,
@@ -231,13 +250,14 @@ fn lend<S>(
     stream: Rewind<S>,
     connection: Connection,
     mounts: Arc<Mounts>,
-) -> (Arc<Activity>, Lent<S>, impl Fn(Request<HyperBody>) -> Reply)
+    stop: &Stop,
+) -> (Arc<Activity>, Lent<S>, impl Fn(Request<HyperBody>) -> Reply + use<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (activity, queue) = (Activity::new(), Arc::<Queue>::default());
     let stream = WithInterim::new(Watched::new(stream, Arc::clone(&activity)), Arc::clone(&queue));
-    let seen = Arc::clone(&activity);
+    let (seen, stop) = (Arc::clone(&activity), stop.clone());
     let serve = move |request: Request<HyperBody>| -> Reply {
         let interim = (request.version() == Version::HTTP_11).then(|| queue.begin());
         let connection = Connection { interim: interim.clone(), ..connection.clone() };
@@ -246,11 +266,16 @@ where
             Version::HTTP_11 if request.body().is_end_stream() => Way::Plain,
             _ => Way::Other,
         });
-        let (seen, mounts) = (Arc::clone(&seen), Arc::clone(&mounts));
+        let (seen, mounts, stop) = (Arc::clone(&seen), Arc::clone(&mounts), stop.clone());
+        let is_http1 = request.version() < Version::HTTP_2;
         let says_close = request.headers().contains_key(CONNECTION);
         Box::pin(async move {
             let mut response = answer(&mounts, request.map(Incoming::from), connection).await;
             response.extensions_mut().remove().into_iter().for_each(|tunnel| seen.switches(tunnel));
+            // RFC 9112 §9.6: a server "SHOULD send a "close" connection option in its final response". HTTP/2 has GOAWAY.
+            if is_http1 && stop.is_stopped() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             if says_close || response.headers().contains_key(CONNECTION) {
                 seen.ends();
             }

@@ -19,6 +19,7 @@ use crate::mount::Mounts;
 use crate::open::Open;
 use crate::proxies::{Nameless, Naming, Proxies, read_client};
 use crate::round_trip::{Measured, RoundTrips};
+use crate::waiting::accept_waiting;
 
 /// One listening socket and what answers on it.
 pub struct Server {
@@ -38,6 +39,7 @@ struct Service {
     connections: IntGauge,
     round_trips: Option<Arc<dyn RoundTrips>>,
     congestion: Option<CongestionNow>,
+    proxies: Option<Arc<dyn Proxies>>,
     protocols: Arc<Protocols>,
     crowd: Arc<Crowd>,
     stop: Stop,
@@ -99,6 +101,7 @@ impl Server {
             connections,
             round_trips,
             congestion,
+            proxies,
             protocols: Arc::new(Protocols::new()),
             crowd: Arc::default(),
             stop: stop.clone(),
@@ -117,11 +120,7 @@ impl Server {
                 () = &mut stopped => break,
             };
             match accepted {
-                Ok((stream, peer)) => match proxies.as_ref().and_then(|proxies| proxies.at(peer.ip().to_canonical())) {
-                    None => service.take(stream, peer, place, service.round_trips.clone()),
-                    Some(Naming::InRequests) => service.spawn(stream, peer, (place, None), None),
-                    Some(Naming::InHeader) => drop(tokio::spawn(hear(Arc::clone(&service), stream, peer, place))),
-                },
+                Ok((stream, peer)) => service.welcome(stream, peer, place),
                 Err(error) if error.raw_os_error().is_some_and(is_exhausted) => {
                     if exhausted.is_due() {
                         tracing::warn!(%error, "connections have to wait: raise the limit (LimitNOFILE, ulimit -n)");
@@ -132,8 +131,12 @@ impl Server {
                 Err(_) => {}
             }
         }
-        // Who comes now is refused at once, and the address is free for others.
-        drop(listener);
+        // Who comes after these is refused at once, and the address is free for others.
+        for (stream, peer) in accept_waiting(listener) {
+            if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+                service.welcome(stream, peer, place);
+            }
+        }
         // Every place is free again once every connection has ended.
         let all = u32::try_from(limits::HTTP_CONNECTIONS).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(limits::HTTP_DRAIN, places.acquire_many(all)).await;
@@ -141,6 +144,15 @@ impl Server {
 }
 
 impl Service {
+    /// Serves a connection as what it is: a client's, or a proxy's.
+    fn welcome(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+        match self.proxies.as_ref().and_then(|proxies| proxies.at(peer.ip().to_canonical())) {
+            None => self.take(stream, peer, place, self.round_trips.clone()),
+            Some(Naming::InRequests) => self.spawn(stream, peer, (place, None), None),
+            Some(Naming::InHeader) => drop(tokio::spawn(hear(Arc::clone(self), stream, peer, place))),
+        }
+    }
+
     /// Serves a client's connection, unless it has so many.
     fn take(
         &self,
@@ -193,7 +205,7 @@ async fn hear(service: Arc<Service>, mut stream: TcpStream, proxy: SocketAddr, p
     let _open = Open::new(service.connections.clone());
     let client = tokio::select! {
         client = read_client(&mut stream) => client,
-        () = service.stop.stopped() => return,
+        () = service.stop.farewell() => return,
     };
     match client {
         Ok(Some(client)) => service.take(stream, client, place, None),

@@ -33,6 +33,7 @@ mod round_trip;
 mod steer;
 mod tunnel;
 mod turns;
+mod waiting;
 
 pub use bind::{BindError, Sharing, bind_tcp, bind_udp};
 pub use body::{Body, BoxError, empty, full};
@@ -50,3 +51,4 @@ pub use quic::{Arrived, Quic, QuicConfig};
 pub use round_trip::{RoundTrips, round_trip};
 pub use steer::Seat;
 pub use tunnel::Tunnel;
+pub use waiting::accept_waiting;

@@ -7,10 +7,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use config::limits;
+use listen::accept_waiting;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
@@ -38,8 +40,9 @@ pub async fn serve_tcp(
     let answering = Answering { answer, fast: None, reply: vec![0; usize::from(u16::MAX)] };
     let answering = Arc::new(Mutex::new(answering));
     let mut serving = JoinSet::new();
+    let mut number = 0;
     let accept = async {
-        for number in 0.. {
+        loop {
             let accepted = tokio::select! {
                 // Those told to end keep their files until they have: no more are taken in meanwhile.
                 accepted = listener.accept(), if serving.len() < limits::DNS_TCP_CONNECTIONS + ENDING => accepted,
@@ -47,6 +50,7 @@ pub async fn serve_tcp(
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    number += 1;
                     let place = Connections::enter(&connections, number);
                     serving.spawn(place.begin(stream, tls.clone(), peer, Arc::clone(&answering)));
                 }
@@ -61,10 +65,15 @@ pub async fn serve_tcp(
     };
     tokio::select! {
         () = accept => {}
-        () = stop => connections.end_all(),
+        () = stop => {}
+    }
+    for (stream, peer) in accept_waiting(listener) {
+        number += 1;
+        let place = Connections::enter(&connections, number);
+        serving.spawn(place.begin(stream, tls.clone(), peer, Arc::clone(&answering)));
     }
     // Each is told to end when it next waits; what it writes now has a deadline of its own.
-    drop(listener);
+    connections.end_all();
     while serving.join_next().await.is_some() {}
 }
 
@@ -72,11 +81,14 @@ pub async fn serve_tcp(
 struct Connections {
     open: Mutex<HashMap<u64, Open>>,
     transfers: Semaphore,
+    /// Whether no more are taken.
+    is_ending: AtomicBool,
 }
 
 impl Default for Connections {
     fn default() -> Self {
-        Self { open: Mutex::default(), transfers: Semaphore::new(limits::DNS_TRANSFERS) }
+        let transfers = Semaphore::new(limits::DNS_TRANSFERS);
+        Self { open: Mutex::default(), transfers, is_ending: AtomicBool::new(false) }
     }
 }
 
@@ -116,6 +128,7 @@ impl Connections {
     }
 
     fn end_all(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
         self.lock().drain().for_each(|(_, open)| open.end.notify_one());
     }
 
@@ -137,10 +150,13 @@ impl Place {
         self.begin_idling();
         let Some(tls) = tls else { return self.serve(stream, (peer, Transport::Tcp), answering).await };
         // In a box of its own: what a handshake needs the connection does not keep.
-        let handshake = Box::pin(timeout(limits::TLS_HANDSHAKE_TIME, tls.accept(stream)));
+        let mut handshake = Box::pin(timeout(limits::TLS_HANDSHAKE_TIME, tls.accept(stream)));
         let shaken = tokio::select! {
-            shaken = handshake => shaken,
-            () = self.end.notified() => return,
+            shaken = &mut handshake => shaken,
+            () = self.end.notified() => match self.is_ending() {
+                true => handshake.await,
+                false => return,
+            },
         };
         if let Ok(Ok(stream)) = shaken {
             self.begin_idling();
@@ -151,13 +167,21 @@ impl Place {
     async fn serve(self, mut stream: impl Stream, from: (SocketAddr, Transport), answering: Arc<Mutex<Answering>>) {
         let mut input = Input::default();
         let mut output = Vec::new();
-        let mut deadline = Instant::now() + limits::DNS_TCP_IDLE;
+        let patience = if self.is_ending() { limits::DNS_TCP_FAREWELL } else { limits::DNS_TCP_IDLE };
+        let mut deadline = Instant::now() + patience;
+        let mut is_new = true;
         loop {
             let read = tokio::select! {
                 biased;
-                () = self.end.notified() => return,
+                // RFC 7766 §6.2.3: a server may close idle connections. One that has only come is not idle: where all end it
+                // has its answer first.
+                () = self.end.notified() => match is_new && self.is_ending() {
+                    true => timeout(limits::DNS_TCP_FAREWELL, input.read(&mut stream)).await,
+                    false => return,
+                },
                 read = timeout_at(deadline, input.read(&mut stream)) => read,
             };
+            is_new = false;
             if !matches!(read, Ok(Ok(1..))) {
                 return;
             }
@@ -187,7 +211,7 @@ impl Place {
                     tokio::task::yield_now().await;
                 }
             }
-            if !self.write(&mut stream, &mut output).await || last == Last::Ended {
+            if !self.write(&mut stream, &mut output).await || last == Last::Ended || self.is_ending() {
                 return;
             }
         }
@@ -213,6 +237,11 @@ impl Place {
         true
     }
 
+    /// Whether all are to end.
+    fn is_ending(&self) -> bool {
+        self.connections.is_ending.load(Ordering::Relaxed)
+    }
+
     fn begin_idling(&self) {
         if let Some(open) = self.connections.lock().get_mut(&self.number) {
             open.idle_since = Some(Instant::now());
@@ -224,10 +253,18 @@ impl Place {
         if output.is_empty() {
             return true;
         }
-        let written = tokio::select! {
-            written = timeout(limits::DNS_TCP_WRITE, write_all(stream, output)) => written,
-            // Another needs its place: one that takes nothing would keep it for the whole deadline.
-            () = self.end.notified() => return false,
+        let written = {
+            let mut writing = std::pin::pin!(timeout(limits::DNS_TCP_WRITE, write_all(stream, output)));
+            tokio::select! {
+                biased;
+                written = &mut writing => written,
+                // Where all end it has its deadline.
+                () = self.end.notified() => match self.is_ending() {
+                    true => writing.await,
+                    // Another needs its place: one that takes nothing would keep it for the whole deadline.
+                    false => return false,
+                },
+            }
         };
         output.clear();
         self.begin_idling();
@@ -358,89 +395,4 @@ fn is_exhausted(error: &std::io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::transport::Limited;
-    use crate::{Answered, Reply, View};
-
-    /// Answers whatever is no answer itself with nothing but a header.
-    struct Header;
-
-    impl Answer for Header {
-        fn answer(&self, message: &[u8], _: SocketAddr, _: &Arrival) -> Option<Reply> {
-            match crate::query::Query::read(message) {
-                Ok(query) => Some(Reply::to(&query)),
-                Err(_) => None,
-            }
-        }
-
-        fn view(&self) -> Option<Arc<View>> {
-            None
-        }
-
-        fn transfer(&self, _: &[u8], _: &Arrival) -> Option<Transfer> {
-            None
-        }
-
-        fn rate_limit(&self) -> u32 {
-            0
-        }
-
-        fn count(&self, _: &Arc<View>, _: Transport, _: &Answered) {}
-
-        fn limited(&self, _: Limited) {}
-    }
-
-    /// `. NS`, with an id.
-    fn query(id: u8) -> Vec<u8> {
-        vec![0, 17, 0, id, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1]
-    }
-
-    async fn listen() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(serve_tcp(listener, None, Arc::new(Header), std::future::pending()));
-        address
-    }
-
-    async fn reply(stream: &mut TcpStream) -> std::io::Result<u8> {
-        let length = stream.read_u16().await?;
-        let mut message = vec![0; usize::from(length)];
-        stream.read_exact(&mut message).await?;
-        Ok(message[1])
-    }
-
-    #[tokio::test]
-    async fn queries_in_one_segment_are_answered_in_order() {
-        let mut stream = TcpStream::connect(listen().await).await.unwrap();
-        let many: Vec<u8> = (1..=50).flat_map(query).collect();
-        stream.write_all(&many).await.unwrap();
-        for id in 1..=50 {
-            assert_eq!(reply(&mut stream).await.unwrap(), id);
-        }
-    }
-
-    #[tokio::test]
-    async fn the_longest_idle_connection_makes_room() {
-        let address = listen().await;
-        let mut first = TcpStream::connect(address).await.unwrap();
-        first.write_all(&query(1)).await.unwrap();
-        assert_eq!(reply(&mut first).await.unwrap(), 1);
-        let mut others = Vec::new();
-        for _ in 0..limits::DNS_TCP_CONNECTIONS {
-            others.push(TcpStream::connect(address).await.unwrap());
-        }
-        let last = others.last_mut().unwrap();
-        last.write_all(&query(2)).await.unwrap();
-        assert_eq!(reply(last).await.unwrap(), 2);
-        assert!(reply(&mut first).await.is_err(), "the first was the longest idle");
-    }
-
-    #[tokio::test]
-    async fn half_a_message_does_not_hold_its_connection() {
-        let mut stream = TcpStream::connect(listen().await).await.unwrap();
-        stream.write_all(&[0, 17, 0]).await.unwrap();
-        let ended = timeout(limits::DNS_TCP_IDLE * 2, reply(&mut stream)).await;
-        assert!(ended.expect("the server closes").is_err());
-    }
-}
+mod tests;
