@@ -33,6 +33,10 @@ pub(crate) enum Command {
     Status(Status),
     /// Take back what edges have stored; returns when every edge has acknowledged, and names those that have not
     Purge(Purge),
+    /// Send no new clients to an edge; returns when nobody is sent there any more, so that it may be stopped
+    Drain(Drain),
+    /// Send clients to an edge again
+    Undrain(Drain),
     /// What another config would do: clients moved, cost, load of each PoP, caches to fill
     Plan(Plan),
     /// Sign a URL of a site whose rules ask for signed ones
@@ -164,6 +168,16 @@ pub(crate) struct Purge {
     /// Make it stale instead: it is validated, and served in its grace and when the origin fails
     #[arg(long)]
     pub(crate) soft: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    /// The edge's id
+    #[arg(value_name = "ID")]
+    pub(crate) edge: String,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,6 +5,7 @@ mod client;
 mod commands;
 mod demo;
 mod directory;
+mod drain;
 mod exit;
 mod node;
 mod purge;
@@ -39,6 +40,8 @@ fn main() -> std::process::ExitCode {
         Command::Get(args) => commands::get::run(args, dir),
         Command::Purge(args) => commands::purge::run(args, dir),
         Command::Status(args) => commands::status::run(args, dir),
+        Command::Drain(args) => commands::drain::run(args, dir),
+        Command::Undrain(args) => commands::drain::undo(args, dir),
         Command::Plan(args) => commands::plan::run(&args),
         Command::Sign(args) => commands::sign::run(&args, dir),
         Command::Keys(args) => commands::keys::run(args, dir),

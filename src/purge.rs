@@ -55,7 +55,9 @@ pub(crate) async fn purge_everywhere(network: &Network, key: Option<&Secret>, or
     futures_util::stream::iter(told.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await
 }
 
-fn reach(
+/// Where an edge is told something, and by what it knows who tells it: `here` are the nodes of this machine, where there is
+/// no key.
+pub(crate) fn reach(
     network: &Network,
     edge: &config::EdgeNode,
     key: Option<&Secret>,

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use listen::{Body, Connection, Handler, Incoming, Reply, full};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::guard::{Door, Keys, Reach, Refusal, may_change, may_read};
@@ -31,6 +31,9 @@ pub trait Facts: Send + Sync + 'static {
     fn metrics(&self) -> Told<String>;
     /// Takes back what is stored, of these sites. What is told has been done and stays done.
     fn purge(&self, order: PurgeOrder, reach: Reach) -> Told<Result<Purged, Refused>>;
+    /// Has an edge ask for no new clients, or for clients again; without an id this node's. What is told has been done, and
+    /// stays so over a restart.
+    fn drain(&self, edge: Option<String>, drain: Drain) -> Told<Result<Value, Refused>>;
     /// Round trips of clients that have come since then; nothing where the node is no edge. For nodes alone.
     fn round_trips(&self, since: Since) -> Option<Handover>;
     /// What was learned of round trips, in figures; nothing where the node is no name server.
@@ -47,6 +50,33 @@ pub trait Facts: Send + Sync + 'static {
     fn keys(&self) -> Keys;
 }
 
+/// Whether an edge is to ask for new clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drain {
+    /// It is not: it serves who comes.
+    Begin,
+    /// It is again.
+    End,
+}
+
+impl Drain {
+    /// Where it is asked for.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Begin => "/drain",
+            Self::End => "/undrain",
+        }
+    }
+}
+
+/// The body of a request to drain, which may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whom {
+    edge: Option<String>,
+}
+
 /// What came of a purge.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Purged {
@@ -56,7 +86,7 @@ pub enum Purged {
     InPart(Value),
 }
 
-/// Why a purge was not done at all.
+/// Why something was not done at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// The order is wrong.
@@ -77,7 +107,8 @@ pub struct Admin {
 /// being work.
 const REFUSED_AFTER: Duration = Duration::from_millis(500);
 
-const KNOWN: &str = "/status /metrics /explain?name=NAME&from=IP /latency /latency.csv, and POST /purge";
+const KNOWN: &str =
+    "/status /metrics /explain?name=NAME&from=IP /latency /latency.csv, and POST /purge /drain /undrain";
 
 impl Admin {
     /// Answers from these facts.
@@ -94,7 +125,9 @@ impl Handler for Admin {
         Box::pin(async move {
             match (head.uri.path(), head.method == Method::POST) {
                 ("/purge", true) => purge(facts.as_ref(), &head, body).await,
-                ("/purge", false) => not_allowed("POST"),
+                ("/drain", true) => drain(facts.as_ref(), &head, body, Drain::Begin).await,
+                ("/undrain", true) => drain(facts.as_ref(), &head, body, Drain::End).await,
+                ("/purge" | "/drain" | "/undrain", false) => not_allowed("POST"),
                 ("/challenge", true) if door == Door::Peer => challenge(facts.as_ref(), &head, body).await,
                 _ => read(facts.as_ref(), &head, &connection, door).await,
             }
@@ -145,9 +178,38 @@ async fn purge(facts: &dyn Facts, head: &Parts, body: Incoming) -> Response<Body
     match facts.purge(order, reach).await {
         Ok(Purged::Done(value)) => json(StatusCode::OK, &value),
         Ok(Purged::InPart(value)) => json(StatusCode::BAD_GATEWAY, &value),
-        Err(Refused::Wrong(why)) => error(StatusCode::BAD_REQUEST, &why),
-        Err(Refused::OtherSite(why)) => error(StatusCode::FORBIDDEN, &why),
-        Err(Refused::Unable(why)) => error(StatusCode::SERVICE_UNAVAILABLE, &why),
+        Err(refused) => not_done(&refused),
+    }
+}
+
+async fn drain(facts: &dyn Facts, head: &Parts, body: Incoming, drain: Drain) -> Response<Body> {
+    let Some(body) = whole(body, limits::DRAIN_ORDER_BYTES).await else {
+        return error(StatusCode::PAYLOAD_TOO_LARGE, "the order is too long, or did not come whole");
+    };
+    match may_change(head, &body, &facts.keys()) {
+        Ok(Reach::All) => {}
+        // An edge is not one site's.
+        Ok(Reach::Site(_)) => return refuse(Refusal::NoToken).await,
+        Err(refusal) => return refuse(refusal).await,
+    }
+    let whom = if body.is_empty() { Ok(Whom::default()) } else { serde_json::from_slice(&body) };
+    let told = match whom {
+        Ok(Whom { edge }) => facts.drain(edge, drain).await,
+        Err(wrong) => {
+            Err(Refused::Wrong(format!("the order is not understood: {wrong}; write {{\"edge\": \"fra-1\"}}")))
+        }
+    };
+    match told {
+        Ok(value) => json(StatusCode::OK, &value),
+        Err(refused) => not_done(&refused),
+    }
+}
+
+fn not_done(refused: &Refused) -> Response<Body> {
+    match refused {
+        Refused::Wrong(why) => error(StatusCode::BAD_REQUEST, why),
+        Refused::OtherSite(why) => error(StatusCode::FORBIDDEN, why),
+        Refused::Unable(why) => error(StatusCode::SERVICE_UNAVAILABLE, why),
     }
 }
 

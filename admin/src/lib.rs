@@ -1,4 +1,5 @@
-//! The admin address of a node, or of a whole fleet on one machine: status, metrics, explanations, purging.
+//! The admin address of a node, or of a whole fleet on one machine: status, metrics, explanations, purging,
+//! draining.
 //!
 //! Reading is free on loopback; elsewhere, and to change anything, it needs the token. Nodes reach each other
 //! by the same paths at an address of their own, and sign what they ask. Requests whose Host is a name other
@@ -8,6 +9,6 @@ mod api;
 mod guard;
 mod merge;
 
-pub use api::{Admin, Facts, Purged, Refused, Told};
+pub use api::{Admin, Drain, Facts, Purged, Refused, Told};
 pub use guard::{Door, Keys, Reach};
 pub use merge::merge_metrics;

@@ -392,6 +392,8 @@ pub const ROUND_TRIP_SAMPLES: u16 = 10_000;
 pub const ROUND_TRIP_PREFIXES: usize = 1_000_000;
 /// The largest file of `latency/`: half a million lines.
 pub const ROUND_TRIPS_BYTES: u64 = 32 << 20;
+/// The longest order to drain: an id.
+pub const DRAIN_ORDER_BYTES: usize = 1_024;
 /// The longest order to purge: a thousand URLs of a KiB.
 pub const PURGE_ORDER_BYTES: usize = 1 << 20;
 /// Bytes of a log's lines waiting for their writer, some 15,000 lines; further ones are counted and dropped.

@@ -2,6 +2,7 @@
 
 pub(crate) mod alone;
 pub(crate) mod check;
+pub(crate) mod drain;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod keys;

@@ -85,7 +85,10 @@ fn notes_of(node: &Value) -> Vec<String> {
         origins.flat_map(|(site, servers)| notes_of_servers(id, site, servers.as_array().into_iter().flatten()));
     let certificates = node.get("certificates").and_then(Value::as_object).into_iter().flatten();
     let lacking = certificates.filter_map(|(name, one)| note_of_certificate(id, name, one));
-    fallen.chain(unwell).chain(lacking).collect()
+    let is_draining = edge.and_then(|edge| edge.get("draining")?.as_bool()) == Some(true);
+    let drained = is_draining
+        .then(|| format!("{id} is drained: no new clients are sent there; `hither undrain {id}` takes it back"));
+    drained.into_iter().chain(fallen).chain(unwell).chain(lacking).collect()
 }
 
 /// What is wrong with a certificate.
@@ -193,7 +196,13 @@ fn health(id: &str, nodes: &[Value]) -> String {
     };
     let held = seen.iter().filter_map(|edge| edge.get("held_s")?.as_u64()).max().filter(|held| *held > 0);
     let fails = seen.iter().any(|edge| edge.get("failing").and_then(Value::as_bool) == Some(true));
-    let said = seen.iter().find_map(|edge| edge.get("admin_state")?.as_str().filter(|state| *state != "judged"));
+    let drains = seen.iter().filter(|edge| edge.get("draining").and_then(Value::as_bool) == Some(true)).count();
+    let of_config = seen.iter().find_map(|edge| edge.get("admin_state")?.as_str().filter(|state| *state != "judged"));
+    let said = match drains {
+        0 => of_config,
+        all if all == seen.len() => Some("drained by itself"),
+        _ => Some("drained for some"),
+    };
     match (seen.iter().filter(is_up).count(), seen.len()) {
         (up, all) if let Some(said) = said => format!("{said}, {}", if up == all { "up" } else { "down" }),
         (1.., _) if fails => "fails to serve".to_owned(),

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use ::edge::PurgeError;
 use ::fleet::latency::{Handover, Since};
 use ::fleet::{Demand, PurgeOrder};
-use admin::{Facts, Keys, Purged, Reach, Refused, Told};
+use admin::{Drain, Facts, Keys, Purged, Reach, Refused, Told};
 use config::Config;
 use mapping::Family;
 use serde_json::{Value, json};
@@ -49,6 +49,30 @@ impl Facts for NodeFacts {
                 Err(PurgeError::OtherSite(why)) => Err(Refused::OtherSite(why)),
                 Err(PurgeError::Log(error)) => Err(Refused::Unable(format!("cannot be written down: {error}"))),
             }
+        })
+    }
+
+    fn drain(&self, edge: Option<String>, drain: Drain) -> Told<Result<Value, Refused>> {
+        let (shared, id) = (self.0.edge.clone(), self.0.id.clone());
+        Box::pin(async move {
+            if let Some(other) = edge.filter(|edge| edge.as_str() != id.as_str()) {
+                return Err(Refused::Wrong(format!("this is `{id}`, not `{other}`")));
+            }
+            let shared =
+                shared.ok_or_else(|| Refused::Wrong(format!("`{id}` is no edge: there is nobody to drain")))?;
+            let done = tokio::task::spawn_blocking(move || match drain {
+                Drain::Begin => shared.drain(),
+                Drain::End => shared.undrain(),
+            });
+            let done = done.await.map_err(|error| Refused::Unable(error.to_string()))?;
+            done.map_err(|error| {
+                Refused::Unable(format!("it cannot be written down in the state directory: {error}"))
+            })?;
+            match drain {
+                Drain::Begin => tracing::warn!("drained by the operator: no new clients are asked for"),
+                Drain::End => tracing::warn!("no longer drained by the operator"),
+            }
+            Ok(json!({ "edge": id.as_str(), "draining": drain == Drain::Begin }))
         })
     }
 

@@ -16,6 +16,7 @@ use prometheus::IntGauge;
 use super::Node;
 use super::answer::Answering;
 use super::challenges;
+use super::ending::End;
 use super::latency::Told;
 use super::proxies::Trusted;
 
@@ -175,8 +176,12 @@ impl Listeners {
     }
 
     /// Closes everything and waits for open requests to end.
-    pub(crate) fn end(self) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(Stop::stop);
+    pub(crate) fn end(self, end: End) {
+        let stop = match end {
+            End::Gently => Stop::stop,
+            End::Soon => Stop::hurry,
+        };
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(stop);
         self.cores.join();
     }
 

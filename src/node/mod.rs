@@ -4,6 +4,7 @@ mod answer;
 mod certificates;
 mod challenges;
 mod edges;
+mod ending;
 mod facts;
 mod issuer;
 mod last_good;

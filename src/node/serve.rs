@@ -15,10 +15,10 @@ use dns::KeptMap;
 use dns::geo::World;
 use listen::{Handler, Mount, Mounts, Server, Sharing, Stop, bind_tcp};
 use telemetry::{Clients, Log, Metrics};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::answer::Answering;
 use super::certificates::{self, Holding};
+use super::ending::{End, Ending, take_leave};
 use super::facts::NodeFacts;
 use super::last_good::LastGood;
 use super::listeners::Listeners;
@@ -143,6 +143,7 @@ async fn run(
     let stop = Stop::new();
     tokio::spawn(admin_server(&node, admin, Door::Admin)?.serve(stop.clone()));
     peer.put(&node, reached);
+    let mut ending = Ending::listen().map_err(Failure::ours)?;
     let marker_path = Marker::path(&config.network.state, &id);
     let marker = Marker { pid: std::process::id().cast_signed(), admin: address };
     if let Err(error) = marker.write(&marker_path) {
@@ -151,33 +152,43 @@ async fn run(
     }
     tracing::info!(node = %id, admin = %address, "serving");
     let latency_path = home.join(LATENCY);
-    tokio::spawn(load::follow(Arc::clone(&node)));
-    if let Some(edge) = &node.edge {
-        tokio::spawn(edge::watch_origins(Arc::clone(edge)));
-    }
-    tokio::spawn(visits::follow(Arc::clone(&node)));
-    tokio::spawn(certificates::follow(Arc::clone(&node)));
-    tokio::spawn(latency::follow(Arc::clone(&node), latency_path.clone()));
     let last_good = LastGood::new(&home);
-    tokio::spawn(last_good::follow(Arc::clone(&node), last_good.clone()));
+    tend(&node, &latency_path, &last_good);
     let ended = tokio::select! {
-        ended = wait_for_end() => {
+        end = ending.told() => {
             last_good.forget_starts();
-            ended.map(|()| Exit::Done).map_err(Failure::ours)
+            Ok(end)
         }
-        () = reload::follow(watching, &node, (&listeners, &peer), &config) => Ok(Exit::Done),
+        () = reload::follow(watching, &node, (&listeners, &peer), &config) => Ok(End::Gently),
         () = listeners.failed() => Err(Failure::ours("a listener has ended by a panic")),
+    };
+    let (end, ended) = match ended {
+        Ok(End::Gently) => (take_leave(&node, &mut ending).await, Ok(Exit::Done)),
+        Ok(End::Soon) => (End::Soon, Ok(Exit::Done)),
+        Err(failure) => (End::Soon, Err(failure)),
     };
     tracing::info!(node = %id, "stopping");
     stop.stop();
     peer.end();
     marker.remove(&marker_path);
     latency::save(&node, &latency_path).await;
-    let _ = tokio::task::spawn_blocking(move || listeners.end()).await;
+    let _ = tokio::task::spawn_blocking(move || listeners.end(end)).await;
     if let Some(edge) = &node.edge {
         edge.close();
     }
     ended
+}
+
+/// Begins what a node does beside answering.
+fn tend(node: &Arc<Node>, latency_path: &Path, last_good: &LastGood) {
+    tokio::spawn(load::follow(Arc::clone(node)));
+    if let Some(edge) = &node.edge {
+        tokio::spawn(edge::watch_origins(Arc::clone(edge)));
+    }
+    tokio::spawn(visits::follow(Arc::clone(node)));
+    tokio::spawn(certificates::follow(Arc::clone(node)));
+    tokio::spawn(latency::follow(Arc::clone(node), latency_path.to_owned()));
+    tokio::spawn(last_good::follow(Arc::clone(node), last_good.clone()));
 }
 
 /// The node before its first config is applied.
@@ -274,14 +285,4 @@ pub(super) fn admin_server(node: &Arc<Node>, socket: std::net::TcpListener, door
     // No series shows who reads the series.
     let connections = prometheus::IntGauge::new("admin_connections", "Open connections.").map_err(Failure::ours)?;
     Server::new(socket, mounts, None, connections).map_err(Failure::ours)
-}
-
-async fn wait_for_end() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

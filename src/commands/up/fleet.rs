@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use ::fleet::latency::{Handover, Since};
 use ::fleet::{Demand, PurgeOrder};
-use admin::{Facts, Keys, Purged, Reach, Refused, Told, merge_metrics};
+use admin::{Drain, Facts, Keys, Purged, Reach, Refused, Told, merge_metrics};
 use arc_swap::ArcSwap;
 use config::{Config, Network, NodeId};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use crate::client;
+use crate::client::{self, AskError};
+use crate::drain::{edge_of, tell};
 use crate::node::{Running, keys, running};
 use crate::purge::{Receipt, purge_everywhere, receipts, refusal};
 
@@ -130,6 +131,20 @@ impl Facts for FleetFacts {
                 None if !told.iter().any(Receipt::is_missing) => Ok(Purged::Done(receipts(&told))),
                 None => Ok(Purged::InPart(receipts(&told))),
             }
+        })
+    }
+
+    fn drain(&self, edge: Option<String>, drain: Drain) -> Told<Result<Value, Refused>> {
+        let known = self.known.load_full();
+        Box::pin(async move {
+            let id = edge.ok_or_else(|| Refused::Wrong("write which: {\"edge\": \"fra-1\"}".to_owned()))?;
+            let edge = edge_of(&known.network, &id).map_err(Refused::Wrong)?;
+            let told = tell(&known.network, known.keys.fleet.as_ref(), edge, drain).await;
+            told.map_err(|error| match error {
+                AskError::Refused(why) => Refused::Wrong(why),
+                AskError::Failed(why) | AskError::NobodyThere(why) => Refused::Unable(why),
+            })?;
+            Ok(json!({ "edge": id, "draining": drain == Drain::Begin }))
         })
     }
 

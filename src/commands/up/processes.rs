@@ -175,30 +175,31 @@ impl Processes {
         self.list.iter().filter(|process| process.marker.is_some()).for_each(|node| node.signal(Signal::SIGHUP));
     }
 
-    /// Ends all, in order, the stubborn by force.
+    /// Ends all, soon and in order, the stubborn by force: nobody is to be sent anywhere else.
     pub(super) async fn end(&mut self) {
         self.list.append(&mut self.leaving);
-        self.signal(Signal::SIGTERM);
+        self.list.iter().for_each(Process::end);
         let deadline = Instant::now() + ENDING;
         while self.list.iter_mut().any(Process::lives) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.signal(Signal::SIGKILL);
-    }
-
-    fn signal(&self, signal: Signal) {
-        self.list.iter().for_each(|process| process.signal(signal));
+        self.list.iter().for_each(|process| process.signal(Signal::SIGKILL));
     }
 }
 
 /// Whatever ends `up` ends its nodes.
 impl Drop for Processes {
     fn drop(&mut self) {
-        self.signal(Signal::SIGTERM);
+        self.list.iter().for_each(Process::end);
     }
 }
 
 impl Process {
+    /// Ends it without waiting for anybody: a node takes no leave of name servers.
+    fn end(&self) {
+        self.signal(if self.marker.is_some() { Signal::SIGINT } else { Signal::SIGTERM });
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = match &self.life {
             Life::Child(child) => child.id().cast_signed(),
