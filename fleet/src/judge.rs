@@ -139,8 +139,8 @@ impl Known {
         self.health.get(&target.address.ip())
     }
 
-    /// Whether an edge says itself that it takes no new clients.
-    fn is_draining(&self, edge: &NodeId) -> bool {
+    /// Whether an edge has last said that it takes no new clients.
+    fn said_draining(&self, edge: &NodeId) -> bool {
         self.said.get(edge).is_some_and(Said::is_draining)
     }
 
@@ -192,10 +192,10 @@ impl Judge {
 
     /// Takes a finding in. `now` is any clock that only goes forward.
     pub(crate) fn judge(&self, known: &mut Known, target: &Target, finding: Finding, now: Duration) -> Changed {
-        let was_draining = known.is_draining(&target.id);
+        let was_draining = self.is_draining(known, &target.id);
         let outcome = match &finding {
             Finding::Well(_) => Outcome::Success,
-            Finding::Ill(_) if was_draining => Outcome::Announced,
+            Finding::Ill(_) if known.said_draining(&target.id) => Outcome::Announced,
             Finding::Ill(_) => Outcome::Failure,
         };
         let before = known.health.remove(&target.address.ip()).unwrap_or_else(|| Health::new(Verdict::Up));
@@ -213,9 +213,6 @@ impl Judge {
             Finding::Well(report) => said.report = report,
             Finding::Ill(why) => said.failure = Some(why),
         }
-        if said.is_draining() != was_draining {
-            changed = changed.or_other();
-        }
         // A digest never seen here tells nothing: the edge may be ahead of us.
         let reported = said.report.as_ref().and_then(|report| known.sets.iter().find(|set| set.digest == report.sites));
         if let Some(set) = reported
@@ -232,7 +229,16 @@ impl Judge {
                 changed = changed.or_other();
             }
         }
+        if self.is_draining(known, &target.id) != was_draining {
+            changed = changed.or_other();
+        }
         changed
+    }
+
+    /// Whether an edge says itself that it takes no new clients: the word of one that is down counts no more.
+    fn is_draining(&self, known: &Known, edge: &NodeId) -> bool {
+        let is_up = |target: &Target| known.of(target).is_none_or(|health| health.verdict() == Verdict::Up);
+        known.said_draining(edge) && self.targets.iter().any(|target| target.id == *edge && is_up(target))
     }
 
     /// Which edges may be named.
@@ -265,7 +271,7 @@ impl Judge {
             }
         }
         // The newer word, and the edge's own: it may be gone in a moment.
-        let draining = self.edges.iter().enumerate().filter(|(_, id)| known.is_draining(id));
+        let draining = self.edges.iter().enumerate().filter(|(_, id)| self.is_draining(known, id));
         draining.for_each(|(edge, _)| fitness.mark_drained(edge));
         fitness
     }
@@ -283,7 +289,7 @@ impl Judge {
                 failure: said.and_then(|said| said.failure.clone()),
                 failing: known.outliers.is_failing(&target.id),
                 admin_state: self.admin_states.get(target.edge).map_or("judged", |state| state.as_str()),
-                draining: known.is_draining(&target.id),
+                draining: self.is_draining(known, &target.id),
             });
             let health = known.of(target);
             state.addresses.insert(target.address.ip(), health.map_or(Verdict::Up, Health::verdict));
@@ -409,8 +415,9 @@ mod tests {
             ("dw", false, Verdict::Up, 0),
             ("dn", false, Verdict::Up, 0),
             // It has ended as it said, twice: that is no flapping.
-            ("dii", true, Verdict::Down, 0),
-            ("diiwwdii", true, Verdict::Down, 0),
+            ("di", true, Verdict::Up, 0),
+            ("dii", false, Verdict::Down, 0),
+            ("diiwwdii", false, Verdict::Down, 0),
             ("diiww", false, Verdict::Up, 0),
             ("dwiiwwii", false, Verdict::Down, 10),
         ] {
