@@ -1,14 +1,14 @@
-//! One core beside the field's caches, HTTP/1.1: hits, misses that are stored, and what only passes through; requests per
-//! second, CPU and waits.
+//! One core beside the field's caches: hits, misses that are stored, and what only passes through, HTTP/1.1 in the clear;
+//! hits over TLS and QUIC; requests per second, CPU and waits.
 //!
 //! `cargo xtask bench -p hither-benches --bench http_caches -- [SECONDS [ROUNDS [WHAT or SERVER...]]]`, after
-//! `cargo build --release` and `apt-get install nginx-light varnish haproxy trafficserver squid h2o`; what is `hits`, `misses`,
-//! `pass` or `flood`: how long a good client's hits take beside a flood of misses, and whether they stay hits. Servers have
+//! `cargo build --release` and `apt-get install nginx-light varnish haproxy trafficserver squid h2o nghttp2-client`; what is `hits`, `misses`,
+//! `pass`, `tls` (HTTP/1.1), `h2`, `handshakes` (full ones), `idle` (memory of a TLS connection), `h3` or `flood`: how long a good client's hits take beside a flood of misses, and whether they stay hits. Servers have
 //! one core, the generator and everybody's origin the other; each is asked for some seconds in turn, again and again, over
 //! 64 connections with one open request each, and medians are printed. Logs are off, but for hither's; stores are warm for
 //! hits, and were filled once for misses, so that memory is recycled. Each answer's status and length are checked, and by
 //! the origin's numbers that hits are hits and misses none. The bare loop reads a request and writes bytes made before: what
-//! the kernel leaves to be had. h2o serves files.
+//! the kernel leaves to be had. h2o serves files. Over TLS the client is h2load, of one thread, for all; over QUIC one in Rust.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark that fails panics")]
 
@@ -18,8 +18,20 @@ mod bare;
 mod flood;
 #[path = "http_caches/generator.rs"]
 mod generator;
+#[path = "http_caches/h2load.rs"]
+mod h2load;
+#[path = "http_caches/handshakes.rs"]
+mod handshakes;
+#[path = "http_caches/http3.rs"]
+mod http3;
+#[path = "http_caches/idle.rs"]
+mod idle;
+#[path = "http_caches/secure.rs"]
+mod secure;
 #[path = "http_caches/servers.rs"]
 mod servers;
+#[path = "http_caches/tls.rs"]
+mod tls;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -44,14 +56,24 @@ fn main() {
     }
     let number = |at: usize, default| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(default);
     let (seconds, rounds) = (number(0, 2), number(1, 5));
-    let is_what = |name: &String| name == FLOOD || WHAT.iter().any(|what| what.name == *name);
+    let is_what = |name: &String| {
+        name == FLOOD || WHAT.iter().any(|what| what.name == *name) || secure::MODES.contains(&name.as_str())
+    };
     let (wanted, only): (Vec<String>, Vec<String>) = arguments.into_iter().skip(2).partition(is_what);
-    let dir = tempfile::tempdir().unwrap();
-    let servers = Server::all(dir.path(), &only);
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|one| one == name);
     let mut core = CpuSet::new();
     core.set(1).unwrap();
+    // What is started has cores of its own.
     sched_setaffinity(nix::unistd::Pid::from_raw(0), &core).unwrap();
-    for what in WHAT.iter().filter(|what| wanted.is_empty() || wanted.iter().any(|name| name == what.name)) {
+    if is_wanted(secure::IDLE) {
+        secure::measure_idle(rounds);
+        if wanted.len() == 1 {
+            return;
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let servers = Server::all(dir.path(), &only);
+    for what in WHAT.iter().filter(|what| is_wanted(what.name)) {
         let servers: Vec<&Server> = servers.iter().filter(|server| what.is_for(server.name)).collect();
         for (name, size) in what.objects {
             let mut results: BTreeMap<&str, Vec<Figures>> = BTreeMap::new();
@@ -64,7 +86,8 @@ fn main() {
             print(&format!("{}, {name}", what.name), &servers, &results);
         }
     }
-    if wanted.is_empty() || wanted.iter().any(|name| name == FLOOD) {
+    secure::measure(&servers, &is_wanted, Duration::from_secs(seconds), rounds);
+    if is_wanted(FLOOD) {
         print_floods(&servers, rounds);
     }
 }

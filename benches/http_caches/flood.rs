@@ -1,6 +1,6 @@
 //! Hits of a good client beside a flood of misses that is meant to empty the store.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hither_benches::wait_us;
 
 use crate::CONNECTIONS;
-use crate::generator::{Target, ask};
+use crate::generator::{Target, ask, read_answer};
 
 /// What the good client asks for: so many objects of this size, one each so often.
 const HOT: usize = 200;
@@ -88,24 +88,6 @@ impl Client {
     fn fetch(&mut self, path: &str) -> String {
         let request = format!("GET {path} HTTP/1.1\r\nHost: www.shop.example\r\n\r\n");
         self.stream.get_mut().write_all(request.as_bytes()).unwrap();
-        let (mut number, mut length, mut line) = (None, None, String::new());
-        self.stream.read_line(&mut line).unwrap();
-        assert!(line.starts_with("HTTP/1.1 200"), "{line}");
-        loop {
-            line.clear();
-            assert!(self.stream.read_line(&mut line).unwrap() > 0, "closed");
-            let (name, value) = line.split_once(':').unwrap_or_default();
-            match name.to_ascii_lowercase().as_str() {
-                "x-number" => number = Some(value.trim().to_owned()),
-                "content-length" => length = value.trim().parse().ok(),
-                _ => {}
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        assert_eq!(length, Some(SIZE), "{path}");
-        self.stream.read_exact(&mut [0; SIZE]).unwrap();
-        number.unwrap()
+        read_answer(&mut self.stream, SIZE).unwrap()
     }
 }

@@ -1,6 +1,6 @@
 //! Asks over several connections as fast as answers come, one open request on each.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -57,7 +57,8 @@ impl Target {
         }
     }
 
-    fn request(self, size: usize) -> String {
+    /// A request for it.
+    pub(crate) fn request(self, size: usize) -> String {
         let path = self.path(size);
         format!("GET {path} HTTP/1.1\r\nHost: www.shop.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n")
     }
@@ -81,6 +82,29 @@ impl Target {
         let is_stored = one.is_none() || one == other;
         is_stored == (self == Self::Stored)
     }
+}
+
+/// Reads an answer, which must be a 200 of this length: the origin's number of it, where there is one.
+pub(crate) fn read_answer(stream: &mut impl BufRead, size: usize) -> Option<String> {
+    let (mut number, mut length, mut line) = (None, None, String::new());
+    stream.read_line(&mut line).unwrap();
+    assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+    loop {
+        line.clear();
+        assert!(stream.read_line(&mut line).unwrap() > 0, "closed");
+        let (name, value) = line.split_once(':').unwrap_or_default();
+        match name.to_ascii_lowercase().as_str() {
+            "x-number" => number = Some(value.trim().to_owned()),
+            "content-length" => length = value.trim().parse().ok(),
+            _ => {}
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    assert_eq!(length, Some(size));
+    stream.read_exact(&mut vec![0; size]).unwrap();
+    number
 }
 
 /// Asks for some time, or so many times where that takes longer. Each answer must be a 200 of its length.
