@@ -1,5 +1,8 @@
 //! One request within the limits that hold for all of them, whoever answers it.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use config::limits;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 
@@ -26,10 +29,19 @@ pub(crate) async fn answer(mounts: &Mounts, request: Request<Incoming>, connecti
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return response;
     } else if let Some(handler) = mounts.find(request.uri().path()) {
-        if handler.takes_turns() {
-            turn().await;
-        }
-        return handler.serve(request, connection).await;
+        let turn = if handler.takes_turns() { Some(turn().await) } else { None };
+        let mut reply = handler.serve(request, connection);
+        let Some(turn) = turn else { return reply.await };
+        return match poll_fn(|cx| Poll::Ready(reply.as_mut().poll(cx))).await {
+            Poll::Ready(response) => {
+                turn.give_back();
+                response
+            }
+            Poll::Pending => {
+                drop(turn);
+                reply.await
+            }
+        };
     } else if request.method() == Method::CONNECT {
         // We are no proxy for clients (RFC 9110 §9.3.6): "An empty Allow field value indicates that the resource
         // allows no methods" (§10.2.1).
