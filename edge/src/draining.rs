@@ -10,11 +10,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use config::NodeId;
 
-use crate::shared::Shared;
-
 /// What an edge says of itself.
 #[derive(Debug)]
-pub(crate) struct Draining {
+pub struct Draining {
     /// It is there while the operator drains the edge.
     file: PathBuf,
     is_drained: AtomicBool,
@@ -34,32 +32,19 @@ impl Draining {
         Self { file, is_drained, is_leaving: AtomicBool::new(false), told: Mutex::default() }
     }
 
-    fn is_draining(&self) -> bool {
+    /// Whether the edge asks for no new clients.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
         self.is_drained.load(Ordering::Relaxed) || self.is_leaving.load(Ordering::Relaxed)
     }
 
-    /// Begins for a reason, unless there is another already: who has heard of that knows enough.
-    fn begin(&self, reason: &AtomicBool) {
-        let mut told = self.told();
-        if !self.is_draining() {
-            told.clear();
-        }
-        reason.store(true, Ordering::Relaxed);
-    }
-
-    fn told(&self) -> MutexGuard<'_, BTreeSet<NodeId>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Shared {
     /// Asks for no new clients, until the operator says otherwise, over restarts too.
     ///
     /// # Errors
     /// It cannot be written down: nothing has changed.
     pub fn drain(&self) -> io::Result<()> {
-        File::create(&self.draining.file)?.sync_all()?;
-        self.draining.begin(&self.draining.is_drained);
+        File::create(&self.file)?.sync_all()?;
+        self.begin(&self.is_drained);
         Ok(())
     }
 
@@ -68,108 +53,98 @@ impl Shared {
     /// # Errors
     /// It cannot be written down: nothing has changed.
     pub fn undrain(&self) -> io::Result<()> {
-        match fs::remove_file(&self.draining.file) {
+        match fs::remove_file(&self.file) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => self.draining.is_drained.store(false, Ordering::Relaxed),
+            Ok(()) | Err(_) => self.is_drained.store(false, Ordering::Relaxed),
         }
         Ok(())
     }
 
     /// Asks for no new clients, since this process is about to end.
     pub fn leave(&self) {
-        self.draining.begin(&self.draining.is_leaving);
+        self.begin(&self.is_leaving);
     }
 
-    /// Goes on after all.
-    pub fn stay(&self) {
-        self.draining.is_leaving.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether it asks for no new clients.
+    /// The name servers whose probes were told, since it began.
     #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.draining.is_draining()
-    }
-
-    /// The name servers whose probes were told that it drains, since it began.
-    #[must_use]
-    pub fn told_of_draining(&self) -> BTreeSet<NodeId> {
-        if self.is_draining() { self.draining.told().clone() } else { BTreeSet::new() }
+    pub fn told(&self) -> BTreeSet<NodeId> {
+        if self.is_on() { self.lock().clone() } else { BTreeSet::new() }
     }
 
     /// Notes that a node of the fleet is told.
     pub(crate) fn note_told(&self, node: NodeId) {
-        let mut told = self.draining.told();
+        let mut told = self.lock();
         if told.len() < MOST_TOLD {
             told.insert(node);
         }
+    }
+
+    /// Begins for a reason, unless there is another already: who has heard of that knows enough.
+    fn begin(&self, reason: &AtomicBool) {
+        let mut told = self.lock();
+        if !self.is_on() {
+            told.clear();
+        }
+        reason.store(true, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<NodeId>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
-    fn edge(home: &Path) -> Arc<Shared> {
-        let metrics = Arc::new(telemetry::Metrics::new().unwrap());
-        Shared::new(NodeId::parse("fra-1").unwrap(), (64 << 20, None), home, metrics, None)
-    }
-
-    fn told(edge: &Shared) -> Vec<String> {
-        edge.told_of_draining().iter().map(ToString::to_string).collect()
+    fn told(draining: &Draining) -> Vec<String> {
+        draining.told().iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn what_the_operator_drains_stays_so_over_a_restart() {
         let home = tempfile::tempdir().unwrap();
-        let first = edge(home.path());
+        let first = Draining::read(home.path());
         first.undrain().unwrap();
-        assert!(!first.is_draining());
+        assert!(!first.is_on());
         first.drain().unwrap();
-        drop(first);
-        let second = edge(home.path());
-        assert!(second.is_draining() && second.report().draining);
+        let second = Draining::read(home.path());
+        assert!(second.is_on());
         second.undrain().unwrap();
-        drop(second);
-        assert!(!edge(home.path()).is_draining());
+        assert!(!Draining::read(home.path()).is_on());
     }
 
     #[test]
     fn who_leaves_writes_nothing_down() {
         let home = tempfile::tempdir().unwrap();
-        let first = edge(home.path());
+        let first = Draining::read(home.path());
         first.leave();
-        assert!(first.is_draining());
-        first.stay();
-        assert!(!first.is_draining());
-        first.leave();
-        drop(first);
-        assert!(!edge(home.path()).is_draining());
+        assert!(first.is_on());
+        assert!(!Draining::read(home.path()).is_on());
     }
 
     #[test]
     fn who_was_told_counts_from_when_it_began() {
         let home = tempfile::tempdir().unwrap();
-        let edge = edge(home.path());
+        let draining = Draining::read(home.path());
         let ns1 = || NodeId::parse("ns1").unwrap();
-        edge.drain().unwrap();
-        edge.note_told(ns1());
-        edge.leave();
-        assert_eq!(told(&edge), ["ns1"], "it knows enough already");
-        edge.stay();
-        edge.undrain().unwrap();
-        assert_eq!(told(&edge), [""; 0]);
-        edge.leave();
-        assert_eq!(told(&edge), [""; 0], "it may have been told otherwise since");
+        draining.drain().unwrap();
+        draining.note_told(ns1());
+        draining.drain().unwrap();
+        assert_eq!(told(&draining), ["ns1"], "it knows already");
+        draining.undrain().unwrap();
+        assert_eq!(told(&draining), [""; 0]);
+        draining.leave();
+        assert_eq!(told(&draining), [""; 0], "it may have been told otherwise since");
     }
 
     #[test]
     fn what_cannot_be_written_down_changes_nothing() {
         let home = tempfile::tempdir().unwrap();
-        let edge = edge(home.path());
+        let draining = Draining::read(home.path());
         fs::create_dir(home.path().join("drained")).unwrap();
-        assert!(edge.drain().is_err() && !edge.is_draining());
+        let again = Draining::read(&home.path().join("nowhere"));
+        assert!(again.drain().is_err() && !again.is_on());
+        assert!(draining.undrain().is_err());
     }
 }

@@ -27,7 +27,7 @@ impl Health {
     fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
         let (status, body) = match (request.uri().path(), self.0.is_well()) {
             (PATH, true) if self.is_fleet(request) => (StatusCode::OK, self.report_to(request)),
-            (PATH, true) if self.0.is_draining() => (StatusCode::SERVICE_UNAVAILABLE, full("draining\n")),
+            (PATH, true) if self.0.draining.is_on() => (StatusCode::SERVICE_UNAVAILABLE, full("draining\n")),
             (PATH, true) => (StatusCode::OK, empty()),
             (PATH, false) => (StatusCode::SERVICE_UNAVAILABLE, empty()),
             _ => (StatusCode::NOT_FOUND, empty()),
@@ -43,7 +43,7 @@ impl Health {
         let report: Report = self.0.report();
         let by = request.headers().get(BY).and_then(|by| by.to_str().ok());
         if let Some(by) = by.filter(|_| report.draining).and_then(|by| NodeId::parse(by).ok()) {
-            self.0.note_told(by);
+            self.0.draining.note_told(by);
         }
         serde_json::to_vec(&report).map_or_else(|_| empty(), full)
     }

@@ -62,6 +62,7 @@ mod variables;
 pub use crate::origins::watch_origins;
 pub use ::origin::check as check_origins;
 pub use disk::warn_of_disk;
+pub use draining::Draining;
 pub use edge::mounts;
 pub use explain::{Asked, Ruled};
 pub use memory::default_memory;

@@ -42,7 +42,8 @@ pub struct Shared {
     pub(crate) memory: u64,
     pub(crate) store: Store,
     pub(crate) purging: Arc<Purging>,
-    pub(crate) draining: Draining,
+    /// Whether it asks for new clients.
+    pub draining: Draining,
     pub(crate) flights: Arc<Flights>,
     /// Hashes of keys (a collision costs a detour) whose responses may not be shared: requests for them do not wait for each other.
     pub(crate) alone: Cache<u128, ()>,
@@ -251,8 +252,8 @@ impl Shared {
             "fallen_back": self.sites.load().as_ref().map(|sites| sites.fallen_back().map(SiteId::as_str).map(str::to_owned).collect::<Vec<_>>()),
             "origins": self.origins(),
             "purge_position": self.purging.position(),
-            "draining": self.is_draining(),
-            "told_of_draining": self.told_of_draining().iter().map(NodeId::as_str).collect::<Vec<_>>(),
+            "draining": self.draining.is_on(),
+            "told_of_draining": self.draining.told().iter().map(NodeId::as_str).collect::<Vec<_>>(),
         })
     }
 
@@ -280,7 +281,7 @@ impl Shared {
             bytes: self.bytes.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             uptime_ms: self.now_ms(),
-            draining: self.is_draining(),
+            draining: self.draining.is_on(),
         }
     }
 

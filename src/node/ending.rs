@@ -50,7 +50,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// is impatience: there is no waiting then.
 pub(super) async fn take_leave(node: &Node, ending: &mut Ending) -> End {
     let (Some(edge), Some(config)) = (&node.edge, node.config.load_full()) else { return End::Gently };
-    edge.leave();
+    edge.draining.leave();
     let name_servers: Vec<&NodeId> = config.network.name_servers.iter().map(|node| &node.id).collect();
     // Without the key nobody says who asks.
     if name_servers.is_empty() || config.fleet_key.is_none() {
@@ -59,7 +59,7 @@ pub(super) async fn take_leave(node: &Node, ending: &mut Ending) -> End {
     tracing::info!("draining: it serves on until every name server knows");
     let all_know = async {
         loop {
-            let told = edge.told_of_draining();
+            let told = edge.draining.told();
             if name_servers.iter().all(|id| told.contains(*id)) {
                 break;
             }

@@ -61,8 +61,8 @@ impl Facts for NodeFacts {
             let shared =
                 shared.ok_or_else(|| Refused::Wrong(format!("`{id}` is no edge: there is nobody to drain")))?;
             let done = tokio::task::spawn_blocking(move || match drain {
-                Drain::Begin => shared.drain(),
-                Drain::End => shared.undrain(),
+                Drain::Begin => shared.draining.drain(),
+                Drain::End => shared.draining.undrain(),
             });
             let done = done.await.map_err(|error| Refused::Unable(error.to_string()))?;
             done.map_err(|error| {
