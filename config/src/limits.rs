@@ -218,6 +218,11 @@ pub const HTTP_DRAIN: Duration = Duration::from_secs(10);
 pub const HTTP_FAREWELL: Duration = Duration::from_secs(3);
 /// How long a node that is told to end waits for every name server to hear that it drains: three probes by default.
 pub const DRAIN_TOLD: Duration = Duration::from_secs(3);
+/// How long two processes of a node that hand over to each other wait for the other's next word: reading the index of a
+/// large disk takes seconds.
+pub const HANDOVER_PATIENCE: Duration = Duration::from_secs(15);
+/// How long the one that goes may take to hear of a purge, or to let go of a socket: who asks for a purge waits for it.
+pub const HANDOVER_HEARD: Duration = Duration::from_secs(3);
 /// How much longer once all have: answers that named it are on their way to clients that connect at once.
 pub const DRAIN_SETTLE: Duration = Duration::from_millis(300);
 /// Time for a TLS handshake.

@@ -11,9 +11,10 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use caching::{CacheKey, Variant};
@@ -44,7 +45,10 @@ pub(crate) struct Disk {
     jobs: Mutex<Option<SyncSender<Job>>>,
     /// What goes is told apart: it must not get lost where the queue is full.
     removed: Mutex<Sender<Vec<Row>>>,
-    worker: Mutex<Option<std::thread::JoinHandle<()>>>,
+    worker: Mutex<Option<JoinHandle<Receiver<Vec<Row>>>>>,
+    /// Where that is told of what goes, while there is no worker.
+    gone: Mutex<Option<Receiver<Vec<Row>>>>,
+    identity: u64,
     admission: Admission,
     /// Places of reads under way; those that hang keep theirs.
     reads: Arc<Semaphore>,
@@ -183,6 +187,8 @@ impl Disk {
             jobs: Mutex::new(Some(jobs)),
             removed: Mutex::new(removed),
             worker: Mutex::new(Some(worker)),
+            gone: Mutex::default(),
+            identity,
             admission: Admission::new(keys, clock.now()),
             reads: Arc::new(Semaphore::new(usize::try_from(reads).unwrap_or(1))),
             requests,
@@ -245,7 +251,7 @@ impl Disk {
     pub(crate) fn forget(&self, key: &CacheKey, is_meant: impl Fn(&Variant, u64) -> bool) {
         let gone = self.shared.index.take(key.hash(), |row| is_meant(&row.variant, row.body));
         if !gone.is_empty() {
-            let _ = self.removed.lock().unwrap_or_else(PoisonError::into_inner).send(gone);
+            let _ = lock(&self.removed).send(gone);
         }
     }
 
@@ -313,15 +319,35 @@ impl Disk {
         (bytes, objects, self.shared.is_failing())
     }
 
-    /// Writes what waits, for a while at most.
-    pub(crate) fn close(&self) {
-        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let Some(worker) = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            return;
+    /// Writes what waits, for a while at most, and lets go of the files; whether it has. What is read of them goes on.
+    pub(crate) fn close(&self) -> bool {
+        drop(lock(&self.jobs).take());
+        let Some(worker) = lock(&self.worker).take() else {
+            return !self.shared.index.is_open();
         };
-        let end = std::time::Instant::now() + CLOSING;
-        while !worker.is_finished() && std::time::Instant::now() < end {
+        let end = Instant::now() + CLOSING;
+        while !worker.is_finished() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(10));
+        }
+        if !worker.is_finished() {
+            return false;
+        }
+        *lock(&self.gone) = worker.join().ok();
+        self.shared.index.close(end)
+    }
+
+    /// Goes on after it was closed. Another process may have changed what is there: that is read anew, by the worker.
+    pub(crate) fn reopen(&self) {
+        let Some(gone) = lock(&self.gone).take() else { return };
+        let (jobs, queue) = sync_channel(QUEUE);
+        let shared = Arc::clone(&self.shared);
+        let worker = Worker { shared, queue, gone, identity: self.identity, seed: self.seed };
+        match std::thread::Builder::new().name("disk".to_owned()).spawn(move || worker.run()) {
+            Ok(worker) => {
+                *lock(&self.worker) = Some(worker);
+                *lock(&self.jobs) = Some(jobs);
+            }
+            Err(error) => tracing::error!(%error, "there is no disk tier any more: RAM only"),
         }
     }
 
@@ -333,7 +359,7 @@ impl Disk {
             self.shared.metrics.disk_dropped.inc();
             return false;
         }
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let jobs = lock(&self.jobs);
         let sent = jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
         if !sent {
             self.shared.metrics.disk_dropped.inc();
@@ -347,6 +373,10 @@ impl Disk {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn row(key: &CacheKey, variant: Variant, body: u64, length: u64, kept: u64) -> Row {
     Row { key: key.hash(), variant, body, length, kept }
 }
@@ -355,15 +385,18 @@ fn row(key: &CacheKey, variant: Variant, body: u64, length: u64, kept: u64) -> R
 fn open(index: &Index, path: &Path, identity: u64, seed: u64) -> Result<u64, String> {
     // Its pages are not checked as they are read: a bit that has flipped may be met by a panic.
     let attempt = || match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| index.open(identity, seed))) {
-        Ok(opened) => opened.map_err(|error| error.to_string()),
-        Err(_) => Err("it is damaged".to_owned()),
+        Ok(opened) => opened.map_err(|error| (matches!(error, redb::Error::DatabaseAlreadyOpen), error.to_string())),
+        Err(_) => Err((false, "it is damaged".to_owned())),
     };
-    attempt().or_else(|error| {
+    attempt().or_else(|(is_anothers, error)| {
+        if is_anothers {
+            return Err(error);
+        }
         tracing::error!(%error, path = %path.display(), "the disk tier's index cannot be read; it begins anew");
         index.clear();
         let file = path.join("heads.redb");
         std::fs::rename(&file, file.with_extension("broken")).map_err(|_| error)?;
-        attempt()
+        attempt().map_err(|(_, error)| error)
     })
 }
 

@@ -155,7 +155,7 @@ impl Shared {
 
     /// Writes what waits for the disk; call it when nothing is served any more.
     pub fn close(&self) {
-        self.store.disk.iter().for_each(|disk| disk.close());
+        self.store.disk.iter().for_each(|disk| _ = disk.close());
     }
 
     /// Puts the sites of a new config in place of the old.

@@ -66,6 +66,15 @@ pub struct PurgeLogError {
     message: String,
 }
 
+impl PurgeLogError {
+    /// Another process of the node has the log.
+    #[must_use]
+    pub fn handed_over(path: &Path) -> Self {
+        let message = format!("{}: another process of this node has it; purge again", path.display());
+        Self { is_damaged: false, message }
+    }
+}
+
 impl std::fmt::Display for PurgeLogError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)

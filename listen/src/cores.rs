@@ -25,6 +25,9 @@ enum Going {
     Out,
     /// Nothing new is begun, and who has nothing under way is not waited for.
     OutAtOnce,
+    /// Nothing new is begun, and the sockets are another process's, too: where what comes is not apart by connection, as by
+    /// UDP, nothing more may be read.
+    Away,
 }
 
 /// What a core is to do until its own stop; made on the core, from what the core has.
@@ -62,6 +65,12 @@ impl Stop {
         self.sender.send_replace(Going::OutAtOnce);
     }
 
+    /// Stops everything that waits, since the sockets are handed to another process: their connections have a moment, those
+    /// of TCP as long as after any stop.
+    pub fn hand_over(&self) {
+        self.sender.send_replace(Going::Away);
+    }
+
     /// Whether it was stopped.
     pub(crate) fn is_stopped(&self) -> bool {
         *self.sender.borrow() != Going::On
@@ -91,6 +100,15 @@ impl Stop {
         }
     }
 
+    /// Resolves a moment after what is read by UDP has become another process's.
+    pub(crate) fn handed_over(&self) -> impl Future<Output = ()> + Send + 'static {
+        let away = self.waits_for(|going| going == Going::Away);
+        async move {
+            away.await;
+            sleep(limits::QUIC_CLOSE_TIME).await;
+        }
+    }
+
     fn waits_for(&self, is_met: fn(Going) -> bool) -> impl Future<Output = ()> + Send + use<> {
         let mut receiver = self.sender.subscribe();
         async move {
@@ -117,7 +135,7 @@ impl<C: 'static> Cores<C> {
         E: FnOnce() -> C + Clone + Send + 'static,
     {
         let mut cores = Self { jobs: Vec::new(), threads: Vec::new(), failed: Stop::new() };
-        for number in 0..Self::available() {
+        for number in 0..available_cores() {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let (sender, receiver) = unbounded_channel();
             let (equip, failed) = (equip.clone(), cores.failed.clone());
@@ -154,11 +172,12 @@ impl<C: 'static> Cores<C> {
             }
         }
     }
+}
 
-    /// How many cores this process may use.
-    fn available() -> usize {
-        std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-    }
+/// How many cores this process may use.
+#[must_use]
+pub fn available_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
 fn run<C>(runtime: &Runtime, equip: impl FnOnce() -> C, mut jobs: UnboundedReceiver<Job<C>>, failed: Stop) {

@@ -60,6 +60,7 @@ async fn drive(arrived: Arrived, mounts: Arc<Mounts>, stop: Stop) {
     let mut until = Instant::now() + limits::HTTP_HEADER_TIME;
     let mut stopping = Stopping::Not;
     let progress = Arc::<AtomicU64>::default();
+    let mut handed_over = pin!(stop.handed_over());
     loop {
         let is_over = tokio::select! {
             resolver = http3.accept() => match resolver {
@@ -85,6 +86,7 @@ async fn drive(arrived: Arrived, mounts: Arc<Mounts>, stop: Stop) {
             }
             () = stop.stopped(), if stopping == Stopping::Not => true,
             () = sleep_until(until), if requests.is_empty() => true,
+            () = &mut handed_over => return quic.close(code(Code::H3_NO_ERROR), b""),
         };
         match stopping {
             Stopping::Told if is_over && requests.is_empty() => break,
@@ -101,7 +103,10 @@ async fn drive(arrived: Arrived, mounts: Arc<Mounts>, stop: Stop) {
             Stopping::Not | Stopping::Told => {}
         }
     }
-    let _ = timeout(limits::HTTP_DRAIN, taken(&quic)).await;
+    tokio::select! {
+        _ = timeout(limits::HTTP_DRAIN, taken(&quic)) => {}
+        () = &mut handed_over => {}
+    }
     quic.close(code(Code::H3_NO_ERROR), b"");
 }
 

@@ -39,7 +39,7 @@ pub use bind::{BindError, Sharing, bind_tcp, bind_udp};
 pub use body::{Body, BoxError, empty, full};
 pub use congestion::{CongestionNow, warn_of_congestion};
 pub use connection::{Connection, Scheme};
-pub use cores::{Cores, Job, Stop};
+pub use cores::{Cores, Job, Stop, available_cores};
 pub use fast::{AtOnce, Plain, Sent};
 pub use http::Server;
 pub use http3::serve_http3;

@@ -100,7 +100,8 @@ impl Quic {
         Self { round_trips, ..self }
     }
 
-    /// Hands over connections until stopped; then takes no new ones, and gives the open ones ten seconds.
+    /// Hands over connections until stopped; then takes no new ones, and gives the open ones ten seconds, or one where the
+    /// socket is another process's.
     pub async fn serve<S, F>(self, stop: &Stop, serve: S)
     where
         S: Fn(Arrived) -> F + Clone + Send + 'static,
@@ -156,7 +157,10 @@ impl Quic {
         }
         self.endpoint.set_server_config(None);
         let all = u32::try_from(limits::HTTP_CONNECTIONS).unwrap_or(u32::MAX);
-        let _ = timeout(limits::HTTP_DRAIN, places.acquire_many(all)).await;
+        tokio::select! {
+            _ = timeout(limits::HTTP_DRAIN, places.acquire_many(all)) => {}
+            () = stop.handed_over() => {}
+        }
         self.endpoint.close(VarInt::from_u32(0), b"");
         let _ = timeout(limits::QUIC_CLOSE_TIME, self.endpoint.wait_idle()).await;
     }

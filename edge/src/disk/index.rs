@@ -1,8 +1,10 @@
 //! Which objects are on disk: in RAM by key, and in a database by body, from which it is read at the start.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use caching::Variant;
 use config::limits;
@@ -204,6 +206,25 @@ impl Index {
         // What panicked once may panic again when it is dropped.
         std::mem::forget(self.database.write().unwrap_or_else(PoisonError::into_inner).take());
         let _ = std::fs::rename(&self.path, self.path.with_extension("broken"));
+    }
+
+    /// Lets go of the database, and forgets what is in it; whether nobody has it any more by then.
+    pub(crate) fn close(&self, end: Instant) -> bool {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.clear();
+        while let Some(shared) = database.take() {
+            match Arc::try_unwrap(shared) {
+                // A bit of it that has flipped may be met by a panic.
+                Ok(last) => drop(catch_unwind(AssertUnwindSafe(|| drop(last)))),
+                // Somebody reads.
+                Err(shared) if Instant::now() < end => {
+                    database = Some(shared);
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(_) => return false,
+            }
+        }
+        true
     }
 
     /// Bytes of blocks and objects, as of now.

@@ -49,7 +49,8 @@ const MOST_CHANGES: usize = 65_536;
 type Changes = HashMap<u64, Change>;
 
 impl Worker {
-    pub(crate) fn run(self) {
+    /// Works until nobody has a job for it any more, and gives back where it is told of what goes.
+    pub(crate) fn run(self) -> Receiver<Vec<Row>> {
         let (commits, batches) = sync_channel(1);
         let committer = Committer { shared: Arc::clone(&self.shared), identity: self.identity, seed: self.seed };
         // A commit waits for the medium, slices go on meanwhile.
@@ -80,7 +81,7 @@ impl Worker {
             if is_over {
                 drop(commits);
                 let _ = committing.map(std::thread::JoinHandle::join);
-                return;
+                return self.gone;
             }
         }
     }
