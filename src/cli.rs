@@ -68,6 +68,9 @@ pub(crate) struct Run {
     /// Where this node's admin address listens, in place of the config's
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) admin: Option<SocketAddr>,
+    /// Take over from the process of this node that serves: nobody is refused, nobody cut, and if it fails that one serves on
+    #[arg(long)]
+    pub(crate) take_over: bool,
 }
 
 #[derive(Debug, Args)]

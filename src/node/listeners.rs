@@ -1,15 +1,18 @@
 //! A node's listeners: a reload opens what is new and closes what is gone, the rest goes on.
+//!
+//! Of every socket one handle stays here, beside the one that is served: so that it can be handed to another process, and
+//! served again where that comes to nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use certs::Certificates;
-use config::{Config, NodeId};
+use config::{Config, NodeId, limits};
 use dns::transport::{Answer, serve_quic, serve_tcp, serve_udp};
 use listen::{
-    BindError, CongestionNow, Cores, Job, Mount, Mounts, Proxies, Quic, QuicConfig, RoundTrips, Seat, Server, Sharing,
-    Stop, bind_tcp, bind_udp, serve_http3,
+    BindError, CongestionNow, Cores, Job, Mount, Mounts, Proxies, Quic, QuicConfig, RoundTrips, Seat, Server, Stop,
+    serve_http3,
 };
 use prometheus::IntGauge;
 
@@ -19,25 +22,7 @@ use super::challenges;
 use super::ending::End;
 use super::latency::Told;
 use super::proxies::Trusted;
-
-/// What a listener is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Role {
-    Dns,
-    /// DNS over TLS and QUIC.
-    DnsTls,
-    /// DNS over HTTPS.
-    DnsHttps,
-    Http,
-    Https,
-}
-
-/// Where a node listens, and for what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Listener {
-    role: Role,
-    address: SocketAddr,
-}
+use super::sockets::{self, Bound, Kind, Listener, Role, Socket, Sockets};
 
 /// What jobs of one core share: the edge's handlers.
 type Core = Arc<Mounts>;
@@ -45,7 +30,7 @@ type Core = Arc<Mounts>;
 /// The open listeners, and the cores they are served on.
 pub(crate) struct Listeners {
     cores: Cores<Core>,
-    open: Mutex<BTreeMap<Listener, Stop>>,
+    open: Mutex<BTreeMap<Listener, Open>>,
     answer: Arc<dyn Answer>,
     edge_tls: Secured,
     dns_tls: Secured,
@@ -54,6 +39,21 @@ pub(crate) struct Listeners {
     round_trips: Option<Arc<dyn RoundTrips>>,
     proxies: Arc<dyn Proxies>,
     congestion: CongestionNow,
+}
+
+/// A listener that is served.
+struct Open {
+    /// A handle of each of its sockets.
+    sockets: Vec<Socket>,
+    served: Served,
+}
+
+/// By what the serving of a listener is ended, and known to have.
+struct Served {
+    tcp: Stop,
+    udp: Stop,
+    /// There once more for each socket from which datagrams are read.
+    reading: Arc<()>,
 }
 
 /// How connections of one kind are encrypted, by TCP and by UDP.
@@ -70,40 +70,6 @@ impl Secured {
         let quic = certificates.quic(by_quic).map_err(std::io::Error::other)?;
         Ok(Self { tls: Arc::new(tls), quic: QuicConfig::new(Arc::new(quic))? })
     }
-}
-
-/// Sockets of new listeners, one for each core, not served yet.
-pub(crate) struct Bound {
-    sockets: Vec<(Listener, Vec<Socket>)>,
-    wanted: BTreeSet<Listener>,
-}
-
-enum Socket {
-    Udp(std::net::UdpSocket),
-    Tcp(std::net::TcpListener),
-}
-
-/// Where a config wants a node to listen.
-fn wanted(config: &Config, id: &NodeId) -> BTreeSet<Listener> {
-    let node = config.network.node(id);
-    let name_server = node.and_then(|node| node.name_server);
-    let edge = node.and_then(|node| node.edge).map(|(_, edge)| edge);
-    let has_tls = config.sites.iter().any(|site| site.tls.is_some());
-    let dns = name_server.map_or_else(Vec::new, |node| node.listen.clone());
-    let http = edge.map(|edge| config.network.http_of(edge)).unwrap_or_default();
-    let https = edge.filter(|_| has_tls).map(|edge| config.network.https_of(edge)).unwrap_or_default();
-    let of = |role, addresses: Vec<SocketAddr>| addresses.into_iter().map(move |address| Listener { role, address });
-    let of_dns = |port: Option<u16>| {
-        let mut at: Vec<SocketAddr> =
-            port.into_iter().flat_map(|port| dns.iter().map(move |at| SocketAddr::new(at.ip(), port))).collect();
-        at.dedup();
-        at
-    };
-    let encrypted = config.network.dns.tls.as_ref();
-    let dns_tls = of_dns(encrypted.map(|tls| tls.port));
-    let dns_https = of_dns(encrypted.and_then(|tls| tls.https));
-    let of_name_server = of(Role::DnsTls, dns_tls).chain(of(Role::DnsHttps, dns_https)).chain(of(Role::Dns, dns));
-    of_name_server.chain(of(Role::Http, http)).chain(of(Role::Https, https)).collect()
 }
 
 impl Listeners {
@@ -133,41 +99,25 @@ impl Listeners {
     /// # Errors
     /// The first address that cannot be had.
     pub(crate) fn bind(&self, config: &Config, id: &NodeId) -> Result<Bound, BindError> {
-        let wanted = wanted(config, id);
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let new: Vec<Listener> = wanted.iter().filter(|listener| !open.contains_key(listener)).copied().collect();
-        // What this node itself gives up with the same config may be shared for a moment: a port that
-        // changes its use, an address that becomes all of them.
-        let leaving = |new: &Listener| open.keys().any(|old| !wanted.contains(old) && old.overlaps(new));
-        for listener in new.iter().filter(|listener| !leaving(listener)) {
-            listener.probe()?;
-        }
-        let sockets = new.into_iter().map(|listener| Ok((listener, listener.bind(self.cores.count())?)));
-        Ok(Bound { sockets: sockets.collect::<Result<_, _>>()?, wanted })
+        let open: BTreeSet<Listener> = self.open().keys().copied().collect();
+        sockets::bind(sockets::wanted(config, id), &open, Sockets::new(), self.cores.count())
     }
 
     /// Serves what was bound, and closes what is no longer wanted: open requests get their time.
     pub(crate) fn put(&self, bound: Bound) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open();
         for (listener, sockets) in bound.sockets {
-            let stop = Stop::new();
-            // A listener may have two sockets a core.
-            let cores = (0..self.cores.count()).cycle();
-            for (core, socket) in cores.zip(sockets) {
-                let job = self.job(listener, core, socket, stop.clone());
-                self.cores.add(core, job);
-            }
+            let served = self.serve(listener, &sockets);
             tracing::info!(address = %listener.address, role = ?listener.role, "listening");
-            open.insert(listener, stop);
+            open.insert(listener, Open { sockets, served });
         }
-        open.retain(|listener, stop| {
-            let stays = bound.wanted.contains(listener);
-            if !stays {
-                stop.stop();
+        let gone: Vec<Listener> = open.keys().filter(|listener| !bound.wanted.contains(listener)).copied().collect();
+        for listener in gone {
+            if let Some(open) = open.remove(&listener) {
+                open.close(Stop::stop);
                 tracing::info!(address = %listener.address, role = ?listener.role, "no longer listening");
             }
-            stays
-        });
+        }
     }
 
     /// Resolves when a listener was lost by a panic.
@@ -175,17 +125,73 @@ impl Listeners {
         self.cores.failed()
     }
 
+    /// Handles of all sockets, for another process.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub(super) fn sockets(&self) -> std::io::Result<Sockets> {
+        let clones = |open: &Open| open.sockets.iter().map(Socket::try_clone).collect::<std::io::Result<Vec<_>>>();
+        self.open().iter().map(|(listener, open)| Ok((*listener, clones(open)?))).collect()
+    }
+
+    /// Takes nothing more from any socket, and keeps them: what comes waits in the kernel for whoever serves them next. Open
+    /// requests get their time, those over QUIC a moment. Waits until nothing is read by UDP any more; whether that is so.
+    pub(super) fn rest(&self) -> bool {
+        let open = self.open();
+        let (of_quic, others): (Vec<_>, Vec<_>) = open.iter().partition(|(listener, _)| listener.has_quic());
+        // Those take a moment, in which all else goes on.
+        of_quic.iter().for_each(|(_, open)| open.served.udp.hand_over());
+        if !have_ended(of_quic.iter().map(|(_, open)| &open.served)) {
+            return false;
+        }
+        others.iter().for_each(|(_, open)| open.served.udp.hand_over());
+        open.values().for_each(|open| open.served.tcp.hand_over());
+        have_ended(open.values().map(|open| &open.served))
+    }
+
+    /// Serves every socket again after a rest.
+    pub(super) fn resume(&self) {
+        for (listener, open) in self.open().iter_mut() {
+            open.served = self.serve(*listener, &open.sockets);
+        }
+    }
+
     /// Closes everything and waits for open requests to end.
     pub(crate) fn end(self, end: End) {
-        let stop = match end {
+        let stop: fn(&Stop) = match end {
             End::Gently => Stop::stop,
             End::Soon => Stop::hurry,
         };
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(stop);
+        std::mem::take(&mut *self.open()).into_values().for_each(|open| open.close(stop));
         self.cores.join();
     }
 
-    fn job(&self, listener: Listener, core: usize, socket: Socket, stop: Stop) -> Job<Core> {
+    fn open(&self) -> MutexGuard<'_, BTreeMap<Listener, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves a listener's sockets, dealt to the cores in turn.
+    fn serve(&self, listener: Listener, sockets: &[Socket]) -> Served {
+        let served = Served { tcp: Stop::new(), udp: Stop::new(), reading: Arc::default() };
+        for (kind, stop) in [(Kind::Tcp, &served.tcp), (Kind::Udp, &served.udp)] {
+            let of_kind: Vec<&Socket> = sockets.iter().filter(|socket| socket.kind() == kind).collect();
+            for (number, socket) in of_kind.iter().enumerate() {
+                // A datagram finds its socket by the number among those of the address, which may be another than the core's.
+                let seat = Seat { core: number, cores: of_kind.len() };
+                let reading = (kind == Kind::Udp).then(|| Arc::clone(&served.reading));
+                match socket.try_clone() {
+                    Ok(socket) => {
+                        let job = self.job(listener, seat, socket, stop.clone(), reading);
+                        self.cores.add(number.checked_rem(self.cores.count()).unwrap_or(0), job);
+                    }
+                    Err(error) => tracing::error!(%error, address = %listener.address, "a listener is lost"),
+                }
+            }
+        }
+        served
+    }
+
+    fn job(&self, listener: Listener, seat: Seat, socket: Socket, stop: Stop, reading: Option<Arc<()>>) -> Job<Core> {
         let (answer, connections) = (Arc::clone(&self.answer), self.connections.clone());
         let secured = match listener.role {
             Role::DnsTls => Some(self.dns_tls.clone()),
@@ -197,7 +203,6 @@ impl Listeners {
         let round_trips = self.round_trips.clone().filter(|_| is_edge);
         let proxies = is_edge.then(|| Arc::clone(&self.proxies));
         let congestion = is_edge.then(|| Arc::clone(&self.congestion));
-        let seat = Seat { core, cores: self.cores.count() };
         Box::new(move |mounts| {
             let mounts = match listener.role {
                 Role::DnsHttps => {
@@ -232,6 +237,7 @@ impl Listeners {
                         Err(error) => Err(error),
                     },
                 };
+                drop(reading);
                 if let Err(error) = served {
                     tracing::error!(%error, address = %listener.address, "a listener is lost");
                 }
@@ -249,6 +255,32 @@ fn congestion_of(node: &Arc<Node>) -> CongestionNow {
     })
 }
 
+impl Open {
+    /// Closes every handle, then ends the serving: what is served must have the last one, to know who waits in it.
+    fn close(self, stop: fn(&Stop)) {
+        drop(self.sockets);
+        stop(&self.served.tcp);
+        stop(&self.served.udp);
+    }
+}
+
+/// Waits until nothing is read by UDP any more, for a while; whether that is so.
+fn have_ended<'s>(served: impl Iterator<Item = &'s Served> + Clone) -> bool {
+    let end = Instant::now() + limits::HANDOVER_HEARD;
+    loop {
+        if served.clone().all(|served| Arc::strong_count(&served.reading) == 1) {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// How often it is looked whether something has ended.
+const LOOK: Duration = Duration::from_millis(2);
+
 async fn serve_streams(
     socket: std::net::TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -257,39 +289,4 @@ async fn serve_streams(
 ) -> std::io::Result<()> {
     serve_tcp(tokio::net::TcpListener::from_std(socket)?, tls, answer, stop.stopped()).await;
     Ok(())
-}
-
-impl Listener {
-    /// Whether datagrams come there, too: queries, or QUIC.
-    fn has_udp(self) -> bool {
-        self.role != Role::Http
-    }
-
-    /// Checks that nobody has its address. Sockets that share would join another program's silently.
-    fn probe(self) -> Result<(), BindError> {
-        bind_tcp(self.address, Sharing::Alone)?;
-        if self.has_udp() {
-            bind_udp(self.address, Sharing::Alone)?;
-        }
-        Ok(())
-    }
-
-    /// Whether a connection could be meant for both.
-    fn overlaps(&self, other: &Self) -> bool {
-        let (one, two) = (self.address.ip(), other.address.ip());
-        let is_shared = one == two || one.is_unspecified() || two.is_unspecified();
-        self.address.port() == other.address.port() && one.is_ipv4() == two.is_ipv4() && is_shared
-    }
-
-    /// A socket of each kind for each core.
-    fn bind(self, cores: usize) -> Result<Vec<Socket>, BindError> {
-        let mut sockets = Vec::new();
-        for _ in 0..cores {
-            sockets.push(Socket::Tcp(bind_tcp(self.address, Sharing::Cores)?));
-        }
-        for _ in (0..cores).filter(|_| self.has_udp()) {
-            sockets.push(Socket::Udp(bind_udp(self.address, Sharing::Cores)?));
-        }
-        Ok(sockets)
-    }
 }

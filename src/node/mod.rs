@@ -3,9 +3,12 @@
 mod answer;
 mod certificates;
 mod challenges;
+mod doors;
 mod edges;
 mod ending;
 mod facts;
+mod gate;
+mod handover;
 mod issuer;
 mod last_good;
 mod latency;
@@ -18,6 +21,7 @@ mod peer;
 mod proxies;
 mod reload;
 mod serve;
+mod sockets;
 mod visits;
 
 use std::path::{Path, PathBuf};
@@ -41,7 +45,7 @@ pub(crate) use last_good::LastGood;
 pub(crate) use logging::start_logging;
 pub(crate) use marker::{Marker, Running, running};
 pub(crate) use reload::{settled, watch};
-pub(crate) use serve::serve;
+pub(crate) use serve::{Begin, serve};
 
 /// A running node.
 pub(crate) struct Node {

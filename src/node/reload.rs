@@ -80,7 +80,7 @@ impl Watching {
 }
 
 /// Reloads for as long as the node runs; `started` is the config it started with.
-pub(crate) async fn follow(mut watching: Watching, node: &Arc<Node>, doors: (&Listeners, &Peer), started: &Config) {
+pub(crate) async fn follow(watching: &mut Watching, node: &Arc<Node>, doors: (&Listeners, &Peer), started: &Config) {
     loop {
         watching.changed().await;
         watching.renew(node);
@@ -108,7 +108,7 @@ async fn reload(node: &Arc<Node>, (listeners, peer): (&Listeners, &Peer), starte
     let ready = built.and_then(|built| {
         let fault = |error: BindError| vec![Problem::general(error.to_string())];
         let bound = listeners.bind(built.config(), &node.id).map_err(fault)?;
-        let reached = peer.bind(built.config(), &node.id).map_err(fault)?;
+        let reached = peer.bind(built.config(), &node.id, None).map_err(fault)?;
         Ok((built, bound, reached))
     });
     match ready {

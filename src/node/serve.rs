@@ -1,38 +1,53 @@
-//! Starting a node: build, bind, serve on every core, stop in order.
+//! Starting a node: build, bind or take over, serve on every core, stop in order or hand over.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use ::fleet::latency::{Collector, Store};
-use admin::{Admin, Door};
+use admin::Door;
 use arc_swap::ArcSwapOption;
 use certs::Certificates;
 use config::{Config, Loaded, NodeId, Problem, limits};
 use dns::KeptMap;
 use dns::geo::World;
-use listen::{Handler, Mount, Mounts, Server, Sharing, Stop, bind_tcp};
+use listen::{BindError, Sharing, available_cores, bind_tcp};
 use telemetry::{Clients, Log, Metrics};
+use tokio::task::JoinSet;
 
 use super::answer::Answering;
 use super::certificates::{self, Holding};
+use super::doors::Doors;
 use super::ending::{End, Ending, take_leave};
-use super::facts::NodeFacts;
+use super::gate::Gate;
+use super::handover::{Giver, Heir, NotGiven, Taken, ask, check, give, is_anybody_there};
 use super::last_good::LastGood;
 use super::listeners::Listeners;
 use super::marker::Marker;
-use super::peer::Peer;
+use super::peer::{self, Peer};
+use super::sockets::{self, Sockets};
 use super::{
-    Built, NameServer, Node, Roles, build_loaded, build_view, last_good, latency, load, reload, visits,
+    Built, NameServer, Node, Roles, build_loaded, build_view, last_good, latency, load, lock, reload, visits,
     with_other_faults,
 };
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
 
-/// Runs a node until it is told to stop.
-pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>) -> Done {
+/// How a node begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// With sockets of its own.
+    Anew,
+    /// With those of the process that serves, if there is one.
+    TakeOver,
+}
+
+/// Runs a node until it is told to stop, or another process has taken over.
+pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>, begin: Begin) -> Done {
     let started = Instant::now();
     let id = NodeId::parse(id).map_err(|wrong| Failure::operator(wrong.message))?;
     let mut loaded = config::load(dir);
@@ -49,23 +64,27 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>) -> Done {
             loaded = config::load(dir);
         }
     }
-    let last_good = LastGood::new(&state.join(id.as_str()));
-    let is_called_for = last_good.is_called_for(SystemTime::now());
+    let home = state.join(id.as_str());
+    let last_good = LastGood::new(&home);
+    // Where it fails to take over the other serves on: that is no death.
+    let takes_over = begin == Begin::TakeOver && is_anybody_there(&home);
+    let is_called_for = !takes_over && last_good.is_called_for(SystemTime::now());
     let loaded = if is_called_for { config::load_copy(&last_good.files(), dir) } else { loaded };
     let loaded = loaded.map_err(|refused| directory::refused(&with_other_faults(dir, Roles::BOTH, refused)))?;
     let config = &loaded.config;
     let node = is_known(config, &id)?;
     let roles = Roles::of(&node);
     let admin = admin.unwrap_or_else(|| config.network.admin_of(&node));
-    let kept = KeptMap::new(&state.join(id.as_str()));
+    let kept = KeptMap::new(&home);
+    let home = config.network.state.join(id.as_str());
     // The last good config is not read again from the directory, which is what a kept map leads to.
     let kept = (!is_called_for).then_some(&kept);
     let built = build_started(loaded, roles, kept).map_err(|problems| directory::refused(&problems))?;
     directory::print(&built.warnings);
-    let admin = bind_tcp(admin, Sharing::Alone).map_err(|error| Failure::operator(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
     let booted = if is_called_for { Booted::LastGood } else { Booted::Config };
-    runtime.block_on(run(dir, id, built, admin, (started, booted)))
+    let start = Start { dir, id, home, admin, begin, started, booted };
+    runtime.block_on(async { start.begin(built).await?.follow().await })
 }
 
 /// Builds what a node starts with. A new database can make the operator's round trips impossible, which must not keep
@@ -110,96 +129,240 @@ enum Booted {
     LastGood,
 }
 
-async fn run(
-    dir: &Path,
+/// With what a node starts.
+struct Start<'a> {
+    dir: &'a Path,
     id: NodeId,
-    built: Built,
-    admin: std::net::TcpListener,
-    (started, booted): (Instant, Booted),
-) -> Done {
-    let config = built.config().clone();
-    let home = config.network.state.join(id.as_str());
-    std::fs::create_dir_all(&home)
-        .map_err(|error| Failure::operator(format!("cannot write to {}: {error}", home.display())))?;
-    let metrics = Arc::new(Metrics::new().map_err(Failure::ours)?);
-    let node = Arc::new(make(dir, &id, &built, &home, &metrics, started)?);
-    let log = open_log(&config, Lines::Queries, &home, &metrics)?;
-    let listeners = Listeners::start(&node, Answering::new(Arc::clone(&node), log)).map_err(Failure::ours)?;
-    let bound = listeners.bind(&config, &id).map_err(|error| Failure::operator(error.to_string()))?;
-    let peer = Peer::default();
-    let reached = peer.bind(&config, &id);
-    let reached = reached.map_err(|error| Failure::operator(format!("`peer` of {id}: {error}")))?;
-    node.apply(built);
-    if booted == Booted::LastGood {
-        let why = "the starts before died within a minute: this is the last good config, until a change is taken";
-        tracing::error!("{why}");
-        node.refused.store(Some(Arc::new(why.to_owned())));
-    }
-    // Before anybody is answered.
-    latency::relearn(&node, latency::News::Moves).await;
-    let watching = reload::Watching::begin(&node).map_err(Failure::ours)?;
-    listeners.put(bound);
-    let address = admin.local_addr().map_err(Failure::ours)?;
-    let stop = Stop::new();
-    tokio::spawn(admin_server(&node, admin, Door::Admin)?.serve(stop.clone()));
-    peer.put(&node, reached);
-    let mut ending = Ending::listen().map_err(Failure::ours)?;
-    let marker_path = Marker::path(&config.network.state, &id);
-    let marker = Marker { pid: std::process::id().cast_signed(), admin: address };
-    if let Err(error) = marker.write(&marker_path) {
-        // A full disk is no reason not to serve.
-        tracing::error!(path = %marker_path.display(), %error, "cannot be written: `up` and `status` do not see this node");
-    }
-    tracing::info!(node = %id, admin = %address, "serving");
-    let latency_path = home.join(LATENCY);
-    let last_good = LastGood::new(&home);
-    tend(&node, &latency_path, &last_good);
-    let ended = tokio::select! {
-        end = ending.told() => {
-            last_good.forget_starts();
-            Ok(end)
-        }
-        () = reload::follow(watching, &node, (&listeners, &peer), &config) => Ok(End::Gently),
-        () = listeners.failed() => Err(Failure::ours("a listener has ended by a panic")),
-    };
-    let (end, ended) = match ended {
-        Ok(End::Gently) => (take_leave(&node, &mut ending).await, Ok(Exit::Done)),
-        Ok(End::Soon) => (End::Soon, Ok(Exit::Done)),
-        Err(failure) => (End::Soon, Err(failure)),
-    };
-    tracing::info!(node = %id, "stopping");
-    stop.stop();
-    peer.end();
-    marker.remove(&marker_path);
-    latency::save(&node, &latency_path).await;
-    let _ = tokio::task::spawn_blocking(move || listeners.end(end)).await;
-    if let Some(edge) = &node.edge {
-        edge.close();
-    }
-    ended
+    /// Its own directory.
+    home: PathBuf,
+    admin: SocketAddr,
+    begin: Begin,
+    started: Instant,
+    booted: Booted,
 }
 
-/// Begins what a node does beside answering.
-fn tend(node: &Arc<Node>, latency_path: &Path, last_good: &LastGood) {
-    tokio::spawn(load::follow(Arc::clone(node)));
-    if let Some(edge) = &node.edge {
-        tokio::spawn(edge::watch_origins(Arc::clone(edge)));
+/// Sockets that are not served yet, and the process that has handed some of them over.
+struct Opened {
+    admin: TcpListener,
+    listeners: sockets::Bound,
+    peer: peer::Bound,
+    taken: Option<Taken>,
+}
+
+/// A node that serves.
+struct Serving {
+    node: Arc<Node>,
+    /// That it started with.
+    config: Config,
+    doors: Doors,
+    watching: reload::Watching,
+    ending: Ending,
+    giver: Giver,
+    tending: JoinSet<()>,
+    last_good: LastGood,
+    /// Where round trips are written down.
+    round_trips: PathBuf,
+    marker: (Marker, PathBuf),
+}
+
+/// Why a node serves no longer.
+enum Left {
+    Told(End),
+    To(Heir),
+    Failed,
+}
+
+impl Start<'_> {
+    /// Opens what another process has handed over, and what is missing. That one serves on.
+    async fn open(&self, config: &Config) -> Result<Opened, Failure> {
+        let asked = match self.begin {
+            Begin::Anew => Ok(None),
+            Begin::TakeOver => ask(&self.home).await,
+        };
+        let mut taken = asked.map_err(|error| not_handed(&error))?;
+        let (mut admin, mut handed, mut reached) = (None, Sockets::new(), None);
+        if let Some(taken) = &mut taken {
+            (admin, handed) = (taken.admin.take(), std::mem::take(&mut taken.listeners));
+            reached = taken.peer.take();
+        }
+        let operator = |error: BindError| Failure::operator(error.to_string());
+        let admin = bind_admin(self.admin, admin).map_err(operator)?;
+        let wanted = sockets::wanted(config, &self.id);
+        let listeners = sockets::bind(wanted, &BTreeSet::new(), handed, available_cores()).map_err(operator)?;
+        let peer = Peer::default().bind(config, &self.id, reached);
+        let peer = peer.map_err(|error| Failure::operator(format!("`peer` of {}: {error}", self.id)))?;
+        Ok(Opened { admin, listeners, peer, taken })
     }
-    tokio::spawn(visits::follow(Arc::clone(node)));
-    tokio::spawn(certificates::follow(Arc::clone(node)));
-    tokio::spawn(latency::follow(Arc::clone(node), latency_path.to_owned()));
-    tokio::spawn(last_good::follow(Arc::clone(node), last_good.clone()));
+
+    async fn begin(self, built: Built) -> Result<Serving, Failure> {
+        let (id, home, config) = (&self.id, &self.home, built.config().clone());
+        std::fs::create_dir_all(home)
+            .map_err(|error| Failure::operator(format!("cannot write to {}: {error}", home.display())))?;
+        let mut opened = self.open(&config).await?;
+        if let Some(taken) = &mut opened.taken {
+            taken.release().await.map_err(|error| not_handed(&error))?;
+        }
+        let metrics = Arc::new(Metrics::new().map_err(Failure::ours)?);
+        let node = Arc::new(make(&self, &built, &metrics)?);
+        let log = open_log(&config, Lines::Queries, home, &metrics)?;
+        let listeners = Listeners::start(&node, Answering::new(Arc::clone(&node), log)).map_err(Failure::ours)?;
+        node.apply(built);
+        if self.booted == Booted::LastGood {
+            let why = "the starts before died within a minute: this is the last good config, until a change is taken";
+            tracing::error!("{why}");
+            node.refused.store(Some(Arc::new(why.to_owned())));
+        }
+        // Before anybody is answered.
+        latency::relearn(&node, latency::News::Moves).await;
+        let watching = reload::Watching::begin(&node).map_err(Failure::ours)?;
+        let ending = Ending::listen().map_err(Failure::ours)?;
+        listeners.put(opened.listeners);
+        if let Some(taken) = opened.taken {
+            step_in(&node, &config, taken).await?;
+        }
+        let admin = Gate::open(&node, opened.admin, Door::Admin)?;
+        let (address, peer) = (admin.address, Peer::default());
+        peer.put(&node, opened.peer);
+        let giver = Giver::listen(home);
+        let marker_path = Marker::path(&config.network.state, id);
+        let marker = Marker { pid: std::process::id().cast_signed(), admin: address };
+        if let Err(error) = marker.write(&marker_path) {
+            // A full disk is no reason not to serve.
+            tracing::error!(path = %marker_path.display(), %error, "cannot be written: `up` and `status` do not see this node");
+        }
+        tracing::info!(node = %id, admin = %address, "serving");
+        let (round_trips, last_good) = (home.join(LATENCY), LastGood::new(home));
+        let tending = tend(&node, &round_trips, &last_good);
+        let doors = Doors { listeners: Arc::new(listeners), peer, admin: tokio::sync::Mutex::new(admin) };
+        let marker = (marker, marker_path);
+        Ok(Serving { node, config, doors, watching, ending, giver, tending, last_good, round_trips, marker })
+    }
+}
+
+fn not_handed(error: &std::io::Error) -> Failure {
+    Failure::operator(format!("the process that serves hands nothing over, and serves on: {error}"))
+}
+
+/// The admin socket: the one handed over where it is at the address that is wanted, or where that cannot be had, since a node
+/// of `hither up` has another than the config's.
+fn bind_admin(wanted: SocketAddr, handed: Option<TcpListener>) -> Result<TcpListener, BindError> {
+    let Some(handed) = handed else { return bind_tcp(wanted, Sharing::Alone) };
+    let is_any = |at: SocketAddr| wanted.port() == 0 && at.ip() == wanted.ip();
+    match handed.local_addr() {
+        Ok(at) if at == wanted || is_any(at) => Ok(handed),
+        _ => Ok(bind_tcp(wanted, Sharing::Alone).unwrap_or(handed)),
+    }
+}
+
+/// Looks whether this process serves, and tells the one before, which is passed on what is purged.
+async fn step_in(node: &Arc<Node>, config: &Config, taken: Taken) -> Result<(), Failure> {
+    check(node, config).await.map_err(|why| Failure::ours(format!("this process does not serve: {why}")))?;
+    let before = taken.serving().await.map_err(|error| not_handed(&error))?;
+    if let Some(edge) = &node.edge {
+        edge.pass_purges_on(Box::new(before));
+    }
+    tracing::info!("taken over");
+    Ok(())
+}
+
+impl Serving {
+    async fn follow(mut self) -> Done {
+        let left = {
+            let mut failed = pin!(self.doors.listeners.failed());
+            let doors = (&*self.doors.listeners, &self.doors.peer);
+            // One that is under way goes on where nothing is handed over.
+            let mut reloads = pin!(reload::follow(&mut self.watching, &self.node, doors, &self.config));
+            loop {
+                let stream = tokio::select! {
+                    end = self.ending.told() => break Left::Told(end),
+                    () = &mut reloads => break Left::Told(End::Gently),
+                    () = &mut failed => break Left::Failed,
+                    stream = self.giver.asked() => stream,
+                };
+                match give(stream, &self.node, &self.doors, &self.round_trips).await {
+                    Ok(heir) => break Left::To(heir),
+                    Err(NotGiven::Unasked) => {}
+                    Err(NotGiven::Early(why)) => {
+                        tracing::error!(%why, "another process was to take over, and has not; this one serves on");
+                    }
+                    Err(NotGiven::Late(why)) => {
+                        tracing::error!(%why, "another process was taking over, and has failed; this one has taken everything up again");
+                    }
+                }
+            }
+        };
+        match left {
+            Left::Told(end) => {
+                self.last_good.forget_starts();
+                let end = match end {
+                    End::Gently => take_leave(&self.node, &mut self.ending).await,
+                    End::Soon => End::Soon,
+                };
+                self.end(end).await;
+                Ok(Exit::Done)
+            }
+            Left::To(heir) => {
+                self.leave_to(heir).await;
+                Ok(Exit::Done)
+            }
+            Left::Failed => {
+                self.end(End::Soon).await;
+                Err(Failure::ours("a listener has ended by a panic"))
+            }
+        }
+    }
+
+    async fn end(self, end: End) {
+        tracing::info!(node = %self.node.id, "stopping");
+        self.giver.end();
+        let (marker, path) = &self.marker;
+        marker.remove(path);
+        latency::save(&self.node, &self.round_trips).await;
+        self.doors.end(end).await;
+        if let Some(edge) = &self.node.edge {
+            edge.close();
+        }
+    }
+
+    /// Finishes what is begun. Marker and socket are the other's by now, or will be in a moment.
+    async fn leave_to(self, heir: Heir) {
+        tracing::info!(node = %self.node.id, "another process has taken over; this one finishes what it has begun");
+        self.last_good.forget_starts();
+        drop(self.tending);
+        if let Some(name_server) = &self.node.name_server {
+            lock(&name_server.watch).rest();
+        }
+        if self.node.edge.is_none() {
+            return self.doors.end(End::Gently).await;
+        }
+        tokio::select! {
+            () = self.doors.end(End::Gently) => {}
+            () = heir.follow(Arc::clone(&self.node)) => {
+                tracing::error!("it is no longer known what the other process purges: what is under way here is cut");
+                // Threads that still serve would be waited for.
+                std::process::exit(0);
+            }
+        }
+    }
+}
+
+/// Begins what a node does beside answering, until that is dropped.
+fn tend(node: &Arc<Node>, latency_path: &Path, last_good: &LastGood) -> JoinSet<()> {
+    let mut tending = JoinSet::new();
+    tending.spawn(load::follow(Arc::clone(node)));
+    if let Some(edge) = &node.edge {
+        tending.spawn(edge::watch_origins(Arc::clone(edge)));
+    }
+    tending.spawn(visits::follow(Arc::clone(node)));
+    tending.spawn(certificates::follow(Arc::clone(node)));
+    tending.spawn(latency::follow(Arc::clone(node), latency_path.to_owned()));
+    tending.spawn(last_good::follow(Arc::clone(node), last_good.clone()));
+    tending
 }
 
 /// The node before its first config is applied.
-fn make(
-    dir: &Path,
-    id: &NodeId,
-    built: &Built,
-    home: &Path,
-    metrics: &Arc<Metrics>,
-    started: Instant,
-) -> Result<Node, Failure> {
+fn make(start: &Start<'_>, built: &Built, metrics: &Arc<Metrics>) -> Result<Node, Failure> {
+    let Start { dir, id, home, started, .. } = start;
     let config = built.config();
     let name_server = match &built.view {
         Some(_) => {
@@ -230,7 +393,7 @@ fn make(
     };
     Ok(Node {
         id: id.clone(),
-        dir: dir.to_owned(),
+        dir: dir.to_path_buf(),
         metrics: Arc::clone(metrics),
         certificates: Arc::new(Certificates::default()),
         dns_certificates: Arc::new(Certificates::default()),
@@ -239,7 +402,7 @@ fn make(
         name_server,
         collector: edge.is_some().then(|| Arc::new(Collector::new(RandomState::new().hash_one(started)))),
         edge,
-        started,
+        started: *started,
         config: ArcSwapOption::empty(),
         world: Mutex::new(World::unread()),
         refused: ArcSwapOption::empty(),
@@ -277,12 +440,4 @@ fn open_log(config: &Config, lines: Lines, home: &Path, metrics: &Metrics) -> Re
         config::Clients::None => Clients::None,
     };
     Ok(Some((log, clients)))
-}
-
-pub(super) fn admin_server(node: &Arc<Node>, socket: std::net::TcpListener, door: Door) -> Result<Server, Failure> {
-    let api: Arc<dyn Handler> = Arc::new(Admin::new(Arc::new(NodeFacts(Arc::clone(node))), door));
-    let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: api }]));
-    // No series shows who reads the series.
-    let connections = prometheus::IntGauge::new("admin_connections", "Open connections.").map_err(Failure::ours)?;
-    Server::new(socket, mounts, None, connections).map_err(Failure::ours)
 }

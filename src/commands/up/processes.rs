@@ -45,6 +45,8 @@ struct Process {
     /// Where it says that it serves; none for what is no node.
     marker: Option<PathBuf>,
     life: Life,
+    /// Those from which others have taken over, until they have finished.
+    before: Vec<Child>,
     log: PathBuf,
     /// Where in the log this start begins.
     log_start: u64,
@@ -53,7 +55,7 @@ struct Process {
 enum Life {
     /// Started by us.
     Child(Child),
-    /// Started again by the operator.
+    /// Started again, or in its place, by the operator.
     Adopted(i32),
     Ended,
 }
@@ -107,7 +109,14 @@ impl Processes {
         command.stdin(Stdio::null()).stdout(out.try_clone().map_err(fail)?).stderr(out).process_group(0);
         let child = command.spawn().map_err(Failure::ours)?;
         let pid = child.id().cast_signed();
-        self.list.push(Process { name: name.to_owned(), marker, life: Life::Child(child), log, log_start });
+        self.list.push(Process {
+            name: name.to_owned(),
+            marker,
+            life: Life::Child(child),
+            before: Vec::new(),
+            log,
+            log_start,
+        });
         Ok(pid)
     }
 
@@ -133,11 +142,14 @@ impl Processes {
         }
     }
 
-    /// Says which node has died and how to start it again, and which is back; does nothing about it.
+    /// Says which node has died and how to start it again, which is back, and which another process serves now; does nothing
+    /// about it.
     pub(super) fn tell_deaths(&mut self) {
         let (program, dir) = (self.program.display().to_string(), self.dir.clone());
         for process in &mut self.list {
-            if let Some(why) = process.ended() {
+            if let Some(pid) = process.replaced() {
+                say(format!("{} was taken over by another process (pid {pid})", process.name));
+            } else if let Some(why) = process.ended() {
                 say(format!("{} has died ({why}); start it again with:", process.name));
                 let dir = dir.display();
                 say(format!("  {program} run --config {dir} --node {} --admin 127.0.0.1:0 &", process.name));
@@ -197,16 +209,38 @@ impl Drop for Processes {
 impl Process {
     /// Ends it without waiting for anybody: a node takes no leave of name servers.
     fn end(&self) {
+        for before in &self.before {
+            let _ = kill(Pid::from_raw(before.id().cast_signed()), Signal::SIGKILL);
+        }
         self.signal(if self.marker.is_some() { Signal::SIGINT } else { Signal::SIGTERM });
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = match &self.life {
-            Life::Child(child) => child.id().cast_signed(),
-            Life::Adopted(pid) => *pid,
-            Life::Ended => return,
-        };
-        let _ = kill(Pid::from_raw(pid), signal);
+        if let Some(pid) = self.pid() {
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+
+    fn pid(&self) -> Option<i32> {
+        match &self.life {
+            Life::Child(child) => Some(child.id().cast_signed()),
+            Life::Adopted(pid) => Some(*pid),
+            Life::Ended => None,
+        }
+    }
+
+    /// The process that has taken over from this one, if one has since the last call.
+    fn replaced(&mut self) -> Option<i32> {
+        self.before.retain_mut(|before| matches!(before.try_wait(), Ok(None)));
+        let own = self.pid()?;
+        let pid = Marker::read(self.marker.as_deref()?)?.pid;
+        if pid == own {
+            return None;
+        }
+        if let Life::Child(before) = std::mem::replace(&mut self.life, Life::Adopted(pid)) {
+            self.before.push(before);
+        }
+        Some(pid)
     }
 
     /// Why it has ended, if it has since the last call.
