@@ -47,5 +47,6 @@ mod tls;
 mod together;
 mod transport;
 mod up;
+mod upgrade;
 mod upgrades;
 mod upload;

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::{HITHER, Network, Process, Signal, dig, run, signal, wait_for};
+use crate::upgrade::take_over;
 
 /// An origin that nobody asks.
 const NO_ORIGIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
@@ -165,6 +166,20 @@ fn a_refused_directory_is_no_bar_to_asking_the_nodes() {
     assert!(status.contains("one-1 refused the newest config: "), "{status}");
     let explained = up.cli(&["explain", "shop.cdn.example", "--from", "192.0.2.1"]);
     assert!(explained.contains("site shop, PoP one"), "{explained}");
+}
+
+#[test]
+fn a_node_that_another_process_serves_has_not_died() {
+    let up = Up::start(209);
+    let _new = take_over(&up.network, "one-1", 1);
+    up.says("one-1 was taken over by another process");
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(!up.said().contains("has died") && listens(up.network.edge), "{}", up.said());
+    assert!(up.cli(&["status"]).lines().any(|line| line.starts_with("one-1  running  up")), "{}", up.cli(&["status"]));
+    signal(up.pid(), Signal::SIGTERM);
+    wait_for(Duration::from_secs(15), "it ends with the others", || {
+        if listens(up.network.edge) { Err(up.said()) } else { Ok(()) }
+    });
 }
 
 #[test]
