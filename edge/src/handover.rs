@@ -3,7 +3,7 @@
 use caching::Position;
 use fleet::PurgeEntry;
 
-use crate::purging::Relay;
+use crate::purging::Witness;
 use crate::shared::Shared;
 
 impl Shared {
@@ -28,7 +28,7 @@ impl Shared {
     }
 
     /// Has purges passed on to another process before they are acknowledged.
-    pub fn pass_purges_on(&self, relay: Box<dyn Relay>) {
-        self.purging.pass_on_to(relay);
+    pub fn tell_purges(&self, relay: Box<dyn Witness>) {
+        self.purging.tell_to(relay);
     }
 }

@@ -68,7 +68,7 @@ pub use edge::mounts;
 pub use explain::{Asked, Ruled};
 pub use memory::default_memory;
 pub use order::PurgeError;
-pub use purging::Relay;
+pub use purging::Witness;
 pub use ram::{Change, Ram};
 pub use shared::Shared;
 pub use signature::sign;

@@ -33,14 +33,14 @@ struct Writing {
     log: Option<PurgeLog>,
     /// Another process of the node writes them.
     is_handed_over: bool,
-    relay: Option<Box<dyn Relay>>,
+    witness: Option<Box<dyn Witness>>,
 }
 
 /// Passes purges on to a process of the same node that serves to its end what it has begun.
-pub trait Relay: Send + std::fmt::Debug {
+pub trait Witness: Send + std::fmt::Debug {
     /// Returns once that one serves nothing that these reach, the last of which has this position; whether there is any use
     /// in telling it of others.
-    fn pass_on(&mut self, last: Position, entries: &[PurgeEntry]) -> bool;
+    fn hears(&mut self, last: Position, entries: &[PurgeEntry]) -> bool;
 }
 
 /// Purges kept for each MiB of memory: they take about 6 % of it at most.
@@ -71,7 +71,7 @@ impl Purging {
             purges.add(position, &entry.purge, entry.manner, at);
         }
         let position = AtomicU64::new(purges.position());
-        let writing = Mutex::new(Writing { log, is_handed_over: false, relay: None });
+        let writing = Mutex::new(Writing { log, is_handed_over: false, witness: None });
         Self { purges: RwLock::new(purges), position, writing, path: path.to_owned(), most, clock, identity }
     }
 
@@ -118,9 +118,9 @@ impl Purging {
         let (log, last, floor) = log.append(&entries)?;
         writing.log = Some(log);
         self.add(last, &entries, Some(floor));
-        let is_heard = |relay: &mut Box<dyn Relay>| relay.pass_on(last, &entries);
-        if !writing.relay.as_mut().is_none_or(is_heard) {
-            writing.relay = None;
+        let is_heard = |witness: &mut Box<dyn Witness>| witness.hears(last, &entries);
+        if !writing.witness.as_mut().is_none_or(is_heard) {
+            writing.witness = None;
         }
         Ok(last)
     }
@@ -181,7 +181,7 @@ impl Purging {
     }
 
     /// Has purges passed on before they are acknowledged.
-    pub(crate) fn pass_on_to(&self, relay: Box<dyn Relay>) {
+    pub(crate) fn tell_to(&self, relay: Box<dyn Witness>) {
         self.writing().relay = Some(relay);
     }
 
@@ -219,8 +219,8 @@ mod tests {
     #[derive(Clone, Debug, Default)]
     struct Heard(Arc<Mutex<Vec<(Position, usize)>>>);
 
-    impl Relay for Heard {
-        fn pass_on(&mut self, last: Position, entries: &[PurgeEntry]) -> bool {
+    impl Witness for Heard {
+        fn hears(&mut self, last: Position, entries: &[PurgeEntry]) -> bool {
             let mut heard = self.0.lock().unwrap();
             heard.push((last, entries.len()));
             heard.len() < 2
@@ -246,7 +246,7 @@ mod tests {
         let new = open(&path);
         assert_eq!((new.position(), new.identity()), (1, old.identity()));
         let heard = Heard::default();
-        new.pass_on_to(Box::new(heard.clone()));
+        new.tell_to(Box::new(heard.clone()));
         assert_eq!(new.purge(&[purge(2), purge(3)], Manner::Hard), Ok(3));
         let entry = |number| PurgeEntry { at_ms: 0, manner: Manner::Hard, purge: purge(number) };
         old.hear(3, &[entry(2), entry(3)]);

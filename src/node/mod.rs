@@ -22,6 +22,7 @@ mod proxies;
 mod reload;
 mod serve;
 mod sockets;
+mod supervisor;
 mod visits;
 
 use std::path::{Path, PathBuf};

@@ -30,6 +30,7 @@ use super::listeners::Listeners;
 use super::marker::Marker;
 use super::peer::{self, Peer};
 use super::sockets::{self, Sockets};
+use super::supervisor::tell_main_process;
 use super::{
     Built, NameServer, Node, Roles, build_loaded, build_view, last_good, latency, load, lock, reload, visits,
     with_other_faults,
@@ -258,8 +259,9 @@ fn bind_admin(wanted: SocketAddr, handed: Option<TcpListener>) -> Result<TcpList
 async fn step_in(node: &Arc<Node>, config: &Config, taken: Taken) -> Result<(), Failure> {
     check(node, config).await.map_err(|why| Failure::ours(format!("this process does not serve: {why}")))?;
     let before = taken.serving().await.map_err(|error| not_handed(&error))?;
+    tell_main_process();
     if let Some(edge) = &node.edge {
-        edge.pass_purges_on(Box::new(before));
+        edge.tell_purges(Box::new(before));
     }
     tracing::info!("taken over");
     Ok(())

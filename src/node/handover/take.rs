@@ -121,8 +121,8 @@ impl Before {
     }
 }
 
-impl edge::Relay for Before {
-    fn pass_on(&mut self, last: u64, entries: &[PurgeEntry]) -> bool {
+impl edge::Witness for Before {
+    fn hears(&mut self, last: u64, entries: &[PurgeEntry]) -> bool {
         let Err(error) = self.tell(last, entries) else { return true };
         let is_gone =
             matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
