@@ -27,8 +27,8 @@ impl Shared {
         self.purging.hear(last, entries);
     }
 
-    /// Has purges passed on to another process before they are acknowledged.
-    pub fn tell_purges(&self, relay: Box<dyn Witness>) {
-        self.purging.tell_to(relay);
+    /// Has another process hear of purges before they are acknowledged.
+    pub fn tell_purges(&self, witness: Box<dyn Witness>) {
+        self.purging.tell_to(witness);
     }
 }

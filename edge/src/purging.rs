@@ -36,7 +36,7 @@ struct Writing {
     witness: Option<Box<dyn Witness>>,
 }
 
-/// Passes purges on to a process of the same node that serves to its end what it has begun.
+/// Who hears of purges before they are acknowledged: a process of the same node that serves to its end what it has begun.
 pub trait Witness: Send + std::fmt::Debug {
     /// Returns once that one serves nothing that these reach, the last of which has this position; whether there is any use
     /// in telling it of others.
@@ -158,7 +158,7 @@ impl Purging {
             match open_log(&self.path, self.most, new) {
                 // The other has ended, and what it had open may still be.
                 Err(error) if !error.is_damaged && Instant::now() < end => {
-                    std::thread::sleep(Duration::from_millis(20))
+                    std::thread::sleep(Duration::from_millis(20));
                 }
                 opened => break opened,
             }
@@ -180,9 +180,9 @@ impl Purging {
         self.add(last, entries, None);
     }
 
-    /// Has purges passed on before they are acknowledged.
-    pub(crate) fn tell_to(&self, relay: Box<dyn Witness>) {
-        self.writing().relay = Some(relay);
+    /// Has somebody hear of purges before they are acknowledged.
+    pub(crate) fn tell_to(&self, witness: Box<dyn Witness>) {
+        self.writing().witness = Some(witness);
     }
 
     fn writing(&self) -> MutexGuard<'_, Writing> {

@@ -255,7 +255,7 @@ fn bind_admin(wanted: SocketAddr, handed: Option<TcpListener>) -> Result<TcpList
     }
 }
 
-/// Looks whether this process serves, and tells the one before, which is passed on what is purged.
+/// Looks whether this process serves, and tells the one before, which hears from here on what is purged.
 async fn step_in(node: &Arc<Node>, config: &Config, taken: Taken) -> Result<(), Failure> {
     check(node, config).await.map_err(|why| Failure::ours(format!("this process does not serve: {why}")))?;
     let before = taken.serving().await.map_err(|error| not_handed(&error))?;
