@@ -172,6 +172,11 @@ impl Activity {
         self.change(|state| state.begun > 0 && !state.is_amid && state.open.is_empty() && state.is_flushed)
     }
 
+    /// Whether nothing is on its way to the client.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.change(|state| state.open.is_empty() && state.is_flushed)
+    }
+
     fn sent(&self, polled: &Poll<std::io::Result<usize>>) {
         self.change(|state| match polled {
             Poll::Pending => {

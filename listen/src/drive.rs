@@ -198,6 +198,8 @@ where
             let (stream, ahead) = parts.io.into_inner().into_inner().into_inner().into_parts();
             return Some((stream, join(&parts.read_buf, &ahead)));
         }
+        // A part of a head is no request, and hyper would wait for the rest.
+        End::Stopped if activity.is_sent() => {}
         End::Stopped => {
             Pin::new(&mut served).graceful_shutdown();
             // An error is the client's, which has gone.
