@@ -324,3 +324,14 @@ async fn a_stop_lets_what_was_begun_finish_and_tells_clients() {
     let refused = timeout(Duration::from_secs(1), endpoint.connect(edge.address, "www.shop.example").unwrap()).await;
     assert!(refused.is_err() || refused.is_ok_and(|refused| refused.is_err()), "new ones are not taken");
 }
+
+#[tokio::test]
+async fn clients_of_a_socket_that_is_handed_over_are_told_to_go_in_a_moment() {
+    let edge = Edge::start(1);
+    let endpoint = edge.client();
+    let mut client = edge.connect(&endpoint).await;
+    client.ask("GET", "/", &[], &[]).await.unwrap();
+    edge.stop.hand_over();
+    let ended = timeout(limits::QUIC_CLOSE_TIME * 3, client.driver).await.unwrap().unwrap();
+    assert!(ended.is_h3_no_error(), "{ended}");
+}
