@@ -52,8 +52,9 @@ pub(super) async fn take_leave(node: &Node, ending: &mut Ending) -> End {
     let (Some(edge), Some(config)) = (&node.edge, node.config.load_full()) else { return End::Gently };
     edge.draining.leave();
     let name_servers: Vec<&NodeId> = config.network.name_servers.iter().map(|node| &node.id).collect();
-    // Without the key nobody says who asks.
-    if name_servers.is_empty() || config.fleet_key.is_none() {
+    // Who has left the config is asked by nobody, and without the key nobody says who asks.
+    let is_asked = config.network.edges().any(|(_, edge)| edge.id == node.id) && config.fleet_key.is_some();
+    if name_servers.is_empty() || !is_asked {
         return End::Gently;
     }
     tracing::info!("draining: it serves on until every name server knows");
