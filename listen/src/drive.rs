@@ -24,7 +24,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming as HyperBody;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -34,6 +34,7 @@ use crate::connection::Connection;
 use crate::cores::Stop;
 use crate::fast::{Front, Next};
 use crate::incoming::Incoming;
+use crate::inline::Inline;
 use crate::interim::{Interim, Queue, WithInterim};
 use crate::mount::Mounts;
 use crate::reset::Reset;
@@ -45,7 +46,7 @@ use crate::tunnel::carry;
 pub(crate) struct Protocols {
     http1: http1::Builder,
     /// Tells the version by the first bytes.
-    any: auto::Builder<TokioExecutor>,
+    any: auto::Builder<Inline>,
 }
 
 /// A stream with all that hyper's use of it needs.
@@ -60,7 +61,7 @@ impl Protocols {
         let mut http1 = http1::Builder::new();
         // A connection without a whole head ends with its activity, which needs no timer of each request.
         http1.header_read_timeout(None).max_headers(limits::HTTP_HEADERS).max_buf_size(MOST_BUFFERED);
-        let mut any = auto::Builder::new(TokioExecutor::new());
+        let mut any = auto::Builder::new(Inline);
         any.http1()
             .timer(TokioTimer::new())
             .header_read_timeout(limits::HTTP_HEADER_TIME)
@@ -226,7 +227,7 @@ enum End {
 /// Serves a connection of which it is not known yet whether it is HTTP/2, to its end. Until the first bytes tell the
 /// version no other timer runs, and HTTP/2 has none for a client that only answers pings.
 async fn unknown<S>(
-    any: &auto::Builder<TokioExecutor>,
+    any: &auto::Builder<Inline>,
     stream: Rewind<S>,
     connection: Connection,
     mounts: Arc<Mounts>,

@@ -22,6 +22,7 @@ mod holder;
 mod http;
 mod http3;
 mod incoming;
+mod inline;
 mod interim;
 mod mount;
 mod open;

@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
+use hyper_util::rt::TokioExecutor;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use smallvec::SmallVec;
