@@ -14,6 +14,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use config::limits;
@@ -22,13 +23,12 @@ use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming as HyperBody;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::activity::{Activity, Held, Watched, Way};
+use crate::activity::{Activity, Held, Way};
 use crate::answer::answer;
 use crate::connection::Connection;
 use crate::cores::Stop;
@@ -37,9 +37,9 @@ use crate::incoming::Incoming;
 use crate::inline::Inline;
 use crate::interim::{Interim, Queue, WithInterim};
 use crate::mount::Mounts;
-use crate::reset::Reset;
 use crate::rewind::Rewind;
 use crate::tunnel::carry;
+use crate::wire::Wire;
 
 /// What serves connections.
 #[derive(Debug)]
@@ -47,20 +47,25 @@ pub(crate) struct Protocols {
     http1: http1::Builder,
     /// Tells the version by the first bytes.
     any: auto::Builder<Inline>,
+    /// What was agreed on by TLS.
+    pub(crate) http2: http2::Builder<Inline>,
 }
 
 /// A stream with all that hyper's use of it needs.
-type Lent<S> = TokioIo<WithInterim<Watched<Rewind<S>>>>;
-type Reply = Pin<Box<dyn Future<Output = Result<Response<crate::Body>, Infallible>> + Send>>;
+type Lent<S> = TokioIo<WithInterim<Rewind<<S as Wire>::Watched>>>;
+pub(crate) type Reply = Pin<Box<dyn Future<Output = Result<Response<crate::Body>, Infallible>> + Send>>;
 
 /// What hyper buffers of a connection at most: a head that is too large is to be seen as such, and answered.
 const MOST_BUFFERED: usize = limits::HTTP_HEADER_BYTES + (64 << 10);
+/// How long an HTTP/2 client may take to answer a ping.
+const PING_TIME: Duration = Duration::from_secs(10);
 
 impl Protocols {
     pub(crate) fn new() -> Self {
         let mut http1 = http1::Builder::new();
         // A connection without a whole head ends with its activity, which needs no timer of each request.
         http1.header_read_timeout(None).max_headers(limits::HTTP_HEADERS).max_buf_size(MOST_BUFFERED);
+        let header_list = u32::try_from(limits::HTTP_HEADER_BYTES).unwrap_or(u32::MAX);
         let mut any = auto::Builder::new(Inline);
         any.http1()
             .timer(TokioTimer::new())
@@ -70,10 +75,17 @@ impl Protocols {
         any.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits::HTTP2_STREAMS)
-            .max_header_list_size(u32::try_from(limits::HTTP_HEADER_BYTES).unwrap_or(u32::MAX))
+            .max_header_list_size(header_list)
             .keep_alive_interval(limits::HTTP_HEADER_TIME)
-            .keep_alive_timeout(std::time::Duration::from_secs(10));
-        Self { http1, any }
+            .keep_alive_timeout(PING_TIME);
+        let mut http2 = http2::Builder::new(Inline);
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits::HTTP2_STREAMS)
+            .max_header_list_size(header_list)
+            .keep_alive_interval(limits::HTTP_HEADER_TIME)
+            .keep_alive_timeout(PING_TIME);
+        Self { http1, any, http2 }
     }
 }
 
@@ -87,7 +99,7 @@ pub(crate) async fn drive<S>(
     mounts: &Arc<Mounts>,
     stop: &Stop,
 ) where
-    S: AsyncRead + AsyncWrite + Reset + Unpin + Send + 'static,
+    S: Wire,
 {
     let mut stopped = Box::pin(stop.stopped());
     // There once all is to stop.
@@ -145,7 +157,7 @@ async fn general<S>(
     stop: &Stop,
 ) -> Option<(S, Bytes)>
 where
-    S: AsyncRead + AsyncWrite + Reset + Unpin + Send + 'static,
+    S: Wire,
 {
     let (activity, stream, serve) = lend(stream, connection, mounts, stop);
     let mut served = http1.serve_connection(stream, service_fn(serve));
@@ -181,22 +193,21 @@ where
         End::Silent | End::Broken => {
             if activity.is_old() {
                 // What it has is not the whole, and nothing else can tell it so.
-                let stream = served.into_parts().io.into_inner().into_inner().into_inner();
-                stream.into_parts().0.reset_when_dropped();
+                take_back::<S>(served.into_parts().io).0.reset_when_dropped();
             }
             return None;
         }
         End::Own => match activity.switched() {
             Some(far) => {
                 let parts = served.into_parts();
-                let (near, ahead) = parts.io.into_inner().into_inner().into_inner().into_parts();
+                let (near, ahead) = take_back::<S>(parts.io);
                 carry(Rewind::new(join(&parts.read_buf, &ahead), near), far, stop).await;
             }
             None => _ = tokio::time::timeout(limits::HTTP_WRITE_TIME, served).await,
         },
         End::Between => {
             let parts = served.into_parts();
-            let (stream, ahead) = parts.io.into_inner().into_inner().into_inner().into_parts();
+            let (stream, ahead) = take_back::<S>(parts.io);
             return Some((stream, join(&parts.read_buf, &ahead)));
         }
         // A part of a head is no request, and hyper would wait for the rest.
@@ -233,7 +244,7 @@ async fn unknown<S>(
     mounts: Arc<Mounts>,
     stop: &Stop,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Wire,
 {
     let (activity, stream, serve) = lend(stream, connection, mounts, stop);
     let mut served = pin!(any.serve_connection(stream, service_fn(serve)));
@@ -249,19 +260,34 @@ async fn unknown<S>(
 }
 
 /// Prepares a stream for hyper, and what answers its requests.
-fn lend<S>(
+fn lend<S: Wire>(
     stream: Rewind<S>,
     connection: Connection,
     mounts: Arc<Mounts>,
     stop: &Stop,
-) -> (Arc<Activity>, Lent<S>, impl Fn(Request<HyperBody>) -> Reply + use<S>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+) -> (Arc<Activity>, Lent<S>, impl Fn(Request<HyperBody>) -> Reply + use<S>) {
     let (activity, queue) = (Activity::new(), Arc::<Queue>::default());
-    let stream = WithInterim::new(Watched::new(stream, Arc::clone(&activity)), Arc::clone(&queue));
-    let (seen, stop) = (Arc::clone(&activity), stop.clone());
-    let serve = move |request: Request<HyperBody>| -> Reply {
+    let (stream, ahead) = stream.into_parts();
+    let stream = Rewind::new(ahead, stream.watch(Arc::clone(&activity)));
+    let stream = WithInterim::new(stream, Arc::clone(&queue));
+    let serve = serve_by(mounts, connection, (Arc::clone(&activity), queue), stop.clone());
+    (activity, TokioIo::new(stream), serve)
+}
+
+/// A stream that hyper gives back, and what of the bytes read ahead it has not taken.
+fn take_back<S: Wire>(lent: Lent<S>) -> (S, Bytes) {
+    let (stream, ahead) = lent.into_inner().into_inner().into_parts();
+    (S::unwatch(stream), ahead)
+}
+
+/// What answers the requests of a connection, and notes them.
+pub(crate) fn serve_by(
+    mounts: Arc<Mounts>,
+    connection: Connection,
+    (seen, queue): (Arc<Activity>, Arc<Queue>),
+    stop: Stop,
+) -> impl Fn(Request<HyperBody>) -> Reply {
+    move |request: Request<HyperBody>| -> Reply {
         let interim = (request.version() == Version::HTTP_11).then(|| queue.begin());
         let connection = Connection { interim: interim.clone(), ..connection.clone() };
         let open = seen.begin(match request.version() {
@@ -285,8 +311,7 @@ where
             interim.iter().for_each(Interim::end);
             Ok(response.map(|body| Held::new(body, open).boxed_unsync()))
         })
-    };
-    (activity, TokioIo::new(stream), serve)
+    }
 }
 
 /// Bytes in the order they came.

@@ -19,8 +19,10 @@ use bytes::{Buf, Bytes};
 use config::limits;
 use httparse::{Header, Request, Status};
 use smallvec::SmallVec;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
+
+use crate::wire::Wire;
 
 /// A request that may be answered at once, as it was written.
 #[derive(Debug)]
@@ -105,7 +107,7 @@ thread_local! {
         RefCell::new(Scratch { read: vec![0; READ_BYTES].into_boxed_slice(), head: Vec::new() });
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Front<S> {
+impl<S: Wire> Front<S> {
     /// The front of a connection that has just been made.
     pub(crate) fn new(stream: S) -> Self {
         Self { is_new: true, ..Self::again(stream, Bytes::new()) }
@@ -217,17 +219,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Front<S> {
         let Some(owed) = &mut self.owed else {
             return Poll::Ready(Ok(()));
         };
-        while !owed.is_done() {
-            let first = [IoSlice::new(&owed.head)];
-            let first = if owed.head.is_empty() { &[][..] } else { &first[..] };
-            let written = ready!(poll_write(&mut self.stream, cx, first, &owed.body))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.moved += u64::try_from(written).unwrap_or(0);
-            owed.advance(written);
-        }
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        // What a stream has taken and keeps has not moved.
+        let before = owed.left() + self.stream.unsent();
+        let sent = owed.poll_send(&mut self.stream, cx);
+        let moved = before.saturating_sub(owed.left() + self.stream.unsent());
+        self.moved += u64::try_from(moved).unwrap_or(0);
+        ready!(sent)?;
         self.owed = None;
         Poll::Ready(Ok(()))
     }
@@ -257,6 +254,25 @@ impl Owed {
 
     fn is_done(&self) -> bool {
         self.head.is_empty() && self.body.is_empty()
+    }
+
+    /// Bytes that no stream has taken yet.
+    fn left(&self) -> usize {
+        self.head.len() + self.body.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// Sends all of it.
+    fn poll_send<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.is_done() {
+            let first = [IoSlice::new(&self.head)];
+            let first = if self.head.is_empty() { &[][..] } else { &first[..] };
+            let written = ready!(poll_write(stream, cx, first, &self.body))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.advance(written);
+        }
+        Pin::new(stream).poll_flush(cx)
     }
 
     fn advance(&mut self, mut written: usize) {

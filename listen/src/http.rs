@@ -15,10 +15,12 @@ use crate::connection::{Connection, Scheme};
 use crate::cores::Stop;
 use crate::crowd::{Crowd, One};
 use crate::drive::{Protocols, drive};
+use crate::http2::serve_http2;
 use crate::mount::Mounts;
 use crate::open::Open;
 use crate::proxies::{Nameless, Naming, Proxies, read_client};
 use crate::round_trip::{Measured, RoundTrips};
+use crate::tls_stream::Tls;
 use crate::waiting::accept_waiting;
 
 /// One listening socket and what answers on it.
@@ -230,12 +232,16 @@ async fn secure(
     stop: &Stop,
 ) {
     // In a box of its own: what a handshake needs the connection does not keep.
-    let handshake = Box::pin(TlsAcceptor::from(tls).accept(stream));
+    let handshake = Box::pin(async move { TlsAcceptor::from(tls).accept(stream).await.map(Tls::new) });
     let Ok(Ok(stream)) = tokio::time::timeout(limits::TLS_HANDSHAKE_TIME, handshake).await else {
         return;
     };
-    let sni = stream.get_ref().1.server_name().map(Arc::from);
-    drive(protocols, stream, Connection { sni, ..connection }, mounts, stop).await;
+    let connection = Connection { sni: stream.session().server_name().map(Arc::from), ..connection };
+    if stream.session().alpn_protocol() == Some(b"h2") {
+        Box::pin(serve_http2(&protocols.http2, stream, connection, Arc::clone(mounts), stop)).await;
+    } else {
+        drive(protocols, stream, connection, mounts, stop).await;
+    }
 }
 
 /// How often the same is said.

@@ -6,7 +6,7 @@ use hyper_util::rt::TokioExecutor;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use smallvec::SmallVec;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
 use crate::connection::Scheme;

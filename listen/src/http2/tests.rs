@@ -1,0 +1,275 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::client::conn::http2::{Builder as ClientBuilder, SendRequest};
+use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::client::TlsStream;
+
+use super::*;
+use crate::connection::Scheme;
+use crate::drive::Protocols;
+use crate::incoming::Incoming;
+use crate::mount::{Handler, Mount};
+use crate::tls_stream::tests::{Tap, Tapped, pair};
+
+/// Says as many bytes as the number at the end of the path; below `/slow/` after a second, below `/panic/` nothing.
+struct Says;
+
+impl Handler for Says {
+    fn serve(&self, request: Request<Incoming>, _: Connection) -> crate::Reply {
+        Box::pin(async move {
+            let path = request.uri().path();
+            let length = path.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+            if path.starts_with("/slow/") {
+                sleep(Duration::from_secs(1)).await;
+            }
+            assert!(!path.starts_with("/panic/"), "a bug");
+            Response::new(crate::full(vec![b'x'; length]))
+        })
+    }
+}
+
+/// A connection that is served, and its client's end.
+struct Served {
+    client: TlsStream<Tap>,
+    tapped: Arc<Tapped>,
+    stop: Stop,
+    driven: JoinHandle<()>,
+}
+
+impl Served {
+    async fn start(room: usize) -> Self {
+        let (ours, client, tapped) = pair(room).await;
+        let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: Arc::new(Says) }]));
+        let address = "127.0.0.1:443".parse().unwrap();
+        let connection = Connection { peer: address, local: address, scheme: Scheme::Https, sni: None, interim: None };
+        let stop = Stop::new();
+        let stops = stop.clone();
+        let driven = tokio::spawn(async move {
+            serve_http2(&Protocols::new().http2, ours, connection, mounts, &stops).await;
+        });
+        Self { client, tapped, stop, driven }
+    }
+}
+
+/// A client that lets a server send as much as it likes.
+async fn ready(client: TlsStream<Tap>) -> SendRequest<crate::Body> {
+    let mut builder = ClientBuilder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(64_u32 << 20).initial_connection_window_size(64_u32 << 20);
+    let (sender, connection) = builder.handshake(TokioIo::new(client)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+async fn ask(mut sender: SendRequest<crate::Body>, path: &str) -> Result<Bytes, hyper::Error> {
+    let request = Request::get(format!("https://a{path}")).body(crate::empty()).unwrap();
+    Ok(sender.send_request(request).await?.into_body().collect().await?.to_bytes())
+}
+
+#[tokio::test]
+async fn answers_of_many_streams_leave_in_few_records() {
+    let served = Served::start(1 << 20).await;
+    let sender = ready(served.client).await;
+    ask(sender.clone(), "/1").await.unwrap();
+    let before = served.tapped.records();
+    let answers = join_all((0..64).map(|_| ask(sender.clone(), "/1000"))).await;
+    assert!(answers.into_iter().all(|answer| answer.unwrap().len() == 1_000));
+    let records = served.tapped.records() - before;
+    assert!(records <= 16, "{records}");
+    assert_eq!(ask(sender, "/3000000").await.unwrap().len(), 3_000_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_waits_keeps_no_other_waiting() {
+    let served = Served::start(64 << 10).await;
+    let sender = ready(served.client).await;
+    let start = Instant::now();
+    let slow = ask(sender.clone(), "/slow/1000000");
+    let fast = async {
+        for _ in 0..20 {
+            assert_eq!(ask(sender.clone(), "/1000").await.unwrap().len(), 1_000);
+        }
+        start.elapsed()
+    };
+    let (slow, fast) = tokio::join!(slow, fast);
+    assert_eq!(slow.unwrap().len(), 1_000_000);
+    assert!(fast < Duration::from_millis(500) && start.elapsed() >= Duration::from_secs(1), "{fast:?}");
+}
+
+/// A large answer that is being taken slowly, and small ones beside it.
+#[tokio::test(start_paused = true)]
+async fn a_large_answer_keeps_no_small_one_waiting_to_its_end() {
+    let served = Served::start(4 << 10).await;
+    served.tapped.slow_down();
+    let sender = ready(served.client).await;
+    let start = Instant::now();
+    let large = async {
+        assert_eq!(ask(sender.clone(), "/3000000").await.unwrap().len(), 3_000_000);
+        start.elapsed()
+    };
+    let small = async {
+        sleep(Duration::from_secs(60)).await;
+        ask(sender.clone(), "/10").await.unwrap();
+        start.elapsed()
+    };
+    let (large, small) = tokio::join!(large, small);
+    // 3 MB at 16 KiB a second; of what was asked for before it, little is in front.
+    assert!(large > Duration::from_secs(150) && small < Duration::from_secs(75), "{large:?} {small:?}");
+}
+
+#[tokio::test]
+async fn a_panic_is_one_streams() {
+    let served = Served::start(64 << 10).await;
+    let sender = ready(served.client).await;
+    let (panicked, fine) = tokio::join!(ask(sender.clone(), "/panic/1"), ask(sender.clone(), "/10"));
+    assert!(panicked.is_err() && fine.is_ok());
+    assert!(ask(sender, "/10").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_under_load_loses_nothing() {
+    let served = Served::start(16 << 10).await;
+    let sender = ready(served.client).await;
+    ask(sender.clone(), "/1").await.unwrap();
+    let asked = join_all((0..100).map(|_| ask(sender.clone(), "/slow/20000")));
+    let stops = async {
+        sleep(Duration::from_millis(500)).await;
+        served.stop.stop();
+    };
+    let (answers, ()) = tokio::join!(asked, stops);
+    assert!(answers.into_iter().all(|answer| answer.unwrap().len() == 20_000));
+    assert!(ask(sender, "/1").await.is_err(), "it was told to go elsewhere");
+    timeout(limits::HTTP_DRAIN, served.driven).await.expect("it ends").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_is_given_up_and_one_that_takes_little_is_not() {
+    let served = Served::start(4 << 10).await;
+    let sender = ready(served.client).await;
+    ask(sender.clone(), "/1").await.unwrap();
+    served.tapped.pause();
+    let asked = tokio::spawn(async move { ask(sender, "/3000000").await.map(|body| body.len()) });
+    let start = Instant::now();
+    served.driven.await.unwrap();
+    let took = start.elapsed();
+    assert!((Duration::from_secs(30)..=limits::HTTP_WRITE_TIME * 2).contains(&took), "{took:?}");
+    asked.abort();
+
+    let served = Served::start(4 << 10).await;
+    served.tapped.slow_down();
+    let sender = ready(served.client).await;
+    let start = Instant::now();
+    assert_eq!(ask(sender, "/6000000").await.unwrap().len(), 6_000_000);
+    assert!(start.elapsed() > limits::HTTP_WRITE_TIME * 4, "{:?}", start.elapsed());
+}
+
+/// An answer that hyper has handed over whole at once: what the client has of it is what counts.
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_not_idle_while_an_answer_leaves_slowly() {
+    let served = Served::start(1_400).await;
+    let sender = ready(served.client).await;
+    ask(sender.clone(), "/1").await.unwrap();
+    served.tapped.slow_down();
+    let start = Instant::now();
+    // 36 s by what the pipe holds.
+    assert_eq!(ask(sender.clone(), "/200000").await.unwrap().len(), 200_000);
+    let took = start.elapsed();
+    assert!(took > limits::HTTP_HEADER_TIME, "{took:?}");
+    served.driven.await.unwrap();
+    let idle = start.elapsed() - took + Duration::from_secs(1);
+    assert!((limits::HTTP_HEADER_TIME..limits::HTTP_HEADER_TIME * 2).contains(&idle), "{idle:?}");
+    drop(sender);
+}
+
+/// RFC 9113 §4.1.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A connection's preface, with SETTINGS that change nothing.
+fn preface() -> Vec<u8> {
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[])].concat()
+}
+
+/// By HPACK's static table: GET https://a/ (RFC 7541, appendix A).
+const HEAD: [u8; 6] = [0x82, 0x87, 0x84, 0x41, 1, b'a'];
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// The code of the GOAWAY that ends what was said to a client.
+async fn goodbye(client: &mut TlsStream<Tap>) -> Option<u32> {
+    let mut said = Vec::new();
+    while client.read_buf(&mut said).await.is_ok_and(|count| count > 0) {}
+    let (mut rest, mut code) = (said.as_slice(), None);
+    while let [high, middle, low, kind, _, _, _, _, _, behind @ ..] = rest {
+        let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+        let (payload, next) = behind.split_at_checked(length)?;
+        if *kind == 7 {
+            code = Some(u32::from_be_bytes(payload.get(4..8)?.try_into().unwrap()));
+        }
+        rest = next;
+    }
+    code
+}
+
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_are_reset_as_fast_as_they_come_end_the_connection() {
+    let mut served = Served::start(64 << 10).await;
+    let mut flood = preface();
+    for stream in (1..10_000).step_by(2) {
+        flood.extend(frame(1, END_STREAM | END_HEADERS, stream, &HEAD));
+        flood.extend(frame(3, 0, stream, &[0, 0, 0, 8]));
+    }
+    // Nobody reads meanwhile, and writing ends when the server has gone.
+    for piece in flood.chunks(16 << 10) {
+        let written = timeout(Duration::from_secs(5), served.client.write_all(piece)).await;
+        if !written.is_ok_and(|written| written.is_ok()) {
+            break;
+        }
+    }
+    assert_eq!(goodbye(&mut served.client).await, Some(ENHANCE_YOUR_CALM));
+    timeout(limits::HTTP_DRAIN, served.driven).await.expect("it ends").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_without_an_end_ends_the_connection() {
+    let mut served = Served::start(64 << 10).await;
+    // Fields of 100 bytes each, which are in no table.
+    let field = [&[0, 1, b'x', 100][..], &[b'y'; 100]].concat();
+    served.client.write_all(&[preface(), frame(1, END_STREAM, 1, &HEAD)].concat()).await.unwrap();
+    let more = frame(9, 0, 1, &field.repeat(9));
+    let mut sent = 0;
+    while timeout(Duration::from_secs(5), served.client.write_all(&more)).await.is_ok_and(|written| written.is_ok()) {
+        sent += more.len();
+        assert!(sent < 1 << 20, "it is read for ever");
+    }
+    timeout(limits::HTTP_WRITE_TIME * 2, served.driven).await.expect("it ends").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn floods_of_what_is_answered_are_bounded_by_what_the_client_reads() {
+    for asks in [frame(6, 0, 0, &[7; 8]), frame(4, 0, 0, &[])] {
+        let mut served = Served::start(64 << 10).await;
+        served.client.write_all(&preface()).await.unwrap();
+        served.tapped.pause();
+        let flood = asks.repeat(1_000);
+        let mut sent = 0;
+        while timeout(Duration::from_secs(5), served.client.write_all(&flood))
+            .await
+            .is_ok_and(|written| written.is_ok())
+        {
+            sent += flood.len();
+            assert!(sent < 4 << 20, "{sent}");
+        }
+        timeout(limits::HTTP_WRITE_TIME * 4, served.driven).await.expect("it is given up").unwrap();
+    }
+}
