@@ -20,9 +20,9 @@ pub(crate) fn shake(server: SocketAddr, time: Duration) -> Asked {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {
                 scope.spawn(|| {
-                    let mut made = 0;
+                    let mut made: u64 = 0;
                     while start.elapsed() < time {
-                        if made % CHECKED == 0 {
+                        if made.is_multiple_of(CHECKED) {
                             fetch(server, &client, SIZE);
                         } else {
                             connect(server, &client);
