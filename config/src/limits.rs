@@ -221,6 +221,8 @@ pub const DRAIN_TOLD: Duration = Duration::from_secs(3);
 /// How long two processes of a node that hand over to each other wait for the other's next word: reading the index of a
 /// large disk takes seconds.
 pub const HANDOVER_PATIENCE: Duration = Duration::from_secs(15);
+/// For how long a process that was taken over stays at least: systemd is told meanwhile which one counts.
+pub const HANDOVER_KNOWN: Duration = Duration::from_secs(1);
 /// How long the one that goes may take to hear of a purge, or to let go of a socket: who asks for a purge waits for it.
 pub const HANDOVER_HEARD: Duration = Duration::from_secs(3);
 /// How much longer once all have: answers that named it are on their way to clients that connect at once.

@@ -185,7 +185,8 @@ pub(crate) fn read(mut table: Table<'_>, secret: ReadSecret<'_>) -> Option<Origi
     let probe = table.optional("probe", |v| v.table(read_probe));
     let warm = table.or("warm", limits::ORIGIN_WARM.default, |v| v.integer(&limits::ORIGIN_WARM));
     if warm > 0 && http2 {
-        let problem = Problem::fault(table.place_of("warm"), "`warm` is for connections of HTTP/1.1, and `http2` is on");
+        let problem =
+            Problem::fault(table.place_of("warm"), "`warm` is for connections of HTTP/1.1, and `http2` is on");
         table.context().add(problem.help("leave it out: a connection of HTTP/2 is kept as long as the server lets it"));
     }
     for key in ["ca", "client"] {

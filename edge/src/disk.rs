@@ -330,6 +330,7 @@ impl Disk {
             std::thread::sleep(Duration::from_millis(10));
         }
         if !worker.is_finished() {
+            *lock(&self.worker) = Some(worker);
             return false;
         }
         *lock(&self.gone) = worker.join().ok();
@@ -338,7 +339,17 @@ impl Disk {
 
     /// Goes on after it was closed. Another process may have changed what is there: that is read anew, by the worker.
     pub(crate) fn reopen(&self) {
-        let Some(gone) = lock(&self.gone).take() else { return };
+        // One that was too slow to close has come to its end by now, or goes on with that: a slow disk is RAM only meanwhile.
+        let slow = lock(&self.worker).take_if(|worker| worker.is_finished());
+        if let Some(gone) = slow.and_then(|worker| worker.join().ok()) {
+            *lock(&self.gone) = Some(gone);
+        }
+        let Some(gone) = lock(&self.gone).take() else {
+            if lock(&self.jobs).is_none() {
+                tracing::error!("the disk tier is slow to come to its end: RAM only until the next start");
+            }
+            return;
+        };
         let (jobs, queue) = sync_channel(QUEUE);
         let shared = Arc::clone(&self.shared);
         let worker = Worker { shared, queue, gone, identity: self.identity, seed: self.seed };

@@ -19,6 +19,8 @@ pub struct Draining {
     is_leaving: AtomicBool,
     /// The name servers whose probes have heard of it.
     told: Mutex<BTreeSet<NodeId>>,
+    /// Held while the file and what it says change together.
+    writing: Mutex<()>,
 }
 
 /// Name servers that are remembered: more than any network has.
@@ -29,7 +31,7 @@ impl Draining {
     pub(crate) fn read(home: &Path) -> Self {
         let file = home.join("drained");
         let is_drained = AtomicBool::new(file.exists());
-        Self { file, is_drained, is_leaving: AtomicBool::new(false), told: Mutex::default() }
+        Self { file, is_drained, is_leaving: AtomicBool::new(false), told: Mutex::default(), writing: Mutex::default() }
     }
 
     /// Whether the edge asks for no new clients.
@@ -43,7 +45,9 @@ impl Draining {
     /// # Errors
     /// It cannot be written down: nothing has changed.
     pub fn drain(&self) -> io::Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         File::create(&self.file)?.sync_all()?;
+        self.sync_directory()?;
         self.begin(&self.is_drained);
         Ok(())
     }
@@ -53,11 +57,17 @@ impl Draining {
     /// # Errors
     /// It cannot be written down: nothing has changed.
     pub fn undrain(&self) -> io::Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         match fs::remove_file(&self.file) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => self.is_drained.store(false, Ordering::Relaxed),
         }
-        Ok(())
+        self.sync_directory()
+    }
+
+    /// A file is there, or gone, over a loss of power once its directory says so.
+    fn sync_directory(&self) -> io::Result<()> {
+        self.file.parent().map_or(Ok(()), |home| File::open(home)?.sync_all())
     }
 
     /// Asks for no new clients, since this process is about to end.

@@ -116,7 +116,8 @@ async fn answer(
     let (mut head, body) = request.into_parts();
     let payload = if body.is_end_stream() { Payload::Empty } else { Payload::Present };
     let as_written = AsWritten::of(&head).filter(|_| payload == Payload::Empty);
-    let caller = Caller::of(connection.peer.ip(), &sites.proxies, &head.headers);
+    let trusted = if connection.is_relayed { &[] } else { sites.proxies.as_slice() };
+    let caller = Caller::of(connection.peer.ip(), trusted, &head.headers);
     let (ask, effect) = match read(now, &sites, node, (&mut head, payload), (&connection, &caller), asked) {
         Ok((ask, effect)) => (Arc::new(ask), effect),
         Err(refusal) => {

@@ -23,8 +23,9 @@ impl Shared {
     }
 
     /// Puts purges in force that another process has written down, the last of which has this position.
-    pub fn hear_purges(&self, last: Position, entries: &[PurgeEntry]) {
-        self.purging.hear(last, entries);
+    /// Whether they are.
+    pub fn hear_purges(&self, last: Position, entries: &[PurgeEntry]) -> bool {
+        self.purging.hear(last, entries)
     }
 
     /// Has another process hear of purges before they are acknowledged.

@@ -164,6 +164,17 @@ impl Purging {
             }
         };
         match opened {
+            // The other has put ours aside, and begun one whose positions are not ours. The next purge begins another.
+            Ok((log, before)) if before.identity != self.identity => {
+                drop(log);
+                let aside = self.path.with_extension("other");
+                match std::fs::rename(&self.path, &aside) {
+                    Ok(()) => tracing::error!(path = %aside.display(), "the log of purges is another's: put aside"),
+                    Err(error) => {
+                        tracing::error!(%error, "the log of purges is another's: a purge may not be in force");
+                    }
+                }
+            }
             Ok((log, before)) => {
                 writing.log = Some(log);
                 for (position, entry) in before.entries {
@@ -174,10 +185,16 @@ impl Purging {
         }
     }
 
-    /// Puts in force what another process of the node has written down.
-    pub(crate) fn hear(&self, last: Position, entries: &[PurgeEntry]) {
+    /// Puts in force what another process of the node has written down; not where its positions are not ours, which tells
+    /// that it writes another log.
+    pub(crate) fn hear(&self, last: Position, entries: &[PurgeEntry]) -> bool {
         let _in_order = self.writing();
+        let count = u64::try_from(entries.len()).unwrap_or(0);
+        if last > self.position() + count || last + count < self.position() {
+            return false;
+        }
         self.add(last, entries, None);
+        self.position() >= last
     }
 
     /// Has somebody hear of purges before they are acknowledged.

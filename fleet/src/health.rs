@@ -86,7 +86,7 @@ impl Health {
     pub fn judge(mut self, outcome: Outcome, now: Duration, rules: Rules) -> Self {
         match (self.verdict, outcome) {
             (Verdict::Up, Outcome::Success) | (Verdict::Down, Outcome::Failure | Outcome::Announced) => {
-                self.against = 0
+                self.against = 0;
             }
             (Verdict::Up, Outcome::Failure) => {
                 self.against = self.against.saturating_add(1);

@@ -22,7 +22,8 @@ pub(crate) fn read(path: &Path) -> Saved {
 
 /// Writes something, whole or not at all: a crash in between leaves the old file.
 pub(crate) fn write(path: &Path, saved: &impl Serialize) -> std::io::Result<()> {
-    let new = path.with_extension("new");
+    // For a moment a node may have two processes, one of which takes over.
+    let new = path.with_extension(format!("new-{}", std::process::id()));
     let mut file = fs::File::create(&new)?;
     file.write_all(&serde_json::to_vec(saved)?)?;
     file.sync_all()?;

@@ -147,6 +147,11 @@ impl Activity {
         self.change(|state| state.is_amid = true);
     }
 
+    /// Whether nothing that was written waits for the client.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.change(|state| state.is_flushed)
+    }
+
     /// The connection leads elsewhere after the answer that is on its way.
     pub(crate) fn switches(&self, to: Tunnel) {
         self.change(|state| state.switch = Some(to));

@@ -19,6 +19,8 @@ pub enum Scheme {
 pub struct Connection {
     /// The client.
     pub peer: SocketAddr,
+    /// Whether the peer hands on what others write, and has not said for whom: what requests say of that is anybody's.
+    pub is_relayed: bool,
     /// The address it reached.
     pub local: SocketAddr,
     /// Clear or TLS.

@@ -38,7 +38,7 @@ use crate::inline::Inline;
 use crate::interim::{Interim, Queue, WithInterim};
 use crate::mount::Mounts;
 use crate::rewind::Rewind;
-use crate::tunnel::carry;
+use crate::tunnel::{Duplex, carry};
 use crate::wire::Wire;
 
 /// What serves connections.
@@ -198,18 +198,12 @@ where
             return None;
         }
         End::Own => match activity.switched() {
-            Some(far) => {
-                let parts = served.into_parts();
-                let (near, ahead) = take_back::<S>(parts.io);
-                carry(Rewind::new(join(&parts.read_buf, &ahead), near), far, stop).await;
-            }
+            // hyper keeps what the client has not taken of answers before.
+            Some(_) if !activity.is_flushed() => {}
+            Some(far) => lead::<S>(take_apart(served.into_parts()), far, stop).await,
             None => _ = tokio::time::timeout(limits::HTTP_WRITE_TIME, served).await,
         },
-        End::Between => {
-            let parts = served.into_parts();
-            let (stream, ahead) = take_back::<S>(parts.io);
-            return Some((stream, join(&parts.read_buf, &ahead)));
-        }
+        End::Between => return Some(take_apart(served.into_parts())),
         // A part of a head is no request, and hyper would wait for the rest.
         End::Stopped if activity.is_sent() => {}
         End::Stopped => {
@@ -219,6 +213,12 @@ where
         }
     }
     None
+}
+
+/// Leads a client to where its connection was switched to, with what was read ahead.
+async fn lead<S: Wire>((near, ahead): (S, Bytes), far: Box<dyn Duplex>, stop: &Stop) {
+    let cut = carry(Rewind::new(ahead, near), far, stop).await;
+    cut.into_iter().for_each(|near| near.into_parts().0.reset_when_dropped());
 }
 
 /// Why hyper serves a connection no longer.
@@ -278,6 +278,12 @@ fn lend<S: Wire>(
 fn take_back<S: Wire>(lent: Lent<S>) -> (S, Bytes) {
     let (stream, ahead) = lent.into_inner().into_inner().into_parts();
     (S::unwatch(stream), ahead)
+}
+
+/// As [`take_back`], with what hyper has read ahead.
+fn take_apart<S: Wire, F>(parts: http1::Parts<Lent<S>, F>) -> (S, Bytes) {
+    let (stream, ahead) = take_back::<S>(parts.io);
+    (stream, join(&parts.read_buf, &ahead))
 }
 
 /// What answers the requests of a connection, and notes them.

@@ -150,7 +150,7 @@ impl Service {
     fn welcome(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
         match self.proxies.as_ref().and_then(|proxies| proxies.at(peer.ip().to_canonical())) {
             None => self.take(stream, peer, place, self.round_trips.clone()),
-            Some(Naming::InRequests) => self.spawn(stream, peer, (place, None), None),
+            Some(Naming::InRequests) => self.spawn(stream, (peer, Relayed::No), (place, None), None),
             Some(Naming::InHeader) => drop(tokio::spawn(hear(Arc::clone(self), stream, peer, place))),
         }
     }
@@ -165,7 +165,7 @@ impl Service {
     ) {
         let most = limits::HTTP_CONNECTIONS_OF_ONE;
         match self.crowd.join(client.ip(), most) {
-            Some(one) => self.spawn(stream, client, (place, Some(one)), round_trips),
+            Some(one) => self.spawn(stream, (client, Relayed::No), (place, Some(one)), round_trips),
             None if self.crowded.is_due() => {
                 tracing::warn!(client = %client.ip(), most, "an address has as many connections as one may: further ones are closed");
             }
@@ -174,7 +174,13 @@ impl Service {
     }
 
     /// Serves a connection as one of this peer.
-    fn spawn(&self, stream: TcpStream, peer: SocketAddr, places: Places, round_trips: Option<Arc<dyn RoundTrips>>) {
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        (peer, relayed): (SocketAddr, Relayed),
+        places: Places,
+        round_trips: Option<Arc<dyn RoundTrips>>,
+    ) {
         let Ok(local) = stream.local_addr() else {
             return;
         };
@@ -186,7 +192,8 @@ impl Service {
         }
         let stream = Measured::new(stream, peer.ip().to_canonical(), round_trips);
         let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
-        let connection = Connection { peer, local, scheme, sni: None, interim: None };
+        let connection =
+            Connection { peer, is_relayed: relayed == Relayed::Yes, local, scheme, sni: None, interim: None };
         let (mounts, tls, protocols) = (Arc::clone(&self.mounts), self.tls.clone(), Arc::clone(&self.protocols));
         let open = Open::new(self.connections.clone());
         let stop = self.stop.clone();
@@ -201,6 +208,13 @@ impl Service {
     }
 }
 
+/// Whether a peer hands on what others write, without saying whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relayed {
+    Yes,
+    No,
+}
+
 /// Hears from a proxy whom it connects for, then serves the connection as that client's. What the proxy has itself is no
 /// crowd.
 async fn hear(service: Arc<Service>, mut stream: TcpStream, proxy: SocketAddr, place: OwnedSemaphorePermit) {
@@ -211,7 +225,7 @@ async fn hear(service: Arc<Service>, mut stream: TcpStream, proxy: SocketAddr, p
     };
     match client {
         Ok(Some(client)) => service.take(stream, client, place, None),
-        Ok(None) => service.spawn(stream, proxy, (place, None), None),
+        Ok(None) => service.spawn(stream, (proxy, Relayed::Yes), (place, None), None),
         // A proxy that only looks whether we are there.
         Err(Nameless::Ended) => {}
         Err(why) if service.nameless.is_due() => {

@@ -39,8 +39,9 @@ impl fmt::Debug for Tunnel {
     }
 }
 
-/// Carries bytes until both sides have ended, one breaks, nothing moves for too long, or a while after all is to stop.
-pub(crate) async fn carry(near: impl Duplex, far: impl Duplex, stop: &Stop) {
+/// Carries bytes until both sides have ended, one breaks, nothing moves for too long, or a while after all is to stop. Cut
+/// before their end, the near side is given back: no client must take that for the end.
+pub(crate) async fn carry<N: Duplex>(near: N, far: impl Duplex, stop: &Stop) -> Option<N> {
     let moved = AtomicU64::new(0);
     let note = |_: &[u8]| _ = moved.fetch_add(1, Ordering::Relaxed);
     let (mut near, mut far) = (InspectReader::new(near, note), InspectReader::new(far, note));
@@ -57,13 +58,17 @@ pub(crate) async fn carry(near: impl Duplex, far: impl Duplex, stop: &Stop) {
             sleep(limits::TUNNEL_IDLE).await;
         }
     };
-    tokio::select! {
-        _ = copy_bidirectional(&mut near, &mut far) => {}
-        () = idles => {}
-        () = ends => {}
+    let is_whole = tokio::select! {
+        copied = copy_bidirectional(&mut near, &mut far) => copied.is_ok(),
+        () = idles => false,
+        () = ends => false,
+    };
+    if !is_whole {
+        return Some(near.into_inner());
     }
     // TLS says its end; who reads on sees that this is all.
     let _ = timeout(limits::TLS_HANDSHAKE_TIME, near.shutdown()).await;
+    None
 }
 
 #[cfg(test)]
@@ -79,7 +84,7 @@ mod tests {
     fn between(stop: &Stop) -> (DuplexStream, DuplexStream, impl Future<Output = ()> + use<>) {
         let ((client, near), (far, server)) = (duplex(64), duplex(64));
         let stop = stop.clone();
-        (client, server, async move { carry(near, far, &stop).await })
+        (client, server, async move { drop(carry(near, far, &stop).await) })
     }
 
     #[tokio::test(start_paused = true)]

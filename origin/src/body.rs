@@ -79,6 +79,15 @@ impl Body for FetchBody {
             if let (Some(pace), Some(Ok(frame))) = (this.pace.as_mut(), &frame) {
                 pace.took(frame.data_ref().map_or(0, Bytes::len), Instant::now());
             }
+            // The library takes a stream of HTTP/2 that is reset without naming a fault for one that ends. Only a frame that
+            // says so ends a body (RFC 9113 §8.1).
+            if frame.is_none()
+                && this.lent.as_ref().is_some_and(|lent| lent.connection.is_shared())
+                && !this.inner.is_end_stream()
+            {
+                *this.lent = None;
+                return Poll::Ready(Some(Err(FetchError::HttpResponseIncomplete)));
+            }
             match &frame {
                 Some(Err(_)) => *this.lent = None,
                 // Who knows the length asks for no more.

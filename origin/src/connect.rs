@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use crate::connection::{Connection, Many, One};
+use crate::connection::{Connection, Many, One, Share};
 use crate::dial::dial;
 use crate::error::FetchError;
 use crate::reach::Reach;
@@ -89,7 +89,9 @@ impl Target {
             let Some(tls) = &self.tls else {
                 return match protocol {
                     Protocol::Http1 => One::begin(stream).await.map(Connection::One),
-                    Protocol::Http2 => Many::begin(stream, uri::Scheme::HTTP).await.map(Connection::Many),
+                    Protocol::Http2 => {
+                        Many::begin(stream, uri::Scheme::HTTP).await.map(Share::of).map(Connection::Many)
+                    }
                 };
             };
             let config = match protocol {
@@ -99,7 +101,7 @@ impl Target {
             let agreed = TlsConnector::from(Arc::clone(config)).connect(tls.name.clone(), stream).await;
             let stream = agreed.map_err(|error| FetchError::of_handshake(&error))?;
             match stream.get_ref().1.alpn_protocol() {
-                Some(b"h2") => Many::begin(stream, uri::Scheme::HTTPS).await.map(Connection::Many),
+                Some(b"h2") => Many::begin(stream, uri::Scheme::HTTPS).await.map(Share::of).map(Connection::Many),
                 _ => One::begin(stream).await.map(Connection::One),
             }
         };

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::AbortHandle;
 
-use crate::error::FetchError;
+use crate::error::{FetchError, is_of_stream};
 use crate::upload::Upload;
 
 /// A connection on which requests can be sent.
@@ -27,7 +27,7 @@ pub(crate) enum Connection {
     /// By HTTP/1.1: one request at a time.
     One(One),
     /// By HTTP/2: one of many who share it.
-    Many(Many),
+    Many(Share),
 }
 
 /// A connection of HTTP/1.1. It is closed at once when it is dropped, even where a request's body is still on its way.
@@ -39,14 +39,35 @@ pub(crate) struct One {
     heard: Arc<AtomicBool>,
 }
 
-/// A share in a connection of HTTP/2, which ends when nobody has one.
+/// A connection of HTTP/2. It is closed when nobody has a clone of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Many {
     sender: http2::SendRequest<Upload>,
     scheme: Scheme,
-    /// One for each share.
-    shares: Arc<()>,
+    common: Arc<Common>,
 }
+
+/// What all who share a connection share.
+#[derive(Debug)]
+struct Common {
+    driver: AbortHandle,
+    /// Whether no further request is to be sent on it.
+    is_retired: AtomicBool,
+    /// Whether anything has come since the last request was sent.
+    heard: Arc<AtomicBool>,
+}
+
+/// A fetch's share in a connection of HTTP/2.
+#[derive(Debug)]
+pub(crate) struct Share {
+    many: Many,
+    /// What is sent by it.
+    upload: Upload,
+}
+
+/// Tells whether a connection that was shared serves others still.
+#[derive(Debug)]
+pub(crate) struct Afterlife(Option<Weak<Common>>);
 
 /// How a request came to nothing; it holds the request if nothing of it was sent.
 pub(crate) type Unsent = TrySendError<Request<Upload>>;
@@ -65,11 +86,37 @@ impl Connection {
                 one.heard.store(false, Ordering::Relaxed);
                 Either::Left(one.sender.try_send_request(request))
             }
-            Self::Many(many) => {
-                name_target(&mut request, &many.scheme);
-                Either::Right(many.sender.try_send_request(request))
+            Self::Many(share) => {
+                share.upload = request.body().clone();
+                name_target(&mut request, &share.many.scheme);
+                share.many.common.heard.store(false, Ordering::Relaxed);
+                Either::Right(share.many.sender.try_send_request(request))
             }
         }
+    }
+
+    /// Notes that nothing came of a request: in time, or at all. A connection on which nothing else came either, or that
+    /// failed as a whole, takes no further requests; one of whose requests alone failed does.
+    pub(crate) fn note_failure(&self, error: Option<&hyper::Error>) {
+        if let Self::Many(Share { many, .. }) = self {
+            let is_whole = error.map_or(!many.common.heard.load(Ordering::Relaxed), |error| !is_of_stream(error));
+            if is_whole {
+                many.retire();
+            }
+        }
+    }
+
+    /// What tells later whether others are still served by it.
+    pub(crate) fn afterlife(&self) -> Afterlife {
+        match self {
+            Self::One(_) => Afterlife(None),
+            Self::Many(share) => Afterlife(Some(Arc::downgrade(&share.many.common))),
+        }
+    }
+
+    /// Whether the end of a response's body has to be told by more than that nothing comes any more.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::Many(_))
     }
 
     /// Whether a byte has come since the last request was sent, be it of no whole response. Of many requests on one
@@ -110,15 +157,53 @@ impl Drop for One {
     }
 }
 
+impl Drop for Common {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Afterlife {
+    /// Whether nobody is served by it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        let common = self.0.as_ref().and_then(Weak::upgrade);
+        common.is_none_or(|common| common.is_retired.load(Ordering::Relaxed))
+    }
+}
+
+impl Share {
+    pub(crate) fn of(many: Many) -> Self {
+        Self { many, upload: Upload::new(None) }
+    }
+
+    pub(crate) fn many(&self) -> &Many {
+        &self.many
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        // hyper goes on sending the rest, for as long as the server lets it wait: who else is on the connection stays, and
+        // it ends with the last.
+        if !self.upload.is_gone() {
+            self.many.retire();
+        }
+    }
+}
+
 impl Many {
     /// Whether a request can be sent, as far as is known.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.sender.is_closed()
+        !self.common.is_retired.load(Ordering::Relaxed) && !self.sender.is_closed()
     }
 
-    /// How many have a share.
-    pub(crate) fn shares(&self) -> usize {
-        Arc::strong_count(&self.shares)
+    /// How many have it.
+    pub(crate) fn holders(&self) -> usize {
+        Arc::strong_count(&self.common)
+    }
+
+    fn retire(&self) {
+        self.common.is_retired.store(true, Ordering::Relaxed);
     }
 
     pub(crate) async fn begin<T>(stream: T, scheme: Scheme) -> Result<Self, FetchError>
@@ -135,10 +220,13 @@ impl Many {
             // One that is dead is found out while somebody waits for it.
             .keep_alive_interval(ASKED_EVERY)
             .keep_alive_timeout(ASKED_EVERY);
+        let heard = Arc::new(AtomicBool::new(false));
+        let stream = Listening { inner: stream, heard: Arc::clone(&heard) };
         let begun = builder.handshake(TokioIo::new(stream)).await;
         let (sender, connection) = begun.map_err(|error| FetchError::of_head(&error))?;
-        tokio::spawn(connection);
-        Ok(Self { sender, scheme, shares: Arc::default() })
+        let driver = tokio::spawn(connection).abort_handle();
+        let common = Arc::new(Common { driver, is_retired: AtomicBool::new(false), heard });
+        Ok(Self { sender, scheme, common })
     }
 }
 

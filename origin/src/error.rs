@@ -204,15 +204,26 @@ impl FetchError {
 /// Whether the server says that it has not looked at the request (RFC 9113 §8.7: REFUSED_STREAM, and a GOAWAY of one that
 /// ends for no fault, are such).
 pub(crate) fn is_refused(error: &hyper::Error) -> bool {
+    of_http2(error).is_some_and(|error| {
+        let is_over = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+        error.is_remote() && (is_over || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
+}
+
+/// Whether one request alone has failed, and its connection goes on.
+pub(crate) fn is_of_stream(error: &hyper::Error) -> bool {
+    of_http2(error).is_some_and(h2::Error::is_reset)
+}
+
+fn of_http2(error: &hyper::Error) -> Option<&h2::Error> {
     let mut at: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = at {
-        if let Some(h2) = error.downcast_ref::<h2::Error>() {
-            let is_over = h2.is_go_away() && h2.is_remote() && h2.reason() == Some(h2::Reason::NO_ERROR);
-            return is_over || h2.is_remote() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+        if let Some(found) = error.downcast_ref::<h2::Error>() {
+            return Some(found);
         }
         at = error.source();
     }
-    false
+    None
 }
 
 impl std::fmt::Display for FetchError {

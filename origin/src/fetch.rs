@@ -181,7 +181,7 @@ impl Fetcher {
         failed.map(Err)
     }
 
-    /// Asks one server: on a connection that is there, and where that has died, once on a new one.
+    /// Asks one server: on a connection that is there, and where that has died, once on another.
     async fn ask(
         &self,
         (server, standing): (&Server, &Standing),
@@ -194,42 +194,55 @@ impl Fetcher {
         }
         let mut place = self.place(standing, until).await?;
         // Only a connection of HTTP/1.1 can be switched to another protocol.
-        let is_sharing = server.shared.protocol(server.target.preferred) == Protocol::Http2;
-        if is_sharing && !head.headers.contains_key(header::UPGRADE) {
-            return Box::pin(self.ask_sharing((server, standing), place, (head, upload), until)).await;
-        }
-        if let Some(connection) = server.pool.take(Instant::now(), One::is_ready).map(Connection::One) {
+        let protocol = match head.headers.contains_key(header::UPGRADE) {
+            true => Protocol::Http1,
+            false => server.shared.protocol(server.target.preferred),
+        };
+        if let Some((connection, age)) = self.find(server, protocol, until).await? {
+            let afterlife = connection.afterlife();
             match self.send((server, connection, place), head, upload, until).await {
-                Err(failure) if failure.may_repeat(&head.method, upload.state()) == Repeat::Yes => {}
+                // A server may be through with one request and not with its connection: it is not asked for that again.
+                Err(failure)
+                    if age == Age::Used
+                        && afterlife.is_over()
+                        && failure.may_repeat(&head.method, upload.state()) == Repeat::Yes => {}
                 answered => return answered,
             }
             place = self.place(standing, until).await?;
         }
-        // In a box of its own: it is large, seldom needed, and would be moved along with every fetch.
-        let time = self.times.connect.min(left(until));
-        let connected = Box::pin(server.target.connect(Protocol::Http1, time)).await;
-        let connection = connected.map_err(|error| Failure { error, seen: Seen::No })?;
+        let connection = self.make(server, protocol, until).await?;
         self.send((server, connection, place), head, upload, until).await
     }
 
-    /// Asks one server on a connection that others ask on, too, and where that has died, once on another.
-    async fn ask_sharing(
+    /// A connection that is there; of HTTP/2, also one that is made.
+    async fn find(
         &self,
-        (server, standing): (&Server, &Standing),
-        mut place: Place,
-        (head, upload): (&Parts, &Upload),
+        server: &Server,
+        protocol: Protocol,
         until: Option<Instant>,
-    ) -> Result<Fetched, Failure> {
-        loop {
-            let taken = server.shared.take(&server.target, self.times.connect.min(left(until))).await;
-            let (connection, age) = taken.map_err(|error| Failure { error, seen: Seen::No })?;
-            match self.send((server, connection, place), head, upload, until).await {
-                Err(failure) if age == Age::Used && failure.may_repeat(&head.method, upload.state()) == Repeat::Yes => {
-                }
-                answered => return answered,
-            }
-            place = self.place(standing, until).await?;
+    ) -> Result<Option<(Connection, Age)>, Failure> {
+        if protocol == Protocol::Http2
+            && let Some(taken) = self.share(server, until).await?
+        {
+            return Ok(Some(taken));
         }
+        Ok(server.pool.take(Instant::now(), One::is_ready).map(|one| (Connection::One(one), Age::Used)))
+    }
+
+    async fn make(&self, server: &Server, protocol: Protocol, until: Option<Instant>) -> Result<Connection, Failure> {
+        if protocol == Protocol::Http2
+            && let Some((connection, _)) = self.share(server, until).await?
+        {
+            return Ok(connection);
+        }
+        // In a box of its own: it is large, seldom needed, and would be moved along with every fetch.
+        let connected = Box::pin(server.target.connect(Protocol::Http1, self.times.connect.min(left(until)))).await;
+        connected.map_err(|error| Failure { error, seen: Seen::No })
+    }
+
+    async fn share(&self, server: &Server, until: Option<Instant>) -> Result<Option<(Connection, Age)>, Failure> {
+        let taken = Box::pin(server.shared.take(&server.target, self.times.connect.min(left(until)))).await;
+        taken.map_err(|error| Failure { error, seen: Seen::No })
     }
 
     async fn place(&self, standing: &Standing, until: Option<Instant>) -> Result<Place, Failure> {
@@ -247,8 +260,12 @@ impl Fetcher {
         let began = Instant::now();
         upload.begin(began);
         let answer = connection.send(self.request(head, upload));
-        let answered = self.in_time(answer, upload, (began, until)).await?;
-        let mut response = answered.map_err(|error| Failure::of(&error, upload, connection.has_heard()))?;
+        let answered = self.in_time(answer, upload, (began, until)).await;
+        let answered = answered.inspect_err(|_| connection.note_failure(None))?;
+        let mut response = answered.map_err(|error| {
+            connection.note_failure(Some(error.error()));
+            Failure::of(&error, upload, connection.has_heard())
+        })?;
         let status = response.status();
         let failed = |error| Failure { error, seen: Seen::Perhaps };
         framing::check(&head.method, &head.headers, status, response.headers_mut()).map_err(failed)?;

@@ -24,6 +24,8 @@ pub(crate) type Addresses = Arc<[IpAddr]>;
 pub(crate) enum Asked {
     /// These addresses, for so long.
     Found(Vec<IpAddr>, Duration),
+    /// As [`Self::Found`], and of the other family (IPv4, IPv6) nobody knew.
+    Half(Vec<IpAddr>, Duration),
     /// There is no such name, or it has no address.
     Nothing,
     /// Nobody knew.
@@ -101,7 +103,16 @@ impl Known {
                 *self = Self { good: Some(Good { addresses: addresses.into(), fresh_until: now + ttl }), failed: None };
                 if is_standing_in { Change::Again } else { Change::Same }
             }
-            Asked::Found(..) | Asked::Nothing => {
+            Asked::Half(addresses, ttl) if !addresses.is_empty() => {
+                // What was known of the other stays, and is asked for again soon.
+                let is_known = |family: bool| addresses.iter().any(|address| address.is_ipv4() == family);
+                let kept = self.good.iter().filter(|good| now < good.fresh_until + limits::ORIGIN_NAME_STALE);
+                let kept = kept.flat_map(|good| good.addresses.iter().copied());
+                let other: Vec<IpAddr> = kept.filter(|address| !is_known(address.is_ipv4())).collect();
+                let ttl = ttl.clamp(limits::ORIGIN_NAME_TTL_LEAST, limits::ORIGIN_NAME_OF_SYSTEM);
+                self.learn(Asked::Found([addresses, other].concat(), ttl), now)
+            }
+            Asked::Found(..) | Asked::Half(..) | Asked::Nothing => {
                 *self = Self { good: None, failed: Some((FetchError::DnsError, until)) };
                 Change::Same
             }
@@ -160,6 +171,20 @@ mod tests {
             }
             assert_eq!(known.answer(begun.map(at), at(now)), expected, "row {row}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_family_that_nobody_knows_of_keeps_its_addresses() {
+        let now = Instant::now();
+        let (one, two) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]));
+        let other = IpAddr::from([192, 0, 2, 7]);
+        let mut known = Known::default();
+        known.learn(Asked::Found(vec![one, two], SECOND * 60), now);
+        let later = now + SECOND * 61;
+        known.learn(Asked::Half(vec![other], SECOND * 60), later);
+        assert_eq!(known.answer(None, later), Answer::Fresh(Arc::from([other, two])));
+        let soon = later + limits::ORIGIN_NAME_OF_SYSTEM;
+        assert!(matches!(known.answer(None, soon), Answer::Wait(Some(_))), "it is asked for again soon");
     }
 
     #[tokio::test(start_paused = true)]

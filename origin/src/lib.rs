@@ -18,6 +18,7 @@ mod connect;
 mod connection;
 mod dial;
 mod error;
+mod families;
 mod fetch;
 mod framing;
 mod known;

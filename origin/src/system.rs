@@ -5,11 +5,12 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use config::limits;
-use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
+use hickory_resolver::config::ResolveHosts;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::Query;
@@ -18,8 +19,10 @@ use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{Hosts, TokioResolver};
 use tokio::net::lookup_host;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::error::FetchError;
+use crate::families::{Family, join};
 use crate::known::Asked;
 
 /// The files that say how.
@@ -119,8 +122,6 @@ impl Dns {
         options.positive_max_ttl = Some(limits::ORIGIN_NAME_TTL_MOST);
         options.negative_max_ttl = Some(limits::ORIGIN_NAME_FAILED);
         options.use_hosts_file = ResolveHosts::Never;
-        // Where both fail it is told how IPv4's did, which nearly all origins have.
-        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         let provider = TokioRuntimeProvider::default();
         let resolver = TokioResolver::builder_with_config(settings, provider).with_options(options).build().ok()?;
         Some(Self { resolver, search, dots })
@@ -130,25 +131,51 @@ impl Dns {
     /// it: what is found there may be another's.
     async fn ask(&self, names: Vec<Name>) -> Asked {
         for name in names {
-            match self.resolver.lookup_ip(name).await {
-                Ok(found) => {
-                    let ttl = found.valid_until().saturating_duration_since(Instant::now());
-                    let addresses: Vec<IpAddr> = found.iter().collect();
-                    if !addresses.is_empty() {
-                        return Asked::Found(addresses, ttl);
-                    }
-                }
-                Err(NetError::Dns(DnsError::NoRecordsFound(_))) => {}
-                Err(NetError::Timeout) => return Asked::Failed(FetchError::DnsTimeout),
-                Err(error) => {
-                    tracing::debug!(%error, "an origin's name could not be resolved");
-                    return Asked::Failed(FetchError::DnsError);
-                }
+            match self.ask_both(&name).await {
+                Asked::Nothing => {}
+                asked => return asked,
             }
         }
         Asked::Nothing
     }
+
+    /// Asks for both families at once. Where one is there, the other is waited for a little longer only: a name server that
+    /// drops such questions must not hold up the rest.
+    async fn ask_both(&self, name: &Name) -> Asked {
+        let (mut v4, mut v6) = (pin!(self.ask_one(name, RecordType::A)), pin!(self.ask_one(name, RecordType::AAAA)));
+        let late = || Family::Failed(FetchError::DnsTimeout);
+        let (first, is_v4) = tokio::select! {
+            found = &mut v4 => (found, true),
+            found = &mut v6 => (found, false),
+        };
+        let wait = if matches!(first, Family::Found(..)) { OTHER_FAMILY } else { limits::ORIGIN_NAME_LOOK_UP };
+        if is_v4 {
+            join(first, timeout(wait, v6).await.unwrap_or_else(|_| late()))
+        } else {
+            join(timeout(wait, v4).await.unwrap_or_else(|_| late()), first)
+        }
+    }
+
+    async fn ask_one(&self, name: &Name, kind: RecordType) -> Family {
+        match self.resolver.lookup(name.clone(), kind).await {
+            Ok(found) => {
+                let addresses: Vec<IpAddr> =
+                    found.answers().iter().filter_map(|record| record.data.ip_addr()).collect();
+                let ttl = found.valid_until().saturating_duration_since(Instant::now());
+                if addresses.is_empty() { Family::Nothing } else { Family::Found(addresses, ttl) }
+            }
+            Err(NetError::Dns(DnsError::NoRecordsFound(_))) => Family::Nothing,
+            Err(NetError::Timeout) => Family::Failed(FetchError::DnsTimeout),
+            Err(error) => {
+                tracing::debug!(%error, %kind, "an origin's name could not be resolved");
+                Family::Failed(FetchError::DnsError)
+            }
+        }
+    }
 }
+
+/// How long the second family is waited for once the first has addresses; RFC 8305 §3 would have 50 ms, for people who wait.
+const OTHER_FAMILY: Duration = Duration::from_millis(250);
 
 /// Asks the system, which says neither a TTL nor whether it knew.
 async fn ask_system(name: &str) -> Asked {

@@ -71,6 +71,11 @@ impl Upload {
         self.progress().map_or(State::Whole, |progress| progress.state)
     }
 
+    /// Whether all of it was taken by a connection.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.progress().is_none_or(|progress| progress.turn == Turn::Answer)
+    }
+
     /// Begins the time: the request is handed to a connection now.
     pub(crate) fn begin(&self, now: Instant) {
         if let Some(mut progress) = self.progress() {

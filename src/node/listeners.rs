@@ -141,12 +141,11 @@ impl Listeners {
         let (of_quic, others): (Vec<_>, Vec<_>) = open.iter().partition(|(listener, _)| listener.has_quic());
         // Those take a moment, in which all else goes on.
         of_quic.iter().for_each(|(_, open)| open.served.udp.hand_over());
-        if !have_ended(of_quic.iter().map(|(_, open)| &open.served)) {
-            return false;
-        }
+        let has_quic_ended = have_ended(of_quic.iter().map(|(_, open)| &open.served));
+        // All are told, also where one does not end: what is served again must not be served twice.
         others.iter().for_each(|(_, open)| open.served.udp.hand_over());
         open.values().for_each(|open| open.served.tcp.hand_over());
-        have_ended(open.values().map(|open| &open.served))
+        has_quic_ended && have_ended(open.values().map(|open| &open.served))
     }
 
     /// Serves every socket again after a rest.

@@ -334,11 +334,13 @@ impl Serving {
         if let Some(name_server) = &self.node.name_server {
             lock(&name_server.watch).rest();
         }
+        // Who watches over processes has to hear first that this one no longer counts.
+        let ends = async { _ = tokio::join!(self.doors.end(End::Gently), tokio::time::sleep(limits::HANDOVER_KNOWN)) };
         if self.node.edge.is_none() {
-            return self.doors.end(End::Gently).await;
+            return ends.await;
         }
         tokio::select! {
-            () = self.doors.end(End::Gently) => {}
+            () = ends => {}
             () = heir.follow(Arc::clone(&self.node)) => {
                 tracing::error!("it is no longer known what the other process purges: what is under way here is cut");
                 // Threads that still serve would be waited for.

@@ -50,7 +50,7 @@ pub(crate) struct Bound {
     pub(super) sockets: Sockets,
     pub(super) wanted: BTreeSet<Listener>,
     /// Of those that another process has handed over, the ones that are not wanted: open until the others are served.
-    pub(super) spare: Sockets,
+    pub(super) _spare: Sockets,
 }
 
 /// Where a config wants a node to listen.
@@ -101,7 +101,7 @@ pub(super) fn bind(
         };
         sockets.insert(*listener, own);
     }
-    Ok(Bound { sockets, wanted, spare: handed })
+    Ok(Bound { sockets, wanted, _spare: handed })
 }
 
 impl Listener {
@@ -197,6 +197,6 @@ mod tests {
         let counts: Vec<(SocketAddr, usize)> =
             bound.sockets.iter().map(|(listener, sockets)| (listener.address, sockets.len())).collect();
         assert!(counts.contains(&(kept, 1)) && counts.contains(&("127.0.0.1:0".parse().unwrap(), 2)), "{counts:?}");
-        assert_eq!(bound.spare.keys().map(|listener| listener.address).collect::<Vec<_>>(), [gone]);
+        assert_eq!(bound._spare.keys().map(|listener| listener.address).collect::<Vec<_>>(), [gone]);
     }
 }

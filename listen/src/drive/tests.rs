@@ -76,7 +76,8 @@ fn connect_until(echo: &Arc<Echo>, room: usize, stop: Stop) -> (DuplexStream, to
     let (ours, theirs) = tokio::io::duplex(room);
     let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: Arc::clone(echo) as _ }]));
     let address = "127.0.0.1:80".parse().unwrap();
-    let connection = Connection { peer: address, local: address, scheme: Scheme::Http, sni: None, interim: None };
+    let connection =
+        Connection { peer: address, is_relayed: false, local: address, scheme: Scheme::Http, sni: None, interim: None };
     let driven = tokio::spawn(async move {
         drive(&Protocols::new(), ours, connection, &mounts, &stop).await;
     });
@@ -326,9 +327,9 @@ async fn who_asks_nothing_after_a_stop_is_left_after_a_while() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let start = tokio::time::Instant::now();
         if hurries {
-            stop.hurry()
+            stop.hurry();
         } else {
-            stop.stop()
+            stop.stop();
         }
         driven.await.unwrap();
         let took = start.elapsed();

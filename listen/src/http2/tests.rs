@@ -48,7 +48,14 @@ impl Served {
         let (ours, client, tapped) = pair(room).await;
         let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: Arc::new(Says) }]));
         let address = "127.0.0.1:443".parse().unwrap();
-        let connection = Connection { peer: address, local: address, scheme: Scheme::Https, sni: None, interim: None };
+        let connection = Connection {
+            peer: address,
+            is_relayed: false,
+            local: address,
+            scheme: Scheme::Https,
+            sni: None,
+            interim: None,
+        };
         let stop = Stop::new();
         let stops = stop.clone();
         let driven = tokio::spawn(async move {

@@ -17,8 +17,8 @@ use crate::say::say;
 
 /// Time for all nodes to be ready: 26 processes on one slow core.
 const READY: Duration = Duration::from_secs(60);
-/// Time for a node to finish its requests, two seconds above its own limit.
-const ENDING: Duration = Duration::from_secs(12);
+/// Time for a node to finish its requests (10 s), and then to write down what waits for its disk (5 s).
+const ENDING: Duration = Duration::from_secs(20);
 /// Lines of a node's log that are shown when it does not start.
 const TAIL: usize = 40;
 

@@ -167,8 +167,8 @@ impl Heir {
     pub(in crate::node) async fn follow(mut self, node: Arc<Node>) {
         loop {
             let Ok(Ask::Purged { last, entries }) = self.line.hear(limits::HTTP_DRAIN * 2).await else { return };
-            if let Some(edge) = &node.edge {
-                edge.hear_purges(last, &entries);
+            if node.edge.as_ref().is_some_and(|edge| !edge.hear_purges(last, &entries)) {
+                return;
             }
             if self.line.say(&Answer::Heard { last }, &[]).await.is_err() {
                 return;

@@ -152,3 +152,75 @@ async fn a_share_is_free_again_when_a_body_is_dropped() {
     }
     assert_eq!(origin.server.connections(), 1);
 }
+
+/// A server of HTTP/2 that sends half of a body and then resets the stream, or resets it at once; and how often it was asked.
+async fn resetting(reason: h2::Reason, sends: &'static [u8]) -> (TestOrigin, Arc<AtomicUsize>) {
+    let asked = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&asked);
+    let server = TestOrigin::new(move |stream, _| {
+        let count = Arc::clone(&count);
+        async move {
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                if sends.is_empty() {
+                    respond.send_reset(reason);
+                    continue;
+                }
+                let mut body = respond.send_response(Response::new(()), false).unwrap();
+                body.send_data(Bytes::from_static(sends), false).unwrap();
+                tokio::spawn(async move {
+                    sleep(Duration::from_millis(50)).await;
+                    body.send_reset(reason);
+                });
+            }
+        }
+    });
+    (server.await, asked)
+}
+
+#[tokio::test]
+async fn a_body_that_is_reset_is_cut_whatever_the_reason() {
+    for reason in [h2::Reason::NO_ERROR, h2::Reason::CANCEL, h2::Reason::INTERNAL_ERROR] {
+        let (server, _) = resetting(reason, b"half of it").await;
+        let fetched = by_http2(&[server.address]).fetch(&head("GET"), None).await.unwrap();
+        let read = fetched.into_body().collect().await;
+        assert_eq!(read.unwrap_err(), FetchError::HttpResponseIncomplete, "{reason:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_reset_is_not_sent_again_and_again() {
+    for reason in [h2::Reason::REFUSED_STREAM, h2::Reason::INTERNAL_ERROR, h2::Reason::CANCEL] {
+        let (server, asked) = resetting(reason, b"").await;
+        let fetcher = by_http2(&[server.address]);
+        for _ in 0..5 {
+            assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Err(FetchError::ConnectionTerminated));
+        }
+        assert_eq!((asked.load(Ordering::Relaxed), server.connections()), (5, 1), "{reason:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_on_a_server_that_knows_no_http2_waits_for_one_handshake_alone() {
+    let key = tls_key();
+    let server = tls_origin(&key).await;
+    let told = Origin { http2: true, ..origin(&[server.address], Scheme::Https) };
+    let fetcher = Fetcher::with(&told, Servers::new("shop", &told), TIMES, &trusting(&key), Places::of_all());
+    let head = head("GET");
+    let fetches = (0..200).map(|_| async { status(fetcher.fetch(&head, None).await).await });
+    for fetched in futures_util::future::join_all(fetches).await {
+        assert_eq!(fetched, Ok(StatusCode::OK));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_before_the_end_of_an_upload_takes_its_connection_out_of_use() {
+    let origin = Http2Origin::new(1_000, usize::MAX).await;
+    let fetcher = by_http2(&[origin.server.address]);
+    let (client, body) = upload();
+    client.send(Ok(Bytes::from_static(b"the first of it"))).await.unwrap();
+    assert_eq!(status(fetcher.fetch(&head("POST"), Some(body)).await).await, Ok(StatusCode::OK));
+    assert_eq!(status(fetcher.fetch(&head("GET"), None).await).await, Ok(StatusCode::OK));
+    assert_eq!(origin.server.connections(), 2);
+}
