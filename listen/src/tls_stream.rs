@@ -169,10 +169,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tls<S> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
             Err(error) => return Poll::Ready(Err(error)),
         }
+        let had_unsent = self.session.wants_write();
         if let Err(error) = self.session.process_new_packets() {
             // The alert, if the socket takes it at once.
             let _ = self.poll_send(cx);
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
+        }
+        if !had_unsent && self.session.wants_write() {
+            // What is no error is answered, too: who asks to renegotiate (RFC 5246 §7.2.2) would wait for the next
+            // response, which may never come.
+            let _ = self.poll_send(cx);
         }
         Poll::Ready(Ok(()))
     }
