@@ -18,6 +18,7 @@ mod host;
 mod id;
 mod keys;
 pub mod limits;
+mod listening;
 mod load;
 mod maintenance;
 mod nearest;
@@ -49,6 +50,7 @@ pub use continent::Continent;
 pub use host::{DomainName, HostName, HostPattern};
 pub use id::{CountryCode, NodeId, PopId, SiteId};
 pub use keys::{KEY_SETTLES, KeyAlgorithm, KeyRole, ZoneKey, ZoneKeys};
+pub use listening::DnsHttps;
 pub use load::{
     Config, Loaded, Refused, ZoneFile, default_state, is_leftover, load, load_copy, read_bounded, zone_names,
 };

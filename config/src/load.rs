@@ -11,6 +11,7 @@ use crate::host::DomainName;
 use crate::id::SiteId;
 use crate::keys::ZoneKeys;
 use crate::limits;
+use crate::listening;
 use crate::network::{self, Network};
 use crate::problem::{Problem, Severity};
 use crate::register::Kind;
@@ -221,6 +222,7 @@ impl Reading {
             self.context.add(Problem::general(format!("there are more than {} PoPs", limits::POPS)));
         }
         self.context.register(|register| claims::check(register, &network, sites));
+        self.context.register(|register| listening::check(register, &network, sites));
         Some(network)
     }
 

@@ -61,8 +61,9 @@ pub struct DnsTls {
     /// the old.
     #[schemars(transform = shape::integer(&limits::DNS_TLS_PORT))]
     pub port: u16,
-    /// The port of DNS over HTTPS, on the addresses of `listen`, at the path `/dns-query`. Default: none. A reload opens
-    /// the new and closes the old.
+    /// The port of DNS over HTTPS, on the addresses of `listen`, at the path `/dns-query`. On a node that is an edge, too, it
+    /// may be the port of `[edge] https`: then one listener is for both, and name servers are told from sites by the name
+    /// that is asked for. Default: none. A reload opens the new and closes the old.
     #[schemars(transform = shape::integer_or_none(&limits::DNS_HTTPS_PORT))]
     pub https: Option<u16>,
 }
