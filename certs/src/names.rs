@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use config::{Config, DnsTls, HostName, Problem, Site, Tls};
+use config::{Config, DnsTls, DomainName, HostName, Problem, Site, Tls};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
+use x509_parser::extensions::GeneralName;
+use x509_parser::parse_x509_certificate;
 
 use crate::files;
 use crate::held::{Held, Validity};
@@ -15,6 +18,8 @@ pub struct Names {
     exact: HashMap<String, Arc<CertifiedKey>>,
     /// By the name below which a wildcard host holds.
     below: HashMap<String, Arc<CertifiedKey>>,
+    /// Of name servers, where they share a port with sites.
+    name_servers: HashMap<String, Arc<CertifiedKey>>,
     /// For clients that name no host, or one that no site has.
     pub(crate) default: Option<Arc<CertifiedKey>>,
 }
@@ -48,7 +53,7 @@ impl Names {
         if problems.is_empty() { Ok(names) } else { Err(problems) }
     }
 
-    fn add(&mut self, site: &Site, zone: &config::DomainName, key: &Arc<CertifiedKey>) {
+    fn add(&mut self, site: &Site, zone: &DomainName, key: &Arc<CertifiedKey>) {
         self.exact.insert(format!("{}.{zone}", site.id), Arc::clone(key));
         for host in &site.hosts {
             match &host.name {
@@ -102,6 +107,24 @@ impl Names {
         }
     }
 
+    /// Adds the certificate of name servers for the names by which clients know them, where these come to a port of sites'.
+    /// A host that a site names stays the site's.
+    pub fn add_name_servers(&mut self, config: &Config, of_name_servers: &Self) {
+        let Some(key) = &of_name_servers.default else { return };
+        let network = &config.network;
+        let own = network.name_servers.iter().map(|node| format!("{}.{}", node.id, network.zone));
+        let told = network.nameservers.iter().flatten().map(ToString::to_string);
+        let certified = key.cert.first().map(exact_names).unwrap_or_default();
+        let is_free = |name: &String| !config.sites.iter().any(|site| is_of(site, &network.zone, name));
+        let names = own.chain(told).chain(certified).filter(is_free);
+        self.name_servers = names.map(|name| (name, Arc::clone(key))).collect();
+    }
+
+    /// Whether clients know a name server by this name.
+    pub(crate) fn is_name_server(&self, name: &str) -> bool {
+        !self.name_servers.is_empty() && self.name_servers.contains_key(&name.to_ascii_lowercase())
+    }
+
     /// Until when the certificate is good that is shown whatever name is asked for.
     #[must_use]
     pub fn validity_of_default(&self) -> Option<Validity> {
@@ -118,7 +141,7 @@ impl Names {
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         let name = name.to_ascii_lowercase();
-        if let Some(key) = self.exact.get(&name) {
+        if let Some(key) = self.exact.get(&name).or_else(|| self.name_servers.get(&name)) {
             return Some(Arc::clone(key));
         }
         let mut rest = name.as_str();
@@ -129,5 +152,73 @@ impl Names {
             rest = above;
         }
         None
+    }
+}
+
+/// Whether a site names a host itself, not by a wildcard.
+fn is_of(site: &Site, zone: &DomainName, name: &str) -> bool {
+    let is_host = |host: &config::HostPattern| matches!(&host.name, HostName::Exact(exact) if exact.as_str() == name);
+    site.hosts.iter().any(is_host) || name == format!("{}.{zone}", site.id)
+}
+
+/// The names that a certificate is for, without wildcards.
+fn exact_names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, parsed)) = parse_x509_certificate(certificate) else { return Vec::new() };
+    let Ok(Some(names)) = parsed.subject_alternative_name() else { return Vec::new() };
+    let exact = |general: &GeneralName<'_>| match general {
+        GeneralName::DNSName(name) if !name.starts_with('*') => Some(name.to_ascii_lowercase()),
+        _ => None,
+    };
+    names.value.general_names.iter().filter_map(exact).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::fs;
+
+    use crate::held::tests::made;
+
+    #[test]
+    fn a_name_server_is_known_by_its_names_and_takes_none_of_a_site_s() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("sites")).unwrap();
+        fs::create_dir_all(dir.path().join("secrets")).unwrap();
+        for (file, name) in [("shop", "www.shop.example"), ("ns", "dns.shop.example")] {
+            let pem = made(name, (0, 90));
+            let (chain, key) = pem.split_once("-----BEGIN PRIVATE").unwrap();
+            fs::write(dir.path().join(format!("secrets/{file}.pem")), chain).unwrap();
+            fs::write(dir.path().join(format!("secrets/{file}.key")), format!("-----BEGIN PRIVATE{key}")).unwrap();
+        }
+        let network = "zone = \"cdn.example\"\nnameservers = [\"a.dns.example\", \"www.shop.example\"]\n\
+            [dns.tls]\ncert = \"ns.pem\"\nkey = \"ns.key\"\nhttps = 443\n\
+            [[nameserver]]\nid = \"ns1\"\naddresses = [\"192.0.2.1\"]\n\
+            [[pop]]\nid = \"one\"\nlocation = [50.0, 8.0]\n[[pop.edge]]\nid = \"ns1\"\naddresses = [\"192.0.2.1\"]\n";
+        fs::write(dir.path().join("hither.toml"), network).unwrap();
+        let site = "hosts = [\"www.shop.example\", \"*.shop.example\"]\ntls = { cert = \"shop.pem\", key = \"shop.key\" }\n\
+            [origin]\nservers = [\"https://origin.shop.example\"]\n";
+        fs::write(dir.path().join("sites/shop.toml"), site).unwrap();
+        let config = config::load(dir.path()).unwrap().config;
+        let (mut names, of_name_servers) = (Names::load(&config).unwrap(), Names::of_name_servers(&config).unwrap());
+        let site = names.find("www.shop.example").unwrap();
+        assert!(!names.is_name_server("ns1.cdn.example"), "they share no port yet");
+        names.add_name_servers(&config, &of_name_servers);
+        for (name, is_name_server) in [
+            ("ns1.cdn.example", true),
+            ("NS1.cdn.example", true),
+            ("a.dns.example", true),
+            // It is the certificate's, and a site's wildcard alone holds it, too.
+            ("dns.shop.example", true),
+            ("www.shop.example", false),
+            ("shop.cdn.example", false),
+            ("other.shop.example", false),
+        ] {
+            assert_eq!(names.is_name_server(name), is_name_server, "{name}");
+            let shown = names.find(name).unwrap();
+            assert_eq!(Arc::ptr_eq(&shown, &site), !is_name_server, "{name}");
+        }
+        assert!(names.find("ns2.cdn.example").is_none());
+        assert!(!names.validities().contains_key("ns1.cdn.example"), "it is told as that of [dns.tls]");
     }
 }

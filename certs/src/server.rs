@@ -33,6 +33,12 @@ impl Certificates {
         name.map_or(names.default.is_some(), |name| names.find(name.trim_end_matches('.')).is_some())
     }
 
+    /// Whether clients know a name server by this name, and are shown its certificate.
+    #[must_use]
+    pub fn is_name_server(&self, name: &str) -> bool {
+        self.names.load().is_name_server(name.trim_end_matches('.'))
+    }
+
     /// Until when the certificate of each name is good.
     #[must_use]
     pub fn validities(&self) -> BTreeMap<String, Validity> {

@@ -196,6 +196,10 @@ pub(super) fn show(node: &Node, config: &Config) {
     let held = node.holding.all();
     names.add_held(config, &held);
     dns_names.add_held_of_name_servers(config, &held);
+    let own = config.network.node(&node.id);
+    if own.is_some_and(|own| config.network.dns_https_of(&own, &config.sites).is_beside_sites) {
+        names.add_name_servers(config, &dns_names);
+    }
     let expires = &node.metrics.certificate_expires;
     expires.reset();
     let of_dns = dns_names.validity_of_default().map(|validity| (OF_DNS.to_owned(), validity));

@@ -19,6 +19,7 @@ use prometheus::IntGauge;
 use super::Node;
 use super::answer::Answering;
 use super::challenges;
+use super::doh;
 use super::ending::End;
 use super::latency::Told;
 use super::proxies::Trusted;
@@ -76,14 +77,17 @@ impl Listeners {
     /// Starts the cores; nothing is open yet.
     pub(crate) fn start(node: &Arc<Node>, answering: Answering) -> std::io::Result<Self> {
         let (edge, challenges) = (node.edge.clone(), Arc::clone(&node.holding.challenges));
+        let answer: Arc<dyn Answer> = Arc::new(answering);
+        let (certificates, of_queries) = (Arc::clone(&node.certificates), Arc::clone(&answer));
         let cores = Cores::start(move || {
             let mounts = edge.as_ref().map(edge::mounts).unwrap_or_default();
+            let mounts = doh::mount(mounts, &certificates, &of_queries);
             Arc::new(Mounts::new(challenges::mount(mounts, &challenges)))
         })?;
         Ok(Self {
             cores,
             open: Mutex::default(),
-            answer: Arc::new(answering),
+            answer,
             edge_tls: Secured::new(&node.certificates, &["h2", "http/1.1"], "h3")?,
             dns_tls: Secured::new(&node.dns_certificates, &["dot"], "doq")?,
             dns_https: Secured::new(&node.dns_certificates, &["h2", "http/1.1"], "h3")?,

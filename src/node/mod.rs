@@ -3,6 +3,7 @@
 mod answer;
 mod certificates;
 mod challenges;
+mod doh;
 mod doors;
 mod edges;
 mod ending;

@@ -71,7 +71,7 @@ pub(super) fn wanted(config: &Config, id: &NodeId) -> BTreeSet<Listener> {
     };
     let encrypted = config.network.dns.tls.as_ref();
     let dns_tls = of_dns(encrypted.map(|tls| tls.port));
-    let dns_https = of_dns(encrypted.and_then(|tls| tls.https));
+    let dns_https = node.map(|node| config.network.dns_https_of(&node, &config.sites).own).unwrap_or_default();
     let of_name_server = of(Role::DnsTls, dns_tls).chain(of(Role::DnsHttps, dns_https)).chain(of(Role::Dns, dns));
     of_name_server.chain(of(Role::Http, http)).chain(of(Role::Https, https)).collect()
 }

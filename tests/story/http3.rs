@@ -8,11 +8,16 @@ use crate::tls::{Secured, runtime};
 
 /// What an HTTP/3 client in Python says of requests to an edge whose certificate is of this authority, one answer each.
 pub(crate) fn ask(edge: IpAddr, authority: &str, requests: &[&str]) -> Vec<String> {
+    ask_host("www.shop.example", edge, authority, requests)
+}
+
+/// As [`ask`], of another host.
+pub(crate) fn ask_host(host: &str, edge: IpAddr, authority: &str, requests: &[&str]) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("target/tools/python/bin/python").display().to_string();
     let client = root.join("tests/story/http3_client.py").display().to_string();
     let address = edge.to_string();
-    let mut args = vec![client.as_str(), &address, "8143", authority, "www.shop.example"];
+    let mut args = vec![client.as_str(), &address, "8143", authority, host];
     args.extend(requests);
     let said = tokio::task::block_in_place(|| run(&python, &args));
     let answers: Vec<String> = said.split_terminator("-----\n").map(str::to_owned).collect();

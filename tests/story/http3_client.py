@@ -42,7 +42,7 @@ class Client(QuicConnectionProtocol):
             if isinstance(http, HeadersReceived):
                 said += "".join(f"{name.decode()}: {value.decode()}\n" for name, value in http.headers) + "\n"
             elif isinstance(http, DataReceived):
-                said += http.data.decode()
+                said += http.data.decode(errors="backslashreplace")
             self.answers[http.stream_id] = (said, ended)
             if http.stream_ended and not ended.done():
                 ended.set_result(said)

@@ -15,6 +15,7 @@ mod conformance;
 mod crowd;
 mod demo;
 mod disk;
+mod doh;
 mod drain;
 mod encrypted;
 mod failing;

@@ -99,6 +99,11 @@ pub(crate) struct Made {
 }
 
 pub(crate) fn make_certificate(authority_name: &str) -> Made {
+    make_certificate_for("www.shop.example", authority_name)
+}
+
+/// As [`make_certificate`], for another name.
+pub(crate) fn make_certificate_for(name: &str, authority_name: &str) -> Made {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.distinguished_name.push(DnType::CommonName, authority_name);
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -106,7 +111,7 @@ pub(crate) fn make_certificate(authority_name: &str) -> Made {
     let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
     let issuer = Issuer::new(authority, authority_key);
     let key = KeyPair::generate().unwrap();
-    let site = CertificateParams::new(vec!["www.shop.example".to_owned()]).unwrap();
+    let site = CertificateParams::new(vec![name.to_owned()]).unwrap();
     Made {
         authority: authority_pem,
         certificate: site.signed_by(&key, &issuer).unwrap().pem(),

@@ -150,7 +150,9 @@ impl Tool {
     pub(crate) fn stories(self) -> &'static [&'static str] {
         match self {
             Self::Dig => &["demo::", "name_server::", "resolvers::", "secondaries::", "up::"],
-            Self::Curl => &["acme::", "demo::", "encrypted::", "http3::", "node::", "proxies::", "tls::", "up::"],
+            Self::Curl => {
+                &["acme::", "demo::", "doh::", "encrypted::", "http3::", "node::", "proxies::", "tls::", "up::"]
+            }
             Self::Unbound => &["acme::", "resolvers::"],
             Self::Kdig => &["encrypted::", "resolvers::"],
             Self::KnotResolver | Self::Ldns | Self::Dnsviz => &["resolvers::"],
@@ -159,7 +161,7 @@ impl Tool {
             Self::Nginx => &["origins::", "proxies::"],
             Self::Haproxy => &["proxies::"],
             Self::Valgrind => &["instructions::"],
-            Self::PythonClients => &["acme::", "grpc::", "http3::", "upgrades::"],
+            Self::PythonClients => &["acme::", "doh::", "grpc::", "http3::", "upgrades::"],
             Self::Chromium => &["acme::", "http3::", "upgrades::"],
             Self::Pebble => &["acme::"],
             Self::Compiler | Self::Nextest => &[],

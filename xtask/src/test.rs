@@ -147,6 +147,8 @@ mod tests {
             "--skip",
             "demo::",
             "--skip",
+            "doh::",
+            "--skip",
             "encrypted::",
             "--skip",
             "http3::",
