@@ -39,6 +39,7 @@ mod plan;
 mod proxies;
 mod purge;
 mod resolvers;
+mod scan;
 mod secondaries;
 mod sites;
 mod slices;

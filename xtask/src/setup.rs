@@ -54,6 +54,9 @@ pub(crate) fn missing() -> Vec<Tool> {
         | Tool::Nginx
         | Tool::Haproxy
         | Tool::Valgrind
+        | Tool::Openssl
+        | Tool::Sslscan
+        | Tool::H2load
         | Tool::Chromium
         | Tool::Pebble => run::is_on_path(tool.name()),
         Tool::PythonClients => run::root().join(PYTHON_CLIENTS).is_file(),
@@ -90,6 +93,12 @@ pub(crate) enum Tool {
     Haproxy,
     /// Counts instructions.
     Valgrind,
+    /// A client of TLS that says all of it.
+    Openssl,
+    /// Judges TLS.
+    Sslscan,
+    /// Many requests over HTTP/2.
+    H2load,
     /// Clients of HTTP/3, WebSocket and gRPC, in Python.
     PythonClients,
     /// A browser.
@@ -115,6 +124,9 @@ const TOOLS: &[Tool] = &[
     Tool::Nginx,
     Tool::Haproxy,
     Tool::Valgrind,
+    Tool::Openssl,
+    Tool::Sslscan,
+    Tool::H2load,
     Tool::PythonClients,
     Tool::Chromium,
     Tool::Pebble,
@@ -138,6 +150,9 @@ impl Tool {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Valgrind => "valgrind",
+            Self::Openssl => "openssl",
+            Self::Sslscan => "sslscan",
+            Self::H2load => "h2load",
             Self::PythonClients => "aioquic, websockets and grpcio",
             Self::Chromium => "chromium",
             Self::Pebble => "pebble",
@@ -161,6 +176,7 @@ impl Tool {
             Self::Nginx => &["origins::", "proxies::"],
             Self::Haproxy => &["proxies::"],
             Self::Valgrind => &["instructions::"],
+            Self::Openssl | Self::Sslscan | Self::H2load => &["scan::"],
             Self::PythonClients => &["acme::", "doh::", "grpc::", "http3::", "upgrades::"],
             Self::Chromium => &["acme::", "http3::", "upgrades::"],
             Self::Pebble => &["acme::"],
@@ -184,6 +200,8 @@ impl Tool {
             Self::Nginx => "the tests of origins that fail over, and of proxies before edges",
             Self::Haproxy => "the test of proxies before edges",
             Self::Valgrind => "the test that counts what a hit costs",
+            Self::Openssl | Self::Sslscan => "the test that our edges' TLS is judged by",
+            Self::H2load => "the test that asks our edges thousands of times over HTTP/2",
             Self::PythonClients => "the tests that ask our edges by HTTP/3, WebSocket and gRPC",
             Self::Chromium => "the test that browses our edges",
             Self::Pebble => "the test of certificates that get themselves",
@@ -251,6 +269,10 @@ impl Manager {
             (Tool::Nginx, _) => Some("nginx"),
             (Tool::Haproxy, _) => Some("haproxy"),
             (Tool::Valgrind, _) => Some("valgrind"),
+            (Tool::Openssl, _) => Some("openssl"),
+            (Tool::Sslscan, _) => Some("sslscan"),
+            (Tool::H2load, Self::Apt) => Some("nghttp2-client"),
+            (Tool::H2load, _) => Some("nghttp2"),
             (Tool::PythonClients, Self::Apt) => Some("python3-venv"),
             (Tool::PythonClients, Self::Dnf) => Some("python3"),
             (Tool::PythonClients, _) => Some("python"),
