@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use dns::transport::{Answer, Limited};
 use dns::{Answered, Arrival, Reply, Transfer, Transport, View};
@@ -13,6 +12,7 @@ use prometheus::IntCounter;
 use telemetry::{Clients, Log, Metrics, QueryRecord};
 
 use super::Node;
+use super::seldom::Seldom;
 
 /// A node's answers.
 pub(crate) struct Answering {
@@ -24,17 +24,6 @@ pub(crate) struct Answering {
     limited: [IntCounter; 2],
     /// When the log last heard of late signatures, and of transfers that were refused.
     told: [Seldom; 2],
-}
-
-/// Keeps what anybody can cause from filling the log: once a minute.
-#[derive(Debug, Default)]
-struct Seldom(AtomicU64);
-
-impl Seldom {
-    fn is_due(&self) -> bool {
-        let minute = ::fleet::wall_clock_ms() / 60_000;
-        self.0.swap(minute, Ordering::Relaxed) != minute
-    }
 }
 
 /// A view with the counters of its PoPs.

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::issuer::Issuer;
+use super::seldom::Seldom;
 use super::{Node, lock};
 use crate::client::{self, Proof};
 
@@ -27,6 +28,8 @@ pub(crate) struct Holding {
     held: Mutex<BTreeMap<String, Held>>,
     /// What other nodes are told, until it changes.
     told: Mutex<Option<Arc<Bundle>>>,
+    /// When the log last heard that this is more than nodes take.
+    too_much: Seldom,
     /// Why names have none, or no new one: where it is this node that gets them.
     pub(super) lacks: Mutex<BTreeMap<String, Lack>>,
     pub(super) challenges: Arc<Challenges>,
@@ -56,6 +59,10 @@ struct Told {
 
 /// How often name servers are asked while something is lacking, and else.
 const ASKED_EVERY: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(10)];
+/// What sealing adds: a nonce, and a tag.
+const SEAL_BYTES: usize = 12 + 16;
+/// What stands around a sealed text: a digest, and names.
+const FRAME_BYTES: usize = 128;
 /// How often it is said again that a certificate is about to end.
 const ALARMED_EVERY: Duration = Duration::from_secs(86_400);
 
@@ -70,6 +77,7 @@ impl Holding {
             dir,
             held: Mutex::new(held),
             told: Mutex::default(),
+            too_much: Seldom::default(),
             lacks: Mutex::default(),
             challenges: Arc::default(),
         }
@@ -146,6 +154,18 @@ impl Holding {
         if bundle.digest == known {
             return Some(json!({ "digest": bundle.digest }));
         }
+        let (bytes, most_bytes) = (answer_bytes(bundle.text.len()), limits::CERTIFICATES_BYTES);
+        if bytes > most_bytes {
+            if self.too_much.is_due() {
+                tracing::warn!(
+                    bytes,
+                    most_bytes,
+                    "certificates are more than nodes take from each other: the others get no new ones"
+                );
+            }
+            // As long as it is so there is nothing new for who asks.
+            return Some(json!({ "digest": known }));
+        }
         let sealed = certs::seal(&sealing_key(key), &bundle.text)?;
         Some(json!({ "digest": bundle.digest, "sealed": BASE64.encode(&sealed) }))
     }
@@ -159,6 +179,11 @@ impl Holding {
         }
         told.clone()
     }
+}
+
+/// How long an answer with a text of this length is at most: sealed, in base64, in JSON.
+fn answer_bytes(text: usize) -> usize {
+    BASE64.encode_len(text + SEAL_BYTES) + FRAME_BYTES
 }
 
 /// For `status`: how long certificates are good, and which are lacking and why.
@@ -322,4 +347,20 @@ fn take(node: &Node, config: &Config, key: &Secret, wanted: &[Wanted], answer: &
         show_now(node);
     }
     Some(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_about_as_long_as_is_said_of_it() {
+        let key = Secret::new("a key for tests only");
+        for length in [0, 1, 2, 1_000, 100_000] {
+            let sealed = certs::seal(&sealing_key(&key), &vec![b'x'; length]).unwrap();
+            let answer = json!({ "digest": HEXLOWER.encode(&Sha256::digest(b"")), "sealed": BASE64.encode(&sealed) });
+            let bytes = serde_json::to_vec(&answer).unwrap().len();
+            assert!((bytes..bytes + FRAME_BYTES).contains(&answer_bytes(length)), "{length}: {bytes}");
+        }
+    }
 }

@@ -21,6 +21,7 @@ mod notify;
 mod peer;
 mod proxies;
 mod reload;
+mod seldom;
 mod serve;
 mod sockets;
 mod supervisor;
