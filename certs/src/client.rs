@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use config::{Acme, limits};
+use config::{Acme, Problem, limits};
 use http::{HeaderValue, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -22,20 +22,31 @@ pub(crate) struct Client {
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// A fault where the authorities that `[acme] ca` names cannot be used.
+#[must_use]
+pub fn check_authorities(acme: &Acme) -> Option<Problem> {
+    let problem = Problem::general(roots(acme).err()?);
+    Some(problem.help("write the certificates, in PEM, of the authorities that sign the directory's own"))
+}
+
+/// The authorities that are trusted: the public ones, or those that the config names.
+fn roots(acme: &Acme) -> Result<RootCertStore, String> {
+    let Some(ca) = &acme.ca else {
+        return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
+    };
+    let unfit = |why: &dyn std::fmt::Display| format!("`ca` of [acme] cannot be used: {why}");
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+        let certificate = certificate.map_err(|error| unfit(&error))?;
+        roots.add(certificate).map_err(|error| unfit(&error))?;
+    }
+    if roots.is_empty() { Err(unfit(&"there is no certificate in it")) } else { Ok(roots) }
+}
+
 impl Client {
     /// Trusts the public authorities, or those that the config names.
     pub(crate) fn new(acme: &Acme) -> Result<Self, String> {
-        let roots = match &acme.ca {
-            None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
-            Some(ca) => {
-                let mut roots = RootCertStore::empty();
-                for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
-                    let certificate = certificate.map_err(|error| format!("`ca` of [acme]: {error}"))?;
-                    roots.add(certificate).map_err(|error| format!("`ca` of [acme]: {error}"))?;
-                }
-                roots
-            }
-        };
+        let roots = roots(acme)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = versions.map_err(|error| error.to_string())?.with_root_certificates(roots).with_no_client_auth();
@@ -78,4 +89,35 @@ async fn ask(
     let body = Limited::new(body, limits::ACME_BYTES).collect().await?.to_bytes();
     driven.abort();
     Ok(Response::from_parts(head, Full::new(body)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use config::Secret;
+
+    use crate::held::tests::made;
+
+    #[test]
+    fn authorities_that_cannot_be_read_are_a_fault() {
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (ca, expected) in [
+            (None, None),
+            (Some(made("an-authority.example", (0, 90))), None),
+            (Some("sixteen characters".to_owned()), Some("there is no certificate in it")),
+            (Some(broken.to_owned()), Some("")),
+            (Some("-----BEGIN CERTIFICATE-----\nAAAA".to_owned()), Some("")),
+        ] {
+            let acme = Acme { ca: ca.as_deref().map(Secret::new), ..Acme::default() };
+            let told = check_authorities(&acme).map(|problem| problem.message);
+            let begins = expected.map(|expected| format!("`ca` of [acme] cannot be used: {expected}"));
+            let fits = match (&told, &begins) {
+                (Some(told), Some(begins)) => told.starts_with(begins),
+                (None, None) => true,
+                _ => false,
+            };
+            assert!(fits, "{ca:?}: {told:?}, not {begins:?}");
+        }
+    }
 }

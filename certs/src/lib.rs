@@ -19,6 +19,7 @@ mod warnings;
 
 pub use acme::{Authority, Challenge, Publish, Way};
 pub use challenges::Challenges;
+pub use client::check_authorities;
 pub use due::{Renewal, due};
 pub use files::check;
 pub use held::{Held, Unheld, Validity};

@@ -176,6 +176,9 @@ fn build_loaded(
     }
     let dns_names = roles.name_server.then(|| Names::of_name_servers(&config)).transpose();
     let dns_names = dns_names.map_err(|more| problems.extend(more)).unwrap_or_default().unwrap_or_default();
+    if roles.name_server {
+        problems.extend(certs::check_authorities(&config.network.acme));
+    }
     let view = roles.name_server.then(|| view(&config)).transpose();
     let (view, mut world) = view.map_err(|more| problems.extend(more)).unwrap_or_default().unzip();
     let asks_for_countries = roles.edge && edge::asks_for_countries(&config);
@@ -228,6 +231,7 @@ fn with_other_faults(dir: &Path, roles: Roles, refused: config::Refused) -> Vec<
     }
     if roles.name_server {
         problems.extend(dns::check_zones(&refused.zones));
+        problems.extend(refused.network.iter().filter_map(|network| certs::check_authorities(&network.acme)));
     }
     problems
 }
