@@ -11,6 +11,7 @@
 //! ([`SiteId`], [`PopId`], [`NodeId`], [`Prefix`]) as given: what has been read is not checked again.
 
 mod acme;
+mod auto;
 mod claims;
 mod congestion;
 mod continent;

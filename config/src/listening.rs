@@ -17,8 +17,8 @@ pub struct DnsHttps {
 }
 
 impl Network {
-    /// Where a node answers DNS over HTTPS: at `[dns.tls] https` of the addresses on which its name server listens. What its
-    /// edge has for TLS already is the edge's.
+    /// Where a node answers DNS over HTTPS: at `[dns.tls] https` of the addresses on which its name server listens. What
+    /// its edge has for TLS already is the edge's.
     #[must_use]
     pub fn dns_https_of(&self, node: &Node<'_>, sites: &[Site]) -> DnsHttps {
         let port = self.dns.tls.as_ref().and_then(|tls| tls.https);

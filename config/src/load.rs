@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::auto;
 use crate::claims;
 use crate::host::DomainName;
 use crate::id::SiteId;
@@ -221,6 +222,7 @@ impl Reading {
         if network.pops.len() > limits::POPS {
             self.context.add(Problem::general(format!("there are more than {} PoPs", limits::POPS)));
         }
+        self.context.register(|register| auto::check(register, &network, sites));
         self.context.register(|register| claims::check(register, &network, sites));
         self.context.register(|register| listening::check(register, &network, sites));
         Some(network)
