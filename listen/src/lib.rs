@@ -29,6 +29,7 @@ mod mount;
 mod open;
 mod proxies;
 mod quic;
+mod quitting;
 mod rewind;
 mod round_trip;
 mod steer;

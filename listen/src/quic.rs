@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::cores::Stop;
 use crate::crowd::{Crowd, One};
 use crate::open::Open;
+use crate::quitting::Quitting;
 use crate::round_trip::RoundTrips;
 use crate::steer::{Ids, Seat, steer};
 
@@ -28,6 +29,7 @@ pub struct QuicConfig(ServerConfig);
 /// One UDP socket, and the QUIC connections on it.
 pub struct Quic {
     endpoint: Endpoint,
+    socket: Arc<Quitting>,
     connections: IntGauge,
     round_trips: Option<Arc<dyn RoundTrips>>,
 }
@@ -90,8 +92,10 @@ impl Quic {
         }
         let mut endpoint = EndpointConfig::default();
         endpoint.cid_generator(move || Box::new(Ids::new(seat)));
-        let endpoint = Endpoint::new(endpoint, Some(config.0.clone()), socket, Arc::new(TokioRuntime))?;
-        Ok(Self { endpoint, connections, round_trips: None })
+        let socket = Quitting::new(socket, &TokioRuntime)?;
+        let (server, runtime) = (Some(config.0.clone()), Arc::new(TokioRuntime));
+        let endpoint = Endpoint::new_with_abstract_socket(endpoint, server, Arc::clone(&socket) as _, runtime)?;
+        Ok(Self { endpoint, socket, connections, round_trips: None })
     }
 
     /// Tells the round trip of every connection that ends.
@@ -163,6 +167,8 @@ impl Quic {
         }
         self.endpoint.close(VarInt::from_u32(0), b"");
         let _ = timeout(limits::QUIC_CLOSE_TIME, self.endpoint.wait_idle()).await;
+        // Connections over long ways are done later than that, and would read what is meant for another process.
+        self.socket.quit();
     }
 }
 
