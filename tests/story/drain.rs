@@ -130,11 +130,11 @@ fn a_drained_edge_is_named_no_more_and_serves_on() {
 
 #[test]
 fn what_cannot_be_drained_is_told() {
-    let network = two_edges(206, 207, SocketAddr::from(([127, 0, 0, 1], 9)));
+    let network = two_edges(222, 223, SocketAddr::from(([127, 0, 0, 1], 9)));
     for (id, expected) in [
         ("one-3", "there is no edge `one-3`; known: one-1, one-2"),
         ("ns1", "is a name server alone"),
-        ("one-1", "one-1: 127.0.2.206:8444"),
+        ("one-1", "one-1: 127.0.2.222:8444"),
     ] {
         let (said, code) = hither(&network, &["drain", id]);
         assert_eq!(code, 1, "{said}");
@@ -149,7 +149,7 @@ fn what_cannot_be_drained_is_told() {
     let (said, code) = hither(&network, &["undrain", "one-1"]);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("cannot be written down"), "{said}");
-    let url = "http://127.0.2.206:9400/drain";
+    let url = "http://127.0.2.222:9400/drain";
     let curl = Command::new("curl").args(["-s", "-X", "POST", "-w", "%{http_code}", url]).output().unwrap();
     assert!(String::from_utf8_lossy(&curl.stdout).ends_with("401"), "who shows nothing changes nothing");
 }

@@ -2,9 +2,12 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::support::{Network, run, wait_for};
 use crate::tls::{Secured, runtime};
+use crate::upgrade::{ends, take_over};
+use crate::upgrades::python;
 
 /// What an HTTP/3 client in Python says of requests to an edge whose certificate is of this authority, one answer each.
 pub(crate) fn ask(edge: IpAddr, authority: &str, requests: &[&str]) -> Vec<String> {
@@ -58,10 +61,36 @@ fn an_http3_client_gets_what_others_get_also_with_its_first_packet() {
         assert!(said[4].contains(";hit;") && said[4].ends_with("GET /page\n"), "{}", said[4]);
         assert!(said[5].contains("fwd=uri-miss") && said[5].ends_with("GET /early\n"), "{}", said[5]);
         assert!(said[6].ends_with("POST /send\n"), "{}", said[6]);
-        wait_for(std::time::Duration::from_secs(3), "the requests are logged", || {
+        wait_for(Duration::from_secs(3), "the requests are logged", || {
             let log = std::fs::read_to_string(site.network.path(".state/one-1/requests.jsonl")).unwrap_or_default();
             if log.matches("\"version\":\"3\"").count() >= 7 { Ok(()) } else { Err(log) }
         });
+    });
+}
+
+#[test]
+fn an_http3_client_asks_once_more_where_a_process_takes_over_and_then_never() {
+    runtime().block_on(async {
+        let site = Secured::new(224, "", "").await;
+        let mut process = site.network.start("one-1");
+        let [python, script] = python("tests/story/http3_stays.py");
+        let (ip, over) = (site.network.edge.ip().to_string(), site.network.path("over").display().to_string());
+        let (authority, file) = (site.authority.clone(), over.clone());
+        let client =
+            std::thread::spawn(move || run(&python, &[&script, &ip, "8143", &authority, "www.shop.example", &file]));
+        tokio::task::block_in_place(|| {
+            for number in 1..=5 {
+                std::thread::sleep(Duration::from_secs(1));
+                let new = take_over(&site.network, "one-1", number);
+                ends(std::mem::replace(&mut process, new));
+            }
+        });
+        std::fs::write(&over, "").unwrap();
+        let said = tokio::task::block_in_place(|| client.join().unwrap());
+        let figures: Vec<usize> = said.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let [answered, again, failed] = figures[..] else { panic!("{said}") };
+        println!("{said}");
+        assert!(failed == 0 && again <= 5 && answered > 500, "{said}");
     });
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn take_over(network: &Network, node: &str, number: usize) -> Process
 }
 
 /// Waits until a process has ended by itself.
-fn ends(mut process: Process) {
+pub(crate) fn ends(mut process: Process) {
     let pid = process.0.id();
     wait_for(Duration::from_secs(20), "the old process ends", || {
         if runs(pid) { Err("it runs".to_owned()) } else { Ok(()) }
@@ -202,7 +202,7 @@ fn one_that_dies_while_it_takes_over_leaves_the_old_one_serving() {
         let version = Arc::<AtomicUsize>::default();
         let origin = origin(Arc::clone(&version)).await;
         let disk = tempfile::tempdir().unwrap();
-        let network = with_disk(208, origin.address, &disk);
+        let network = with_disk(219, origin.address, &disk);
         let mut process = network.start("one-1");
         warm(&network).await;
         let sockets = r#"{"Sockets":{"version":1}}"#;
@@ -298,7 +298,7 @@ async fn ask(server: SocketAddr, is_over: Arc<AtomicBool>) -> (usize, usize) {
 #[test]
 fn a_name_server_is_replaced_and_no_query_is_lost() {
     runtime().block_on(async {
-        let network = Network::new(210, SocketAddr::from(([127, 0, 0, 1], 9)), "");
+        let network = Network::new(220, SocketAddr::from(([127, 0, 0, 1], 9)), "");
         let mut process = network.start("ns1");
         let is_over = Arc::<AtomicBool>::default();
         let clients: Vec<_> = (0..4).map(|_| tokio::spawn(ask(network.dns, Arc::clone(&is_over)))).collect();

@@ -44,7 +44,7 @@ const PAGE: &str = "<script>const s = new WebSocket('wss://www.shop.example:8143
 #[test]
 fn websocket_goes_through_in_the_clear_and_over_tls_and_in_a_browser() {
     runtime().block_on(async {
-        let site = Secured::new(193, "", "").await;
+        let site = Secured::new(218, "", "").await;
         let (origin, address) = websocket_origin();
         move_origin(&site, &format!("servers = [\"http://{address}\"]"));
         let file = site.network.path("sites/shop.toml");
