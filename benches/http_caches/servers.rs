@@ -333,7 +333,7 @@ fn h2o(home: &Path) -> Option<Command> {
     }
     let (here, secure) = (address(8), secure_address(8));
     let config = format!(
-        "listen:\n  - host: {}\n    port: {}\n  - host: {}\n    port: {}\n    ssl:\n      certificate-file: {}\n      key-file: {}\nnum-threads: 1\nhosts:\n  default:\n    paths:\n      /:\n        file.dir: {}\n",
+        "listen:\n  host: {}\n  port: {}\nlisten:\n  host: {}\n  port: {}\n  ssl:\n    certificate-file: {}\n    key-file: {}\nnum-threads: 1\nhosts:\n  default:\n    paths:\n      /:\n        file.dir: {}\n",
         here.ip(),
         here.port(),
         secure.ip(),
