@@ -14,12 +14,14 @@ use crate::incoming::Incoming;
 use crate::mount::{Handler, Mount, Mounts, Reply};
 use crate::round_trip::RoundTrips;
 
-/// Says who asks.
+/// Says who asks, and in a field whether that is who wrote the request.
 struct Who;
 
 impl Handler for Who {
     fn serve(&self, _: Request<Incoming>, connection: Connection) -> Reply {
-        Box::pin(async move { Response::new(crate::full(connection.peer.to_string())) })
+        let mut response = Response::new(crate::full(connection.peer.to_string()));
+        response.headers_mut().insert("x-relayed", connection.is_relayed.to_string().parse().unwrap());
+        Box::pin(async move { response })
     }
 }
 
@@ -90,6 +92,22 @@ fn v6() -> Vec<u8> {
         octets
     };
     [address(1).as_slice(), &address(2), &[0x12, 0x67, 1, 0xbb]].concat()
+}
+
+#[tokio::test]
+async fn who_names_nobody_hands_on_what_anybody_writes() {
+    for (naming, header, is_relayed) in [
+        (Some(Naming::InHeader), header(0x21, 0x11, &V4), false),
+        (Some(Naming::InHeader), header(0x21, 0, &[]), true),
+        (Some(Naming::InHeader), header(0x21, 0x31, &[0; 216]), true),
+        (Some(Naming::InHeader), header(0x20, 0, &[]), true),
+        (Some(Naming::InRequests), Vec::new(), false),
+        (None, Vec::new(), false),
+    ] {
+        let (address, _) = listener(naming);
+        let (said, _) = ask(address, &[&[header.as_slice(), REQUEST].concat()]).await;
+        assert!(said.contains(&format!("x-relayed: {is_relayed}\r\n")), "{naming:?} {header:?}: {said}");
+    }
 }
 
 #[test]
