@@ -109,6 +109,16 @@ impl Activity {
         Open { activity: Arc::clone(self), number }
     }
 
+    /// A request of HTTP/2 begins whose answer is its client's to take already.
+    pub(crate) fn hand_over(self: &Arc<Self>) -> Open {
+        let number = self.change(|state| {
+            state.begun += 1;
+            state.open.push((state.begun, Turn::Client(Instant::now())));
+            state.begun
+        });
+        Open { activity: Arc::clone(self), number }
+    }
+
     /// Resolves once no request was open, and nothing sent, for so long.
     pub(crate) async fn idle(&self, limit: Duration) {
         loop {

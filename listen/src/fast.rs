@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use config::limits;
+use http::HeaderMap;
 use httparse::{Header, Request, Status};
 use smallvec::SmallVec;
 use tokio::io::{AsyncWrite, ReadBuf};
@@ -37,6 +38,16 @@ pub struct Plain<'a> {
 pub struct AtOnce {
     /// The body: as long as the head says.
     pub body: SmallVec<[Bytes; 2]>,
+    /// Who is told when it has gone.
+    pub sent: Box<dyn Sent>,
+}
+
+/// An answer by HTTP/2: a 200 with its body in one piece.
+pub struct Whole {
+    /// The head's fields, with all that it needs.
+    pub fields: HeaderMap,
+    /// The body.
+    pub body: Bytes,
     /// Who is told when it has gone.
     pub sent: Box<dyn Sent>,
 }

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::client::conn::http2::{Builder as ClientBuilder, SendRequest};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
