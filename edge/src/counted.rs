@@ -196,7 +196,7 @@ impl Drop for Tally {
             method: ask.method.as_str(),
             host: &ask.host,
             target: ask.target(),
-            version: version(ask.version),
+            version: version_name(ask.version),
             status: self.status,
             answered: self.answered,
             sent: self.sent,
@@ -222,7 +222,7 @@ pub(crate) fn note_refusal(shared: &Shared, head: &Parts, client: IpAddr, status
         method: head.method.as_str(),
         host: head.uri.authority().map_or(host.as_deref().unwrap_or_default(), |authority| authority.as_str()),
         target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
-        version: version(head.version),
+        version: version_name(head.version),
         status: status.as_u16(),
         bytes: 0,
         duration_ms: 0,
@@ -231,7 +231,8 @@ pub(crate) fn note_refusal(shared: &Shared, head: &Parts, client: IpAddr, status
     });
 }
 
-fn version(version: http::Version) -> &'static str {
+/// As it stands in the log.
+pub(crate) fn version_name(version: http::Version) -> &'static str {
     match version {
         http::Version::HTTP_10 => "1.0",
         http::Version::HTTP_2 => "2",

@@ -10,10 +10,11 @@ use caching::{
 };
 use config::{Origin, SiteId};
 use futures_util::FutureExt;
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use listen::{AtOnce, Body, Connection, Handler, Incoming, Mount, Plain, Reply};
+use listen::{AtOnce, Body, Connection, Handler, Incoming, Mount, Plain, Reply, Whole};
 use origin::{FetchError, Fetcher, Places, Servers, Switched};
 use tokio::sync::oneshot;
 
@@ -78,6 +79,10 @@ impl Handler for Core {
     fn at_once(&self, plain: &Plain<'_>, connection: &Connection, head: &mut Vec<u8>) -> Option<AtOnce> {
         // The general way panics, too, and tells of it.
         catch_unwind(AssertUnwindSafe(|| self.0.fast.at_once(plain, connection, head))).unwrap_or_default()
+    }
+
+    fn whole_at_once(&self, head: &Parts, connection: &Connection) -> Option<Whole> {
+        catch_unwind(AssertUnwindSafe(|| self.0.fast.whole_at_once(head, connection))).unwrap_or_default()
     }
 
     fn takes_turns(&self) -> bool {
