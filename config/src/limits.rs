@@ -204,6 +204,8 @@ pub const HTTP_LEAST_RATE: u64 = 256;
 pub const HTTP_INTERIMS: usize = 16;
 /// HTTP/2 streams at once on a connection.
 pub const HTTP2_STREAMS: u32 = 128;
+/// Of these, so many that lead elsewhere (WebSocket): pages have a few.
+pub const HTTP2_TUNNELS: usize = 32;
 /// Connections at once on one listener of one core.
 pub const HTTP_CONNECTIONS: usize = 16_384;
 /// Of those, from one address (IPv6 /64): a network behind one address has its room, and nobody has it all.

@@ -54,6 +54,7 @@ const RESETS: usize = 1_024;
 pub(crate) fn builder() -> Builder {
     let mut builder = Builder::new();
     builder
+        .enable_connect_protocol()
         .initial_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_concurrent_streams(limits::HTTP2_STREAMS)
@@ -74,7 +75,7 @@ pub(crate) async fn serve_http2<S: Wire>(
 ) {
     let activity = Activity::new();
     let stream = Deferred::new(stream.watch(Arc::clone(&activity)));
-    let service = Service { mounts, connection, activity: Arc::clone(&activity) };
+    let service = Service { mounts, connection, activity: Arc::clone(&activity), stop: stop.clone() };
     let state = State::Beginning(http2.handshake(stream.clone()));
     let mut served = pin!(Served { state, service, is_ending: false });
     tokio::select! {
@@ -106,6 +107,7 @@ struct Service {
     mounts: Arc<Mounts>,
     connection: Connection,
     activity: Arc<Activity>,
+    stop: Stop,
 }
 
 impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Served<S> {
@@ -169,7 +171,8 @@ impl Service {
 
     fn serve(&self, request: Request<Incoming>, respond: SendResponse<Piece>) {
         let (mounts, connection) = (Arc::clone(&self.mounts), self.connection.clone());
-        inline::run(Box::pin(reply::serve(request, respond, mounts, connection, Arc::clone(&self.activity))));
+        let seen = (Arc::clone(&self.activity), self.stop.clone());
+        inline::run(Box::pin(reply::serve(request, respond, mounts, connection, seen)));
     }
 
     /// Hands over a whole answer. Its body stays where it lies until the client takes it.

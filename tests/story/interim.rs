@@ -97,7 +97,10 @@ fn hints_come_by_http2_too() {
         let _edge = site.network.start("one-1");
         let start = Instant::now();
         let said = site.curl(&["--http2", "https://www.shop.example/curl"]);
-        assert!(said.starts_with("http/2 102") && said.contains("http/2 103 \nlink: </a.css>; rel=preload\n"), "{said}");
+        assert!(
+            said.starts_with("http/2 102") && said.contains("http/2 103 \nlink: </a.css>; rel=preload\n"),
+            "{said}"
+        );
         assert!(said.ends_with("\n\nhello") && said.contains("http/2 200") && !said.contains("x-own"), "{said}");
         assert!(start.elapsed() >= THINKING, "they came from the origin");
         let many = site.curl(&["--http2", "https://www.shop.example/many"]);

@@ -1,20 +1,23 @@
 //! One request by HTTP/2 that somebody answers, from its head to the end of the response.
 
 use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
-use http::Request;
+use http::{Request, Response};
 use http_body::{Body as _, Frame};
 
 use super::piece::Piece;
 use crate::activity::{Activity, Held, Way};
 use crate::answer::answer;
-use crate::body::BoxError;
+use crate::body::{Body, BoxError};
 use crate::connection::Connection;
+use crate::cores::Stop;
+use crate::extended::{connect, is_extended};
 use crate::incoming::Incoming;
 use crate::interim::Interim;
 use crate::mount::Mounts;
@@ -26,13 +29,17 @@ pub(crate) async fn serve(
     mut respond: SendResponse<Piece>,
     mounts: Arc<Mounts>,
     connection: Connection,
-    seen: Arc<Activity>,
+    (seen, stop): (Arc<Activity>, Stop),
 ) {
     let open = seen.begin(Way::Other);
     let method = request.method().clone();
     let (told, mut hints) = Interim::told();
     let connection = Connection { interim: Some(told), ..connection };
-    let mut answered = Box::pin(answer(&mounts, request, connection));
+    let mut answered: Pin<Box<dyn Future<Output = Response<Body>> + Send>> = if is_extended(&request) {
+        Box::pin(connect(&mounts, request, connection, (&seen, &stop)))
+    } else {
+        Box::pin(answer(&mounts, request, connection))
+    };
     let response = poll_fn(|cx| {
         let polled = answered.as_mut().poll(cx);
         // Those that came with the response stand before it.
@@ -59,7 +66,7 @@ pub(crate) async fn serve(
 
 /// Sends a body; nothing where it breaks, or its client wants no more of it.
 async fn send(stream: &mut SendStream<Piece>, body: Held) -> Option<()> {
-    let mut body = std::pin::pin!(body);
+    let mut body = pin!(body);
     loop {
         poll_fn(|cx| poll_room(stream, cx)).await?;
         let next = poll_fn(|cx| match stream.poll_reset(cx) {
