@@ -45,7 +45,7 @@ mod transfer;
 mod units;
 mod wrong;
 
-pub use acme::{Acme, ExternalAccount};
+pub use acme::{Acme, AcmeChallenge, ExternalAccount};
 pub use congestion::Congestion;
 pub use continent::Continent;
 pub use host::{DomainName, HostName, HostPattern};

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use config::limits;
 use prometheus::IntGauge;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -251,11 +252,17 @@ async fn secure(
         return;
     };
     let connection = Connection { sni: stream.session().server_name().map(Arc::from), ..connection };
-    if stream.session().alpn_protocol() == Some(b"h2") {
-        Box::pin(serve_http2(&protocols.http2, stream, connection, Arc::clone(mounts), stop)).await;
-    } else {
-        drive(protocols, stream, connection, mounts, stop).await;
+    match stream.session().alpn_protocol() {
+        Some(b"h2") => Box::pin(serve_http2(&protocols.http2, stream, connection, Arc::clone(mounts), stop)).await,
+        Some(b"http/1.1") | None => drive(protocols, stream, connection, mounts, stop).await,
+        // The handshake was all that was wanted, as by an authority that looks for a certificate (RFC 8737 §3).
+        Some(_) => end(stream).await,
     }
+}
+
+/// Ends a connection over which nothing is to be said.
+async fn end(mut stream: Tls<Measured>) {
+    let _ = tokio::time::timeout(limits::TLS_HANDSHAKE_TIME, stream.shutdown()).await;
 }
 
 /// How often the same is said.

@@ -395,14 +395,15 @@ fn make(start: &Start<'_>, built: &Built, metrics: &Arc<Metrics>) -> Result<Node
         }
         None => None,
     };
+    let holding = Holding::read(home);
     Ok(Node {
         id: id.clone(),
         dir: dir.to_path_buf(),
         metrics: Arc::clone(metrics),
-        certificates: Arc::new(Certificates::default()),
+        certificates: Arc::new(Certificates::answering(Arc::clone(&holding.challenges))),
         dns_certificates: Arc::new(Certificates::default()),
         names: Mutex::default(),
-        holding: Holding::read(home),
+        holding,
         name_server,
         collector: edge.is_some().then(|| Arc::new(Collector::new(RandomState::new().hash_one(started)))),
         edge,
