@@ -39,7 +39,7 @@ mod tests {
     use certs::{Challenge, Challenges};
 
     use super::*;
-    use crate::view::tests::{ask, view};
+    use crate::view::tests::{POPS, ask, config_of, geography, view};
 
     #[test]
     fn an_authority_finds_what_is_ready_for_it_and_nothing_is_kept() {
@@ -58,6 +58,13 @@ mod tests {
         assert_eq!(answers("_ACME-Challenge.www.shop.example."), ["1 one", "1 two"]);
         assert!(answers("_acme-challenge.shop.example.").is_empty());
         assert!(ask(&view, name, RecordType::A, None).answers.is_empty());
+        let ground = (&Arc::new(geography()), &Arc::default());
+        let next = View::build(&config_of(POPS), ground, &Arc::default(), Some(&view)).unwrap();
+        assert_eq!(
+            ask(&next, name, RecordType::TXT, None).answers.len(),
+            2,
+            "a map that is compiled anew forgets none"
+        );
     }
 
     #[test]

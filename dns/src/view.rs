@@ -135,7 +135,7 @@ impl View {
             fitness: Arc::new(ArcSwap::from_pointee(fitness)),
             assignment,
             identity: before.map(|before| before.identity.clone()).unwrap_or_default(),
-            challenges: Arc::default(),
+            challenges: before.map(|before| Arc::clone(&before.challenges)).unwrap_or_default(),
             rate_limit: network.dns.rate_limit,
             ttl: seconds(network.dns.ttl),
             ttl_changing: seconds(network.dns.ttl_changing),
@@ -161,7 +161,7 @@ impl View {
         self
     }
 
-    /// Tells authorities of certificates what these have ready. Until then nothing.
+    /// Tells authorities of certificates what these have ready. Until then what the view before did.
     #[must_use]
     pub fn with_challenges(mut self, challenges: Arc<Challenges>) -> Self {
         self.challenges = challenges;
