@@ -168,6 +168,14 @@ impl View {
         self
     }
 
+    /// Tells of TLS only at the names of sites that this knows to have it by now, by the site's place in the config and the
+    /// name, in lower case: who is told comes by no other way (RFC 9460 §9.5). Until then at all of a site with `tls`.
+    #[must_use]
+    pub fn with_tls(mut self, is_there: impl Fn(usize, &str) -> bool) -> Self {
+        self.zones.tell_of_tls(&|site, name| is_there(site, name.to_string().trim_end_matches('.')));
+        self
+    }
+
     /// How often a network gets the same reply by UDP in a second; 0 is no limit.
     #[must_use]
     pub fn rate_limit(&self) -> u32 {

@@ -247,6 +247,13 @@ impl Zones {
         }
     }
 
+    /// As [`Zone::tell_of_tls`], in all of them.
+    pub(crate) fn tell_of_tls(&mut self, is_there: &dyn Fn(usize, &LowerName) -> bool) {
+        for zone in self.zones.values_mut().filter(|zone| zone.routed_names().next().is_some()) {
+            Arc::make_mut(zone).tell_of_tls(is_there);
+        }
+    }
+
     /// Whether any zone is.
     pub(crate) fn are_signed(&self) -> bool {
         self.signed

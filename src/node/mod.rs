@@ -291,7 +291,7 @@ impl Node {
             let cookie_key = config.fleet_key.as_ref().map_or(name_server.cookie_key, fleet::cookie_key);
             let identity = Identity { id: self.id.to_string(), cookies: Cookies::new(cookie_key) };
             let view = view.with_fitness(fitness).with_identity(identity);
-            let view = view.with_challenges(Arc::clone(&self.holding.challenges));
+            let view = self.with_tls(view.with_challenges(Arc::clone(&self.holding.challenges)), &config);
             let before = name_server.answers.load();
             let own = config.network.node(&self.id).and_then(|node| node.name_server);
             let notices = view.notices(before.as_ref().map(|answers| &*answers.view));
@@ -309,6 +309,14 @@ impl Node {
         self.metrics.reloads.with_label_values(&["ok"]).inc();
         self.refused.store(None);
         self.config.store(Some(Arc::new(config)));
+    }
+
+    /// Has a view of a config tell of TLS only where there is a certificate by now.
+    fn with_tls(&self, view: View, config: &Config) -> View {
+        view.with_tls(|site, name| {
+            let tls = config.sites.get(site).and_then(|site| site.tls.as_ref());
+            tls.is_some_and(|tls| !tls.auto || self.holding.covers(name))
+        })
     }
 
     /// Ends the series of PoPs that a config no longer has.

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::http3::{TELLING, ask, browse};
 use crate::resolvers::start;
-use crate::support::{HITHER, Network, Origin, Process, reply, run, wait_for};
+use crate::support::{HITHER, Network, Origin, Process, dig, reply, run, wait_for};
 use crate::tls::runtime;
 
 /// An authority at a story's address, and how it is known.
@@ -172,6 +172,11 @@ fn a_site_gets_its_certificates_by_dns_and_an_edge_serves_with_them() {
             let said = run(HITHER, &["check", &network.dir.path().display().to_string()]);
             assert!(!said.contains("error"), "{said}");
             let _second = network.start("ns1");
+            let of_tls = || {
+                let (server, port) = (format!("@{}", network.dns.ip()), network.dns.port());
+                dig(&server, port, &["+short", "www.shop.example", "HTTPS"])
+            };
+            assert_eq!(of_tls(), "", "nobody is sent to handshakes that are refused");
             let _first = network.start("ns2");
             let _edge = network.start("one-1");
             for (name, how) in [
@@ -213,6 +218,10 @@ fn a_site_gets_its_certificates_by_dns_and_an_edge_serves_with_them() {
                     ["_.cdn.example.pem", "_.img.shop.example.pem", "shop.example.pem", "www.shop.example.pem"]
                 );
             }
+            wait_for(Duration::from_secs(20), "clients are told of TLS", || {
+                let said = of_tls();
+                if said.contains("alpn=\"h3,h2\"") { Ok(()) } else { Err(said) }
+            });
             assert!(network.path(".state/ns2/acme").is_dir() && !network.path(".state/ns1/acme").exists());
             is_shown_by_http3(&network, &pebble);
             let keys = run("sh", &["-c", &format!("grep -l PRIVATE {}/*.log", network.dir.path().display())]);
