@@ -192,6 +192,7 @@ fn build_loaded(
     if !problems.is_empty() {
         return Err(problems);
     }
+    warnings.extend(handover::warn_of_path(&config.network));
     warnings.extend(view.iter().flat_map(|view| view.warnings.iter().cloned()));
     if let Some(world) = &world {
         warnings.extend(world.warnings.iter().cloned());

@@ -23,8 +23,8 @@ use super::answer::Answering;
 use super::certificates::{self, Holding};
 use super::doors::Doors;
 use super::ending::{End, Ending, take_leave};
-use super::gate::Gate;
-use super::handover::{Giver, Heir, NotGiven, Taken, ask, check, give, is_anybody_there};
+use super::gate::Closed;
+use super::handover::{Giver, Heir, NotGiven, Taken, ask, check, hand_over, is_anybody_there};
 use super::last_good::LastGood;
 use super::listeners::Listeners;
 use super::marker::Marker;
@@ -217,11 +217,13 @@ impl Start<'_> {
         latency::relearn(&node, latency::News::Moves).await;
         let watching = reload::Watching::begin(&node).map_err(Failure::ours)?;
         let ending = Ending::listen().map_err(Failure::ours)?;
+        // Once the other has left, nothing may fail.
+        let admin = Closed::new(&node, opened.admin, Door::Admin)?;
         listeners.put(opened.listeners);
         if let Some(taken) = opened.taken {
             step_in(&node, &config, taken).await?;
         }
-        let admin = Gate::open(&node, opened.admin, Door::Admin)?;
+        let admin = admin.open();
         let (address, peer) = (admin.address, Peer::default());
         peer.put(&node, opened.peer);
         let giver = Giver::listen(home);
@@ -260,8 +262,13 @@ async fn step_in(node: &Arc<Node>, config: &Config, taken: Taken) -> Result<(), 
     check(node, config).await.map_err(|why| Failure::ours(format!("this process does not serve: {why}")))?;
     let before = taken.serving().await.map_err(|error| not_handed(&error))?;
     tell_main_process();
-    if let Some(edge) = &node.edge {
-        edge.tell_purges(Box::new(before));
+    match &node.edge {
+        Some(edge) => edge.tell_purges(Box::new(before)),
+        // Nobody purges here any more: the other finishes what it has begun for as long as it does not hear an end.
+        None => drop(tokio::spawn(async move {
+            tokio::time::sleep(limits::HTTP_DRAIN * 2).await;
+            drop(before);
+        })),
     }
     tracing::info!("taken over");
     Ok(())
@@ -281,7 +288,17 @@ impl Serving {
                     () = &mut failed => break Left::Failed,
                     stream = self.giver.asked() => stream,
                 };
-                match give(stream, &self.node, &self.doors, &self.round_trips).await {
+                let handed = tokio::select! {
+                    // Nothing is let go of yet: who asks is told by the end that it is not handed over.
+                    end = self.ending.told() => break Left::Told(end),
+                    handed = hand_over(stream, &self.doors) => handed,
+                };
+                let given = match handed {
+                    // From here on one of both has to serve: who is told to end by now is so in a moment.
+                    Ok(handed) => handed.release(&self.node, &self.doors, &self.round_trips).await,
+                    Err(why) => Err(why),
+                };
+                match given {
                     Ok(heir) => break Left::To(heir),
                     Err(NotGiven::Unasked) => {}
                     Err(NotGiven::Early(why)) => {
