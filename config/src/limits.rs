@@ -326,6 +326,8 @@ pub const ORIGIN_WARM_TIME: Duration = Duration::from_secs(600);
 pub const ORIGIN_WARM_PAUSE: Duration = Duration::from_secs(1);
 /// The same where the server cannot be reached: twice as long each time, up to this.
 pub const ORIGIN_WARM_PAUSE_MOST: Duration = Duration::from_secs(30);
+/// When a server that was offered HTTP/2 and chose HTTP/1.1 is offered it again.
+pub const ORIGIN_HTTP2_AGAIN: Duration = Duration::from_secs(300);
 /// What an origin must send of a body while it is waited for, in [`ORIGIN_LEAST_WINDOW`]: 100 bytes a second, less than half
 /// of what clients must.
 pub const ORIGIN_LEAST_BYTES: u64 = 6_000;
