@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use config::Config;
+use config::{Config, write_private};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
 use crate::exit::Failure;
@@ -63,13 +63,6 @@ pub(crate) fn sample_origin(config: &Config) -> Option<(std::path::PathBuf, std:
     let server = shop.origin.servers.first()?;
     let address: std::net::IpAddr = server.host.parse().ok()?;
     (files.is_dir() && address.is_loopback()).then(|| (files, std::net::SocketAddr::new(address, server.port)))
-}
-
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
 }
 
 /// 32 random bytes in hexadecimal.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
-use config::{Acme, limits};
+use config::{Acme, limits, write_private};
 use data_encoding::BASE64URL_NOPAD;
 use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, ExternalAccountKey,
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::due::Renewal;
-use crate::held::{Held, write_private};
+use crate::held::Held;
 use crate::wanted::Wanted;
 
 /// How an authority is shown that a name is ours.

@@ -28,6 +28,7 @@ mod origin;
 mod path;
 mod pattern;
 mod prefix;
+mod private;
 mod problem;
 mod register;
 mod round_trips;
@@ -64,6 +65,7 @@ pub use origin::{Aws, ClientCertificate, Origin, OriginProbe, OriginServer, Sche
 pub use path::PathGlob;
 pub use pattern::Pattern;
 pub use prefix::Prefix;
+pub use private::write_private;
 pub use problem::{Look, Problem, Severity, report};
 pub use round_trips::RoundTrip;
 pub use route::{Act, Route, Routes};

@@ -1,11 +1,11 @@
 //! HTTP/1.1 and HTTP/2 connections, clear or over TLS, with their limits.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use config::limits;
 use prometheus::IntGauge;
+use telemetry::Seldom;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -46,8 +46,8 @@ struct Service {
     protocols: Arc<Protocols>,
     crowd: Arc<Crowd>,
     stop: Stop,
-    crowded: Told,
-    nameless: Told,
+    crowded: Seldom,
+    nameless: Seldom,
 }
 
 /// A connection's place among all, and that among its client's; none among a proxy's.
@@ -108,12 +108,12 @@ impl Server {
             protocols: Arc::new(Protocols::new()),
             crowd: Arc::default(),
             stop: stop.clone(),
-            crowded: Told::default(),
-            nameless: Told::default(),
+            crowded: Seldom::default(),
+            nameless: Seldom::default(),
         });
         let stopped = stop.stopped();
         tokio::pin!(stopped);
-        let exhausted = Told::default();
+        let exhausted = Seldom::default();
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 break;
@@ -263,25 +263,6 @@ async fn secure(
 /// Ends a connection over which nothing is to be said.
 async fn end(mut stream: Tls<Measured>) {
     let _ = tokio::time::timeout(limits::TLS_HANDSHAKE_TIME, stream.shutdown()).await;
-}
-
-/// How often the same is said.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
-
-/// When something was last said.
-#[derive(Default)]
-struct Told(Mutex<Option<Instant>>);
-
-impl Told {
-    /// Whether it is to be said again.
-    fn is_due(&self) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = last.is_none_or(|last| last.elapsed() >= TOLD_EVERY);
-        if is_due {
-            *last = Some(Instant::now());
-        }
-        is_due
-    }
 }
 
 /// EMFILE or ENFILE.

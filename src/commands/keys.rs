@@ -1,11 +1,9 @@
 //! `hither keys`: DNSSEC keys of the zones served here.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use config::{DomainName, KeyAlgorithm, KeyRole, Loaded, Network, Refused, ZoneFile, ZoneKey, ZoneKeys};
+use config::{DomainName, KeyAlgorithm, KeyRole, Loaded, Network, Refused, ZoneFile, ZoneKey, ZoneKeys, write_private};
 use dns::dnssec::{KEY_TTL, ds_record, make_key, tag_of};
 use jiff::Timestamp;
 
@@ -132,13 +130,7 @@ impl Zones {
     fn write(&self, keys: &ZoneKeys) -> Result<(), Failure> {
         let path = self.dir.join(ZoneKeys::file(&keys.zone));
         let fail = |error: std::io::Error| Failure::operator(format!("{} cannot be written: {error}", path.display()));
-        let folder = path.parent().unwrap_or(Path::new("."));
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fail)?;
-        let beside = path.with_extension("toml.tmp");
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(fail)?;
-        file.write_all(keys.to_text().as_bytes()).and_then(|()| file.sync_all()).map_err(fail)?;
-        fs::rename(&beside, &path).map_err(fail)
+        write_private(&path, &keys.to_text()).map_err(fail)
     }
 
     fn show(&self, json: bool, now: Timestamp) -> Done {

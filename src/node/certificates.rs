@@ -16,10 +16,10 @@ use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use telemetry::Seldom;
 
 use super::issuer::Issuer;
 use super::latency::{News, relearn};
-use super::seldom::Seldom;
 use super::{Node, lock};
 use crate::client::{self, Proof};
 

@@ -21,7 +21,6 @@ mod notify;
 mod peer;
 mod proxies;
 mod reload;
-mod seldom;
 mod serve;
 mod sockets;
 mod supervisor;

@@ -1,14 +1,16 @@
 //! What a node tells about itself: counters, and records of requests and queries.
 //!
 //! [`Metrics`] holds every series in one table; [`Log`] writes records through a bounded queue that
-//! never blocks who hands one in.
+//! never blocks who hands one in; [`Seldom`] keeps the log of events short.
 
 mod address;
 mod log;
 mod metrics;
 mod record;
+mod seldom;
 
 pub use address::Clients;
 pub use log::Log;
 pub use metrics::{Metrics, reference};
 pub use record::{QueryRecord, RequestRecord};
+pub use seldom::Seldom;
