@@ -18,6 +18,7 @@ use crate::compiled::Compiled;
 use crate::dnssec::Signatures;
 use crate::identity::Identity;
 use crate::limiter::Same;
+use crate::others::warn_of_others;
 use crate::query::{Flaw, Query, is_challenge};
 use crate::reply::{Reply, Reuse, Why};
 use crate::service;
@@ -105,7 +106,8 @@ impl View {
         let signatures = before.map(|before| Arc::clone(&before.signatures)).unwrap_or_default();
         let transfers = Transfers::new(config);
         let zones_before = before.map(|before| &before.zones);
-        let Built { zones, warnings, refused } = Zones::build(config, (&transfers, &signatures), zones_before)?;
+        let Built { zones, mut warnings, refused } = Zones::build(config, (&transfers, &signatures), zones_before)?;
+        warnings.extend(warn_of_others(config, &zones));
         let network = &config.network;
         let topology = Topology::of(network);
         let classes = classes(config);

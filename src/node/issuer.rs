@@ -183,7 +183,7 @@ fn note_lack(node: &Node, wanted: &Wanted, why: String) {
 fn way(node: &Node, config: &Config, wanted: &Wanted) -> Way {
     let answers = node.name_server.as_ref().and_then(|name_server| name_server.answers.load_full());
     let name = format!("{CHALLENGE}.{}", wanted.base());
-    if answers.is_some_and(|answers| answers.view.answers_for(&name)) {
+    if let Some(name) = answers.and_then(|answers| answers.view.challenged_at(&name)) {
         return Way::Dns(name);
     }
     let tries = lock(&node.holding.lacks).get(&wanted.name).map_or(0, |lack| lack.tries);
