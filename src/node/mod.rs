@@ -345,6 +345,15 @@ impl Node {
         self.config.load().as_ref().map_or(0, |config| config.version)
     }
 
+    /// What a person is told of it in one line.
+    fn in_a_line(&self) -> String {
+        let version = self.version();
+        match self.refused.load().as_deref() {
+            Some(why) => format!("{} serves config {version}, and a change is refused: {why}", self.id),
+            None => format!("{} serves config {version}", self.id),
+        }
+    }
+
     pub(crate) fn roles(&self) -> Roles {
         Roles { name_server: self.name_server.is_some(), edge: self.edge.is_some() }
     }

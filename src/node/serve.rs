@@ -30,7 +30,7 @@ use super::listeners::Listeners;
 use super::marker::Marker;
 use super::peer::{self, Peer};
 use super::sockets::{self, Sockets};
-use super::supervisor::tell_main_process;
+use super::supervisor::{Word, tell};
 use super::{
     Built, NameServer, Node, Roles, build_loaded, build_view, last_good, latency, load, lock, reload, visits,
     with_other_faults,
@@ -234,6 +234,7 @@ impl Start<'_> {
             tracing::error!(path = %marker_path.display(), %error, "cannot be written: `up` and `status` do not see this node");
         }
         tracing::info!(node = %id, admin = %address, "serving");
+        tell(Word::Serving(&node.in_a_line()));
         let (round_trips, last_good) = (home.join(LATENCY), LastGood::new(home));
         let tending = tend(&node, &round_trips, &last_good);
         let doors = Doors { listeners: Arc::new(listeners), peer, admin: tokio::sync::Mutex::new(admin) };
@@ -261,7 +262,7 @@ fn bind_admin(wanted: SocketAddr, handed: Option<TcpListener>) -> Result<TcpList
 async fn step_in(node: &Arc<Node>, config: &Config, taken: Taken) -> Result<(), Failure> {
     check(node, config).await.map_err(|why| Failure::ours(format!("this process does not serve: {why}")))?;
     let before = taken.serving().await.map_err(|error| not_handed(&error))?;
-    tell_main_process();
+    tell(Word::Main);
     match &node.edge {
         Some(edge) => edge.tell_purges(Box::new(before)),
         // Nobody purges here any more: the other finishes what it has begun for as long as it does not hear an end.
@@ -312,6 +313,7 @@ impl Serving {
         };
         match left {
             Left::Told(end) => {
+                tell(Word::Stopping);
                 self.last_good.forget_starts();
                 let end = match end {
                     End::Gently => take_leave(&self.node, &mut self.ending).await,
@@ -325,6 +327,7 @@ impl Serving {
                 Ok(Exit::Done)
             }
             Left::Failed => {
+                tell(Word::Stopping);
                 self.end(End::Soon).await;
                 Err(Failure::ours("a listener has ended by a panic"))
             }

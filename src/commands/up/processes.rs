@@ -106,6 +106,8 @@ impl Processes {
         let fail = |error: std::io::Error| Failure::operator(format!("{}: {error}", log.display()));
         let out = OpenOptions::new().create(true).append(true).open(&log).map_err(fail)?;
         let log_start = out.metadata().map_err(fail)?.len();
+        // What a supervisor of ours is told is ours to say.
+        command.env_remove("NOTIFY_SOCKET");
         command.stdin(Stdio::null()).stdout(out.try_clone().map_err(fail)?).stderr(out).process_group(0);
         let child = command.spawn().map_err(Failure::ours)?;
         let pid = child.id().cast_signed();
