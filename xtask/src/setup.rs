@@ -184,10 +184,11 @@ impl Tool {
     /// Modules of stories that cannot be told without it.
     pub(crate) fn stories(self) -> &'static [&'static str] {
         match self {
-            Self::Dig => &["demo::", "name_server::", "package::", "resolvers::", "secondaries::", "up::"],
+            Self::Dig => &["demo::", "deploy::", "name_server::", "package::", "resolvers::", "secondaries::", "up::"],
             Self::Curl => &[
                 "acme::",
                 "demo::",
+                "deploy::",
                 "doh::",
                 "encrypted::",
                 "http3::",

@@ -141,7 +141,7 @@ mod tests {
         assert!(narrowing(&[]).is_empty());
         let without_dig = [
             "-E",
-            "not (test(/^demo::/) | test(/^name_server::/) | test(/^package::/) | test(/^resolvers::/) | test(/^secondaries::/) | test(/^up::/))",
+            "not (test(/^demo::/) | test(/^deploy::/) | test(/^name_server::/) | test(/^package::/) | test(/^resolvers::/) | test(/^secondaries::/) | test(/^up::/))",
         ];
         assert_eq!(narrowing(&[Tool::Dig]), without_dig);
         let without_both = [
@@ -151,6 +151,8 @@ mod tests {
             "acme::",
             "--skip",
             "demo::",
+            "--skip",
+            "deploy::",
             "--skip",
             "doh::",
             "--skip",
