@@ -103,8 +103,15 @@ settle is_back
 main=$(show MainPID)
 
 if [ -f /run/files/hither.deb ]; then
+    # The new one takes over: no client is refused, and to systemd the unit has never left.
+    since=$(show ActiveEnterTimestampMonotonic)
+    while [ ! -f /run/enough ]; do ask | grep -q 'from the origin' || echo refused; done >/run/refused &
     install_it
     settle is_back
+    touch /run/enough
+    wait $!
+    is 'who was refused meanwhile' '' "$(cat /run/refused)"
+    is 'since when it is active' "$since" "$(show ActiveEnterTimestampMonotonic)"
     has 'the node after an upgrade' 'HITHER_NODE=ns1' "$(cat /etc/default/hither)"
     man --path hither >/dev/null 2>&1 && echo 'ok: there is a man page'
 
