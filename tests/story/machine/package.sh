@@ -77,6 +77,7 @@ has 'the first answer' 'fwd=uri-miss' "$(ask)"
 has 'the second answer' 'hit' "$(ask)"
 has 'its body' 'from the origin' "$(ask)"
 has 'status' 'running' "$(hither -C /etc/hither status)"
+has 'status for the group' 'running' "$(runuser -u nobody -g hither -- hither -C /etc/hither status)"
 is 'the owner of state' hither "$(stat -c %U /var/lib/hither/ns1)"
 is 'the owner of the cache' hither "$(stat -c %U /var/cache/hither/ns1)"
 
@@ -113,7 +114,7 @@ if [ -f /run/files/hither.deb ]; then
     is 'who was refused meanwhile' '' "$(cat /run/refused)"
     is 'since when it is active' "$since" "$(show ActiveEnterTimestampMonotonic)"
     has 'the node after an upgrade' 'HITHER_NODE=ns1' "$(cat /etc/default/hither)"
-    man --path hither >/dev/null 2>&1 && echo 'ok: there is a man page'
+    dpkg-deb -c /run/files/hither.deb | grep -q 'man1/hither.1' && echo 'ok: there is a man page'
 
     # Removed, it is stopped and leaves what the operator wrote; purged, it leaves nothing.
     dpkg -r hither
