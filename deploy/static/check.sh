@@ -12,8 +12,8 @@ for place in one another/longer; do
     # A folder of cargo's own for each is what two machines have.
     (unset CARGO_TARGET_DIR; "$top/$place/deploy/static/build.sh" "$@") | tee -a "$top/digests"
 done
-if [ "$(cut -d ' ' -f 1 "$top/digests" | sort -u | wc -l)" != 1 ]; then
-    echo 'check.sh: the two differ' >&2
+if [ "$(wc -l <"$top/digests")" != 2 ] || [ "$(cut -d ' ' -f 1 "$top/digests" | sort -u | wc -l)" != 1 ]; then
+    echo 'check.sh: the two differ, or one was not built' >&2
     exit 1
 fi
 echo 'the two are the same'
