@@ -59,7 +59,7 @@ pub use load::{
 pub use maintenance::Maintenance;
 pub use network::{
     Addresses, Admin, AdminState, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, Log, NameServer,
-    Network, Node, Pop,
+    Network, Node, Pop, parse_address, parse_contact,
 };
 pub use origin::{Aws, ClientCertificate, Origin, OriginProbe, OriginServer, Scheme};
 pub use path::PathGlob;

@@ -19,6 +19,7 @@ use crate::transfer::Transfer;
 
 mod read;
 
+pub use read::{contact as parse_contact, ip as parse_address};
 pub(crate) use read::{default_state, read};
 
 /// `hither.toml`: the network, its name servers, its PoPs and their edges.
