@@ -15,6 +15,7 @@ mod auto;
 mod claims;
 mod congestion;
 mod continent;
+mod families;
 mod host;
 mod id;
 mod keys;
