@@ -27,8 +27,8 @@ pub(crate) const AUTHORITY: &str = ".state/demo-ca.pem";
 
 /// Writes what is missing of the demo; files that are there are kept.
 pub(crate) fn write(dir: &Path) -> Result<(), Failure> {
-    let fail =
-        |error: std::io::Error| Failure::operator(format!("cannot write the demo to {}: {error}", dir.display()));
+    let next = "call it in a directory that you may write to, or name your own: `hither init DIR` writes one";
+    let fail = |error: std::io::Error| Failure::file("write the demo to", dir, &error, next);
     for (name, text) in FILES {
         let path = dir.join(name);
         if !path.exists() {

@@ -346,7 +346,9 @@ impl Reading {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let problem = Problem::general(format!("there is no {} in {}", path.display(), self.copy.display()));
                 self.context.add(
-                    problem.help("`hither init DIR` writes a directory to start from, `hither up` without one a demo"),
+                    problem.help(
+                        "name yours by -C; or `hither init DIR` writes one to start from, `hither up` runs a demo",
+                    ),
                 );
                 None
             }

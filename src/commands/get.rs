@@ -25,6 +25,9 @@ use crate::directory;
 use crate::exit::{Done, Exit, Failure};
 use crate::say::say;
 
+/// What a URL looks like.
+const EXAMPLE: &str = "write one such as http://www.shop.example/";
+
 /// How long each step may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Headers worth showing, in this order.
@@ -42,19 +45,20 @@ const SHOWN: [&str; 9] = [
 
 pub(crate) fn run(args: Get, dir: Option<PathBuf>) -> Done {
     let network = directory::known(&directory::find(dir))?.network;
-    let url: Uri =
-        args.url.parse().map_err(|error| Failure::operator(format!("`{}` is not a URL: {error}", args.url)))?;
+    let url: Uri = args
+        .url
+        .parse()
+        .map_err(|error| Failure::operator(format!("`{}` is not a URL: {error}; {EXAMPLE}", args.url)))?;
     let secure = match url.scheme_str() {
         Some("http") => Secure::No,
         Some("https") => Secure::Yes,
-        _ => return Err(Failure::operator(format!("`{}` is no URL with http:// or https://", args.url))),
+        _ => return Err(Failure::operator(format!("`{}` has neither http:// nor https://; {EXAMPLE}", args.url))),
     };
-    let host = url.host().ok_or_else(|| Failure::operator("the URL names no host"))?.to_owned();
+    let host = url.host().ok_or_else(|| Failure::operator(format!("the URL names no host; {EXAMPLE}")))?.to_owned();
     let resolved = resolve(&network, &host, args.from)?;
-    let address = *resolved
-        .addresses
-        .first()
-        .ok_or_else(|| Failure::operator(format!("{host} has no address for {}", args.from)))?;
+    let address = *resolved.addresses.first().ok_or_else(|| {
+        Failure::operator(format!("{host} has no address for {}; `hither explain` says what it knows of it", args.from))
+    })?;
     let port = url.port_u16().unwrap_or_else(|| edge_port(&network, address, secure));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
     let target = SocketAddr::new(address, port);
@@ -63,8 +67,9 @@ pub(crate) fn run(args: Get, dir: Option<PathBuf>) -> Done {
     }
     let fetching = fetch(&url, &host, target, secure, args.cacert.as_deref());
     let limited = async { tokio::time::timeout(LIMIT, fetching).await };
-    let fetched =
-        runtime.block_on(limited).map_err(|_| Failure::operator(format!("{target} did not answer in time")))??;
+    let fetched = runtime.block_on(limited).map_err(|_| {
+        Failure::operator(format!("{target} did not answer in time; `hither status` tells which edges are up"))
+    })??;
     if args.json {
         print_json(&args, &network, &resolved, target, &fetched)
     } else {
@@ -199,7 +204,8 @@ async fn fetch(
         .body(Empty::new())
         .map_err(Failure::ours)?;
     let connect = TcpStream::connect(target).await;
-    let stream = connect.map_err(|error| Failure::operator(format!("edge {target}: {error}")))?;
+    let stream = connect
+        .map_err(|error| Failure::operator(format!("edge {target}: {error}; `hither status` tells whether it runs")))?;
     let response = if secure == Secure::Yes {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| Failure::operator(error.to_string()))?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(client_tls(authority)?));
@@ -237,7 +243,9 @@ where
 fn client_tls(authority: Option<&Path>) -> Result<rustls::ClientConfig, Failure> {
     let mut roots = rustls::RootCertStore::empty();
     if let Some(path) = authority {
-        let fail = |error: String| Failure::operator(format!("{}: {error}", path.display()));
+        let fail = |error: String| {
+            Failure::operator(format!("cannot use {}: {error}; name a PEM file of an authority", path.display()))
+        };
         for certificate in CertificateDer::pem_file_iter(path).map_err(|error| fail(error.to_string()))? {
             let certificate = certificate.map_err(|error| fail(error.to_string()))?;
             roots.add(certificate).map_err(|error| fail(error.to_string()))?;

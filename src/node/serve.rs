@@ -50,7 +50,7 @@ pub(crate) enum Begin {
 /// Runs a node until it is told to stop, or another process has taken over.
 pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>, begin: Begin) -> Done {
     let started = Instant::now();
-    let id = NodeId::parse(id).map_err(|wrong| Failure::operator(wrong.message))?;
+    let id = NodeId::parse(id).map_err(Failure::wrong)?;
     let mut loaded = config::load(dir);
     // A network that cannot be read tells no state directory: where it is unless one is named.
     let network = match &loaded {
@@ -197,8 +197,7 @@ impl Start<'_> {
 
     async fn begin(self, built: Built) -> Result<Serving, Failure> {
         let (id, home, config) = (&self.id, &self.home, built.config().clone());
-        std::fs::create_dir_all(home)
-            .map_err(|error| Failure::operator(format!("cannot write to {}: {error}", home.display())))?;
+        std::fs::create_dir_all(home).map_err(|error| Failure::file("write to", home, &error, STATE))?;
         let mut opened = self.open(&config).await?;
         if let Some(taken) = &mut opened.taken {
             taken.release().await.map_err(|error| not_handed(&error))?;
@@ -447,6 +446,9 @@ enum Lines {
     Queries,
 }
 
+/// What to do where state cannot be written.
+const STATE: &str = "name a directory that this user may write to by `state` in hither.toml, or run it as who may";
+
 /// Opens a log, if the config wants it.
 fn open_log(config: &Config, lines: Lines, home: &Path, metrics: &Metrics) -> Result<Option<(Log, Clients)>, Failure> {
     let wanted = config.network.log;
@@ -458,7 +460,7 @@ fn open_log(config: &Config, lines: Lines, home: &Path, metrics: &Metrics) -> Re
     let path = home.join(format!("{name}.jsonl"));
     let dropped = metrics.log_dropped.with_label_values(&[name]);
     let log = Log::start(&path, limits::LOG_QUEUE, dropped);
-    let log = log.map_err(|error| Failure::operator(format!("cannot write {}: {error}", path.display())))?;
+    let log = log.map_err(|error| Failure::file("write", &path, &error, STATE))?;
     let clients = match config.network.log.clients {
         config::Clients::Full => Clients::Full,
         config::Clients::Prefix => Clients::Prefix,
