@@ -129,6 +129,9 @@ pub(crate) struct Check {
     /// machine resolves them: some seconds
     #[arg(long)]
     pub(crate) online: bool,
+    /// With --online: the resolver to ask in place of this machine's, as `9.9.9.9`, or with a port
+    #[arg(long, value_name = "IP[:PORT]", requires = "online", value_parser = resolver)]
+    pub(crate) resolver: Option<SocketAddr>,
     /// Also tell what it would do beside the config that serves: as `hither plan`
     #[arg(long)]
     pub(crate) plan: bool,
@@ -395,6 +398,12 @@ pub(crate) struct SampleOrigin {
     /// Where to listen
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) listen: SocketAddr,
+}
+
+/// A resolver's address, at port 53 unless it says another.
+fn resolver(text: &str) -> Result<SocketAddr, String> {
+    let at_53 = || text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
+    text.parse().or_else(|_| at_53()).map_err(|_| "write an address such as 9.9.9.9 or 192.0.2.1:5300".to_owned())
 }
 
 /// A length of time as config files write it.

@@ -81,7 +81,7 @@ impl std::fmt::Display for Failure {
 }
 
 /// What the system says of an error, without the number that it has there.
-fn plain(error: &std::io::Error) -> String {
+pub(crate) fn plain(error: &std::io::Error) -> String {
     let said = error.to_string();
     said.split_once(" (os error ").map_or_else(|| said.clone(), |(words, _)| words.to_owned())
 }

@@ -58,8 +58,9 @@ fn network(answers: &Answers) -> String {
         out += &name_server(node, Comments::of(number));
     }
     let mut edges = 0;
+    let with_country = pops.iter().position(|pop| pop.country.is_some()).unwrap_or_default();
     for (number, pop) in pops.iter().enumerate() {
-        out += &place(pop, Comments::of(number));
+        out += &place(pop, Comments::of(number), Comments::of(number.abs_diff(with_country)));
         for one in answers.edges_of(&pop.id) {
             out += &edge(one, Comments::of(edges));
             edges += 1;
@@ -166,14 +167,14 @@ fn name_server(node: &NewNameServer, comments: Comments) -> String {
         )
 }
 
-fn place(pop: &NewPop, comments: Comments) -> String {
+fn place(pop: &NewPop, comments: Comments, of_country: Comments) -> String {
     let (north, east) = (pop.location.latitude, pop.location.longitude);
     let mut out = "\n[[pop]]\n".to_owned()
         + &comments.line(format!("id = {}", quoted(&pop.id)), "a place with edges")
         + &comments
             .line(format!("location = [{north}, {east}]"), "degrees north, degrees east: clients go to the nearest");
     if let Some(country) = pop.country {
-        out += &comments
+        out += &of_country
             .line(format!("country = {}", quoted(country)), "`hither check` warns where the location is outside");
     }
     out
@@ -228,7 +229,7 @@ mod tests {
             name_servers: ["ns1=192.0.2.53,2001:db8::53", "ns2=198.51.100.53"]
                 .map(|one| answers::name_server(one).unwrap())
                 .into(),
-            pops: ["fra@50.11,8.68,DE", "syd@-33.87,151"].map(|one| answers::pop(one).unwrap()).into(),
+            pops: ["fra@50.11,8.68", "syd@-33.87,151,AU"].map(|one| answers::pop(one).unwrap()).into(),
             edges: ["fra-1@fra=192.0.2.10", "syd-1@syd=192.0.2.12", "fra-2@fra=192.0.2.11"]
                 .map(|one| answers::edge(one).unwrap())
                 .into(),
@@ -264,7 +265,7 @@ mod tests {
         let edges: Vec<String> = network.edges().map(|(pop, edge)| format!("{}/{}", pop.id, edge.id)).collect();
         assert_eq!(edges, ["fra/fra-1", "fra/fra-2", "syd/syd-1"]);
         assert_eq!(network.pops[1].location, config::Location { latitude: -33.87, longitude: 151.0 });
-        assert_eq!(network.pops[0].country.map(|country| country.to_string()).as_deref(), Some("DE"));
+        assert_eq!(network.pops[1].country.map(|country| country.to_string()).as_deref(), Some("AU"));
         let sites: Vec<(&str, usize, bool)> =
             config.sites.iter().map(|site| (site.id.as_str(), site.hosts.len(), site.origin.allow_private)).collect();
         assert_eq!(sites, [("shop", 2, false), ("wiki", 1, true)]);
