@@ -33,7 +33,7 @@ pub(super) fn steps(dir: &Path, answers: &Answers) -> String {
     }
     step("4. Open the ports:", &ports(answers));
     step(
-        "5. Copy the directory to /etc/hither of each machine, secrets/ readable by the user alone who runs hither, and run there:",
+        "5. Copy it to /etc/hither of each machine, secrets/ readable by none but the user of hither, and run there:",
         &runs(answers),
     );
     let asked = answers.sites.first().map_or_else(|| "shop".to_owned(), |site| site.id.to_string());
