@@ -58,7 +58,11 @@ fn look_online(config: &Config, resolver: Option<SocketAddr>) -> Result<String, 
         1 => "1 warning".to_owned(),
         count => format!("{count} warnings"),
     };
-    Ok(format!("Looked up: {addresses} addresses of edges and {names} names{left_out}: {told}"))
+    let addresses = match addresses {
+        1 => "1 address of an edge".to_owned(),
+        count => format!("{count} addresses of edges"),
+    };
+    Ok(format!("Looked up: {addresses} and {names} names{left_out}: {told}"))
 }
 
 /// What a directory would do beside the config that serves.

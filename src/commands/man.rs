@@ -52,9 +52,13 @@ fn add(command: &Command, pages: &mut Vec<(String, String)>) -> std::io::Result<
     let mut page = Vec::new();
     man.render(&mut page)?;
     let page = String::from_utf8(page).map_err(std::io::Error::other)?;
-    // What follows a command's help are examples.
-    pages.push((name, page.replace(".SH EXTRA\n", ".SH EXAMPLES\n").replace("\nExamples:\n", "\n")));
+    pages.push((name, with_examples(&page)));
     Ok(())
+}
+
+/// What follows a command's help are examples: lines that are neither filled nor broken.
+fn with_examples(page: &str) -> String {
+    page.replace(".SH EXTRA\nExamples:\n", ".SH EXAMPLES\n.nf\n").replace(".SH EXTRA\n", ".SH NOTES\n")
 }
 
 #[cfg(test)]

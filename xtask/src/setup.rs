@@ -63,6 +63,7 @@ pub(crate) fn missing() -> Vec<Tool> {
         | Tool::Kdig
         | Tool::Dnsviz
         | Tool::Nginx
+        | Tool::Groff
         | Tool::Haproxy
         | Tool::Valgrind
         | Tool::Openssl
@@ -101,6 +102,8 @@ pub(crate) enum Tool {
     Dnsviz,
     /// An origin that is not ours, and a proxy.
     Nginx,
+    /// Typesets manual pages.
+    Groff,
     /// A proxy that names its clients by PROXY protocol.
     Haproxy,
     /// Counts instructions.
@@ -138,6 +141,7 @@ const TOOLS: &[Tool] = &[
     Tool::Kdig,
     Tool::Dnsviz,
     Tool::Nginx,
+    Tool::Groff,
     Tool::Haproxy,
     Tool::Valgrind,
     Tool::Openssl,
@@ -166,6 +170,7 @@ impl Tool {
             Self::Kdig => "kdig",
             Self::Dnsviz => "dnsviz",
             Self::Nginx => "nginx",
+            Self::Groff => "groff",
             Self::Haproxy => "haproxy",
             Self::Valgrind => "valgrind",
             Self::Openssl => "openssl",
@@ -204,6 +209,7 @@ impl Tool {
             Self::Bind => &["resolvers::", "secondaries::"],
             Self::Nsd => &["acme::", "resolvers::", "secondaries::"],
             Self::Nginx => &["origins::", "proxies::"],
+            Self::Groff => &["manual::"],
             Self::Haproxy => &["proxies::"],
             Self::Valgrind => &["instructions::"],
             Self::Openssl | Self::Sslscan | Self::H2load => &["scan::"],
@@ -234,6 +240,7 @@ impl Tool {
             Self::Nsd | Self::Ldns => "the signed root of the test with resolvers",
             Self::Kdig | Self::Dnsviz => "the tests of encrypted DNS, and that signed zones are judged by",
             Self::Nginx => "the tests of origins that fail over, and of proxies before edges",
+            Self::Groff => "the test that typesets the manual pages",
             Self::Haproxy => "the test of proxies before edges",
             Self::Valgrind => "the test that counts what a hit costs",
             Self::Openssl | Self::Sslscan => "the test that our edges' TLS is judged by",
@@ -305,6 +312,8 @@ impl Manager {
             (Tool::Dnsviz, _) => Some("dnsviz"),
             (Tool::Nginx, Self::Apt) => Some("nginx-light"),
             (Tool::Nginx, _) => Some("nginx"),
+            (Tool::Groff, Self::Apt | Self::Dnf) => Some("groff-base"),
+            (Tool::Groff, _) => Some("groff"),
             (Tool::Haproxy, _) => Some("haproxy"),
             (Tool::Valgrind, _) => Some("valgrind"),
             (Tool::Openssl, _) => Some("openssl"),

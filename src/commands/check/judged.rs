@@ -93,7 +93,11 @@ pub(super) fn judge_delegation(zone: &DomainName, name_servers: &[DomainName], f
         Found::Answer(names, _) if names.iter().any(known) => return None,
         Found::Answer(names, _) => format!("resolvers find it at {}", names.join(", ")),
         Found::Nothing => "resolvers find no name server of it".to_owned(),
-        Found::Failed(why) => format!("a resolver says: {why}"),
+        Found::Failed(why) => {
+            let help = "where the resolver is well (--resolver IP asks another), the zone is not delegated, or its name \
+                servers do not answer at port 53";
+            return Some(warning(format!("zone `{zone}` could not be looked up: {why}"), help));
+        }
     };
     let all: Vec<&str> = name_servers.iter().map(DomainName::as_str).collect();
     let message = format!("zone `{zone}` is not delegated to {}: {why}", all.join(", "));
@@ -186,7 +190,7 @@ mod tests {
                 "ns1.cdn.example, ns2.cdn.example: resolvers find it at ns.registrar.example.",
             ),
             (Found::Nothing, "resolvers find no name server of it"),
-            (Found::Failed("timeout".to_owned()), "a resolver says: timeout"),
+            (Found::Failed("timeout".to_owned()), "zone `cdn.example` could not be looked up: timeout"),
         ] {
             let said = said(judge_delegation(&name("cdn.example"), &servers, &found));
             assert!(said.contains(expected) && said.is_empty() == expected.is_empty(), "{found:?}: {said}");
