@@ -1,5 +1,6 @@
 //! `hither get`: resolve through our DNS as a client, fetch from the chosen edge, show each step.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use tokio::net::TcpStream;
 
 use crate::cli::Get;
 use crate::directory;
-use crate::exit::{Done, Exit, Failure};
+use crate::exit::{Done, Exit, Failure, plain};
 use crate::say::say;
 
 /// What a URL looks like.
@@ -162,18 +163,22 @@ fn ask(server: SocketAddr, host: &str, from: IpAddr) -> Result<Message, String> 
     let bytes = query.to_vec().map_err(|error| error.to_string())?;
     let any: SocketAddr =
         if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
-    let socket = UdpSocket::bind(any).map_err(|error| error.to_string())?;
-    socket.set_read_timeout(Some(Duration::from_secs(2))).map_err(|error| error.to_string())?;
-    socket.connect(server).map_err(|error| error.to_string())?;
+    let socket = UdpSocket::bind(any).map_err(|error| plain(&error))?;
+    socket.set_read_timeout(Some(Duration::from_secs(2))).map_err(|error| plain(&error))?;
+    socket.connect(server).map_err(|error| plain(&error))?;
     let mut buffer = [0_u8; 4096];
     let mut last = String::new();
     for _ in 0..3 {
-        socket.send(&bytes).map_err(|error| error.to_string())?;
+        socket.send(&bytes).map_err(|error| plain(&error))?;
         match socket.recv(&mut buffer) {
             Ok(length) => {
                 return Message::from_vec(buffer.get(..length).unwrap_or_default()).map_err(|error| error.to_string());
             }
-            Err(error) => last = error.to_string(),
+            // What the system calls a wait that was too long.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                last = "no answer".to_owned();
+            }
+            Err(error) => last = plain(&error),
         }
     }
     Err(last)
@@ -204,8 +209,9 @@ async fn fetch(
         .body(Empty::new())
         .map_err(Failure::ours)?;
     let connect = TcpStream::connect(target).await;
-    let stream = connect
-        .map_err(|error| Failure::operator(format!("edge {target}: {error}; `hither status` tells whether it runs")))?;
+    let stream = connect.map_err(|error| {
+        Failure::operator(format!("edge {target}: {}; `hither status` tells whether it runs", plain(&error)))
+    })?;
     let response = if secure == Secure::Yes {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| Failure::operator(error.to_string()))?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(client_tls(authority)?));

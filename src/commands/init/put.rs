@@ -30,7 +30,7 @@ pub(super) fn refuse_if_taken(dir: &Path) -> Result<(), Failure> {
             Err(Failure::operator(format!("{name} is not empty: name a directory that is new or empty")))
         }
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(Failure::operator(format!("cannot look into {name}: {error}; name a directory that is new or empty")))
+            Err(Failure::file("look into", dir, &error, "name a directory that is new or empty"))
         }
         Ok(_) | Err(_) => Ok(()),
     }
@@ -39,14 +39,13 @@ pub(super) fn refuse_if_taken(dir: &Path) -> Result<(), Failure> {
 /// Writes the files beside their place, sees whether a node would take them, and moves them there. What is returned are
 /// the warnings.
 pub(super) fn write(dir: &Path, answers: &Answers) -> Result<Vec<Problem>, Failure> {
-    let fail = |error: std::io::Error| {
-        Failure::operator(format!("cannot write {}: {error}; name a directory that you may write to", dir.display()))
-    };
+    let fail = |error: std::io::Error| Failure::file("write", dir, &error, "name a directory that you may write to");
     let exists = dir.is_dir();
     let home = if exists { dir } else { dir.parent().unwrap_or(dir) };
     fs::create_dir_all(home).map_err(fail)?;
-    let draft = Draft(home.join(format!(".hither-init-{}", std::process::id())));
-    fs::create_dir(&draft.0).map_err(fail)?;
+    let draft = home.join(format!(".hither-init-{}", std::process::id()));
+    fs::create_dir(&draft).map_err(fail)?;
+    let draft = Draft(draft);
     fill(&draft.0, answers).map_err(|error| match error {
         Unfilled::Io(error) => fail(error),
         Unfilled::NoRandomness(failure) => failure,
