@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::CommandFactory;
-use clap_complete::{Shell, generate};
+use clap_complete::aot::{Shell, generate};
 
 use crate::cli::{Cli, CompletedShell, Completions};
 use crate::exit::{Done, Exit};

@@ -47,23 +47,54 @@ fn add(command: &Command, pages: &mut Vec<(String, String)>) -> std::io::Result<
     for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
         add(below, pages)?;
     }
-    let man = Man::new(command.clone()).manual("hither").source(concat!("hither ", env!("CARGO_PKG_VERSION")));
-    let name = man.get_filename();
+    // Examples are set here: their lines are neither filled nor broken.
+    let examples = command.get_after_help().map(ToString::to_string);
+    let man = Man::new(command.clone().after_help(None::<&'static str>));
+    let man = man.manual("hither").source(concat!("hither ", env!("CARGO_PKG_VERSION")));
     let mut page = Vec::new();
     man.render(&mut page)?;
     let page = String::from_utf8(page).map_err(std::io::Error::other)?;
-    pages.push((name, with_examples(&page)));
+    pages.push((man.get_filename(), page + &examples.as_deref().map_or_else(String::new, closing)));
     Ok(())
 }
 
-/// What follows a command's help are examples: lines that are neither filled nor broken.
-fn with_examples(page: &str) -> String {
-    page.replace(".SH EXTRA\nExamples:\n", ".SH EXAMPLES\n.nf\n").replace(".SH EXTRA\n", ".SH NOTES\n")
+/// The section at a page's end.
+fn closing(text: &str) -> String {
+    let (title, text) = match text.strip_prefix("Examples:\n") {
+        Some(examples) => ("EXAMPLES", examples),
+        None => ("NOTES", text),
+    };
+    let lines: String = text.lines().map(|line| format!("{}\n", escaped(line))).collect();
+    format!(".SH {title}\n.nf\n{lines}.fi\n")
+}
+
+/// A line as it is, for roff.
+fn escaped(line: &str) -> String {
+    // A dot or a quote in front would be an order to roff.
+    let mut out = if line.starts_with(['.', '\'']) { "\\&".to_owned() } else { String::new() };
+    for c in line.chars() {
+        match c {
+            '\\' => out.push_str("\\(rs"),
+            '-' => out.push_str("\\-"),
+            '\'' => out.push_str("\\(aq"),
+            '`' => out.push_str("\\(ga"),
+            '~' => out.push_str("\\(ti"),
+            _ => out.push(c),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn examples_are_set_as_they_are() {
+        let set = closing("Examples:\n  hither a -b 'c' \\\n.d `e` ~/f");
+        assert_eq!(set, ".SH EXAMPLES\n.nf\n  hither a \\-b \\(aqc\\(aq \\(rs\n\\&.d \\(gae\\(ga \\(ti/f\n.fi\n");
+        assert_eq!(closing("New here?"), ".SH NOTES\n.nf\nNew here?\n.fi\n");
+    }
 
     #[test]
     fn every_command_has_a_page_of_its_own() {
@@ -79,6 +110,7 @@ mod tests {
                 assert!(page.contains(section), "{name} has no {section}\n{page}");
             }
             assert!(!page.contains("EXTRA"), "{name}\n{page}");
+            assert!(page.ends_with(".fi\n") || name.matches('-').count() > 1, "{name}\n{page}");
         }
         let of = |name: &str| &pages.iter().find(|(page, _)| page == name).unwrap().1;
         assert!(of("hither-check.1").contains(".SH EXAMPLES"), "{}", of("hither-check.1"));
