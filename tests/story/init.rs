@@ -103,8 +103,8 @@ async fn a_new_directory_holds_and_its_node_serves() {
     assert!(said.contains("whether `www.shop.example` of site `shop` leads here could not be looked up"), "{said}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_watch_prints_looks_and_a_terminal_is_put_back() {
+#[test]
+fn a_watch_prints_looks_and_a_terminal_is_put_back() {
     let outside = tempfile::tempdir().unwrap();
     let dir = written(outside.path(), 232, ([127, 0, 0, 1], 9).into());
     let name = dir.display().to_string();

@@ -12,7 +12,7 @@ use crate::commands::table;
 pub(super) fn steps(dir: &Path, answers: &Answers) -> String {
     let (zone, dir) = (&answers.zone, dir.display());
     let mut out = format!(
-        "written to {dir}: hither.toml, routes.toml, sites/, and secrets/ with a fleet key and an admin token\n\n"
+        "Written to {dir}: hither.toml, routes.toml, sites/, and secrets/ with a fleet key and an admin token\n\n"
     );
     let mut step = |title: &str, lines: &str| {
         let _ = writeln!(out, "{title}");
