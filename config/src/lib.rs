@@ -22,6 +22,7 @@ mod keys;
 pub mod limits;
 mod listening;
 mod load;
+mod log;
 mod maintenance;
 mod nearest;
 mod network;
@@ -57,10 +58,11 @@ pub use listening::DnsHttps;
 pub use load::{
     Config, Loaded, Refused, ZoneFile, default_state, is_leftover, load, load_copy, read_bounded, zone_names,
 };
+pub use log::{Clients, Log, LogField, LogFormat};
 pub use maintenance::Maintenance;
 pub use network::{
-    Addresses, Admin, AdminState, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, Log, NameServer,
-    Network, Node, Pop, parse_address, parse_contact,
+    Addresses, Admin, AdminState, Disk, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, NameServer, Network, Node,
+    Pop, parse_address, parse_contact,
 };
 pub use origin::{Aws, ClientCertificate, Origin, OriginProbe, OriginServer, Scheme};
 pub use path::PathGlob;

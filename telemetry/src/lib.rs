@@ -10,7 +10,7 @@ mod record;
 mod seldom;
 
 pub use address::Clients;
-pub use log::Log;
+pub use log::{Log, Reopening};
 pub use metrics::{Metrics, reference};
-pub use record::{QueryRecord, RequestRecord};
+pub use record::QueryRecord;
 pub use seldom::Seldom;

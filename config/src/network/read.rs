@@ -4,14 +4,15 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::{
-    Addresses, Admin, AdminState, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Latency, Listen, Location, Log,
-    NameServer, Network, Pop,
+    Addresses, Admin, AdminState, Disk, Dns, Edge, EdgeNode, Geo, Health, Latency, Listen, Location, NameServer,
+    Network, Pop,
 };
 use crate::acme;
 use crate::congestion::Congestion;
 use crate::host::DomainName;
 use crate::id::{CountryCode, NodeId, PopId, SiteId};
 use crate::limits;
+use crate::log::{Clients, Log, LogFormat};
 use crate::prefix::Prefix;
 use crate::problem::Problem;
 use crate::register::Kind;
@@ -192,8 +193,9 @@ fn read_log(mut table: Table<'_>) -> Option<Log> {
             _ => Err(Wrong::new(format!("`{text}` is not known here")).help("one of \"full\", \"prefix\", \"none\"")),
         })
     });
+    let format = table.optional("format", |v| v.parse(LogFormat::parse)).unwrap_or_default();
     table.finish();
-    Some(Log { requests, queries, clients })
+    Some(Log { requests, format, queries, clients })
 }
 
 fn read_name_server(mut table: Table<'_>) -> Option<NameServer> {
