@@ -412,9 +412,9 @@ pub const LOG_QUEUE: usize = 4 << 20;
 /// The longest template of a log's lines: some 100 fields with their names.
 pub const LOG_TEMPLATE_BYTES: usize = 4_096;
 /// Days for which an edge keeps what it counted by site: a year, and the month in which its last bill is written.
-pub const REPORT_DAYS: u32 = 400;
-/// The largest file of a day: some 10,000 sites.
-pub const REPORT_DAY_BYTES: u64 = 2 << 20;
+pub const REPORT_DAYS: usize = 400;
+/// The largest file of a day: some 100,000 sites.
+pub const REPORT_DAY_BYTES: u64 = 16 << 20;
 /// How often it is written down: what an unclean end loses at most.
 pub const REPORT_SAVED: Duration = Duration::from_secs(60);
 /// Sites with label values of their own in metrics; further ones count as `other`.

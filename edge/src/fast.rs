@@ -28,15 +28,17 @@ use listen::{AtOnce, Connection, Plain, Sent, Whole, empty};
 use self::head::{Fields, Lines};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::access::Said;
+use crate::answered::Answered;
 use crate::ask::Ask;
 use crate::client::{FORWARDED_FOR, is_trusted};
-use crate::counted::{Over, count, note_bytes, version_name};
+use crate::counted::{Over, count, note_bytes, scheme, version_name};
 use crate::effect::Effect;
 use crate::fields::is_unkeyed;
 use crate::object::{Body, Object};
 use crate::respond::{answer_of, from_object};
 use crate::shared::{Shared, TABLES_SHARE};
-use crate::sites::{Answered, Site, Sites};
+use crate::sites::{Site, Sites};
 use crate::slices::Slices;
 use crate::store::{Found, Place};
 
@@ -316,7 +318,8 @@ impl Fast {
         let again = self.again(connection, &Asked { reached, host: host?, target: plain.target, has: &has })?;
         let Head::Http1(lines) = &again.entry.head else { return None };
         lines.write(&again.object, self.shared.clock.at(again.started), out);
-        Some(AtOnce { body: again.slices.list().into(), sent: self.give(again, connection) })
+        let said = self.shared.said(|access| access.said_as_written(plain.fields));
+        Some(AtOnce { body: again.slices.list().into(), sent: self.give(again, connection, said) })
     }
 
     /// The same of a request of HTTP/2 without a body.
@@ -336,7 +339,8 @@ impl Fast {
             _ => return None,
         };
         let fields = fields.now(&again.object, self.shared.clock.at(again.started))?;
-        Some(Whole { fields, body, sent: self.give(again, connection) })
+        let said = self.shared.said(|access| access.said(&head.headers));
+        Some(Whole { fields, body, sent: self.give(again, connection, said) })
     }
 
     /// What answered such a request before, if it still is the answer.
@@ -365,11 +369,11 @@ impl Fast {
     }
 
     /// Counts an answer that is being given; who is told what of it has gone.
-    fn give(&self, again: Again, connection: &Connection) -> Box<dyn Sent> {
+    fn give(&self, again: Again, connection: &Connection, said: Said) -> Box<dyn Sent> {
         let Again { entry, slices, started, .. } = again;
         count(&self.shared, &entry.site, Answered::Hit);
         let (shared, client, length) = (Arc::clone(&self.shared), connection.peer.ip(), slices.length());
-        Box::new(Sending { shared, entry, client, length, started })
+        Box::new(Sending { shared, entry, client, tls: connection.tls, said, length, started })
     }
 
     /// Keeps the answer to a request that was a hit, to be given again.
@@ -451,6 +455,8 @@ struct Sending {
     shared: Arc<Shared>,
     entry: Arc<Entry>,
     client: IpAddr,
+    tls: Option<&'static str>,
+    said: Said,
     length: u64,
     started: Instant,
 }
@@ -464,14 +470,20 @@ impl Sent for Sending {
             site,
             client: self.client,
             method: "GET",
+            scheme: scheme(reached.scheme),
             host: std::str::from_utf8(host).unwrap_or_default(),
             target,
             version: version_name(reached.version),
+            tls: self.tls,
             status: 200,
             answered: Answered::Hit,
             sent: bytes,
             started: self.started,
+            // Head and body leave together.
+            ready: self.started,
             complete: bytes == self.length,
+            origin: None,
+            said: &self.said,
         };
         over.tell(&self.shared, now);
     }

@@ -193,8 +193,15 @@ impl Service {
         }
         let stream = Measured::new(stream, peer.ip().to_canonical(), round_trips);
         let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
-        let connection =
-            Connection { peer, is_relayed: relayed == Relayed::Yes, local, scheme, sni: None, interim: None };
+        let connection = Connection {
+            peer,
+            is_relayed: relayed == Relayed::Yes,
+            local,
+            scheme,
+            sni: None,
+            tls: None,
+            interim: None,
+        };
         let (mounts, tls, protocols) = (Arc::clone(&self.mounts), self.tls.clone(), Arc::clone(&self.protocols));
         let open = Open::new(self.connections.clone());
         let stop = self.stop.clone();
@@ -251,12 +258,21 @@ async fn secure(
     let Ok(Ok(stream)) = tokio::time::timeout(limits::TLS_HANDSHAKE_TIME, handshake).await else {
         return;
     };
-    let connection = Connection { sni: stream.session().server_name().map(Arc::from), ..connection };
+    let (session, sni) = (stream.session(), stream.session().server_name().map(Arc::from));
+    let connection = Connection { sni, tls: session.protocol_version().map(name_of), ..connection };
     match stream.session().alpn_protocol() {
         Some(b"h2") => Box::pin(serve_http2(&protocols.http2, stream, connection, Arc::clone(mounts), stop)).await,
         Some(b"http/1.1") | None => drive(protocols, stream, connection, mounts, stop).await,
         // The handshake was all that was wanted, as by an authority that looks for a certificate (RFC 8737 §3).
         Some(_) => end(stream).await,
+    }
+}
+
+/// What a version of TLS is called. No other is spoken here.
+fn name_of(version: rustls::ProtocolVersion) -> &'static str {
+    match version {
+        rustls::ProtocolVersion::TLSv1_2 => "TLSv1.2",
+        _ => "TLSv1.3",
     }
 }
 

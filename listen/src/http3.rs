@@ -49,7 +49,9 @@ pub async fn serve_http3(quic: Quic, mounts: Arc<Mounts>, stop: Stop) {
 async fn drive(arrived: Arrived, mounts: Arc<Mounts>, stop: Stop) {
     let Arrived { connection: quic, local, sni, established } = arrived;
     let peer = quic.remote_address();
-    let connection = Connection { peer, is_relayed: false, local, scheme: Scheme::Https, sni, interim: None };
+    // QUIC has no other version (RFC 9001 §4.2).
+    let tls = Some("TLSv1.3");
+    let connection = Connection { peer, is_relayed: false, local, scheme: Scheme::Https, sni, tls, interim: None };
     let largest = limits::HTTP_HEADER_BYTES + FIELD_OVERHEAD * limits::HTTP_HEADERS;
     let mut builder = h3::server::builder();
     builder.max_field_section_size(u64::try_from(largest).unwrap_or(u64::MAX)).send_grease(false);

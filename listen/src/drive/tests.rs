@@ -76,8 +76,15 @@ fn connect_until(echo: &Arc<Echo>, room: usize, stop: Stop) -> (DuplexStream, to
     let (ours, theirs) = tokio::io::duplex(room);
     let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: Arc::clone(echo) as _ }]));
     let address = "127.0.0.1:80".parse().unwrap();
-    let connection =
-        Connection { peer: address, is_relayed: false, local: address, scheme: Scheme::Http, sni: None, interim: None };
+    let connection = Connection {
+        peer: address,
+        is_relayed: false,
+        local: address,
+        scheme: Scheme::Http,
+        sni: None,
+        tls: None,
+        interim: None,
+    };
     let driven = tokio::spawn(async move {
         drive(&Protocols::new(), ours, connection, &mounts, &stop).await;
     });

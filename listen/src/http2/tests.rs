@@ -54,6 +54,7 @@ impl Served {
             local: address,
             scheme: Scheme::Https,
             sni: None,
+            tls: None,
             interim: None,
         };
         let stop = Stop::new();
