@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Get(Get),
     /// Nodes, health, load, versions
     Status(Status),
+    /// What sites took by day, on all edges: requests, bytes, hit ratio, offload, as CSV
+    Report(Report),
     /// Take back what edges have stored; returns when every edge has acknowledged, and names those that have not
     Purge(Purge),
     /// Send no new clients to an edge; returns when nobody is sent there any more, so that it may be stopped
@@ -206,6 +208,22 @@ pub(crate) struct Status {
     /// Look every second: on a terminal a live table with rates, else a table for each look
     #[arg(long)]
     pub(crate) watch: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// Of this site alone
+    #[arg(long, value_name = "SITE")]
+    pub(crate) site: Option<String>,
+    /// The first day, in UTC, as 2026-11-01. Left out: the first of the last day's month
+    #[arg(long, value_name = "DAY")]
+    pub(crate) from: Option<String>,
+    /// The last day. Left out: today, which is not over
+    #[arg(long, value_name = "DAY")]
+    pub(crate) to: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -65,6 +65,13 @@ pub(crate) async fn fetch_json(address: SocketAddr, path: &str, token: Option<&S
     read_json(address, status, &body)
 }
 
+/// Asks an admin or peer address; a status other than 200 is the error that the answer names.
+pub(crate) async fn get_json(address: SocketAddr, path: &str, proof: &Proof) -> Result<Value, AskError> {
+    let told = exchange(address, Request::get(path), path, (Bytes::new(), MOST_BYTES), proof).await;
+    let (status, body) = told.map_err(AskError::NobodyThere)?;
+    read_json(address, status, &body)
+}
+
 /// Asks as a node asks another; an answer of more than `most` bytes, or another than 200, is none.
 pub(crate) async fn get_bytes(address: SocketAddr, path: &str, proof: &Proof, most: usize) -> Option<Bytes> {
     let told = exchange(address, Request::get(path), path, (Bytes::new(), most), proof).await;

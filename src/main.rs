@@ -4,12 +4,14 @@ mod answers;
 mod cli;
 mod client;
 mod commands;
+mod days;
 mod demo;
 mod directory;
 mod drain;
 mod exit;
 mod node;
 mod purge;
+mod report;
 mod sample_origin;
 mod say;
 mod secrets;
@@ -42,6 +44,7 @@ fn main() -> std::process::ExitCode {
         Command::Explain(args) => commands::explain::run(args, dir),
         Command::Get(args) => commands::get::run(args, dir),
         Command::Purge(args) => commands::purge::run(args, dir),
+        Command::Report(args) => commands::report::run(args, dir),
         Command::Status(args) => commands::status::run(args, dir),
         Command::Drain(args) => commands::drain::run(args, dir),
         Command::Undrain(args) => commands::drain::undo(args, dir),

@@ -34,6 +34,8 @@ pub trait Facts: Send + Sync + 'static {
     /// Has an edge ask for no new clients, or for clients again; without an id this node's. What is told has been done, and
     /// stays so over a restart.
     fn drain(&self, edge: Option<String>, drain: Drain) -> Told<Result<Value, Refused>>;
+    /// What sites took by day.
+    fn report(&self, asked: Asked) -> Told<Result<Value, Refused>>;
     /// Round trips of clients that have come since then; nothing where the node is no edge. For nodes alone.
     fn round_trips(&self, since: Since) -> Option<Handover>;
     /// What was learned of round trips, in figures; nothing where the node is no name server.
@@ -68,6 +70,17 @@ impl Drain {
             Self::End => "/undrain",
         }
     }
+}
+
+/// Of which days and site a report is asked, as it was written. What is left out is for who answers to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The first day.
+    pub from: Option<String>,
+    /// The last day.
+    pub to: Option<String>,
+    /// The only site.
+    pub site: Option<String>,
 }
 
 /// The body of a request to drain, which may be left out.
@@ -107,8 +120,7 @@ pub struct Admin {
 /// being work.
 const REFUSED_AFTER: Duration = Duration::from_millis(500);
 
-const KNOWN: &str =
-    "/status /metrics /explain?name=NAME&from=IP /latency /latency.csv, and POST /purge /drain /undrain";
+const KNOWN: &str = "/status /metrics /explain?name=NAME&from=IP /latency /latency.csv /report?from=DAY&to=DAY, and POST /purge /drain /undrain";
 
 impl Admin {
     /// Answers from these facts.
@@ -147,6 +159,7 @@ async fn read(facts: &dyn Facts, head: &Parts, connection: &Connection, door: Do
         "/metrics" => text(StatusCode::OK, facts.metrics().await),
         "/status" => json(StatusCode::OK, &facts.status().await),
         "/explain" => explain(facts, head.uri.query().unwrap_or_default()).await,
+        "/report" => report(facts, head.uri.query().unwrap_or_default()).await,
         "/latency" => of_name_server(facts.latency().await.map(|stats| json(StatusCode::OK, &stats))),
         "/latency.csv" => of_name_server(facts.latency_csv().await.map(|csv| text(StatusCode::OK, csv))),
         "/round-trips" if door == Door::Peer => round_trips(facts, head.uri.query().unwrap_or_default()),
@@ -244,6 +257,14 @@ async fn explain(facts: &dyn Facts, query: &str) -> Response<Body> {
     match facts.explain(name, from).await {
         Ok(value) => json(StatusCode::OK, &value),
         Err(why) => error(StatusCode::NOT_FOUND, &why),
+    }
+}
+
+async fn report(facts: &dyn Facts, query: &str) -> Response<Body> {
+    let [from, to, site] = ["from", "to", "site"].map(|name| field(query, name).map(str::to_owned));
+    match facts.report(Asked { from, to, site }).await {
+        Ok(value) => json(StatusCode::OK, &value),
+        Err(refused) => not_done(&refused),
     }
 }
 

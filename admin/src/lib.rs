@@ -9,6 +9,6 @@ mod api;
 mod guard;
 mod merge;
 
-pub use api::{Admin, Drain, Facts, Purged, Refused, Told};
+pub use api::{Admin, Asked, Drain, Facts, Purged, Refused, Told};
 pub use guard::{Door, Keys, Reach};
 pub use merge::merge_metrics;

@@ -14,7 +14,7 @@ use http::HeaderMap;
 use moka::sync::Cache;
 use origin::Fares;
 use serde_json::{Value, json};
-use telemetry::Metrics;
+use telemetry::{Metrics, Reopening};
 
 use crate::access::{Access, Said};
 use crate::accounts::Accounts;
@@ -162,6 +162,12 @@ impl Shared {
     pub fn close(&self) {
         self.settle_accounts();
         self.store.disk.iter().for_each(|disk| _ = disk.close());
+    }
+
+    /// What has the access log's file opened anew, where there is one.
+    #[must_use]
+    pub fn reopening(&self) -> Option<Reopening> {
+        self.access.as_ref().map(Access::reopening)
     }
 
     /// What a client says of itself, where lines have it; else nothing is copied.

@@ -12,6 +12,7 @@ pub(crate) mod man;
 pub(crate) mod map;
 pub(crate) mod plan;
 pub(crate) mod purge;
+pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod sign;
 pub(crate) mod status;

@@ -7,12 +7,13 @@ use std::time::SystemTime;
 use ::edge::PurgeError;
 use ::fleet::latency::{Handover, Since};
 use ::fleet::{Demand, PurgeOrder};
-use admin::{Drain, Facts, Keys, Purged, Reach, Refused, Told};
-use config::Config;
+use admin::{Asked, Drain, Facts, Keys, Purged, Reach, Refused, Told};
+use config::{Config, SiteId};
 use mapping::Family;
 use serde_json::{Value, json};
 
-use super::{Node, certificates, latency, lock};
+use super::{Node, certificates, gauges, latency, lock};
+use crate::days::Wanted;
 
 /// A node's facts.
 pub(crate) struct NodeFacts(pub(crate) Arc<Node>);
@@ -109,10 +110,19 @@ impl Facts for NodeFacts {
         self.0.config.load().as_ref().map(|config| keys(config)).unwrap_or_default()
     }
 
+    fn report(&self, asked: Asked) -> Told<Result<Value, Refused>> {
+        let edge = self.0.edge.clone();
+        Box::pin(async move {
+            let edge = edge.ok_or_else(|| Refused::Wrong("this node is no edge".to_owned()))?;
+            let Wanted { from, to, site } = Wanted::of(&asked).map_err(Refused::Wrong)?;
+            let told =
+                tokio::task::spawn_blocking(move || edge.report_days(from, to, site.as_ref().map(SiteId::as_str)));
+            told.await.map_err(|error| Refused::Unable(error.to_string()))
+        })
+    }
+
     fn metrics(&self) -> Told<String> {
-        if let Some(edge) = &self.0.edge {
-            edge.note_store();
-        }
+        gauges::note(&self.0);
         let text = self.0.metrics.text();
         Box::pin(async move { text })
     }

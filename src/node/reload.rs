@@ -8,6 +8,7 @@ use config::{Config, Problem, Severity, limits};
 use listen::BindError;
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecursiveMode, Watcher};
+use telemetry::Reopening;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -22,6 +23,8 @@ pub(crate) struct Watching {
     sender: Sender<()>,
     changes: Receiver<()>,
     hangups: Signal,
+    /// Logs whose files are opened anew on SIGHUP.
+    logs: Vec<Reopening>,
     watcher: Option<Watched>,
 }
 
@@ -33,10 +36,10 @@ impl Watching {
     ///
     /// # Errors
     /// SIGHUP cannot be listened for.
-    pub(crate) fn begin(node: &Node) -> std::io::Result<Self> {
+    pub(crate) fn begin(node: &Node, logs: Vec<Reopening>) -> std::io::Result<Self> {
         // One place: a change that comes while one waits is the same reload.
         let (sender, changes) = channel(1);
-        let mut this = Self { sender, changes, hangups: signal(SignalKind::hangup())?, watcher: None };
+        let mut this = Self { sender, changes, hangups: signal(SignalKind::hangup())?, logs, watcher: None };
         this.renew(node);
         if node.name_server.is_some() && !lock(&node.world).is_read() {
             // It serves by the map it had: the databases are read now.
@@ -63,7 +66,8 @@ impl Watching {
     /// Resolves when there is something to reload.
     async fn changed(&mut self) {
         tokio::select! {
-            _ = self.hangups.recv() => {}
+            // Who rotates logs sends it, too: a reload that finds nothing new changes nothing.
+            _ = self.hangups.recv() => self.logs.iter().for_each(Reopening::reopen),
             () = settled(&mut self.changes) => {}
             () = tokio::time::sleep(WATCH_AGAIN), if self.watcher.is_none() => {}
         }

@@ -16,7 +16,7 @@ use config::{Config, Loaded, NodeId, Problem, limits};
 use dns::KeptMap;
 use dns::geo::World;
 use listen::{BindError, Sharing, available_cores, bind_tcp};
-use telemetry::{Clients, Log, Metrics};
+use telemetry::Metrics;
 use tokio::task::JoinSet;
 
 use super::answer::Answering;
@@ -32,7 +32,7 @@ use super::peer::{self, Peer};
 use super::sockets::{self, Sockets};
 use super::supervisor::{Word, tell};
 use super::{
-    Built, NameServer, Node, Roles, build_loaded, build_view, last_good, latency, load, lock, reload, visits,
+    Built, NameServer, Node, Roles, build_loaded, build_view, last_good, latency, load, lock, logs, reload, visits,
     with_other_faults,
 };
 use crate::directory;
@@ -204,7 +204,10 @@ impl Start<'_> {
         }
         let metrics = Arc::new(Metrics::new().map_err(Failure::ours)?);
         let node = Arc::new(make(&self, &built, &metrics)?);
-        let log = open_log(&config, Lines::Queries, home, &metrics)?;
+        let log = logs::of_queries(&config, home, &metrics)?;
+        let reopenings =
+            log.iter().map(|(log, _)| log.reopening()).chain(node.edge.iter().filter_map(|edge| edge.reopening()));
+        let reopenings = reopenings.collect();
         let listeners = Listeners::start(&node, Answering::new(Arc::clone(&node), log)).map_err(Failure::ours)?;
         node.apply(built);
         if self.booted == Booted::LastGood {
@@ -214,7 +217,7 @@ impl Start<'_> {
         }
         // Before anybody is answered.
         latency::relearn(&node, latency::News::Moves).await;
-        let watching = reload::Watching::begin(&node).map_err(Failure::ours)?;
+        let watching = reload::Watching::begin(&node, reopenings).map_err(Failure::ours)?;
         let ending = Ending::listen().map_err(Failure::ours)?;
         // Once the other has left, nothing may fail.
         let admin = Closed::new(&node, opened.admin, Door::Admin)?;
@@ -355,13 +358,14 @@ impl Serving {
         }
         // Who watches over processes has to hear first that this one no longer counts.
         let ends = async { _ = tokio::join!(self.doors.end(End::Gently), tokio::time::sleep(limits::HANDOVER_KNOWN)) };
-        if self.node.edge.is_none() {
+        let Some(edge) = self.node.edge.clone() else {
             return ends.await;
-        }
+        };
         tokio::select! {
-            () = ends => {}
+            () = ends => edge.settle_accounts(),
             () = heir.follow(Arc::clone(&self.node)) => {
                 tracing::error!("it is no longer known what the other process purges: what is under way here is cut");
+                edge.settle_accounts();
                 // Threads that still serve would be waited for.
                 std::process::exit(0);
             }
@@ -375,6 +379,7 @@ fn tend(node: &Arc<Node>, latency_path: &Path, last_good: &LastGood) -> JoinSet<
     tending.spawn(load::follow(Arc::clone(node)));
     if let Some(edge) = &node.edge {
         tending.spawn(edge::watch_origins(Arc::clone(edge)));
+        tending.spawn(edge::keep_accounts(Arc::clone(edge)));
     }
     tending.spawn(visits::follow(Arc::clone(node)));
     tending.spawn(certificates::follow(Arc::clone(node)));
@@ -402,7 +407,7 @@ fn make(start: &Start<'_>, built: &Built, metrics: &Arc<Metrics>) -> Result<Node
     };
     let edge = match &built.sites {
         Some(_) => {
-            let log = open_log(config, Lines::Requests, home, metrics)?;
+            let log = logs::of_requests(config, id, home, metrics)?;
             let memory = config.network.edge.memory.unwrap_or_else(edge::default_memory);
             Some(edge::Shared::new(
                 id.clone(),
@@ -439,32 +444,5 @@ fn random() -> [u8; 16] {
     (half(0) << 64 | half(1)).to_be_bytes()
 }
 
-/// What a log has a line for.
-#[derive(Clone, Copy, Debug)]
-enum Lines {
-    Requests,
-    Queries,
-}
-
 /// What to do where state cannot be written.
-const STATE: &str = "name a directory that this user may write to by `state` in hither.toml, or run it as who may";
-
-/// Opens a log, if the config wants it.
-fn open_log(config: &Config, lines: Lines, home: &Path, metrics: &Metrics) -> Result<Option<(Log, Clients)>, Failure> {
-    let wanted = config.network.log;
-    let name = match lines {
-        Lines::Requests if wanted.requests => "requests",
-        Lines::Queries if wanted.queries => "queries",
-        Lines::Requests | Lines::Queries => return Ok(None),
-    };
-    let path = home.join(format!("{name}.jsonl"));
-    let dropped = metrics.log_dropped.with_label_values(&[name]);
-    let log = Log::start(&path, limits::LOG_QUEUE, dropped);
-    let log = log.map_err(|error| Failure::file("write", &path, &error, STATE))?;
-    let clients = match config.network.log.clients {
-        config::Clients::Full => Clients::Full,
-        config::Clients::Prefix => Clients::Prefix,
-        config::Clients::None => Clients::None,
-    };
-    Ok(Some((log, clients)))
-}
+pub(super) const STATE: &str = "name a directory that this user may write to by `state` in hither.toml, or run it as who may";

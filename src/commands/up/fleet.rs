@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use ::fleet::latency::{Handover, Since};
 use ::fleet::{Demand, PurgeOrder};
-use admin::{Drain, Facts, Keys, Purged, Reach, Refused, Told, merge_metrics};
+use admin::{Asked, Drain, Facts, Keys, Purged, Reach, Refused, Told, merge_metrics};
 use arc_swap::ArcSwap;
 use config::{Config, Network, NodeId};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use crate::client::{self, AskError};
+use crate::days::Wanted;
 use crate::drain::{edge_of, tell};
 use crate::node::{Running, keys, running};
 use crate::purge::{Receipt, purge_everywhere, receipts, refusal};
+use crate::report::gather;
 
 /// Nodes asked at the same time.
 const AT_ONCE: usize = 32;
@@ -145,6 +147,14 @@ impl Facts for FleetFacts {
                 AskError::Failed(why) | AskError::NobodyThere(why) => Refused::Unable(why),
             })?;
             Ok(json!({ "edge": id, "draining": drain == Drain::Begin }))
+        })
+    }
+
+    fn report(&self, asked: Asked) -> Told<Result<Value, Refused>> {
+        let known = self.known.load_full();
+        Box::pin(async move {
+            let wanted = Wanted::of(&asked).map_err(Refused::Wrong)?;
+            Ok(gather(&known.network, known.keys.fleet.as_ref(), &wanted).await.json())
         })
     }
 
