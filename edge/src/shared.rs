@@ -242,7 +242,8 @@ impl Shared {
         let (bytes, objects) = self.store.size();
         self.metrics.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.metrics.store_objects.set(i64::try_from(objects).unwrap_or(i64::MAX));
-        self.metrics.purge_position.set(i64::try_from(self.purging.position()).unwrap_or(i64::MAX));
+        let position = i64::try_from(self.purging.position()).unwrap_or(i64::MAX);
+        self.metrics.purge_position.with_label_values(&[self.id.as_str()]).set(position);
         self.sites.load().iter().for_each(|sites| sites.note_received());
         if let Some(disk) = &self.store.disk {
             let (bytes, objects, is_failing) = disk.size();

@@ -59,7 +59,7 @@ metrics! {
     panics: IntCounterVec "hither_panics_total" ["site"] "Requests that a fault of the edge has ended, by site: each is answered with 500. Three in ten seconds, and the site falls back to what it was before.";
     store_bytes: IntGauge "hither_store_bytes" [] "Bytes of stored objects in RAM.";
     store_objects: IntGauge "hither_store_objects" [] "Stored objects in RAM.";
-    purge_position: IntGauge "hither_purge_position" [] "Position in the edge's log of purges. Edges that were told the same have risen by the same; one that rises less than others has missed some.";
+    purge_position: IntGaugeVec "hither_purge_position" ["edge"] "Position in an edge's log of purges, by the edge's id. Edges that were told the same rise by the same; one that rises less than others has missed some.";
     disk_bytes: IntGauge "hither_disk_bytes" [] "Bytes that stored objects take on disk.";
     disk_objects: IntGauge "hither_disk_objects" [] "Keys with objects on disk.";
     disk_failing: IntGauge "hither_disk_failing" [] "Whether the disk tier fails and is left alone: 1 or 0.";

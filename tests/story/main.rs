@@ -9,10 +9,12 @@
 )]
 
 mod acme;
+mod alerts;
 mod cache;
 mod check;
 mod conformance;
 mod crowd;
+mod dashboard;
 mod demo;
 mod deploy;
 mod disk;
@@ -31,6 +33,7 @@ mod interim;
 mod latency;
 mod link;
 mod load;
+mod logs;
 mod manual;
 mod memory;
 mod name_server;

@@ -71,7 +71,8 @@ pub(crate) fn missing() -> Vec<Tool> {
         | Tool::H2load
         | Tool::Chromium
         | Tool::SystemdAnalyze
-        | Tool::Pebble => run::is_on_path(tool.name()),
+        | Tool::Pebble
+        | Tool::Promtool => run::is_on_path(tool.name()),
         Tool::PythonClients => run::root().join(PYTHON_CLIENTS).is_file(),
         // What builds C++ for cargo takes the one that is named, else the one that every compiler goes by.
         Tool::Compiler => std::env::var_os("CXX").is_some() || run::is_on_path("c++"),
@@ -120,6 +121,8 @@ pub(crate) enum Tool {
     Chromium,
     /// An authority of certificates.
     Pebble,
+    /// Judges alert rules.
+    Promtool,
     /// Builds the fuzzer, which is written in C++.
     Compiler,
     /// Judges units, and is there where units can be run.
@@ -150,6 +153,7 @@ const TOOLS: &[Tool] = &[
     Tool::PythonClients,
     Tool::Chromium,
     Tool::Pebble,
+    Tool::Promtool,
     Tool::Compiler,
     Tool::SystemdAnalyze,
     Tool::CargoDeb,
@@ -179,6 +183,7 @@ impl Tool {
             Self::PythonClients => "aioquic, websockets, grpcio and kubernetes-validate",
             Self::Chromium => "chromium",
             Self::Pebble => "pebble",
+            Self::Promtool => "promtool",
             Self::Compiler => "g++",
             Self::SystemdAnalyze => "systemd-analyze",
             Self::CargoDeb => "cargo-deb",
@@ -216,6 +221,7 @@ impl Tool {
             Self::PythonClients => &["acme::", "deploy::", "doh::", "grpc::", "http3::", "upgrades::"],
             Self::Chromium => &["acme::", "http3::", "upgrades::"],
             Self::Pebble => &["acme::"],
+            Self::Promtool => &["alerts::"],
             Self::SystemdAnalyze => &["package::"],
             Self::Compiler | Self::CargoDeb | Self::Nextest => &[],
         }
@@ -248,6 +254,7 @@ impl Tool {
             Self::PythonClients => "the tests that ask our edges by HTTP/3, WebSocket and gRPC, and judge manifests",
             Self::Chromium => "the test that browses our edges",
             Self::Pebble => "the test of certificates that get themselves",
+            Self::Promtool => "the test of the alert rules",
             Self::Compiler => "`cargo xtask fuzz` builds its fuzzer with it",
             Self::SystemdAnalyze => "the tests that our unit is judged and run by",
             Self::CargoDeb => "`cargo xtask package`",
@@ -325,6 +332,8 @@ impl Manager {
             (Tool::PythonClients, _) => Some("python"),
             (Tool::Chromium, _) => Some("chromium"),
             (Tool::Pebble, Self::Apt) => Some("pebble"),
+            (Tool::Promtool, Self::Dnf) => Some("golang-github-prometheus"),
+            (Tool::Promtool, _) => Some("prometheus"),
             (Tool::SystemdAnalyze, Self::Apt | Self::Dnf | Self::Pacman) => Some("systemd"),
             (Tool::Nextest | Tool::Pebble | Tool::CargoDeb | Tool::SystemdAnalyze, _) => None,
         }

@@ -1,0 +1,17 @@
+//! What watches over a network from outside: alert rules, judged by Prometheus' own tool.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+#[test]
+fn alerts_fire_when_they_should_and_not_before() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/grafana");
+    for (args, expected) in [
+        (["check", "rules", "alerts.yml"], "SUCCESS: 13 rules found"),
+        (["test", "rules", "alerts.test.yml"], "SUCCESS"),
+    ] {
+        let output = Command::new("promtool").args(args).current_dir(&folder).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert!(output.status.success() && said.contains(expected), "{args:?}: {said}");
+    }
+}

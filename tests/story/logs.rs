@@ -1,0 +1,219 @@
+//! What edges write down: each request's line, and what sites took by day.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::{HITHER, Network, Origin, Process, Signal, get, metrics, reply, signal, wait_for};
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Has edges write their lines so.
+fn log(network: &Network, keys: &str) {
+    let file = network.path("hither.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("[log]\n", &format!("[log]\n{keys}\n"))).unwrap();
+}
+
+/// Asks for a page on a kept connection; the head's lines are what they are.
+fn ask(connection: &mut BufReader<TcpStream>, target: &str, fields: &[&[u8]]) -> String {
+    let mut request = format!("GET {target} HTTP/1.1\r\nHost: www.shop.example\r\n").into_bytes();
+    for field in fields {
+        request.extend_from_slice(field);
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"\r\n");
+    connection.get_mut().write_all(&request).unwrap();
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        assert!(connection.read_line(&mut line).unwrap() > 0, "{head}");
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length: ") {
+            length = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+        head.push_str(&line);
+    }
+    connection.read_exact(&mut vec![0; length]).unwrap();
+    head
+}
+
+fn connect(edge: SocketAddr) -> BufReader<TcpStream> {
+    let stream = TcpStream::connect(edge).unwrap();
+    stream.set_nodelay(true).unwrap();
+    BufReader::new(stream)
+}
+
+/// Ends a node as Ctrl-C does, and waits for it.
+fn end(mut node: Process) {
+    signal(node.0.id(), Signal::SIGINT);
+    assert!(node.0.wait().unwrap().success());
+}
+
+#[test]
+fn a_log_that_is_rotated_under_load_loses_no_line_and_has_none_twice() {
+    const CLIENTS: usize = 4;
+    const REQUESTS: usize = 1_500;
+    const ROTATIONS: usize = 5;
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| reply(200, &[("cache-control", "max-age=60")], "page")).await;
+        let network = Network::new(234, origin.address, "");
+        log(&network, "format = '${request_id} ${status} ${cache} ${path} ${tls}'");
+        let node = network.start("one-1");
+        let (edge, pid) = (network.edge, node.0.id());
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                std::thread::spawn(move || {
+                    let mut connection = connect(edge);
+                    for number in 0..REQUESTS {
+                        let id = format!("X-Request-ID: {client}-{number}");
+                        // One of two is such that it goes the general way.
+                        let way: &[u8] = if number % 2 == 0 { b"Accept: */*" } else { b"Cache-Control: max-age=3600" };
+                        let head = ask(&mut connection, "/page", &[id.as_bytes(), way]);
+                        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+                        if number % 20 == 0 {
+                            std::thread::sleep(Duration::from_millis(10));
+                        }
+                    }
+                })
+            })
+            .collect();
+        let path = network.path(".state/one-1/requests.log");
+        for rotation in 0..ROTATIONS {
+            tokio::time::sleep(Duration::from_millis(120)).await;
+            fs::rename(&path, network.path(&format!("rotated-{rotation}"))).unwrap();
+            signal(pid, Signal::SIGHUP);
+            tokio::task::block_in_place(|| {
+                wait_for(Duration::from_secs(5), "the log is opened anew", || {
+                    if path.exists() { Ok(()) } else { Err(network.log("one-1")) }
+                });
+            });
+        }
+        tokio::task::block_in_place(|| clients.into_iter().for_each(|client| client.join().unwrap()));
+        tokio::task::block_in_place(|| end(node));
+        let rotated = (0..ROTATIONS).map(|rotation| network.path(&format!("rotated-{rotation}")));
+        let mut lines = BTreeMap::<String, usize>::new();
+        for file in rotated.chain([path.clone()]) {
+            let text = fs::read_to_string(&file).unwrap();
+            assert!(text.is_empty() || text.ends_with('\n'), "{} ends within a line", file.display());
+            for line in text.lines() {
+                let (id, rest) = line.split_once(' ').unwrap();
+                assert!(["200 hit /page -", "200 miss /page -"].contains(&rest), "{line}");
+                *lines.entry(id.to_owned()).or_default() += 1;
+            }
+        }
+        let twice: Vec<_> = lines.iter().filter(|(_, count)| **count != 1).collect();
+        assert!(twice.is_empty(), "{twice:?}");
+        let missing: Vec<String> = (0..CLIENTS)
+            .flat_map(|client| (0..REQUESTS).map(move |number| format!("{client}-{number}")))
+            .filter(|id| !lines.contains_key(id))
+            .collect();
+        assert!(missing.is_empty() && lines.len() == CLIENTS * REQUESTS, "{}: {missing:?}", missing.len());
+    });
+}
+
+#[test]
+fn what_sites_took_by_day_outlives_restarts_and_names_who_does_not_answer() {
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| reply(200, &[("cache-control", "max-age=60")], vec![b'x'; 1_000])).await;
+        let network = Network::new(235, origin.address, "");
+        let report = |more: &[&str]| {
+            let dir = network.dir.path().to_str().unwrap();
+            let output = Command::new(HITHER).args(["-C", dir, "report"]).args(more).output().unwrap();
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (output.status.code(), text(&output.stdout), text(&output.stderr))
+        };
+        let told = |row: &str| {
+            tokio::task::block_in_place(|| {
+                wait_for(Duration::from_secs(5), "it is told", || {
+                    let (code, csv, errors) = report(&["--site", "shop"]);
+                    let names = "day,site,edge_count,requests,bytes_out,bytes_in,hits,hit_ratio,offload\n";
+                    let row_there = csv.strip_prefix(names).and_then(|rows| rows.trim_end().split_once(','));
+                    let is_there = row_there.is_some_and(|(_, rest)| rest == row);
+                    if code == Some(0) && is_there { Ok(()) } else { Err(format!("{code:?} {csv} {errors}")) }
+                });
+            });
+        };
+        let node = network.start("one-1");
+        for _ in 0..4 {
+            assert_eq!(get(network.edge, "/page", &[]).await.unwrap().body.len(), 1_000);
+        }
+        told("shop,1,4,4000,1000,3,0.7500,0.7500");
+        tokio::task::block_in_place(|| end(node));
+        let files = fs::read_dir(network.path(".state/one-1/report")).unwrap().count();
+        // A day, and the lock.
+        assert!(files >= 2, "{files}");
+        let node = network.start("one-1");
+        get(network.edge, "/page", &[]).await.unwrap();
+        told("shop,1,5,5000,2000,3,0.6000,0.6000");
+        let json: serde_json::Value = serde_json::from_str(&report(&["--json"]).1).unwrap();
+        assert_eq!((&json["complete"], &json["rows"][0]["bytes_in"]), (&true.into(), &2_000.into()), "{json}");
+        let none = report(&["--from", "2001-01-01", "--to", "2001-12-31"]).1;
+        assert_eq!(none.lines().count(), 1, "{none}");
+        let wrong = report(&["--from", "monday"]);
+        assert!(wrong.0 == Some(1) && wrong.2.contains("`monday` is no day"), "{wrong:?}");
+        tokio::task::block_in_place(|| drop(node));
+        let (code, csv, errors) = report(&[]);
+        assert_eq!((code, csv.lines().count()), (Some(3), 1), "{csv}{errors}");
+        assert!(errors.contains("one-1 (") && errors.contains("did not answer"), "{errors}");
+    });
+}
+
+#[test]
+fn lines_that_others_read_hold_hostile_clients_and_a_log_that_fails_costs_no_request() {
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| reply(200, &[("cache-control", "max-age=60")], "page")).await;
+        let network = Network::new(236, origin.address, "");
+        log(&network, "format = \"combined\"\nclients = \"full\"");
+        let _node = network.start("one-1");
+        let (edge, path) = (network.edge, network.path(".state/one-1/requests.log"));
+        let hostile: &[u8] = b"User-Agent: a\" 200 9 \"\\x\t\xff";
+        let asked = move || {
+            let mut connection = connect(edge);
+            // The second is answered at once.
+            for _ in 0..2 {
+                let head = ask(&mut connection, "/page?q=\"", &[hostile, b"Referer: http://a.example/"]);
+                assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+            }
+        };
+        let lines_there = |count: usize| {
+            tokio::task::block_in_place(|| {
+                let (lines, _) = wait_for(Duration::from_secs(5), "the lines are there", || {
+                    let text = fs::read_to_string(&path).unwrap_or_default();
+                    if text.lines().count() >= count { Ok(text) } else { Err(text) }
+                });
+                lines
+            })
+        };
+        tokio::task::block_in_place(asked);
+        let text = lines_there(2);
+        for line in text.lines() {
+            let (before, after) = line.split_once(" [").unwrap();
+            assert_eq!(before, "127.0.0.1 - -", "{line}");
+            let (time, rest) = after.split_once("] ").unwrap();
+            assert!(time.ends_with(" +0000") && time.matches(['/', ':']).count() == 5, "{line}");
+            let expected = r#""GET /page?q=\x22 HTTP/1.1" 200 4 "http://a.example/" "a\x22 200 9 \x22\x5Cx\x09\xFF""#;
+            assert_eq!(rest, expected, "{line}");
+        }
+        // Where the file cannot be written, an alarm rises, and clients notice nothing.
+        fs::rename(&path, network.path("rotated")).unwrap();
+        fs::create_dir(&path).unwrap();
+        tokio::task::block_in_place(asked);
+        let admin = SocketAddr::from(([127, 0, 2, 236], 9400));
+        let start = std::time::Instant::now();
+        while metrics(admin).await.get("hither_log_dropped_total{log=\"requests\"}") != Some(&2.0) {
+            assert!(start.elapsed() < Duration::from_secs(5), "{}", network.log("one-1"));
+        }
+        assert_eq!(network.log("one-1").matches("a log cannot be written: lines are lost").count(), 1);
+        fs::remove_dir(&path).unwrap();
+        tokio::task::block_in_place(asked);
+        assert_eq!(lines_there(2).lines().count(), 2);
+    });
+}
