@@ -18,7 +18,6 @@ use httparse::Header;
 use telemetry::{Clients, Log, Metrics, Reopening};
 
 use crate::access::line::Lines;
-use crate::access::record::{Fields, Raw};
 
 pub(crate) use crate::access::record::Record;
 
@@ -31,9 +30,14 @@ pub struct Access {
     has_said: bool,
 }
 
-/// What a client says of itself in a request, packed; nothing where no line has it.
+/// What a client says of itself in a request, copied; nothing where no line has it.
 #[derive(Debug, Default)]
-pub(crate) struct Said(Vec<u8>);
+pub(crate) struct Said {
+    /// User-Agent, Referer and X-Request-ID, one behind the other.
+    bytes: Vec<u8>,
+    user_agent: usize,
+    referer: usize,
+}
 
 /// The field by which clients, or proxies before us, name a request.
 const REQUEST_ID: &str = "x-request-id";
@@ -84,21 +88,60 @@ impl Access {
         if !self.has_said {
             return Said::default();
         }
-        let [user_agent, referer, request_id] =
-            [header::USER_AGENT.as_str(), header::REFERER.as_str(), REQUEST_ID].map(|name| field(name).map(Raw));
-        let fields = Fields { user_agent, referer, request_id };
-        let mut packed = Vec::with_capacity(fields.size());
-        if postcard::to_io(&fields, &mut packed).is_ok() { Said(packed) } else { Said::default() }
+        let [user_agent, referer, request_id] = [header::USER_AGENT.as_str(), header::REFERER.as_str(), REQUEST_ID]
+            .map(|name| field(name).unwrap_or_default());
+        let bytes = [user_agent, referer, request_id].concat();
+        Said { bytes, user_agent: user_agent.len(), referer: referer.len() }
     }
 
     /// Hands a request's record to the writer.
     pub(crate) fn add(&self, record: &Record<'_>) {
-        self.log.add_bytes(|packed| postcard::to_io(record, packed).is_ok());
+        self.log.add_bytes(|packed| record.pack(packed));
     }
 }
 
 impl Said {
-    pub(crate) fn packed(&self) -> Raw<'_> {
-        Raw(&self.0)
+    /// User-Agent, Referer and X-Request-ID.
+    pub(crate) fn parts(&self) -> [&[u8]; 3] {
+        let (user_agent, rest) = self.bytes.split_at_checked(self.user_agent).unwrap_or_default();
+        let (referer, request_id) = rest.split_at_checked(self.referer).unwrap_or_default();
+        [user_agent, referer, request_id]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(format: &str, home: &Path) -> Access {
+        let log = config::Log {
+            requests: true,
+            format: LogFormat::parse(format).unwrap(),
+            queries: false,
+            clients: config::Clients::Full,
+        };
+        Access::start(home, &log, Clients::Full, &NodeId::parse("fra-1").unwrap(), &Metrics::new().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_a_client_says_is_copied_where_lines_have_it() {
+        let home = tempfile::tempdir().unwrap();
+        let fields = [
+            Header { name: "user-AGENT", value: b"a browser" },
+            Header { name: "Referer", value: b"" },
+            Header { name: "x-request-id", value: b"7" },
+        ];
+        let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, http::HeaderValue::from_static("a browser"));
+        headers.insert(REQUEST_ID, http::HeaderValue::from_static("7"));
+        let expected: [&[u8]; 3] = [b"a browser", b"", b"7"];
+        for format in ["json", "${request_id}"] {
+            let access = access(format, home.path());
+            assert_eq!(access.said_as_written(&fields).parts(), expected);
+            assert_eq!(access.said(&headers).parts(), expected);
+        }
+        let nothing: [&[u8]; 3] = [b"", b"", b""];
+        assert_eq!(access("${status}", home.path()).said(&headers).parts(), nothing);
+        assert_eq!(Said::default().parts(), nothing);
     }
 }

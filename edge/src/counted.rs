@@ -106,24 +106,27 @@ impl Over<'_> {
             return;
         };
         let duration_ms = millis(took);
+        let [user_agent, referer, request_id] = self.said.parts();
         access.add(&Record {
             time_ms: wall_clock_ms().saturating_sub(duration_ms),
-            site: self.site.id.as_str(),
             client: access.clients.show(self.client),
-            method: self.method,
-            scheme: self.scheme,
-            host: self.host,
-            target: self.target,
-            version: self.version,
-            tls: self.tls,
             status: self.status,
             bytes: self.sent,
             duration_ms,
             first_byte_ms: millis(self.ready.saturating_duration_since(self.started)),
-            cache: self.answered.name(),
             complete: self.complete,
-            origin: self.origin,
-            said: self.said.packed(),
+            site: self.site.id.as_str().as_bytes(),
+            method: self.method.as_bytes(),
+            scheme: self.scheme.as_bytes(),
+            host: self.host.as_bytes(),
+            target: self.target.as_bytes(),
+            version: self.version.as_bytes(),
+            tls: self.tls.unwrap_or_default().as_bytes(),
+            cache: self.answered.name().as_bytes(),
+            origin: self.origin.unwrap_or_default().as_bytes(),
+            user_agent,
+            referer,
+            request_id,
         });
     }
 }
@@ -245,25 +248,28 @@ pub(crate) fn note_refusal(
     let Some(access) = &shared.access else {
         return;
     };
-    let host = head.headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+    let host = head.headers.get(HOST).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let [user_agent, referer, request_id] = said.parts();
     access.add(&Record {
         time_ms: wall_clock_ms(),
-        site: "-",
         client: access.clients.show(client),
-        method: head.method.as_str(),
-        scheme: scheme(connection.scheme),
-        host: head.uri.authority().map_or(host.as_deref().unwrap_or_default(), |authority| authority.as_str()),
-        target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
-        version: version_name(head.version),
-        tls: connection.tls,
         status: status.as_u16(),
         bytes: 0,
         duration_ms: 0,
         first_byte_ms: 0,
-        cache: Answered::Own.name(),
         complete: true,
-        origin: None,
-        said: said.packed(),
+        site: b"-",
+        method: head.method.as_str().as_bytes(),
+        scheme: scheme(connection.scheme).as_bytes(),
+        host: head.uri.authority().map_or(host, |authority| authority.as_str().as_bytes()),
+        target: head.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes(),
+        version: version_name(head.version).as_bytes(),
+        tls: connection.tls.unwrap_or_default().as_bytes(),
+        cache: Answered::Own.name().as_bytes(),
+        origin: b"",
+        user_agent,
+        referer,
+        request_id,
     });
 }
 

@@ -3,10 +3,8 @@
 //! What clients write may be anything. Nothing of it can end a line, or stand for more than one value: in JSON it is
 //! escaped as JSON is, in text as nginx does (`\x0A`).
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io;
-use std::net::IpAddr;
+use std::io::{self, Write as _};
 
 use config::{LogField, LogFormat, Piece};
 use jiff::Timestamp;
@@ -14,7 +12,7 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use super::record::{Fields, Raw, Record};
+use super::record::Record;
 
 /// Makes lines.
 #[derive(Debug)]
@@ -32,42 +30,11 @@ struct Time {
     clf: String,
 }
 
-/// A line as JSON. What is added comes at the end.
-#[derive(Serialize)]
-struct Object<'a> {
-    time_ms: u64,
-    site: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<IpAddr>,
-    method: &'a str,
-    host: &'a str,
-    target: &'a str,
-    version: &'a str,
-    status: u16,
-    bytes: u64,
-    duration_ms: u64,
-    cache: &'a str,
-    complete: bool,
-    first_byte_ms: u64,
-    scheme: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    origin: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_agent: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    referer: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<Cow<'a, str>>,
-    edge: &'a str,
-}
-
-/// Compact JSON, in which also those control characters are escaped that JSON lets stand: a terminal may obey them.
+/// Texts of JSON in which also those control characters are escaped that JSON lets stand: a terminal may obey them.
 struct Careful;
 
 /// What stands for a value that is not known, or is empty.
-const NOTHING: &[u8] = b"-";
+const NOTHING: u8 = b'-';
 
 impl Lines {
     /// Of an edge.
@@ -80,112 +47,128 @@ impl Lines {
         let mut rest = records;
         while !rest.is_empty() {
             // They are ours, and whole.
-            let Ok((record, more)) = postcard::take_from_bytes::<Record<'_>>(rest) else { return };
-            let said: Fields<'_> = postcard::from_bytes(record.said.0).unwrap_or_default();
-            self.write(&record, &said, out);
+            let Some((record, more)) = Record::unpack(rest) else { return };
+            self.write(&record, out);
             out.push(b'\n');
             rest = more;
         }
     }
 
-    fn write(&mut self, record: &Record<'_>, said: &Fields<'_>, out: &mut Vec<u8>) {
+    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
         let Self { format, edge, time } = self;
+        let edge = edge.as_str();
         let pieces = match format {
-            LogFormat::Json => return write_json(record, said, edge, out),
+            LogFormat::Json => return write_json(record, edge, out),
             LogFormat::Text(pieces) => pieces,
         };
         for piece in pieces {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
-                Piece::Variable(field) => write_field(*field, (record, said, edge), time, out),
+                Piece::Variable(field) => write_field(*field, (record, edge), time, out),
             }
         }
     }
 }
 
-fn write_json(record: &Record<'_>, said: &Fields<'_>, edge: &str, out: &mut Vec<u8>) {
-    let object = Object {
-        time_ms: record.time_ms,
-        site: record.site,
-        client: record.client,
-        method: record.method,
-        host: record.host,
-        target: record.target,
-        version: record.version,
-        status: record.status,
-        bytes: record.bytes,
-        duration_ms: record.duration_ms,
-        cache: record.cache,
-        complete: record.complete,
-        first_byte_ms: record.first_byte_ms,
-        scheme: record.scheme,
-        tls: record.tls,
-        origin: record.origin,
-        user_agent: text(said.user_agent),
-        referer: text(said.referer),
-        request_id: text(said.request_id),
-        edge,
-    };
-    // It is written to memory.
-    let _ = object.serialize(&mut Serializer::with_formatter(out, Careful));
+/// An object. What is added to it comes at its end.
+fn write_json(record: &Record<'_>, edge: &str, out: &mut Vec<u8>) {
+    figure("{\"time_ms\":", record.time_ms, out);
+    member(",\"site\":", record.site, out);
+    if let Some(client) = record.client {
+        // It is written to memory.
+        let _ = write!(out, ",\"client\":\"{client}\"");
+    }
+    member(",\"method\":", record.method, out);
+    member(",\"host\":", record.host, out);
+    member(",\"target\":", record.target, out);
+    member(",\"version\":", record.version, out);
+    figure(",\"status\":", record.status.into(), out);
+    figure(",\"bytes\":", record.bytes, out);
+    figure(",\"duration_ms\":", record.duration_ms, out);
+    member(",\"cache\":", record.cache, out);
+    let complete = if record.complete { ",\"complete\":true" } else { ",\"complete\":false" };
+    out.extend_from_slice(complete.as_bytes());
+    figure(",\"first_byte_ms\":", record.first_byte_ms, out);
+    member(",\"scheme\":", record.scheme, out);
+    for (key, text) in [
+        (",\"tls\":", record.tls),
+        (",\"origin\":", record.origin),
+        (",\"user_agent\":", record.user_agent),
+        (",\"referer\":", record.referer),
+        (",\"request_id\":", record.request_id),
+    ] {
+        if !text.is_empty() {
+            member(key, text, out);
+        }
+    }
+    member(",\"edge\":", edge.as_bytes(), out);
+    out.push(b'}');
 }
 
-fn write_field(
-    field: LogField,
-    (record, said, edge): (&Record<'_>, &Fields<'_>, &str),
-    time: &mut Time,
-    out: &mut Vec<u8>,
-) {
-    let (path, query) = record.target.split_once('?').unwrap_or((record.target, ""));
+fn figure(key: &str, value: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(key.as_bytes());
+    number(value, out);
+}
+
+fn member(key: &str, value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(key.as_bytes());
+    if value.iter().all(|byte| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~')) {
+        out.push(b'"');
+        out.extend_from_slice(value);
+        out.push(b'"');
+    } else {
+        // It is written to memory.
+        let _ = String::from_utf8_lossy(value).serialize(&mut Serializer::with_formatter(out, Careful));
+    }
+}
+
+fn write_field(field: LogField, (record, edge): (&Record<'_>, &str), time: &mut Time, out: &mut Vec<u8>) {
     match field {
         LogField::Time => time.of(record.time_ms).write_iso(record.time_ms, out),
         LogField::TimeClf => out.extend_from_slice(time.of(record.time_ms).clf.as_bytes()),
         LogField::TimeMs => number(record.time_ms, out),
-        LogField::ClientIp => match record.client {
-            Some(client) => escape(client.to_string().as_bytes(), out),
-            None => out.extend_from_slice(NOTHING),
-        },
-        LogField::Method => escape(record.method.as_bytes(), out),
-        LogField::Scheme => escape(record.scheme.as_bytes(), out),
-        LogField::Host => escape(record.host.as_bytes(), out),
-        LogField::Path => escape(path.as_bytes(), out),
-        LogField::Query => escape(query.as_bytes(), out),
-        LogField::Target => escape(record.target.as_bytes(), out),
+        LogField::ClientIp => {
+            let client = record.client.map(|client| client.to_string());
+            escape(client.unwrap_or_default().as_bytes(), out);
+        }
+        LogField::Method => escape(record.method, out),
+        LogField::Scheme => escape(record.scheme, out),
+        LogField::Host => escape(record.host, out),
+        LogField::Path => escape(halves(record.target).0, out),
+        LogField::Query => escape(halves(record.target).1, out),
+        LogField::Target => escape(record.target, out),
         LogField::Protocol => out.extend_from_slice(protocol(record.version).as_bytes()),
         LogField::Status => number(record.status.into(), out),
         LogField::Bytes => number(record.bytes, out),
         LogField::DurationMs => number(record.duration_ms, out),
         LogField::FirstByteMs => number(record.first_byte_ms, out),
-        LogField::Cache => escape(record.cache.as_bytes(), out),
+        LogField::Cache => escape(record.cache, out),
         LogField::Complete => out.extend_from_slice(record.complete.to_string().as_bytes()),
-        LogField::Origin => escape(record.origin.unwrap_or_default().as_bytes(), out),
-        LogField::UserAgent => escape(bytes(said.user_agent), out),
-        LogField::Referer => escape(bytes(said.referer), out),
-        LogField::RequestId => escape(bytes(said.request_id), out),
-        LogField::Site => escape(record.site.as_bytes(), out),
+        LogField::Origin => escape(record.origin, out),
+        LogField::UserAgent => escape(record.user_agent, out),
+        LogField::Referer => escape(record.referer, out),
+        LogField::RequestId => escape(record.request_id, out),
+        LogField::Site => escape(record.site, out),
         LogField::Edge => escape(edge.as_bytes(), out),
-        LogField::Tls => escape(record.tls.unwrap_or_default().as_bytes(), out),
+        LogField::Tls => escape(record.tls, out),
     }
 }
 
-/// As text; what is none is marked as such.
-fn text(raw: Option<Raw<'_>>) -> Option<Cow<'_, str>> {
-    raw.map(|Raw(bytes)| String::from_utf8_lossy(bytes))
-}
-
-fn bytes(raw: Option<Raw<'_>>) -> &[u8] {
-    raw.map(|Raw(bytes)| bytes).unwrap_or_default()
+/// The path, and the query without its question mark.
+fn halves(target: &[u8]) -> (&[u8], &[u8]) {
+    let mut halves = target.splitn(2, |byte| *byte == b'?');
+    (halves.next().unwrap_or_default(), halves.next().unwrap_or_default())
 }
 
 fn number(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn protocol(version: &str) -> &'static str {
+fn protocol(version: &[u8]) -> &'static str {
     match version {
-        "1.0" => "HTTP/1.0",
-        "2" => "HTTP/2.0",
-        "3" => "HTTP/3.0",
+        b"1.0" => "HTTP/1.0",
+        b"2" => "HTTP/2.0",
+        b"3" => "HTTP/3.0",
         _ => "HTTP/1.1",
     }
 }
@@ -194,7 +177,7 @@ fn protocol(version: &str) -> &'static str {
 fn escape(value: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     if value.is_empty() {
-        out.extend_from_slice(NOTHING);
+        out.push(NOTHING);
     }
     for byte in value {
         match byte {
