@@ -6,7 +6,7 @@
 //!
 //! A file is of one day. What is new is added to what it has, under a lock that a process which takes over takes, too.
 
-mod ledger;
+pub(crate) mod ledger;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -18,10 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use config::{SiteId, limits};
 use jiff::civil::Date;
 
-use crate::accounts::ledger::{Ledger, add_all};
-
-pub use crate::accounts::ledger::Sums;
-pub(crate) use crate::accounts::ledger::{Sites, day_of, until_next};
+use crate::accounts::ledger::{Ledger, Sites, Sums, add_all, day_of};
 
 /// What a site has taken since the process began.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use fleet::wall_clock_ms;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
-use crate::accounts::{day_of, until_next};
+use crate::accounts::ledger::{day_of, until_next};
 use crate::shared::Shared;
 
 /// Writes down each minute, and after each midnight of UTC, what sites have taken, for ever.

@@ -66,7 +66,7 @@ mod tests;
 mod variables;
 
 pub use crate::access::Access;
-pub use crate::accounts::Sums;
+pub use crate::accounts::ledger::Sums;
 pub use crate::bookkeeping::keep_accounts;
 pub use crate::origins::watch_origins;
 pub use ::origin::check as check_origins;

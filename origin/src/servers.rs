@@ -92,7 +92,7 @@ impl Servers {
         }
         match health {
             Health::Down => {
-                tracing::warn!(site = self.site, server = &*standing.name, "the origin server's probes fail")
+                tracing::warn!(site = self.site, server = &*standing.name, "the origin server's probes fail");
             }
             Health::Up => {
                 tracing::info!(site = self.site, server = &*standing.name, "the origin server's probes are well");
