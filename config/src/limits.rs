@@ -407,7 +407,7 @@ pub const ROUND_TRIPS_BYTES: u64 = 32 << 20;
 pub const DRAIN_ORDER_BYTES: usize = 1_024;
 /// The longest order to purge: a thousand URLs of a KiB.
 pub const PURGE_ORDER_BYTES: usize = 1 << 20;
-/// Bytes of a log's lines waiting for their writer, some 15,000 lines; further ones are counted and dropped.
+/// Bytes of a log's records waiting for their writer, some 10,000 of them; further ones are counted and dropped.
 pub const LOG_QUEUE: usize = 4 << 20;
 /// The longest template of a log's lines: some 100 fields with their names.
 pub const LOG_TEMPLATE_BYTES: usize = 4_096;
