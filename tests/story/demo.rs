@@ -3,10 +3,11 @@
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::page::{play, steps};
 use crate::support::{HITHER, Process, Signal, addresses, dig, run, runs, signal, wait_for};
 
 /// A running demo in a directory of its own.
@@ -62,6 +63,17 @@ impl Demo {
         let mut all = vec!["www.shop.example"];
         all.extend(args);
         dig("@127.0.0.1", 5300, &all)
+    }
+
+    /// What a command prints that is typed beside the demo, and its code.
+    fn type_in(&self, command: &str) -> (String, i32) {
+        let here = Path::new(HITHER).parent().unwrap().display();
+        let path = format!("{here}:{}", std::env::var("PATH").unwrap());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir(self.dir.path()).env("PATH", &path);
+        let output = shell.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (String::from_utf8_lossy(&said).into_owned(), output.status.code().unwrap_or(-1))
     }
 
     fn origin_requests(&self) -> usize {
@@ -195,53 +207,10 @@ fn up_that_was_killed_leaves_its_nodes_serving_and_the_next_names_them() {
     demo.up();
 }
 
-/// The commands of a guide's `console` blocks, each with the lines that are shown of its output.
-fn commands(guide: &str) -> Vec<(&str, Vec<&str>)> {
-    let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
-    for block in guide.split("```console\n").skip(1) {
-        for line in block.split("```").next().unwrap().lines() {
-            match line.strip_prefix("$ ") {
-                Some(command) => commands.push((command, Vec::new())),
-                None => commands.last_mut().unwrap().1.push(line),
-            }
-        }
-    }
-    commands
-}
-
-/// Whether a line is the shown one; ages and lifetimes may be a few seconds off.
-fn is_like(line: &str, shown: &str) -> bool {
-    if let Some((before, after)) = shown.split_once('…') {
-        // What stands there is another each time.
-        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
-        return line.starts_with(before.trim_end()) && line.ends_with(after.trim_start());
-    }
-    let number = |text: &str| text.parse::<i64>().ok();
-    let is_time = shown.starts_with("age: ") || shown.contains(";ttl=");
-    let (Some((before, time)), Some((expected, at))) = (line.rsplit_once([' ', '=']), shown.rsplit_once([' ', '=']))
-    else {
-        return line == shown;
-    };
-    match (number(time), number(at)) {
-        (Some(time), Some(at)) if is_time => before == expected && (time - at).abs() <= 3,
-        _ => line == shown,
-    }
-}
-
 #[test]
 fn the_caching_guide_is_true() {
     let demo = Demo::start();
-    let commands = commands(include_str!("../../docs/caching.md"));
-    let here = std::path::Path::new(HITHER).parent().unwrap().display();
-    let path = format!("{here}:{}", std::env::var("PATH").unwrap());
-    assert!(commands.len() > 10, "{commands:?}");
-    for (command, shown) in commands {
-        let output =
-            Command::new("sh").args(["-c", command]).current_dir(demo.dir.path()).env("PATH", &path).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).replace('\r', "");
-        let mut lines = said.lines();
-        for shown in shown {
-            assert!(lines.any(|line| is_like(line, shown)), "{command}\n{shown}\n{said}");
-        }
-    }
+    let steps = steps(include_str!("../../docs/caching.md"));
+    assert!(steps.len() > 10, "{steps:?}");
+    play(&steps, |step| demo.type_in(&step.command));
 }

@@ -1,7 +1,7 @@
 //! What tests, the demo and fuzzing need beyond cargo.
 
 use std::io::{IsTerminal, Write};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::run::{self, Outcome};
 
@@ -69,6 +69,7 @@ pub(crate) fn missing() -> Vec<Tool> {
         | Tool::Openssl
         | Tool::Sslscan
         | Tool::H2load
+        | Tool::Ip
         | Tool::Chromium
         | Tool::SystemdAnalyze
         | Tool::Pebble
@@ -78,6 +79,15 @@ pub(crate) fn missing() -> Vec<Tool> {
         Tool::Compiler => std::env::var_os("CXX").is_some() || run::is_on_path("c++"),
     };
     TOOLS.iter().copied().filter(|tool| !is_there(tool)).collect()
+}
+
+/// Whether a network may be made here: by root, or by anybody where namespaces of users are open.
+pub(crate) fn may_make_networks() -> bool {
+    let user: &[&str] = if standing() == Standing::Root { &[] } else { &["--user", "--map-root-user"] };
+    let mut command = Command::new("unshare");
+    command.args(user).args(["--mount", "--net", "--pid", "--fork", "--mount-proc", "ip", "link", "set", "lo", "up"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 /// A program that cargo does not bring.
@@ -115,6 +125,8 @@ pub(crate) enum Tool {
     Sslscan,
     /// Many requests over HTTP/2.
     H2load,
+    /// Makes machines of namespaces.
+    Ip,
     /// Clients of HTTP/3, WebSocket and gRPC, in Python.
     PythonClients,
     /// A browser.
@@ -150,6 +162,7 @@ const TOOLS: &[Tool] = &[
     Tool::Openssl,
     Tool::Sslscan,
     Tool::H2load,
+    Tool::Ip,
     Tool::PythonClients,
     Tool::Chromium,
     Tool::Pebble,
@@ -181,6 +194,7 @@ impl Tool {
             Self::Sslscan => "sslscan",
             Self::H2load => "h2load",
             Self::PythonClients => "aioquic, websockets, grpcio and kubernetes-validate",
+            Self::Ip => "ip",
             Self::Chromium => "chromium",
             Self::Pebble => "pebble",
             Self::Promtool => "promtool",
@@ -194,7 +208,17 @@ impl Tool {
     /// Modules of stories that cannot be told without it.
     pub(crate) fn stories(self) -> &'static [&'static str] {
         match self {
-            Self::Dig => &["demo::", "deploy::", "name_server::", "package::", "resolvers::", "secondaries::", "up::"],
+            Self::Dig => &[
+                "demo::",
+                "deploy::",
+                "name_server::",
+                "package::",
+                "resolvers::",
+                "runbook::",
+                "secondaries::",
+                "tutorial::",
+                "up::",
+            ],
             Self::Curl => &[
                 "acme::",
                 "demo::",
@@ -205,7 +229,9 @@ impl Tool {
                 "node::",
                 "package::",
                 "proxies::",
+                "runbook::",
                 "tls::",
+                "tutorial::",
                 "up::",
             ],
             Self::Unbound => &["acme::", "resolvers::"],
@@ -217,7 +243,9 @@ impl Tool {
             Self::Groff => &["manual::"],
             Self::Haproxy => &["proxies::"],
             Self::Valgrind => &["instructions::"],
-            Self::Openssl | Self::Sslscan | Self::H2load => &["scan::"],
+            Self::Openssl => &["runbook::", "scan::", "tutorial::"],
+            Self::Sslscan | Self::H2load => &["scan::"],
+            Self::Ip => &["deploy::", "package::", "runbook::", "tutorial::"],
             Self::PythonClients => &["acme::", "deploy::", "doh::", "grpc::", "http3::", "upgrades::"],
             Self::Chromium => &["acme::", "http3::", "upgrades::"],
             Self::Pebble => &["acme::"],
@@ -251,6 +279,7 @@ impl Tool {
             Self::Valgrind => "the test that counts what a hit costs",
             Self::Openssl | Self::Sslscan => "the test that our edges' TLS is judged by",
             Self::H2load => "the test that asks our edges thousands of times over HTTP/2",
+            Self::Ip => "the tests that run pages and packages on machines made of namespaces",
             Self::PythonClients => "the tests that ask our edges by HTTP/3, WebSocket and gRPC, and judge manifests",
             Self::Chromium => "the test that browses our edges",
             Self::Pebble => "the test of certificates that get themselves",
@@ -327,6 +356,8 @@ impl Manager {
             (Tool::Sslscan, _) => Some("sslscan"),
             (Tool::H2load, Self::Apt) => Some("nghttp2-client"),
             (Tool::H2load, _) => Some("nghttp2"),
+            (Tool::Ip, Self::Apt | Self::Pacman) => Some("iproute2"),
+            (Tool::Ip, Self::Dnf) => Some("iproute"),
             (Tool::PythonClients, Self::Apt) => Some("python3-venv"),
             (Tool::PythonClients, Self::Dnf) => Some("python3"),
             (Tool::PythonClients, _) => Some("python"),
@@ -335,7 +366,7 @@ impl Manager {
             (Tool::Promtool, Self::Dnf) => Some("golang-github-prometheus"),
             (Tool::Promtool, _) => Some("prometheus"),
             (Tool::SystemdAnalyze, Self::Apt | Self::Dnf | Self::Pacman) => Some("systemd"),
-            (Tool::Nextest | Tool::Pebble | Tool::CargoDeb | Tool::SystemdAnalyze, _) => None,
+            (Tool::Nextest | Tool::Pebble | Tool::CargoDeb | Tool::SystemdAnalyze | Tool::Ip, _) => None,
         }
     }
 }

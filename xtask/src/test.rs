@@ -32,8 +32,13 @@ pub(crate) fn test(arguments: &[&str], reach: Reach) -> Outcome {
         }
         Remedy::GoOn => {}
     }
-    let missing = missing(extent);
+    let mut missing = missing(extent);
     name_skipped(&missing);
+    if !missing.contains(&Tool::Ip) && !setup::may_make_networks() {
+        let purpose = Tool::Ip.purpose();
+        eprintln!("WARNING: no network may be made here. SKIPPED: {purpose}. Mend: run the tests as root");
+        missing.push(Tool::Ip);
+    }
     let environment: &[(&str, &str)] = match reach {
         Reach::Usual => &[],
         Reach::Full => &[("HITHER_FULL", "1")],
@@ -141,7 +146,7 @@ mod tests {
         assert!(narrowing(&[]).is_empty());
         let without_dig = [
             "-E",
-            "not (test(/^demo::/) | test(/^deploy::/) | test(/^name_server::/) | test(/^package::/) | test(/^resolvers::/) | test(/^secondaries::/) | test(/^up::/))",
+            "not (test(/^demo::/) | test(/^deploy::/) | test(/^name_server::/) | test(/^package::/) | test(/^resolvers::/) | test(/^runbook::/) | test(/^secondaries::/) | test(/^tutorial::/) | test(/^up::/))",
         ];
         assert_eq!(narrowing(&[Tool::Dig]), without_dig);
         let without_both = [
@@ -166,7 +171,11 @@ mod tests {
             "--skip",
             "proxies::",
             "--skip",
+            "runbook::",
+            "--skip",
             "tls::",
+            "--skip",
+            "tutorial::",
             "--skip",
             "up::",
         ];
