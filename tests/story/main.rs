@@ -47,6 +47,7 @@ mod plan;
 mod proxies;
 mod purge;
 mod resolvers;
+mod runbook;
 mod scan;
 mod secondaries;
 mod sites;

@@ -12,8 +12,7 @@ mkdir -p "$folder/etc" "$folder/bin" "$folder/ssh"
 # It may lie where something else is about to be mounted.
 touch "$folder/hither"
 mount --bind "$program" "$folder/hither"
-mount -t tmpfs none /run
-mount -t tmpfs none /var/lib
+for place in /run /var/lib /mnt; do mount -t tmpfs none "$place"; done
 cp -a /etc/. "$folder/etc" 2>"$folder/copied" || true    # what is not to be read is not needed either
 mkdir -p "$folder/etc/hither" /var/lib/hither
 mount --bind "$folder/etc" /etc
@@ -44,6 +43,7 @@ add() {
         mount --bind "$2/etc" /etc/hither
         mount --bind "$2/lib" /var/lib/hither
         mount --bind "$2/bin" /usr/local/bin
+        mount --bind "$2/root" /root
         mount -t proc proc /proc
         echo "$pid" >"$2/first.new"
         mv "$2/first.new" "$2/first"
@@ -53,7 +53,7 @@ add() {
 on() {
     local first
     first=$(cat "$folder/$1/first")
-    nsenter --target "$first" --net --uts --mount --pid env HOME="$folder/$1/root" bash -c 'cd && . "$1"' on "$2"
+    nsenter --target "$first" --net --uts --mount --pid env HOME=/root bash -c 'cd && . "$1"' on "$2"
 }
 
 # There is no sshd: `ssh NAME COMMAND` on a machine asks this loop.

@@ -1,0 +1,74 @@
+//! docs/operations.md, to the letter, on the tutorial's machines.
+
+use std::fs;
+use std::process::Command;
+
+use crate::page::{play, steps};
+use crate::support::HITHER;
+use crate::world::World;
+
+const RUNBOOK: &str = include_str!("../../docs/operations.md");
+
+#[test]
+fn the_runbook_is_true() {
+    let (start, _) = include_str!("../../docs/tutorial.md").split_once("## 4. ").unwrap();
+    let steps = [steps(start), steps(RUNBOOK)].concat();
+    assert!(steps.len() > 70, "{steps:?}");
+    let machines = ["fra=192.0.2.10", "syd=198.51.100.10", "gru=203.0.113.10", "nrt=198.18.0.10"];
+    let mut world = World::new(&machines);
+    play(&steps, |step| world.run(step));
+}
+
+#[test]
+fn what_the_runbook_does_not_run_it_says() {
+    let blocks: Vec<&str> = RUNBOOK.split("```sh\n").collect();
+    assert!(blocks.len() > 2, "{}", blocks.len());
+    for before in &blocks[..blocks.len() - 1] {
+        let reason = before.trim_end().rsplit("\n\n").next().unwrap();
+        assert!(reason.contains("ot run "), "a block comes without a reason:\n{reason}");
+    }
+}
+
+#[test]
+fn alerts_find_their_section() {
+    let anchors: Vec<String> = RUNBOOK
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .map(|title| title.to_lowercase().replace(' ', "-"))
+        .collect();
+    for anchor in [
+        "first-day",
+        "add-a-pop",
+        "lose-a-pop",
+        "an-edge-is-down",
+        "roll-a-version",
+        "attack-under-way",
+        "disk-gone",
+        "certificate-stuck",
+        "geo-data-old",
+        "restore",
+        "config-refused",
+        "origin-failing",
+        "purge-lags",
+    ] {
+        assert!(anchors.iter().any(|known| known == anchor), "{anchor}: {anchors:?}");
+    }
+}
+
+#[test]
+fn systemd_finds_nothing_wrong_with_the_unit_and_its_drop_in() {
+    let ini = |page: &str| {
+        let block = page.split("```ini\n").nth(1).unwrap().split("```").next().unwrap();
+        block.replace("/usr/local/bin/hither", HITHER)
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (unit, drop_in) = (dir.path().join("hither@fra-1.service"), dir.path().join("hither@fra-1.service.d"));
+    fs::create_dir(&drop_in).unwrap();
+    fs::write(&unit, ini(include_str!("../../README.md"))).unwrap();
+    fs::write(drop_in.join("take-over.conf"), ini(RUNBOOK)).unwrap();
+    let mut verify = Command::new("systemd-analyze");
+    verify.arg("verify").arg(&unit).env("SYSTEMD_UNIT_PATH", format!("{}:", dir.path().display()));
+    let output = verify.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+}
