@@ -214,3 +214,39 @@ fn the_caching_guide_is_true() {
     assert!(steps.len() > 10, "{steps:?}");
     play(&steps, |step| demo.type_in(&step.command));
 }
+
+#[test]
+fn the_readme_s_commands_do_what_it_says() {
+    let demo = Demo::start();
+    let built = demo.dir.path().join("target/release");
+    fs::create_dir_all(&built).unwrap();
+    std::os::unix::fs::symlink(HITHER, built.join("hither")).unwrap();
+    let (_, page) = include_str!("../../README.md").split_once("In another terminal:\n\n```sh\n").unwrap();
+    let (commands, page) = page.split_once("```").unwrap();
+    let commands: Vec<&str> = commands.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let expected = [
+        "127.0.1.61",
+        "127.0.1.121",
+        "127.0.1.41",
+        "127.0.1.111",
+        "fra-1;fwd=uri-miss",
+        "fra-1;hit;",
+        "HTTP/2 200",
+        "site shop, PoP fra",
+        "cache-status: syd-",
+        "fra",
+        "syd-2",
+    ];
+    assert_eq!(commands.len(), expected.len(), "{commands:?}");
+    for (command, expected) in commands.iter().zip(expected) {
+        let (said, code) = demo.type_in(command);
+        assert!(code == 0 && said.contains(expected), "{command}\n{expected}\n{said}");
+    }
+    let rule = page.split_once("```toml\n").unwrap().1.split("```").next().unwrap();
+    let site = demo.path("sites/shop.toml");
+    fs::write(&site, fs::read_to_string(&site).unwrap() + "\n" + rule).unwrap();
+    wait_for(Duration::from_secs(10), "the edit is live", || {
+        let (said, _) = demo.type_in(commands[5]);
+        if said.contains("x-hello: world") { Ok(()) } else { Err(said) }
+    });
+}

@@ -58,6 +58,7 @@ mod tls;
 mod together;
 mod transport;
 mod tutorial;
+mod units;
 mod up;
 mod upgrade;
 mod upgrades;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::page::steps;
 use crate::support::{Network, Origin, Process, reply, run, wait_for};
 use crate::tls::{Secured, runtime};
 
@@ -53,6 +54,13 @@ fn edit(network: &Network, file: &str, from: &str, to: &str) {
     fs::write(network.path(file), text.replace(from, to)).unwrap();
 }
 
+const PAGE: &str = include_str!("../../docs/proxies.md");
+
+/// The page's first block of a kind.
+fn block(kind: &str) -> &'static str {
+    PAGE.split(&format!("```{kind}\n")).nth(1).unwrap().split("```").next().unwrap()
+}
+
 const CLIENT: &str = "127.0.4.193";
 const PROXY: &str = "127.0.3.193";
 
@@ -60,7 +68,9 @@ const PROXY: &str = "127.0.3.193";
 fn behind_haproxy_the_client_is_whom_its_header_names() {
     runtime().block_on(async {
         let origin = origin("no-store").await;
-        let trusted = format!("trusted_proxies = [\"{PROXY}\"]\nproxy_protocol = true\n");
+        // As the page has it, but for whose addresses these are.
+        let trusted = block("toml").replace("[edge]\n", "");
+        let trusted = trusted.replace("\"192.0.2.0/28\", \"2001:db8:f::/64\"", &format!("\"{PROXY}\""));
         let site = Secured::new(193, "", &trusted).await;
         let network = &site.network;
         let text = fs::read_to_string(network.path("sites/shop.toml")).unwrap();
@@ -70,8 +80,10 @@ fn behind_haproxy_the_client_is_whom_its_header_names() {
         let ip = network.edge.ip();
         let haproxy = format!(
             "defaults\n mode tcp\n timeout connect 5s\n timeout client 10s\n timeout server 10s\n\
-             listen clear\n bind {PROXY}:8200\n source {PROXY}\n server edge {ip}:8100 send-proxy-v2\n\
-             listen secure\n bind {PROXY}:8243\n source {PROXY}\n server edge {ip}:8143 send-proxy-v2\n"
+             listen clear\n bind {PROXY}:8200\n source {PROXY}\n server edge {ip}:8100 send-proxy-v2\n{}",
+            block("haproxy")
+                .replace("bind :443", &format!("bind {PROXY}:8243\n    source {PROXY}"))
+                .replace("192.0.2.10:443", &format!("{ip}:8143"))
         );
         let at = format!("{PROXY}:8200").parse().unwrap();
         let _haproxy = start("haproxy", &["-db", "-f"], &network.path("proxy"), &haproxy, at);
@@ -88,6 +100,14 @@ fn behind_haproxy_the_client_is_whom_its_header_names() {
             let logged = logged(network);
             if logged == ["127.0.4.0"; 3] { Ok(()) } else { Err(format!("{logged:?}")) }
         });
+        for step in steps(PAGE) {
+            let state = network.path(".state/one-1").display().to_string();
+            let command = step.command.replace("127.0.4.1", CLIENT).replace("127.0.3.1", PROXY);
+            let command = command.replace("/var/lib/hither/fra-1", &state);
+            let seen = || run("sh", &["-c", &format!("sleep 0.3; {command}")]);
+            let said = tokio::task::block_in_place(seen);
+            assert!(said == told || said.contains("\"client\":\"127.0.4.0\""), "{command}\n{said}");
+        }
         // Who is no proxy comes as ever, and is not believed: this header, of version 1, names another.
         let direct = network.edge.to_string();
         let said = curl(CLIENT, &direct, &["-H", "X-Forwarded-For: 203.0.113.9"], "http://www.shop.example/");
@@ -98,7 +118,7 @@ fn behind_haproxy_the_client_is_whom_its_header_names() {
         let said = curl(PROXY, &direct, &[], "http://www.shop.example/");
         assert!(!said.contains("HTTP/1.1"), "{said}");
         // From a reload on its new connections bring none.
-        edit(network, "hither.toml", "proxy_protocol = true", "proxy_protocol = false");
+        edit(network, "hither.toml", "proxy_protocol  = true", "proxy_protocol = false");
         wait_for(Duration::from_secs(10), "the reload", || {
             let forwarded = ["-H", "X-Forwarded-For: 203.0.113.9"];
             let said = curl(PROXY, &direct, &forwarded, "http://www.shop.example/");
@@ -125,11 +145,10 @@ fn behind_nginx_the_client_is_whom_its_field_names_on_hits_too() {
         let nginx = format!(
             "daemon off; master_process off; pid {at}/pid; error_log {at}/proxy.log;\nevents {{ }}\n\
              http {{ access_log off; {} upstream edge {{ server {}; keepalive 4; }}\n\
-             server {{ listen {proxy}:8200; location / {{ proxy_pass http://edge; proxy_bind {proxy};\n\
-             proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $host;\n\
-             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }} }}\n",
+             server {{ listen {proxy}:8200; proxy_bind {proxy};\n{} }} }}\n",
             temporary.concat(),
             network.edge,
+            block("nginx").replace("http://192.0.2.10", "http://edge"),
         );
         let log = home.join("proxy.log").display().to_string();
         let through = format!("{proxy}:8200");

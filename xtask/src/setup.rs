@@ -70,6 +70,7 @@ pub(crate) fn missing() -> Vec<Tool> {
         | Tool::Sslscan
         | Tool::H2load
         | Tool::Ip
+        | Tool::SystemdAnalyze
         | Tool::Chromium
         | Tool::SystemdAnalyze
         | Tool::Pebble
@@ -127,6 +128,8 @@ pub(crate) enum Tool {
     H2load,
     /// Makes machines of namespaces.
     Ip,
+    /// Judges units of systemd.
+    SystemdAnalyze,
     /// Clients of HTTP/3, WebSocket and gRPC, in Python.
     PythonClients,
     /// A browser.
@@ -163,6 +166,7 @@ const TOOLS: &[Tool] = &[
     Tool::Sslscan,
     Tool::H2load,
     Tool::Ip,
+    Tool::SystemdAnalyze,
     Tool::PythonClients,
     Tool::Chromium,
     Tool::Pebble,
@@ -250,7 +254,7 @@ impl Tool {
             Self::Chromium => &["acme::", "http3::", "upgrades::"],
             Self::Pebble => &["acme::"],
             Self::Promtool => &["alerts::"],
-            Self::SystemdAnalyze => &["package::"],
+            Self::SystemdAnalyze => &["package::", "units::"],
             Self::Compiler | Self::CargoDeb | Self::Nextest => &[],
         }
     }
@@ -358,6 +362,7 @@ impl Manager {
             (Tool::H2load, _) => Some("nghttp2"),
             (Tool::Ip, Self::Apt | Self::Pacman) => Some("iproute2"),
             (Tool::Ip, Self::Dnf) => Some("iproute"),
+            (Tool::SystemdAnalyze, Self::Apt | Self::Dnf | Self::Pacman) => Some("systemd"),
             (Tool::PythonClients, Self::Apt) => Some("python3-venv"),
             (Tool::PythonClients, Self::Dnf) => Some("python3"),
             (Tool::PythonClients, _) => Some("python"),

@@ -1,0 +1,24 @@
+//! The units of systemd that the documentation shows.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::HITHER;
+
+#[test]
+fn systemd_finds_nothing_wrong_with_the_unit_and_its_drop_in() {
+    let ini = |page: &str| {
+        let block = page.split("```ini\n").nth(1).unwrap().split("```").next().unwrap();
+        block.replace("/usr/local/bin/hither", HITHER)
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (unit, drop_in) = (dir.path().join("hither@fra-1.service"), dir.path().join("hither@fra-1.service.d"));
+    fs::create_dir(&drop_in).unwrap();
+    fs::write(&unit, ini(include_str!("../../README.md"))).unwrap();
+    fs::write(drop_in.join("take-over.conf"), ini(include_str!("../../docs/operations.md"))).unwrap();
+    let mut verify = Command::new("systemd-analyze");
+    verify.arg("verify").arg(&unit).env("SYSTEMD_UNIT_PATH", format!("{}:", dir.path().display()));
+    let output = verify.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+}
