@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 /// A command of a page.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Step<'p> {
     /// The machine at whose prompt it stands; empty where there is but one.
     pub(crate) machine: &'p str,

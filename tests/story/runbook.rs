@@ -1,15 +1,23 @@
-//! docs/operations.md, to the letter, on the tutorial's machines.
+//! docs/operations.md and how-tos, to the letter, on the tutorial's machines.
 
-use crate::page::{play, steps};
+use crate::page::{Step, play, steps};
 use crate::world::World;
 
 const RUNBOOK: &str = include_str!("../../docs/operations.md");
 
+/// The how-tos that need nothing from outside, on the same machines after it.
+const HOW_TOS: [&str; 3] = [
+    include_str!("../../docs/how-to/apex.md"),
+    include_str!("../../docs/how-to/measure.md"),
+    include_str!("../../docs/how-to/purge-from-ci.md"),
+];
+
 #[test]
-fn the_runbook_is_true() {
+fn the_runbook_and_the_how_tos_are_true() {
     let (start, _) = include_str!("../../docs/tutorial.md").split_once("## 4. ").unwrap();
-    let steps = [steps(start), steps(RUNBOOK)].concat();
-    assert!(steps.len() > 70, "{steps:?}");
+    let pages = [start, RUNBOOK].into_iter().chain(HOW_TOS);
+    let steps: Vec<Step<'_>> = pages.flat_map(steps).collect();
+    assert!(steps.len() > 80, "{steps:?}");
     let machines = ["fra=192.0.2.10", "syd=198.51.100.10", "gru=203.0.113.10", "nrt=198.18.0.10"];
     let mut world = World::new(&machines);
     play(&steps, |step| world.run(step));
