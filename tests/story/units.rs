@@ -19,6 +19,8 @@ fn systemd_finds_nothing_wrong_with_the_unit_and_its_drop_in() {
     let mut verify = Command::new("systemd-analyze");
     verify.arg("verify").arg(&unit).env("SYSTEMD_UNIT_PATH", format!("{}:", dir.path().display()));
     let output = verify.output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    // It may have something to say of this machine's other units.
+    let of_ours: Vec<&str> = said.lines().filter(|line| line.contains("hither")).collect();
+    assert!(output.status.success() && of_ours.is_empty(), "{said}");
 }
