@@ -445,4 +445,5 @@ fn random() -> [u8; 16] {
 }
 
 /// What to do where state cannot be written.
-pub(super) const STATE: &str = "name a directory that this user may write to by `state` in hither.toml, or run it as who may";
+pub(super) const STATE: &str =
+    "name a directory that this user may write to by `state` in hither.toml, or run it as who may";

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::run::{self, Outcome, root};
-use crate::setup::{self, Tool};
+use crate::setup;
+use crate::tools::Tool;
 
 /// How long each target runs where nobody says, in seconds: the whole round is a few minutes.
 pub(crate) const SECONDS_EACH: u32 = 30;

@@ -3,7 +3,8 @@
 use std::io::IsTerminal;
 
 use crate::run::{self, Outcome};
-use crate::setup::{self, Consent, Extent, Tool};
+use crate::setup::{self, Consent, Extent};
+use crate::tools::Tool;
 
 /// How far the tests look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
