@@ -13,6 +13,7 @@ mod alerts;
 mod cache;
 mod check;
 mod conformance;
+mod console;
 mod crowd;
 mod dashboard;
 mod demo;

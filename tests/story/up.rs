@@ -11,17 +11,21 @@ use crate::support::{HITHER, Network, Process, Signal, dig, run, signal, wait_fo
 use crate::upgrade::take_over;
 
 /// An origin that nobody asks.
-const NO_ORIGIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
+pub(crate) const NO_ORIGIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
 
 /// A running `up`.
-struct Up {
-    network: Network,
+pub(crate) struct Up {
+    pub(crate) network: Network,
     process: Option<Process>,
 }
 
 impl Up {
     fn start(number: u8) -> Self {
-        let network = Network::new(number, NO_ORIGIN, "");
+        Self::of(Network::new(number, NO_ORIGIN, ""), 2)
+    }
+
+    /// Starts all nodes of a network, which are so many.
+    pub(crate) fn of(network: Network, nodes: usize) -> Self {
         let log = fs::File::create(network.path("up.log")).unwrap();
         let child = Command::new(HITHER)
             .arg("up")
@@ -33,11 +37,11 @@ impl Up {
             .spawn()
             .unwrap();
         let this = Self { network, process: Some(Process(child)) };
-        this.says("2 nodes are ready");
+        this.says(&format!("{nodes} nodes are ready"));
         this
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.as_ref().unwrap().0.id()
     }
 
