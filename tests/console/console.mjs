@@ -96,7 +96,7 @@ async function checkCosts(told) {
     })),
   );
   assert.deepEqual(rows.map((row) => row.pop), told.candidates.map((candidate) => candidate.pop));
-  const number = (text) => (text === "–" ? 0 : Number.parseFloat(text.replace("−", "-")));
+  const number = (text) => (text === "–" ? 0 : Number.parseFloat(text.replace("−", "-").replace(/[=+ ]/g, "")));
   rows.forEach(({ pop, cells }, at) => {
     const parts = ["at least", "distance", "stretch", "measured", "load price"].map((term) => number(cells[term]));
     const sum = parts.reduce((all, part) => all + part, 0);

@@ -3,7 +3,7 @@
 let token = "";
 
 /** What went wrong with a request, and what the server says of it. */
-export class Refused extends Error {
+class Refused extends Error {
   constructor(status, message, body) {
     super(message);
     this.status = status;

@@ -1,5 +1,6 @@
 // The console: opens the parts of the page, follows the node, draws what has come.
 
+import { hasToken } from "./ask.js";
 import { byId, mark, write } from "./dom.js";
 import { drawChange, openChange } from "./change.js";
 import { drawEvents, readOut } from "./events.js";
@@ -10,7 +11,7 @@ import { drawPlots, openPlots } from "./plots.js";
 import { drawSites, openSites } from "./sites.js";
 import { drawTitle } from "./title.js";
 import { askAt, drawWhy, openWhy } from "./why.js";
-import { happen, known, load, loadEvents, merge, now, silence, take } from "./state.js";
+import { happen, known, load, loadEvents, merge, now, silence } from "./state.js";
 import { STALE_AFTER_MS, follow } from "./stream.js";
 import { scopeOf } from "./scope.js";
 import { moment, span } from "./words.js";
@@ -44,7 +45,6 @@ async function opened(signal) {
 
 function message(kind, data) {
   if (kind === "fleet" && merge(data)) refresh();
-  if (kind === "status") take(data);
   if (kind === "flows") known.flows = data.flows;
   if (kind === "event" && happen(data)) {
     readOut(data);
@@ -54,7 +54,10 @@ function message(kind, data) {
 }
 
 function changed(connection) {
+  const before = known.connection.state;
   known.connection = connection;
+  if (connection.state === "cut" && before !== "cut") write(byId("spoken"), "The connection is cut; it is tried again.");
+  if (connection.state === "live" && before === "cut") write(byId("spoken"), "The connection is back.");
   draw();
 }
 
@@ -112,7 +115,7 @@ function tick() {
 }
 
 function drawConnection() {
-  const { state, why, retryAt } = known.connection;
+  const { state, why, status, retryAt } = known.connection;
   const silent = silence();
   const isStale = state === "live" && silent * 1000 > STALE_AFTER_MS - 2_000;
   const wait = Math.max(0, Math.ceil((retryAt - performance.now()) / 1000));
@@ -130,10 +133,16 @@ function drawConnection() {
   mark(byId("connection"), "title", known.status ? `last told at ${moment(now() - 1000 * silent)}${why ? `; ${why}` : ""}` : (why ?? null));
   write(byId("connection-word"), words[state]);
   mark(document.body, "data-old", state !== "live" && state !== "polling" && known.status ? "true" : null);
-  const alarm = state === "alone" ? why : state === "refused" ? `${why} To read from here, write the admin token below.` : null;
+  const alarm = { alone: why, refused: status === 401 ? needed() : why }[state] ?? null;
+  mark(document.body, "data-empty", alarm !== null && !known.status ? "true" : null);
   byId("alarm").hidden = alarm === null;
   if (alarm) write(byId("alarm"), alarm);
   if (state === "refused") write(byId("token-note"), "Reading needs the token from here. It is kept in this page's memory alone, and goes when the page does.");
+}
+
+function needed() {
+  const wrong = hasToken() ? "This is not the admin token. " : "";
+  return `${wrong}Reading needs the admin token from here: write it under “Purge and drain”.`;
 }
 
 /** Light or dark: as the system has it, until the button says otherwise. The choice holds as long as the page. */
@@ -141,7 +150,10 @@ function openTheme() {
   const button = byId("theme");
   const system = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
-  const name = () => write(button, isDark() ? "Light" : "Dark");
+  const name = () => {
+    write(button, isDark() ? "Light" : "Dark");
+    mark(button, "title", isDark() ? "Use light colours" : "Use dark colours");
+  };
   button.addEventListener("click", () => {
     document.documentElement.dataset.theme = isDark() ? "light" : "dark";
     name();

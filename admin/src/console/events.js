@@ -1,6 +1,6 @@
 // What has happened, the newest first.
 
-import { byId, el, mark, reconcile, write } from "./dom.js";
+import { byId, el, reconcile, write } from "./dom.js";
 import { inText } from "./marks.js";
 import { known, now } from "./state.js";
 import { concerns, linkTo } from "./scope.js";
@@ -19,6 +19,7 @@ export function drawEvents(scope) {
     const time = item.querySelector("time");
     write(time, ago(event.at_ms, now()));
   });
+  byId("events-list").hidden = own.length === 0;
   byId("events-none").hidden = own.length > 0;
   write(byId("events-note"), own.length > 0 ? several(own.length, "event") : "");
 }

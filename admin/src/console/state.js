@@ -45,7 +45,7 @@ export async function loadEvents(signal) {
 }
 
 /** Takes the whole state, and over it what has streamed in since. */
-export function take(status) {
+function take(status) {
   known.status = status;
   if (latest && latest.at_ms > status.at_ms) merge(latest);
   else heard(status.at_ms);

@@ -56,7 +56,7 @@ export function follow(hear) {
     hear.changed({ state: "polling" });
     for (let times = 0; times < 15; times += 1) {
       await pause(POLL_MS);
-      hear.message("status", await askJson("/status"));
+      await hear.opened();
       hear.message("flows", await askJson("/flows").catch(() => ({ flows: [] })));
     }
   }
@@ -64,19 +64,21 @@ export function follow(hear) {
   async function forever() {
     for (let failures = 0; ; failures += 1) {
       const began = performance.now();
-      let why = "";
       let state = "cut";
+      let why = "";
+      let status = null;
       try {
         if ((await once()) === "poll") await poll();
         continue;
       } catch (error) {
         why = error.name === "TypeError" ? "the node does not answer" : error.message;
-        if (error.status === 401 || error.status === 421 || error.status === 403) state = "refused";
-        if (error.status === "alone") state = "alone";
+        status = error.status ?? null;
+        if ([401, 403, 421].includes(status)) state = "refused";
+        if (status === "alone") state = "alone";
       }
       if (performance.now() - began > 30_000) failures = 0;
       const wait = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)];
-      hear.changed({ state, why, retryAt: performance.now() + wait });
+      hear.changed({ state, why, status, retryAt: performance.now() + wait });
       await pause(wait);
     }
   }

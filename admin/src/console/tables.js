@@ -12,7 +12,7 @@ export function table(container, caption, columns, keyOf) {
   let rows = [];
   const body = el("tbody");
   const heads = columns.map((column) => head(column, () => orderBy(column)));
-  container.replaceChildren(el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, ...heads)), body));
+  container.replaceChildren(el("table", {}, el("caption", {}, el("span", {}, caption)), el("thead", {}, el("tr", {}, ...heads)), body));
 
   function orderBy(column) {
     const at = columns.indexOf(column);
@@ -53,7 +53,6 @@ export function table(container, caption, columns, keyOf) {
       container.hidden = rows.length === 0;
       drawRows();
     },
-    caption: (text) => write(container.querySelector("caption"), text),
   };
 }
 

@@ -104,7 +104,7 @@ function facts(answer) {
 }
 
 /** The terms of a cost in milliseconds; what they add up to is the cost to the tenth that the map has. */
-export function terms(candidate) {
+function terms(candidate) {
   const tenths = (ms) => Math.round(10 * ms);
   const way = candidate.distance_km / KM_PER_MS;
   const cost = tenths(candidate.cost_ms);
@@ -121,12 +121,12 @@ function costs(answer) {
   const { candidates } = answer;
   const columns = [
     ["PoP", (one) => popName(one.pop)],
-    ["at least", (one, term) => term.least.toFixed(1), "number"],
-    ["distance", (one, term) => `${plus(term.distance)}`, "number", (one) => `${one.distance_km} km`],
+    ["cost", (one, term) => `${term.sum.toFixed(1)} ms`, "number sum"],
+    ["at least", (one, term) => `= ${term.least.toFixed(1)}`, "number"],
+    ["distance", (one, term) => plus(term.distance), "number", (one) => `${one.distance_km} km`],
     ["stretch", (one, term) => plus(term.stretch), "number", (one) => `× ${one.stretch.toFixed(2)}`],
     ["measured", (one, term) => (one.measured ? plus(term.measured) : NONE), "number", measured],
     ["load price", (one, term) => plus(term.price), "number", (one) => (one.load === null ? "" : `load ${share(one.load)}`)],
-    ["cost", (one, term) => `${term.sum.toFixed(1)} ms`, "number sum"],
     ["fit edges", (one) => `${one.fit} of ${one.edges}`, "number"],
   ];
   const head = columns.map(([name, , kind]) => el("th", { scope: "col", class: kind }, name));
@@ -142,7 +142,7 @@ function costs(answer) {
   const caption =
     `PoPs in the order in which they take over, in milliseconds of round trip expected: ${LEAST_MS} at least, 1 for each ${KM_PER_MS} km, ` +
     `what ways there take longer than that, what measuring has moved, and a price while a PoP is nearly full.${rest}`;
-  const table = el("table", { class: "costs" }, el("caption", {}, caption), el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
+  const table = el("table", { class: "costs" }, el("caption", {}, el("span", {}, caption)), el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of costs" }, table);
 }
 
@@ -153,7 +153,7 @@ function measured(one) {
 }
 
 function plus(value) {
-  return value < 0 ? `−${(-value).toFixed(1)}` : `+${value.toFixed(1)}`;
+  return value < 0 ? `− ${(-value).toFixed(1)}` : `+ ${value.toFixed(1)}`;
 }
 
 function popName(id) {
