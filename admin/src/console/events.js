@@ -9,8 +9,8 @@ import { ago, moment, several, span } from "./words.js";
 const MOST_SHOWN = 100;
 /** Events of these are read out as they come. */
 const READ_OUT = ["alarm", "warning", "well"];
-const MARKS = { alarm: "down", warning: "failing", notice: "drained", well: "up" };
-const MARK_OF_KIND = { edge_partly: "partly", edge_drained: "drained", node_unreachable: "unknown" };
+const MARKS = { alarm: "down", warning: "warning", notice: "note", well: "up" };
+const MARK_OF_KIND = { edge_partly: "partly", edge_drained: "drained", edge_failing: "failing", node_unreachable: "unknown" };
 
 /** Draws those of what is looked at. */
 export function drawEvents(scope) {

@@ -17,6 +17,8 @@ let root = null;
 let layers = {};
 /** How much of the drawing a pixel of the page is. */
 let unit = 1;
+/** Where PoPs and their labels are, in pixels. */
+let written = [];
 /** What was asked by "Why there?": where the client is, and how it is drawn. */
 let asked = null;
 
@@ -48,8 +50,9 @@ function measure() {
   const { width } = root.getBoundingClientRect();
   if (width === 0) return;
   unit = VIEW.width / width;
-  drawAsked();
   root.dispatchEvent(new Event("measured"));
+  // After what stands on the map has found its place anew.
+  requestAnimationFrame(drawAsked);
 }
 
 /** Calls back when the map's size has changed, and marks with it. */
@@ -149,6 +152,7 @@ function place(pops) {
     taken.push({ ...boxOf(best), id: `label of ${pop.id}` });
     labels.set(pop.id, { ...best, hasPips });
   }
+  written = taken;
   return labels;
 }
 
@@ -171,16 +175,19 @@ function drawAsked() {
   if (!asked?.location) return layers.rays.replaceChildren();
   const from = project(asked.location);
   const pops = new Map(known.status.pops.map((pop) => [pop.id, pop]));
-  const texts = [];
+  const texts = [...written];
   const rays = asked.candidates.filter((candidate) => pops.has(candidate.pop)).flatMap((candidate) => {
     const pop = pops.get(candidate.pop);
     const to = project([pop.latitude, pop.longitude]);
     const kind = candidate.pop === asked.pop ? " chosen" : "";
     const line = svg("path", { class: `ray${kind}`, d: arc(from, to), "data-pop": candidate.pop });
-    const [x, y] = [to[0] / unit, to[1] / unit - radius(pop) - 6];
-    // A cost that would stand on another is left to the table.
-    if (texts.some((other) => Math.abs(other[0] - x) < 50 && Math.abs(other[1] - y) < 12)) return [line];
-    texts.push([x, y]);
+    const x = to[0] / unit;
+    const [above, below] = [to[1] / unit - radius(pop) - 6, to[1] / unit + radius(pop) + 14];
+    const boxAt = (y) => ({ left: x - 24, right: x + 24, top: y - 9, bottom: y + 2 });
+    // A cost that would stand on something else is left to the table.
+    const y = [above, below].find((y) => !texts.some((other) => overlap(boxAt(y), other)));
+    if (y === undefined) return [line];
+    texts.push(boxAt(y));
     const at = `translate(${(x * unit).toFixed(1)} ${(y * unit).toFixed(1)}) scale(${unit.toFixed(4)})`;
     const cost = (candidate.cost_ms + candidate.price_ms).toFixed(1);
     return [line, svg("text", { class: `ray-cost${kind}`, transform: at }, `${cost} ms`)];

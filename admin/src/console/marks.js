@@ -33,6 +33,9 @@ const SHAPES = {
     r < 4.5 ? "" : svg("path", { class: "inner", d: cross(0.42 * r) }),
   ],
   unknown: (r) => [svg("circle", { r })],
+  // Of events alone: that somebody should look, and that somebody did something.
+  warning: (r) => SHAPES.failing(r),
+  note: (r) => [svg("path", { d: `M${-r} 0H${r}` })],
 };
 
 function box(r) {
