@@ -4,11 +4,13 @@
 //! never blocks who hands one in.
 
 mod address;
+mod counted;
 mod log;
 mod metrics;
 mod record;
 
 pub use address::Clients;
+pub use counted::{Counted, OfSite};
 pub use log::Log;
 pub use metrics::{Metrics, reference};
 pub use record::{QueryRecord, RequestRecord};
