@@ -62,7 +62,7 @@ struct Known {
     teller: Teller,
     ring: Ring,
     latest: Arc<Overview>,
-    flows: Arc<Vec<Flow>>,
+    flows: Vec<Flow>,
 }
 
 /// What open streams are sent.
@@ -87,8 +87,16 @@ pub(crate) struct Stream {
 pub(crate) struct FlowsSeen {
     /// When, Unix milliseconds.
     pub(crate) at_ms: u64,
+    /// Over how many seconds.
+    pub(crate) seconds: u64,
     /// The most first.
-    pub(crate) flows: Arc<Vec<Flow>>,
+    pub(crate) flows: Vec<Flow>,
+}
+
+impl FlowsSeen {
+    pub(crate) fn at(at_ms: u64, flows: Vec<Flow>) -> Self {
+        Self { at_ms, seconds: flows::SECONDS as u64, flows }
+    }
 }
 
 impl Gathering {
@@ -106,7 +114,7 @@ impl Gathering {
             teller: Teller::default(),
             ring: Ring::from(now_ms),
             latest,
-            flows: Arc::default(),
+            flows: Vec::new(),
         };
         Self {
             known: Mutex::new(known),
@@ -154,7 +162,7 @@ impl Gathering {
 
     pub(crate) fn flows(&self) -> FlowsSeen {
         let known = self.known();
-        FlowsSeen { at_ms: known.latest.at_ms, flows: Arc::clone(&known.flows) }
+        FlowsSeen::at(known.latest.at_ms, known.flows.clone())
     }
 
     /// How much went on, the oldest first; none where there is no such thing.
@@ -188,7 +196,7 @@ impl Gathering {
 
 impl Known {
     /// The flows of before, and what has happened.
-    fn take(&mut self, round: Vec<(String, Heard)>, now_ms: u64) -> (Arc<Vec<Flow>>, Vec<Event>) {
+    fn take(&mut self, round: Vec<(String, Heard)>, now_ms: u64) -> (Vec<Flow>, Vec<Event>) {
         let ids: std::collections::HashSet<String> =
             self.ground.network.node_ids().iter().map(ToString::to_string).collect();
         self.memory.keep(|node| ids.contains(node));
@@ -203,7 +211,7 @@ impl Known {
         let happened = self.teller.tell(&before, &self.latest);
         let happened = happened.into_iter().map(|what| self.ring.add(now_ms, what)).collect();
         let flows = flows::merge(self.memory.reached().flat_map(|(_, sample)| &sample.flows));
-        (std::mem::replace(&mut self.flows, Arc::new(flows)), happened)
+        (std::mem::replace(&mut self.flows, flows), happened)
     }
 
     /// Adds what nodes have counted since they were last heard.
@@ -224,7 +232,7 @@ impl Known {
     }
 
     fn flow_lines(&self) -> Bytes {
-        lines("flows", &FlowsSeen { at_ms: self.latest.at_ms, flows: Arc::clone(&self.flows) })
+        lines("flows", &FlowsSeen::at(self.latest.at_ms, self.flows.clone()))
     }
 }
 

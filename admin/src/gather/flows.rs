@@ -45,7 +45,7 @@ struct Way {
 }
 
 /// Over how many seconds.
-const SECONDS: usize = 10;
+pub(crate) const SECONDS: usize = 10;
 
 impl Flows {
     /// Notes queries from a place (degrees north and east) that were sent to a PoP.
