@@ -7,6 +7,8 @@ mod demo;
 mod directory;
 mod drain;
 mod exit;
+mod gathering;
+mod marker;
 mod node;
 mod purge;
 mod sample_origin;

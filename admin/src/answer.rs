@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use http::header::HeaderName;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use listen::{Body, full};
 use serde::Serialize;
@@ -13,9 +12,6 @@ use crate::guard::Refusal;
 /// Who shows a wrong token waits so long for the answer: guessing takes for ever anyway, this keeps it from
 /// being work.
 const REFUSED_AFTER: Duration = Duration::from_millis(500);
-
-/// That no page of another site may even load what it cannot read.
-const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 pub(crate) async fn refuse(refusal: Refusal) -> Response<Body> {
     match refusal {
@@ -67,6 +63,7 @@ pub(crate) fn answer(status: StatusCode, kind: &'static str, body: Body) -> Resp
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    // No page of another site may even load what it cannot read.
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     response
 }

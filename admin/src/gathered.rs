@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream::unfold;
 use http::request::Parts;
-use http::{Response, StatusCode, header};
+use http::{Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use listen::{Body, BoxError};
@@ -19,12 +19,12 @@ use crate::query::field;
 /// What has happened: as a list, or as a stream of it.
 pub(crate) fn events(gathering: Option<Arc<Gathering>>, head: &Parts) -> Response<Body> {
     let Some(gathering) = gathering else { return not_here() };
-    let said = |name| head.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
-    let wants_stream = said(header::ACCEPT).is_some_and(|accepted| accepted.contains(EVENT_STREAM));
+    let said = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let wants_stream = said("accept").is_some_and(|accepted| accepted.contains(EVENT_STREAM));
     if !wants_stream {
         return json_of(StatusCode::OK, &EventsTold { events: gathering.events() });
     }
-    let last = said(LAST_EVENT_ID).and_then(|last| last.trim().parse().ok());
+    let last = said("last-event-id").and_then(|last| last.trim().parse().ok());
     match gathering.stream(last) {
         Some(stream) => answer(StatusCode::OK, EVENT_STREAM, body_of(stream)),
         None => error(StatusCode::SERVICE_UNAVAILABLE, "too many event streams are open; ask /status instead"),
@@ -63,7 +63,6 @@ pub(crate) fn plot(gathering: Option<Arc<Gathering>>, name: &str, query: &str) -
 }
 
 const EVENT_STREAM: &str = "text/event-stream";
-const LAST_EVENT_ID: header::HeaderName = header::HeaderName::from_static("last-event-id");
 const FLEET: &str = "fleet";
 
 /// Of what, and how far back.

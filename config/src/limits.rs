@@ -249,7 +249,7 @@ pub const ACME_TOLD: usize = 500;
 pub const CHALLENGES: usize = 1_000;
 /// Time for the body of a request at the admin or peer address.
 pub const ADMIN_BODY_TIME: Duration = Duration::from_secs(10);
-/// How often a gatherer asks every node of a fleet of a hundred; half as often where there are twice as many, and so on.
+/// How often a gatherer asks every node of a fleet of five hundred; half as often where there are twice as many, and so on.
 pub const GATHER_EVERY: Duration = Duration::from_millis(500);
 /// Time for the answer of a node to who gathers: one that takes longer cannot be reached.
 pub const GATHER_TIME: Duration = Duration::from_secs(2);
