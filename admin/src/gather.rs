@@ -7,7 +7,7 @@
 //!
 //! All of it decides and does nothing: who asks the nodes hands in what came of it, and when.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -135,11 +135,16 @@ impl Gathering {
         if self.streams.receiver_count() == 0 {
             return;
         }
-        self.tell(pulse::lines(&known.latest));
+        // One message: however much has happened, nobody who reads is behind for that.
+        let mut lines = vec![pulse::lines(&known.latest)];
         if known.flows != before {
-            self.tell(known.flow_lines());
+            lines.push(known.flow_lines());
         }
-        happened.iter().for_each(|event| self.tell(event_lines(event)));
+        lines.extend(happened.iter().map(event_lines));
+        let mut whole = Vec::new();
+        lines.iter().for_each(|lines| whole.extend_from_slice(lines));
+        // An error says that nobody reads any more.
+        let _ = self.streams.send(Message::Lines(whole.into()));
     }
 
     /// The fleet as it was last seen.
@@ -184,10 +189,6 @@ impl Gathering {
         Some(Stream { waiting, receiver: self.streams.subscribe(), _place: place })
     }
 
-    fn tell(&self, lines: Bytes) {
-        let _ = self.streams.send(Message::Lines(lines));
-    }
-
     /// A panic elsewhere leaves the data whole enough to go on.
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
@@ -197,8 +198,7 @@ impl Gathering {
 impl Known {
     /// The flows of before, and what has happened.
     fn take(&mut self, round: Vec<(String, Heard)>, now_ms: u64) -> (Vec<Flow>, Vec<Event>) {
-        let ids: std::collections::HashSet<String> =
-            self.ground.network.node_ids().iter().map(ToString::to_string).collect();
+        let ids: HashSet<String> = self.ground.network.node_ids().iter().map(ToString::to_string).collect();
         self.memory.keep(|node| ids.contains(node));
         self.counters.keep(|node| ids.contains(node));
         for (node, heard) in round.into_iter().filter(|(node, _)| ids.contains(node)) {

@@ -169,7 +169,7 @@ fn words<'m>(memory: &'m Memory, edge: &str) -> Vec<(&'m str, Word<'m>)> {
 /// A name server's word on an edge.
 fn state_of(told: &Value) -> State {
     let is_so = |key: &str| told.get(key).and_then(Value::as_bool) == Some(true);
-    let addresses = || told.get("addresses").and_then(Value::as_object).into_iter().flat_map(|all| all.values());
+    let addresses = || told.get("addresses").and_then(Value::as_object).into_iter().flat_map(serde_json::Map::values);
     let up = addresses().filter(|verdict| *verdict == "up").count();
     match (up, addresses().count() - up) {
         // That it is down says more than that nobody is sent there anyway.
@@ -236,7 +236,7 @@ fn see_pop(pop: &Pop, edges: &[&EdgeSeen], history: &History) -> PopSeen {
         fit,
         edges: own().map(|edge| edge.id.clone()).collect(),
         load: used(rates.bytes_s, capacity).filter(|_| capacity > 0),
-        connections: own().filter_map(|edge| edge.connections).reduce(|a, b| a.saturating_add(b)),
+        connections: own().filter_map(|edge| edge.connections).reduce(u64::saturating_add),
         rates,
     }
 }

@@ -125,7 +125,7 @@ impl History {
 
     /// How much goes on now; nothing is known before the first point.
     pub(crate) fn now(&self, of: &Of) -> Rates {
-        self.series.get(of).and_then(|series| series.fine.back()).map(|kept| kept.rates()).unwrap_or_default()
+        self.series.get(of).and_then(|series| series.fine.back()).map(Kept::rates).unwrap_or_default()
     }
 
     /// The points of a span, the oldest first; none where nothing is known of that.

@@ -134,9 +134,9 @@ async fn a_stream_begins_with_what_is_and_goes_on_with_what_happens() {
     assert!(text(stream.next().await).starts_with("event: fleet\ndata: {\"at_ms\":11000,"));
     assert!(text(stream.next().await).starts_with("event: flows\ndata: {\"at_ms\":11000,"));
     gathering.take(vec![name_server("down", 2)], 12_000);
-    let fleet = text(stream.next().await);
-    assert!(fleet.contains("\"fra-1\":{\"state\":\"down\""), "{fleet}");
-    let event = text(stream.next().await);
+    let told = text(stream.next().await);
+    assert!(told.starts_with("event: fleet\n") && told.contains("\"fra-1\":{\"state\":\"down\""), "{told}");
+    let (_, event) = told.split_once("\n\n").unwrap();
     assert!(event.starts_with("id: 10000\nevent: event\ndata: {\"id\":10000,"), "{event}");
     assert!(event.ends_with("}\n\n") && event.contains("\"kind\":\"edge_down\""), "{event}");
     // Who comes again is told what it has missed.
@@ -162,4 +162,44 @@ async fn a_slow_reader_is_cut_and_streams_are_bounded() {
     assert!(gathering.stream(None).is_none());
     drop(open);
     assert!(gathering.stream(None).is_some());
+}
+
+/// A gatherer's word on one edge, by what two name servers say of it.
+#[test]
+fn what_name_servers_say_comes_to_one_word() {
+    let seen = |addresses: Value, draining: bool, failing: bool, admin_state: &str| {
+        json!({ "addresses": addresses, "draining": draining, "failing": failing, "admin_state": admin_state,
+                "failure": "no answer", "report": null })
+    };
+    let up = || seen(json!({ "192.0.2.1": "up" }), false, false, "judged");
+    let down = || seen(json!({ "192.0.2.1": "down" }), false, false, "judged");
+    let half = || seen(json!({ "192.0.2.1": "up", "2001:db8::1": "down" }), false, false, "judged");
+    let draining = || seen(json!({ "192.0.2.1": "up" }), true, false, "judged");
+    let drained = || seen(json!({ "192.0.2.1": "up" }), false, false, "drained");
+    let failing = || seen(json!({ "192.0.2.1": "up" }), false, true, "judged");
+    let mut two = ground();
+    let mut other = two.network.name_servers[0].clone();
+    other.id = config::NodeId::parse("ns2").unwrap();
+    two.network.name_servers.push(other);
+    for (first, second, state, reason) in [
+        (up(), up(), "up", Value::Null),
+        (up(), down(), "partly", json!("no answer")),
+        (half(), half(), "partly", json!("no answer")),
+        (down(), down(), "down", json!("no answer")),
+        (draining(), draining(), "drained", json!("it is drained by the operator, or about to end")),
+        (drained(), drained(), "drained", json!("the config drains it")),
+        (up(), draining(), "partly", json!("name servers do not agree")),
+        (failing(), failing(), "failing", json!("its probes pass, its answers fail")),
+        (failing(), down(), "down", json!("no answer")),
+        (draining(), down(), "down", json!("no answer")),
+    ] {
+        let gathering = Gathering::new(two.clone(), 0);
+        let says = |id: &str, edge: &Value| {
+            let status = json!({ "id": id, "edges": { "fra-1": edge } });
+            (id.to_owned(), told(status, Counted::default(), Vec::new()))
+        };
+        gathering.take(vec![says("ns1", &first), says("ns2", &second)], 1_000);
+        let edge = gathered(&gathering)["edges"][0].clone();
+        assert_eq!((&edge["state"], &edge["reason"]), (&json!(state), &reason), "{first} {second}");
+    }
 }
