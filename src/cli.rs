@@ -3,11 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use config::DomainName;
+
+use crate::answers::{self, NewEdge, NewNameServer, NewPop, NewSite};
+
+mod examples;
 
 /// A CDN in one program: DNS that answers with the nearest edge, and the edges.
 #[derive(Debug, Parser)]
-#[command(name = "hither", version, max_term_width = 100)]
+#[command(name = "hither", version, max_term_width = 100, after_help = examples::ALL)]
 pub(crate) struct Cli {
     /// The config directory. Left out: $HITHER_DIR, else the hither.toml here, else that of an
     /// `up` that answers at 127.0.0.1:9300, else /etc/hither
@@ -21,6 +26,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run every node of a directory on this machine; without one, a demo to be edited
     Up(Up),
+    /// Write a config directory to start from, by asking or by options
+    Init(Init),
     /// Run one node: name server, edge, or both
     Run(Run),
     /// Check a config directory: all faults and warnings at once
@@ -36,6 +43,7 @@ pub(crate) enum Command {
     /// Send no new clients to an edge; returns when nobody is sent there any more, so that it may be stopped
     Drain(Drain),
     /// Send clients to an edge again
+    #[command(after_help = examples::UNDRAIN)]
     Undrain(Drain),
     /// What another config would do: clients moved, cost, load of each PoP, caches to fill
     Plan(Plan),
@@ -45,21 +53,59 @@ pub(crate) enum Command {
     Keys(Keys),
     /// What the map is worth, and what it has learned
     Map(Map),
+    /// What a shell completes, as a script for it
+    Completions(Completions),
+    /// Manual pages, one for each command
+    Man(ManPages),
     /// Serve a directory as a customer's origin would (used by the demo)
     #[command(hide = true)]
     SampleOrigin(SampleOrigin),
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = examples::UP)]
 pub(crate) struct Up {
-    /// The config directory; left out, ./hither-demo, written if it is not there
+    /// The config directory. Left out: ./hither-demo, the demo, which is written if it is not there
     #[arg(value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = examples::INIT)]
+pub(crate) struct Init {
+    /// The directory to write, new or empty. Left out: ./cdn
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// The zone that you will delegate to your name servers: site `shop` answers as shop.NAME
+    #[arg(long, value_name = "NAME", value_parser = answers::zone)]
+    pub(crate) zone: Option<DomainName>,
+    /// The mail address of who is in charge of it [default: hostmaster@ZONE]
+    #[arg(long, value_name = "MAIL", value_parser = answers::contact)]
+    pub(crate) contact: Option<String>,
+    /// A name server with its public addresses. May be given again
+    #[arg(long, value_name = "ID=IP[,IP]", value_parser = answers::name_server)]
+    pub(crate) nameserver: Vec<NewNameServer>,
+    /// A PoP, a place with edges: degrees north and east, and the country. May be given again
+    #[arg(long, value_name = "ID@LAT,LON[,COUNTRY]", value_parser = answers::pop)]
+    pub(crate) pop: Vec<NewPop>,
+    /// An edge in a PoP, with what DNS hands out for it. May be given again
+    #[arg(long, value_name = "ID@POP=IP[,IP]", value_parser = answers::edge)]
+    pub(crate) edge: Vec<NewEdge>,
+    /// A site: the names that it answers to, and where its content comes from. May be given again
+    #[arg(long, value_name = "ID=HOST[,HOST]=URL", value_parser = answers::site)]
+    pub(crate) site: Vec<NewSite>,
+    /// Where nodes keep what they must not forget [default: /var/lib/hither]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<String>,
+    /// Ask nothing: what has no option gets its default. So it is too where there is no terminal
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = examples::RUN)]
 pub(crate) struct Run {
-    /// The config directory; left out, as for -C
+    /// The config directory. Left out: as for -C
     #[arg(long, value_name = "DIR")]
     pub(crate) config: Option<PathBuf>,
     /// The id of the node to run
@@ -74,10 +120,18 @@ pub(crate) struct Run {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = examples::CHECK)]
 pub(crate) struct Check {
-    /// The config directory
+    /// The config directory. Left out: as for -C
     #[arg(value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
+    /// Also look whether every edge is reached at its port of clear HTTP, and whether sites' names lead here, as this
+    /// machine resolves them: some seconds
+    #[arg(long)]
+    pub(crate) online: bool,
+    /// With --online: the resolver to ask in place of this machine's, as `9.9.9.9`, or with a port
+    #[arg(long, value_name = "IP[:PORT]", requires = "online", value_parser = resolver)]
+    pub(crate) resolver: Option<SocketAddr>,
     /// Also tell what it would do beside the config that serves: as `hither plan`
     #[arg(long)]
     pub(crate) plan: bool,
@@ -87,6 +141,7 @@ pub(crate) struct Check {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = examples::EXPLAIN)]
 pub(crate) struct Explain {
     /// A name that is routed, or an alias of one
     #[arg(value_name = "NAME", required_unless_present = "url")]
@@ -112,6 +167,7 @@ pub(crate) struct Explain {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = examples::SIGN)]
 pub(crate) struct Sign {
     /// The URL to sign
     #[arg(value_name = "URL")]
@@ -128,6 +184,7 @@ pub(crate) struct Sign {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = examples::GET)]
 pub(crate) struct Get {
     /// The URL to fetch
     #[arg(value_name = "URL")]
@@ -144,8 +201,9 @@ pub(crate) struct Get {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = examples::STATUS)]
 pub(crate) struct Status {
-    /// Print anew every second
+    /// Look every second: on a terminal a live table with rates, else a table for each look
     #[arg(long)]
     pub(crate) watch: bool,
     /// Print JSON
@@ -154,7 +212,8 @@ pub(crate) struct Status {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "target", required = true, multiple = true, args = ["url", "prefix", "tag", "site"])]
+#[command(after_help = examples::PURGE)]
+#[command(group(ArgGroup::new("target").required(true).multiple(true).args(["url", "prefix", "tag", "site"])))]
 pub(crate) struct Purge {
     /// A URL: every variant, over http and https, with exactly this query. May be given again
     #[arg(long, value_name = "URL")]
@@ -177,6 +236,7 @@ pub(crate) struct Purge {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = examples::DRAIN)]
 pub(crate) struct Drain {
     /// The edge's id
     #[arg(value_name = "ID")]
@@ -187,6 +247,7 @@ pub(crate) struct Drain {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = examples::PLAN)]
 pub(crate) struct Plan {
     /// The config directory as it is
     #[arg(value_name = "OLD")]
@@ -203,12 +264,14 @@ pub(crate) struct Plan {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = examples::MAP)]
 pub(crate) struct Map {
     #[command(subcommand)]
     pub(crate) command: MapCommand,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = examples::KEYS)]
 pub(crate) struct Keys {
     /// Print JSON
     #[arg(long)]
@@ -304,6 +367,30 @@ pub(crate) struct MapBench {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = examples::COMPLETIONS)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub(crate) shell: CompletedShell,
+}
+
+/// A shell that completes.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum CompletedShell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = examples::MAN)]
+pub(crate) struct ManPages {
+    /// The directory to write a page for each command to. Left out: hither's own, on standard output
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct SampleOrigin {
     /// The directory to serve
     #[arg(value_name = "DIR")]
@@ -313,7 +400,53 @@ pub(crate) struct SampleOrigin {
     pub(crate) listen: SocketAddr,
 }
 
+/// A resolver's address, at port 53 unless it says another.
+fn resolver(text: &str) -> Result<SocketAddr, String> {
+    let at_53 = || text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
+    text.parse().or_else(|_| at_53()).map_err(|_| "write an address such as 9.9.9.9 or 192.0.2.1:5300".to_owned())
+}
+
 /// A length of time as config files write it.
 fn time(text: &str) -> Result<std::time::Duration, String> {
     config::parse_duration(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.help.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_examples_that_are_read() {
+        let mut cli = Cli::command();
+        cli.build();
+        for command in cli.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help") {
+            let shown = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines = shown.replace("\\\n", " ");
+            let lines = lines.lines().filter_map(|line| line.trim().strip_prefix("hither "));
+            let mut count = 0;
+            for line in lines {
+                let words = line.split(['#', '|', '>', '&']).next().unwrap_or_default();
+                let words = words.split('\'').next().unwrap_or_default().trim_end_matches(" -H ").split_whitespace();
+                let read = Cli::try_parse_from(["hither"].into_iter().chain(words));
+                assert!(read.is_ok(), "{line}: {}", read.err().map(|error| error.to_string()).unwrap_or_default());
+                count += 1;
+            }
+            assert!(count > 0, "{} shows no example", command.get_name());
+            assert!(shown.lines().all(|line| line.chars().count() <= 100), "{}: {shown}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn a_purge_names_what() {
+        let read = |args: &[&str]| Cli::try_parse_from(["hither", "purge"].iter().chain(args)).is_ok();
+        assert!(read(&["--site", "shop"]) && read(&["--tag", "a", "--site", "shop", "--soft"]));
+        assert!(!read(&["--soft"]) && !read(&["--json"]));
+    }
 }

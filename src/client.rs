@@ -13,6 +13,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use crate::exit::plain;
+
 /// Where the admin address is unless a config says otherwise.
 pub(crate) const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9300);
 
@@ -127,7 +129,7 @@ async fn exchange(
     proof: &Proof,
 ) -> Result<(StatusCode, Bytes), String> {
     let exchange = async {
-        let stream = TcpStream::connect(address).await.map_err(|error| format!("{address}: {error}"))?;
+        let stream = TcpStream::connect(address).await.map_err(|error| format!("{address}: {}", plain(&error)))?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
         let driven = tokio::spawn(connection);

@@ -1,13 +1,13 @@
 //! The demo directory: written once, then the operator's to edit.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use config::Config;
+use config::{Config, write_private};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
 use crate::exit::Failure;
+use crate::secrets::{private_dir, random_token};
 
 const FILES: [(&str, &str); 7] = [
     ("hither.toml", include_str!("../deploy/demo/hither.toml")),
@@ -27,8 +27,8 @@ pub(crate) const AUTHORITY: &str = ".state/demo-ca.pem";
 
 /// Writes what is missing of the demo; files that are there are kept.
 pub(crate) fn write(dir: &Path) -> Result<(), Failure> {
-    let fail =
-        |error: std::io::Error| Failure::operator(format!("cannot write the demo to {}: {error}", dir.display()));
+    let next = "call it in a directory that you may write to, or name your own: `hither init DIR` writes one";
+    let fail = |error: std::io::Error| Failure::file("write the demo to", dir, &error, next);
     for (name, text) in FILES {
         let path = dir.join(name);
         if !path.exists() {
@@ -37,8 +37,7 @@ pub(crate) fn write(dir: &Path) -> Result<(), Failure> {
         }
     }
     for private in ["secrets", ".state"] {
-        fs::create_dir_all(dir.join(private)).map_err(fail)?;
-        fs::set_permissions(dir.join(private), fs::Permissions::from_mode(0o700)).map_err(fail)?;
+        private_dir(&dir.join(private)).map_err(fail)?;
     }
     for secret in ["admin.token", "fleet.key"] {
         let path = dir.join("secrets").join(secret);
@@ -63,21 +62,6 @@ pub(crate) fn sample_origin(config: &Config) -> Option<(std::path::PathBuf, std:
     let server = shop.origin.servers.first()?;
     let address: std::net::IpAddr = server.host.parse().ok()?;
     (files.is_dir() && address.is_loopback()).then(|| (files, std::net::SocketAddr::new(address, server.port)))
-}
-
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
-}
-
-/// 32 random bytes in hexadecimal.
-fn random_token() -> Result<String, Failure> {
-    let mut bytes = [0_u8; 32];
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    provider.secure_random.fill(&mut bytes).map_err(|_| Failure::ours("the system has no random numbers"))?;
-    Ok(fleet::hex(&bytes))
 }
 
 struct Made {

@@ -1,6 +1,9 @@
 //! How a command ends.
 
+use std::path::Path;
 use std::process::ExitCode;
+
+use config::Wrong;
 
 use crate::say::note;
 
@@ -41,6 +44,19 @@ impl Failure {
         Self { exit: Exit::Operator, message: message.into() }
     }
 
+    /// What is wrong with a word of the command line, and what would be right.
+    pub(crate) fn wrong(wrong: Wrong) -> Self {
+        match wrong.help {
+            Some(help) => Self::operator(format!("{}; {help}", wrong.message)),
+            None => Self::operator(wrong.message),
+        }
+    }
+
+    /// A file or directory with which something could not be done: why, and what to do.
+    pub(crate) fn file(doing: &str, path: &Path, error: &std::io::Error, next: &str) -> Self {
+        Self::operator(format!("cannot {doing} {}: {}; {next}", path.display(), plain(error)))
+    }
+
     /// Something we must mend.
     pub(crate) fn ours(message: impl std::fmt::Display) -> Self {
         Self { exit: Exit::Ours, message: message.to_string() }
@@ -64,5 +80,25 @@ impl std::fmt::Display for Failure {
     }
 }
 
+/// What the system says of an error, without the number that it has there.
+pub(crate) fn plain(error: &std::io::Error) -> String {
+    let said = error.to_string();
+    said.split_once(" (os error ").map_or_else(|| said.clone(), |(words, _)| words.to_owned())
+}
+
 /// What a command returns.
 pub(crate) type Done = Result<Exit, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_system_s_is_told_in_words_with_what_to_do() {
+        let error = std::fs::read("/nowhere/matrix.csv").unwrap_err();
+        let said = Failure::file("read", Path::new("/nowhere/matrix.csv"), &error, "name another").to_string();
+        assert_eq!(said, "cannot read /nowhere/matrix.csv: No such file or directory; name another");
+        let own = std::io::Error::other("it is no file");
+        assert_eq!(plain(&own), "it is no file");
+    }
+}

@@ -1,5 +1,6 @@
 //! `hither`: a CDN in one program. Commands, signals, building and mounting the parts.
 
+mod answers;
 mod cli;
 mod client;
 mod commands;
@@ -13,6 +14,7 @@ mod node;
 mod purge;
 mod sample_origin;
 mod say;
+mod secrets;
 
 use clap::Parser;
 
@@ -36,6 +38,7 @@ fn main() -> std::process::ExitCode {
     let dir = cli.dir;
     let done = match cli.command {
         Command::Up(args) => commands::up::run(args, dir),
+        Command::Init(args) => commands::init::run(args, dir),
         Command::Run(args) => commands::run::run(args, dir),
         Command::Check(args) => commands::check::run(args, dir),
         Command::Explain(args) => commands::explain::run(args, dir),
@@ -48,6 +51,8 @@ fn main() -> std::process::ExitCode {
         Command::Sign(args) => commands::sign::run(&args, dir),
         Command::Keys(args) => commands::keys::run(args, dir),
         Command::Map(args) => commands::map::run(args, dir),
+        Command::Completions(args) => commands::completions::run(&args),
+        Command::Man(args) => commands::man::run(&args),
         Command::SampleOrigin(args) => sample_origin::run(&args),
     };
     done.unwrap_or_else(exit::Failure::tell).into()

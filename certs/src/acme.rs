@@ -4,7 +4,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
-use config::{Acme, limits};
+use config::{Acme, limits, write_private};
 use data_encoding::BASE64URL_NOPAD;
 use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, ExternalAccountKey,
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::due::Renewal;
-use crate::held::{Held, write_private};
+use crate::held::Held;
 use crate::wanted::Wanted;
 
 /// How an authority is shown that a name is ours.
@@ -24,6 +24,8 @@ pub enum Way {
     Dns(String),
     /// At the name itself, over clear HTTP (RFC 8555 §8.3).
     Http,
+    /// At the name itself, which this is, in a TLS handshake (RFC 8737).
+    Tls(String),
 }
 
 /// What an authority will look for.
@@ -43,6 +45,13 @@ pub enum Challenge {
         token: String,
         /// Its text.
         authorization: String,
+    },
+    /// A certificate that is shown to who asks for one of this kind.
+    Tls {
+        /// The name that it is for.
+        name: String,
+        /// What it holds, in base64url.
+        digest: String,
     },
 }
 
@@ -145,20 +154,22 @@ impl Authority {
                 AuthorizationStatus::Valid => continue,
                 status => return Err(format!("the authority has this name's authorization as {status:?}")),
             }
-            let kind = match way {
-                Way::Dns(_) => ChallengeType::Dns01,
-                Way::Http => ChallengeType::Http01,
+            let (kind, name) = match way {
+                Way::Dns(_) => (ChallengeType::Dns01, "dns-01"),
+                Way::Http => (ChallengeType::Http01, "http-01"),
+                Way::Tls(_) => (ChallengeType::TlsAlpn01, "tls-alpn-01"),
             };
             let challenge = authorization.challenge(kind);
-            let kind = if *way == Way::Http { "http-01" } else { "dns-01" };
             let mut challenge =
-                challenge.ok_or_else(|| format!("the authority does not offer {kind} for this name"))?;
+                challenge.ok_or_else(|| format!("the authority does not offer {name} for this name"))?;
             let answer = challenge.key_authorization();
             let published = match way {
                 Way::Dns(name) => Challenge::Dns { name: name.clone(), value: answer.dns_value() },
                 Way::Http => {
                     Challenge::Http { token: challenge.token.clone(), authorization: answer.as_str().to_owned() }
                 }
+                // RFC 8737 §3: the same digest as in a TXT record.
+                Way::Tls(name) => Challenge::Tls { name: name.clone(), digest: answer.dns_value() },
             };
             publish.publish(published).await?;
             challenge.set_ready().await.map_err(|error| told(&error))?;

@@ -21,6 +21,8 @@ enum Place {
     Name(String),
     /// The last segment of a path.
     Token(String),
+    /// A name in a handshake.
+    Host(String),
 }
 
 /// How long an answer is kept: authorities ask within seconds.
@@ -33,6 +35,7 @@ impl Challenges {
         let (place, answer) = match challenge {
             Challenge::Dns { name, value } => (Place::Name(lower(&name)), value),
             Challenge::Http { token, authorization } => (Place::Token(token), authorization),
+            Challenge::Tls { name, digest } => (Place::Host(lower(&name)), digest),
         };
         self.0.rcu(|all| {
             let mut all = Answers::clone(all);
@@ -61,6 +64,11 @@ impl Challenges {
     #[must_use]
     pub fn authorization(&self, token: &str, now: SystemTime) -> Option<String> {
         self.answers(&Place::Token(token.to_owned()), now).pop()
+    }
+
+    /// What a certificate holds that is shown to an authority which asks for this name over TLS (RFC 8737 §3).
+    pub(crate) fn digest(&self, host: &str, now: SystemTime) -> Option<String> {
+        self.answers(&Place::Host(lower(host)), now).pop()
     }
 
     fn answers(&self, place: &Place, now: SystemTime) -> Vec<String> {
@@ -94,6 +102,10 @@ mod tests {
         challenges.add(Challenge::Http { token, authorization }, now);
         assert_eq!(challenges.authorization("t", now).as_deref(), Some("t.key"));
         assert_eq!(challenges.authorization("u", now), None);
+        let (name, digest) = ("Shop.example".to_owned(), "d".to_owned());
+        challenges.add(Challenge::Tls { name, digest }, now);
+        assert_eq!(challenges.digest("shop.example", now).as_deref(), Some("d"));
+        assert_eq!(challenges.digest("www.shop.example", now), None);
         let later = now + LIFETIME;
         assert!(challenges.records("_acme-challenge.shop.example", later).is_empty());
         for number in 0..2 * limits::CHALLENGES {

@@ -6,6 +6,7 @@
 //! ```
 
 mod acme;
+mod alpn;
 mod challenges;
 mod client;
 mod due;
@@ -18,6 +19,7 @@ mod wanted;
 mod warnings;
 
 pub use acme::{Authority, Challenge, Publish, Way};
+pub use alpn::ACME_TLS;
 pub use challenges::Challenges;
 pub use client::check_authorities;
 pub use due::{Renewal, due};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use config::limits;
@@ -11,6 +12,8 @@ use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 
+use crate::alpn;
+use crate::challenges::Challenges;
 use crate::held::Validity;
 use crate::names::Names;
 
@@ -18,9 +21,17 @@ use crate::names::Names;
 #[derive(Debug, Default)]
 pub struct Certificates {
     names: ArcSwap<Names>,
+    challenges: Arc<Challenges>,
 }
 
 impl Certificates {
+    /// None yet; authorities that ask in a handshake are shown what is ready for them, where the server has
+    /// [`ACME_TLS`](crate::ACME_TLS) among its protocols.
+    #[must_use]
+    pub fn answering(challenges: Arc<Challenges>) -> Self {
+        Self { names: ArcSwap::default(), challenges }
+    }
+
     /// Puts new certificates in place of the old.
     pub fn swap(&self, names: Names) {
         self.names.store(Arc::new(names));
@@ -88,6 +99,11 @@ impl ResolvesServerCert for Certificates {
     /// A name no site has is refused in the handshake, unless there is a site for such: any certificate would be the wrong
     /// one.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if alpn::is_asked(&hello) {
+            let name = hello.server_name()?;
+            let digest = self.challenges.digest(name, SystemTime::now())?;
+            return alpn::make(name, &digest).map(Arc::new);
+        }
         let names = self.names.load();
         hello.server_name().and_then(|name| names.find(name)).or_else(|| names.default.clone())
     }

@@ -20,8 +20,25 @@ pub struct Acme {
     /// Default: the public ones. A reload takes it.
     #[schemars(with = "Option<String>", transform = shape::text("file name", shape::SECRET_FILE))]
     pub ca: Option<Secret>,
+    /// How a name in no zone served here is shown to be ours, where its owner has made no alias. Default: `auto`. A reload
+    /// takes it.
+    pub challenge: AcmeChallenge,
     /// The account elsewhere that the authority wants to know of, in `[acme.account]`. Default: none.
     pub account: Option<ExternalAccount>,
+}
+
+/// How a name is shown to be ours at the name itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum AcmeChallenge {
+    /// By `http-01`; by `tls-alpn-01` where edges have port 443 and none has port 80.
+    #[schemars(rename = "auto")]
+    Auto,
+    /// By a file (RFC 8555 §8.3): authorities ask at port 80, in the clear.
+    #[schemars(rename = "http-01")]
+    Http,
+    /// In a handshake (RFC 8737): authorities ask at port 443.
+    #[schemars(rename = "tls-alpn-01")]
+    TlsAlpn,
 }
 
 /// An account elsewhere to which that at the authority is bound (RFC 8555 §7.3.4), as commercial authorities want.
@@ -39,7 +56,7 @@ const URL: &str = r"^https://[^/@?#\s]+/[!-~]*$";
 
 impl Default for Acme {
     fn default() -> Self {
-        Self { directory: limits::ACME_DIRECTORY.to_owned(), ca: None, account: None }
+        Self { directory: limits::ACME_DIRECTORY.to_owned(), ca: None, challenge: AcmeChallenge::Auto, account: None }
     }
 }
 
@@ -49,9 +66,23 @@ type ReadSecret<'s> = &'s dyn Fn(Value<'_>) -> Option<Secret>;
 pub(crate) fn read(mut table: Table<'_>, secret: ReadSecret<'_>) -> Option<Acme> {
     let directory = table.or("directory", Acme::default().directory, |v| v.parse(directory));
     let ca = table.optional("ca", secret);
+    let challenge = table.or("challenge", AcmeChallenge::Auto, |v| v.parse(challenge));
     let account = table.optional("account", |v| v.table(|table| read_account(table, secret)));
     table.finish();
-    Some(Acme { directory, ca, account })
+    Some(Acme { directory, ca, challenge, account })
+}
+
+fn challenge(text: &str) -> Result<AcmeChallenge, Wrong> {
+    match text {
+        "auto" => Ok(AcmeChallenge::Auto),
+        "http-01" => Ok(AcmeChallenge::Http),
+        "tls-alpn-01" => Ok(AcmeChallenge::TlsAlpn),
+        _ => {
+            let wrong = Wrong::new(format!("`{text}` is not known here"));
+            Err(wrong
+                .help("one of \"auto\", \"http-01\", \"tls-alpn-01\"; names in zones served here are shown by DNS"))
+        }
+    }
 }
 
 fn directory(text: &str) -> Result<String, Wrong> {

@@ -1,7 +1,10 @@
 //! Hosts of sites with `tls = "auto"` for which no certificate comes without more.
 
+use std::net::SocketAddr;
+
+use crate::acme::AcmeChallenge;
 use crate::host::{DomainName, HostName, HostPattern};
-use crate::network::Network;
+use crate::network::{EdgeNode, Network};
 use crate::problem::Problem;
 use crate::register::{Kind, Register};
 use crate::site::Site;
@@ -15,6 +18,23 @@ pub(crate) fn check(register: &Register, network: &Network, sites: &[Site]) -> V
         Some(Problem::warning(place.clone(), what).help(mend))
     };
     sites.iter().filter(is_auto).flat_map(|site| &site.hosts).filter_map(warn).collect()
+}
+
+impl Network {
+    /// Whether names in no zone served here are shown to be ours in handshakes (RFC 8737), not in the clear.
+    #[must_use]
+    pub fn proves_by_tls(&self) -> bool {
+        match self.acme.challenge {
+            AcmeChallenge::Http => false,
+            AcmeChallenge::TlsAlpn => true,
+            AcmeChallenge::Auto => {
+                let has = |of: fn(&Self, &EdgeNode) -> Vec<SocketAddr>, port: u16| {
+                    self.edges().any(|(_, edge)| of(self, edge).iter().any(|address| address.port() == port))
+                };
+                has(Self::https_of, 443) && !has(Self::http_of, 80)
+            }
+        }
+    }
 }
 
 /// What a host lacks for a certificate, and the mend.
@@ -84,6 +104,32 @@ mod tests {
             assert_eq!(said.is_empty(), expected.is_none(), "{host}: {said}");
             assert!(said.contains(expected.unwrap_or_default()), "{host}: {said}");
             assert_eq!(says(host, ""), "", "{host}");
+        }
+    }
+    #[test]
+    fn names_are_proved_at_a_port_that_edges_have() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("sites")).unwrap();
+        let edge = |more: &str| format!("[[pop.edge]]\nid = \"one-1\"\naddresses = [\"192.0.2.1\"]\n{more}\n");
+        for (acme, ports, of_edge, expected) in [
+            ("", "", "", false),
+            ("", "http = 8080", "", true),
+            ("", "http = 8080\nhttps = 8443", "", false),
+            ("", "http = 8080", "http = 80", false),
+            ("", "", "http = [\"192.0.2.1:8080\"]", true),
+            ("auto", "http = 8080", "", true),
+            ("http-01", "http = 8080", "", false),
+            ("tls-alpn-01", "", "", true),
+        ] {
+            let acme = if acme.is_empty() { String::new() } else { format!("challenge = \"{acme}\"") };
+            let network = format!(
+                "zone = \"cdn.example\"\n[edge]\n{ports}\n[acme]\n{acme}\n[[nameserver]]\nid = \"ns1\"\naddresses = [\"192.0.2.2\"]\n\
+                 [[pop]]\nid = \"one\"\nlocation = [50.0, 8.0]\n{}",
+                edge(of_edge)
+            );
+            fs::write(dir.path().join("hither.toml"), network).unwrap();
+            let network = load(dir.path()).unwrap().config.network;
+            assert_eq!(network.proves_by_tls(), expected, "{acme} {ports} {of_edge}");
         }
     }
 }

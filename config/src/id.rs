@@ -86,8 +86,11 @@ impl CountryCode {
         }
     }
 
-    /// As [`Self::parse`], for a config file.
-    pub(crate) fn read(text: &str) -> Result<Self, Wrong> {
+    /// As [`Self::parse`], for what a person wrote.
+    ///
+    /// # Errors
+    /// Says what is wrong and what would be right.
+    pub fn read(text: &str) -> Result<Self, Wrong> {
         let wrong = || Wrong::new(format!("`{text}` is not a country code")).help("two letters, as in \"DE\"");
         match Self::parse(text).ok_or_else(wrong)? {
             // ISO 3166-1 reserves it, and databases say GB.

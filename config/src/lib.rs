@@ -15,12 +15,14 @@ mod auto;
 mod claims;
 mod congestion;
 mod continent;
+mod families;
 mod host;
 mod id;
 mod keys;
 pub mod limits;
 mod listening;
 mod load;
+mod log;
 mod maintenance;
 mod nearest;
 mod network;
@@ -28,6 +30,7 @@ mod origin;
 mod path;
 mod pattern;
 mod prefix;
+mod private;
 mod problem;
 mod register;
 mod round_trips;
@@ -45,7 +48,7 @@ mod transfer;
 mod units;
 mod wrong;
 
-pub use acme::{Acme, ExternalAccount};
+pub use acme::{Acme, AcmeChallenge, ExternalAccount};
 pub use congestion::Congestion;
 pub use continent::Continent;
 pub use host::{DomainName, HostName, HostPattern};
@@ -55,15 +58,17 @@ pub use listening::DnsHttps;
 pub use load::{
     Config, Loaded, Refused, ZoneFile, default_state, is_leftover, load, load_copy, read_bounded, zone_names,
 };
+pub use log::{Clients, Log, LogField, LogFormat};
 pub use maintenance::Maintenance;
 pub use network::{
-    Addresses, Admin, AdminState, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, Log, NameServer,
-    Network, Node, Pop,
+    Addresses, Admin, AdminState, Disk, Dns, Edge, EdgeNode, Geo, Health, Listen, Location, NameServer, Network, Node,
+    Pop, parse_address, parse_contact,
 };
 pub use origin::{Aws, ClientCertificate, Origin, OriginProbe, OriginServer, Scheme};
 pub use path::PathGlob;
 pub use pattern::Pattern;
 pub use prefix::Prefix;
+pub use private::write_private;
 pub use problem::{Look, Problem, Severity, report};
 pub use round_trips::RoundTrip;
 pub use route::{Act, Route, Routes};

@@ -204,6 +204,8 @@ pub const HTTP_LEAST_RATE: u64 = 256;
 pub const HTTP_INTERIMS: usize = 16;
 /// HTTP/2 streams at once on a connection.
 pub const HTTP2_STREAMS: u32 = 128;
+/// Of these, so many that lead elsewhere (WebSocket): pages have a few.
+pub const HTTP2_TUNNELS: usize = 32;
 /// Connections at once on one listener of one core.
 pub const HTTP_CONNECTIONS: usize = 16_384;
 /// Of those, from one address (IPv6 /64): a network behind one address has its room, and nobody has it all.
@@ -344,6 +346,8 @@ pub const ORIGIN_WARM_TIME: Duration = Duration::from_secs(600);
 pub const ORIGIN_WARM_PAUSE: Duration = Duration::from_secs(1);
 /// The same where the server cannot be reached: twice as long each time, up to this.
 pub const ORIGIN_WARM_PAUSE_MOST: Duration = Duration::from_secs(30);
+/// When a server that was offered HTTP/2 and chose HTTP/1.1 is offered it again.
+pub const ORIGIN_HTTP2_AGAIN: Duration = Duration::from_secs(300);
 /// What an origin must send of a body while it is waited for, in [`ORIGIN_LEAST_WINDOW`]: 100 bytes a second, less than half
 /// of what clients must.
 pub const ORIGIN_LEAST_BYTES: u64 = 6_000;
@@ -425,6 +429,14 @@ pub const DRAIN_ORDER_BYTES: usize = 1_024;
 pub const PURGE_ORDER_BYTES: usize = 1 << 20;
 /// Bytes of a log's lines waiting for their writer, some 15,000 lines; further ones are counted and dropped.
 pub const LOG_QUEUE: usize = 4 << 20;
+/// The longest template of a log's lines: some 100 fields with their names.
+pub const LOG_TEMPLATE_BYTES: usize = 4_096;
+/// Days for which an edge keeps what it counted by site: a year, and the month in which its last bill is written.
+pub const REPORT_DAYS: usize = 400;
+/// The largest file of a day: some 100,000 sites.
+pub const REPORT_DAY_BYTES: u64 = 16 << 20;
+/// How often it is written down: what an unclean end loses at most.
+pub const REPORT_SAVED: Duration = Duration::from_secs(60);
 /// Sites with label values of their own in metrics; further ones count as `other`.
 pub const METRIC_SITES: usize = 1_000;
 /// How long a node serves from a config before that counts as good, and a start as one that lived.

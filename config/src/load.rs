@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::auto;
 use crate::claims;
+use crate::families;
 use crate::host::DomainName;
 use crate::id::SiteId;
 use crate::keys::ZoneKeys;
@@ -224,6 +225,7 @@ impl Reading {
         }
         self.context.register(|register| auto::check(register, &network, sites));
         self.context.register(|register| claims::check(register, &network, sites));
+        self.context.register(|register| families::check(register, &network));
         self.context.register(|register| listening::check(register, &network, sites));
         Some(network)
     }
@@ -343,7 +345,11 @@ impl Reading {
             Ok(text) => Some(self.note(path, text)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let problem = Problem::general(format!("there is no {} in {}", path.display(), self.copy.display()));
-                self.context.add(problem.help("`hither up` without a directory writes a demo to start from"));
+                self.context.add(
+                    problem.help(
+                        "name yours by -C; or `hither init DIR` writes one to start from, `hither up` runs a demo",
+                    ),
+                );
                 None
             }
             Err(error) => self.unreadable(path, &error.to_string()),

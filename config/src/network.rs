@@ -11,6 +11,7 @@ use crate::congestion::Congestion;
 use crate::host::DomainName;
 use crate::id::{CountryCode, NodeId, PopId, SiteId};
 use crate::limits;
+use crate::log::Log;
 use crate::prefix::Prefix;
 use crate::secret::Secret;
 use crate::shape;
@@ -19,6 +20,7 @@ use crate::transfer::Transfer;
 
 mod read;
 
+pub use read::{contact as parse_contact, ip as parse_address};
 pub(crate) use read::{default_state, read};
 
 /// `hither.toml`: the network, its name servers, its PoPs and their edges.
@@ -230,32 +232,6 @@ pub struct Health {
     /// keep a well one out. Default: 5. A reload takes it.
     #[schemars(transform = shape::integer(&limits::HEALTH_RISE))]
     pub rise: u8,
-}
-
-/// What is written down, as JSON lines in `<state>/<id>`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-pub struct Log {
-    /// Whether edges write a line for each request to `requests.jsonl`. Default: `true`. Read at start
-    /// only.
-    pub requests: bool,
-    /// Whether name servers write a line for each query to `queries.jsonl`. Default: `false`, since
-    /// queries are many. Read at start only.
-    pub queries: bool,
-    /// How much of a client's address is written. Default: `"prefix"`, so that no line names a person.
-    /// Read at start only.
-    pub clients: Clients,
-}
-
-/// How much of a client's address is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-pub enum Clients {
-    /// All of it.
-    Full,
-    /// Its /24 or /56.
-    Prefix,
-    /// Nothing.
-    None,
 }
 
 /// A place with edges.

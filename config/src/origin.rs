@@ -89,6 +89,30 @@ pub struct OriginServer {
     pub port: u16,
 }
 
+impl OriginServer {
+    /// Reads a URL that has nothing but scheme, host and port.
+    ///
+    /// # Errors
+    /// Says what is wrong and what would be right.
+    pub fn parse(text: &str) -> Result<Self, Wrong> {
+        let wrong = |help: &str| Wrong::new(format!("`{text}` is not an origin server")).help(help.to_owned());
+        let uri: http::Uri = text.parse().map_err(|_| wrong("write a URL such as \"https://origin.shop.example\""))?;
+        let (scheme, default) = match uri.scheme_str() {
+            Some("http") => (Scheme::Http, 80),
+            Some("https") => (Scheme::Https, 443),
+            _ => return Err(wrong("begin with http:// or https://")),
+        };
+        let authority = uri.authority().ok_or_else(|| wrong("name a host"))?;
+        if authority.as_str().contains('@') {
+            return Err(wrong("leave out the user and password; credentials belong under secrets/"));
+        }
+        if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
+            return Err(wrong("leave out the path; clients' paths are sent as they are"));
+        }
+        Ok(Self { scheme, host: authority.host().to_ascii_lowercase(), port: authority.port_u16().unwrap_or(default) })
+    }
+}
+
 /// How an origin server is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
@@ -158,7 +182,7 @@ type ReadSecret<'s> = &'s dyn Fn(Value<'_>) -> Option<Secret>;
 
 /// Reads `[origin]`.
 pub(crate) fn read(mut table: Table<'_>, secret: ReadSecret<'_>) -> Option<Origin> {
-    let servers = table.required("servers", |v| v.list(|v| v.parse(server)));
+    let servers = table.required("servers", |v| v.list(|v| v.parse(OriginServer::parse)));
     if servers.as_ref().is_some_and(Vec::is_empty) && table.is_empty("servers") {
         let problem = Problem::fault(table.place_of("servers"), "an origin needs at least one server");
         table.context().add(problem.help("as in servers = [\"https://origin.shop.example\"]"));
@@ -298,26 +322,4 @@ fn path(text: &str) -> Result<String, Wrong> {
     let is_right = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
     let wrong = || Wrong::new(format!("`{text}` is not a path")).help("begin with `/`, as in \"/health\"");
     is_right.then(|| text.to_owned()).ok_or_else(wrong)
-}
-
-fn server(text: &str) -> Result<OriginServer, Wrong> {
-    let wrong = |help: &str| Wrong::new(format!("`{text}` is not an origin server")).help(help.to_owned());
-    let uri: http::Uri = text.parse().map_err(|_| wrong("write a URL such as \"https://origin.shop.example\""))?;
-    let (scheme, default) = match uri.scheme_str() {
-        Some("http") => (Scheme::Http, 80),
-        Some("https") => (Scheme::Https, 443),
-        _ => return Err(wrong("begin with http:// or https://")),
-    };
-    let authority = uri.authority().ok_or_else(|| wrong("name a host"))?;
-    if authority.as_str().contains('@') {
-        return Err(wrong("leave out the user and password; credentials belong under secrets/"));
-    }
-    if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
-        return Err(wrong("leave out the path; clients' paths are sent as they are"));
-    }
-    Ok(OriginServer {
-        scheme,
-        host: authority.host().to_ascii_lowercase(),
-        port: authority.port_u16().unwrap_or(default),
-    })
 }

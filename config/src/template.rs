@@ -13,18 +13,18 @@ use crate::wrong::Wrong;
 #[derive(Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "String", transform = shape::text("field value", r"^[^\r\n]*$"))]
 pub struct Template {
-    pieces: Vec<Piece>,
+    pieces: Vec<Piece<Variable>>,
     /// The value, where it has no variable.
     plain: Option<HeaderValue>,
 }
 
-/// A part of a [`Template`].
+/// A part of a text with variables in it, of which there are these.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum Piece<V> {
     /// Text as it stands.
     Text(String),
     /// What is known of the request.
-    Variable(Variable),
+    Variable(V),
 }
 
 /// What of a request a value may hold.
@@ -75,18 +75,7 @@ impl Template {
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         let wrong = |_| Wrong::new("this is not a header value").help("visible characters in one line");
         let value = HeaderValue::from_str(text).map_err(wrong)?;
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once("${") {
-            let open = || Wrong::new("a variable has no end").help("as in \"${client_ip}\"");
-            let (name, after) = after.split_once('}').ok_or_else(open)?;
-            pieces.extend((!before.is_empty()).then(|| Piece::Text(before.to_owned())));
-            pieces.push(Piece::Variable(Variable::parse(name)?));
-            rest = after;
-        }
-        if !rest.is_empty() || pieces.is_empty() {
-            pieces.push(Piece::Text(rest.to_owned()));
-        }
+        let pieces = pieces(text, Variable::parse)?;
         let plain = Some(value).filter(|_| matches!(&*pieces, [Piece::Text(_)]));
         Ok(Self { pieces, plain })
     }
@@ -99,7 +88,7 @@ impl Template {
 
     /// Its parts, in order; at least one.
     #[must_use]
-    pub fn pieces(&self) -> &[Piece] {
+    pub fn pieces(&self) -> &[Piece<Variable>] {
         &self.pieces
     }
 
@@ -108,6 +97,26 @@ impl Template {
     pub fn names(&self, variable: Variable) -> bool {
         self.pieces.contains(&Piece::Variable(variable))
     }
+}
+
+/// Takes a text with variables apart, at least into one piece; `parse` knows their names.
+///
+/// # Errors
+/// A variable has no end, or no such name is known.
+pub(crate) fn pieces<V>(text: &str, parse: impl Fn(&str) -> Result<V, Wrong>) -> Result<Vec<Piece<V>>, Wrong> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let open = || Wrong::new("a variable has no end").help("as in \"${client_ip}\"");
+        let (name, after) = after.split_once('}').ok_or_else(open)?;
+        pieces.extend((!before.is_empty()).then(|| Piece::Text(before.to_owned())));
+        pieces.push(Piece::Variable(parse(name)?));
+        rest = after;
+    }
+    if !rest.is_empty() || pieces.is_empty() {
+        pieces.push(Piece::Text(rest.to_owned()));
+    }
+    Ok(pieces)
 }
 
 impl fmt::Debug for Template {
@@ -128,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_value_is_text_and_variables() {
-        let text = |text: &str| Piece::Text(text.to_owned());
+        let text = |text: &str| Piece::<Variable>::Text(text.to_owned());
         let client = Piece::Variable(Variable::ClientIp);
         for (value, pieces) in [
             ("shop", vec![text("shop")]),

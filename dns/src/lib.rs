@@ -23,6 +23,7 @@ mod learning;
 mod limiter;
 mod load;
 mod notice;
+mod others;
 mod placed;
 mod query;
 mod reply;

@@ -95,7 +95,7 @@ pub(crate) fn turned<T: Copy>(list: &[T], turn: usize) -> Option<T> {
 mod tests {
     use hickory_server::proto::rr::RecordType;
 
-    use crate::view::tests::{ask, view};
+    use crate::view::tests::{ask, signed_view, view};
 
     #[test]
     fn a_site_with_tls_tells_what_serves_it_and_where() {
@@ -116,6 +116,21 @@ mod tests {
             assert_eq!(told.join("; "), expected, "{name} {subnet}");
             let is_there = expected.contains(" 1 . ");
             assert_eq!(reply.authorities.len(), usize::from(!is_there), "{name}");
+        }
+    }
+    #[test]
+    fn a_name_without_a_certificate_yet_tells_of_no_tls() {
+        for view in [view(), signed_view()] {
+            let view = view.with_tls(|_, name| name == "*.img.shop.example");
+            for (name, is_there) in [("www.shop.example.", false), ("a.img.shop.example.", true)] {
+                let reply = ask(&view, name, RecordType::HTTPS, Some("83.1.2.0/24"));
+                assert_eq!(
+                    reply.answers.iter().any(|record| record.record_type() == RecordType::HTTPS),
+                    is_there,
+                    "{name}"
+                );
+                assert!(!ask(&view, name, RecordType::A, Some("83.1.2.0/24")).answers.is_empty(), "{name}");
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::compiled::Compiled;
 use crate::dnssec::Signatures;
 use crate::identity::Identity;
 use crate::limiter::Same;
+use crate::others::warn_of_others;
 use crate::query::{Flaw, Query, is_challenge};
 use crate::reply::{Reply, Reuse, Why};
 use crate::service;
@@ -105,7 +106,8 @@ impl View {
         let signatures = before.map(|before| Arc::clone(&before.signatures)).unwrap_or_default();
         let transfers = Transfers::new(config);
         let zones_before = before.map(|before| &before.zones);
-        let Built { zones, warnings, refused } = Zones::build(config, (&transfers, &signatures), zones_before)?;
+        let Built { zones, mut warnings, refused } = Zones::build(config, (&transfers, &signatures), zones_before)?;
+        warnings.extend(warn_of_others(config, &zones));
         let network = &config.network;
         let topology = Topology::of(network);
         let classes = classes(config);
@@ -135,7 +137,7 @@ impl View {
             fitness: Arc::new(ArcSwap::from_pointee(fitness)),
             assignment,
             identity: before.map(|before| before.identity.clone()).unwrap_or_default(),
-            challenges: Arc::default(),
+            challenges: before.map(|before| Arc::clone(&before.challenges)).unwrap_or_default(),
             rate_limit: network.dns.rate_limit,
             ttl: seconds(network.dns.ttl),
             ttl_changing: seconds(network.dns.ttl_changing),
@@ -161,10 +163,18 @@ impl View {
         self
     }
 
-    /// Tells authorities of certificates what these have ready. Until then nothing.
+    /// Tells authorities of certificates what these have ready. Until then what the view before did.
     #[must_use]
     pub fn with_challenges(mut self, challenges: Arc<Challenges>) -> Self {
         self.challenges = challenges;
+        self
+    }
+
+    /// Tells of TLS only at the names of sites that this knows to have it by now, by the site's place in the config and the
+    /// name, in lower case: who is told comes by no other way (RFC 9460 §9.5). Until then at all of a site with `tls`.
+    #[must_use]
+    pub fn with_tls(mut self, is_there: impl Fn(usize, &str) -> bool) -> Self {
+        self.zones.tell_of_tls(&|site, name| is_there(site, name.to_string().trim_end_matches('.')));
         self
     }
 

@@ -202,6 +202,18 @@ impl Zone {
         }
     }
 
+    /// Has routed names say that there is TLS only where this knows it, by site and name.
+    pub(crate) fn tell_of_tls(&mut self, is_there: &dyn Fn(usize, &LowerName) -> bool) {
+        for (name, node) in &mut self.nodes {
+            if let Some(routed) = &mut node.routed
+                && routed.tls == Tls::Served
+                && !is_there(routed.site, name)
+            {
+                routed.tls = Tls::Unserved;
+            }
+        }
+    }
+
     fn node(&mut self, name: &Name) -> &mut Node {
         let lower = LowerName::new(name);
         let mut above = lower.clone();

@@ -9,6 +9,7 @@ use hickory_server::proto::rr::{LowerName, Name, RData, Record, RecordType};
 use jiff::Timestamp;
 
 use crate::dnssec::{Signatures, Signer};
+use crate::query::is_challenge;
 use crate::transfers::{Transfers, zones_of};
 use crate::zone::{Found, Routed, Tls, Zone};
 
@@ -175,10 +176,11 @@ impl Zones {
         problems
     }
 
-    /// Aliases that lead to a name of ours which is not there: a site removed or misspelt.
+    /// Aliases that lead to a name of ours which is not there: a site removed or misspelt. What authorities of certificates
+    /// look for is there while they do.
     fn warn_of_aliases(&self) -> Vec<Problem> {
         let aliases = self.zones.values().flat_map(|zone| zone.aliases().map(move |alias| (zone, alias)));
-        let dangling = aliases.filter(|(_, (_, target))| {
+        let dangling = aliases.filter(|(_, (_, target))| !is_challenge(target)).filter(|(_, (_, target))| {
             let covering = self.covering(target);
             covering.is_some_and(|zone| matches!(zone.find(target, RecordType::A), Found::NoName))
         });
@@ -244,6 +246,13 @@ impl Zones {
                     zone.route(&host, routed);
                 }
             }
+        }
+    }
+
+    /// As [`Zone::tell_of_tls`], in all of them.
+    pub(crate) fn tell_of_tls(&mut self, is_there: &dyn Fn(usize, &LowerName) -> bool) {
+        for zone in self.zones.values_mut().filter(|zone| zone.routed_names().next().is_some()) {
+            Arc::make_mut(zone).tell_of_tls(is_there);
         }
     }
 

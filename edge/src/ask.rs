@@ -7,7 +7,9 @@ use caching::{CacheKey, Moment, Payload, hops, passage};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version, header};
 use listen::{Connection, Interim};
+use origin::{AnsweredBy, FetchError, Fetched};
 
+use crate::access::Said;
 use crate::client::Caller;
 use crate::clock::today;
 use crate::effect::{Effect, Facts, told_field};
@@ -31,12 +33,18 @@ pub(crate) struct Ask {
     /// As the client wrote it.
     pub(crate) host: String,
     pub(crate) version: Version,
+    /// The version of TLS.
+    pub(crate) tls: Option<&'static str>,
     pub(crate) client: IpAddr,
+    /// What it says of itself, for the log.
+    pub(crate) said: Said,
     pub(crate) now: Moment,
     /// The port of the same URL over TLS, where it is to be asked for there.
     pub(crate) sent_to: Option<u16>,
     /// The body's length, where a response tells it.
     pub(crate) expected: OnceLock<u64>,
+    /// The origin's server that first answered a fetch for it.
+    pub(crate) answered_by: OnceLock<Arc<str>>,
     /// Where the origin's interim responses go.
     pub(crate) interim: Option<Interim>,
 }
@@ -112,10 +120,13 @@ pub(crate) fn read<'s>(
         payload,
         host,
         version: head.version,
+        tls: connection.tls,
         client,
+        said: Said::default(),
         now,
         sent_to,
         expected: OnceLock::new(),
+        answered_by: OnceLock::new(),
         interim: connection.interim.clone(),
     };
     Ok((ask, effect))
@@ -125,6 +136,16 @@ impl Ask {
     /// Path and query as the client wrote them.
     pub(crate) fn target(&self) -> &str {
         self.target.as_deref().unwrap_or_else(|| self.key.path_and_query())
+    }
+
+    /// Counts a fetch that was made for it, and notes who has answered.
+    pub(crate) fn note_fetch(&self, fetched: &Result<Fetched, FetchError>) {
+        self.site.count_fetch(fetched);
+        if let Some(AnsweredBy(server)) =
+            fetched.as_ref().ok().and_then(|response| response.extensions().get::<AnsweredBy>())
+        {
+            let _ = self.answered_by.set(Arc::clone(server));
+        }
     }
 
     /// Whether it asks for another protocol on its connection, as WebSocket does.

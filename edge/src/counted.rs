@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fleet::wall_clock_ms;
@@ -13,15 +13,16 @@ use http::header::HOST;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use listen::{BoxError, Tunnel};
+use listen::{BoxError, Connection, Tunnel};
 use origin::Switched;
 use pin_project_lite::pin_project;
-use telemetry::RequestRecord;
 use tokio_util::io::InspectReader;
 
+use crate::access::{Record, Said};
+use crate::answered::Answered;
 use crate::ask::Ask;
 use crate::shared::Shared;
-use crate::sites::{Answered, Site};
+use crate::sites::Site;
 
 pin_project! {
     /// Counts what passes.
@@ -39,6 +40,7 @@ pub(crate) struct Tally {
     pub(crate) status: u16,
     pub(crate) answered: Answered,
     pub(crate) started: Instant,
+    ready: Instant,
     sent: u64,
     /// How much of it the edge's own counts have.
     noted: u64,
@@ -53,16 +55,23 @@ pub(crate) struct Over<'a> {
     pub(crate) site: &'a Site,
     pub(crate) client: IpAddr,
     pub(crate) method: &'a str,
+    pub(crate) scheme: &'static str,
     /// As the client wrote it.
     pub(crate) host: &'a str,
     pub(crate) target: &'a str,
     pub(crate) version: &'static str,
+    pub(crate) tls: Option<&'static str>,
     pub(crate) status: u16,
     pub(crate) answered: Answered,
     /// Bytes of the body.
     pub(crate) sent: u64,
     pub(crate) started: Instant,
+    /// When there was an answer to send.
+    pub(crate) ready: Instant,
     pub(crate) complete: bool,
+    /// The origin's server that answered.
+    pub(crate) origin: Option<&'a str>,
+    pub(crate) said: &'a Said,
 }
 
 /// Counts a request by how it is answered.
@@ -74,7 +83,7 @@ pub(crate) fn count(shared: &Shared, site: &Site, answered: Answered) {
     if answered == Answered::Error {
         shared.failed.fetch_add(1, Ordering::Relaxed);
     }
-    if matches!(answered, Answered::Hit | Answered::Stale) {
+    if answered.is_from_store() {
         shared.hits.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -90,26 +99,31 @@ impl Over<'_> {
     pub(crate) fn tell(&self, shared: &Shared, now: Instant) {
         let took = now.saturating_duration_since(self.started);
         if let Some(counters) = self.site.counters.get() {
-            counters.bytes.inc_by(self.sent);
+            counters.count_sent(self.sent);
         }
         shared.metrics.request_seconds.observe(took.as_secs_f64());
-        let Some((log, clients)) = &shared.log else {
+        let Some(access) = &shared.access else {
             return;
         };
-        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        log.add(&RequestRecord {
+        let duration_ms = millis(took);
+        access.add(&Record {
             time_ms: wall_clock_ms().saturating_sub(duration_ms),
             site: self.site.id.as_str(),
-            client: clients.show(self.client),
+            client: access.clients.show(self.client),
             method: self.method,
+            scheme: self.scheme,
             host: self.host,
             target: self.target,
             version: self.version,
+            tls: self.tls,
             status: self.status,
             bytes: self.sent,
             duration_ms,
+            first_byte_ms: millis(self.ready.saturating_duration_since(self.started)),
             cache: self.answered.name(),
             complete: self.complete,
+            origin: self.origin,
+            said: self.said.packed(),
         });
     }
 }
@@ -117,13 +131,19 @@ impl Over<'_> {
 impl Tally {
     pub(crate) fn new(shared: Arc<Shared>, ask: Arc<Ask>, status: u16, answered: Answered, started: Instant) -> Self {
         count(&shared, &ask.site, answered);
-        Self { shared, ask, status, answered, started, sent: 0, noted: 0, complete: false }
+        Self { shared, ask, status, answered, started, ready: Instant::now(), sent: 0, noted: 0, complete: false }
     }
 
     /// Of a response that has no length: whatever is sent of it is the whole.
     pub(crate) fn without_length(mut self) -> Self {
         self.complete = true;
         self
+    }
+
+    /// Adds bytes of a conversation, which come from the origin as they are sent.
+    fn add_told(&mut self, bytes: usize) {
+        self.ask.site.received().fetch_add(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
+        self.add(bytes);
     }
 
     /// Adds bytes that were sent.
@@ -179,7 +199,7 @@ impl Body for Counted {
 pub(crate) fn lead(mut response: Response<listen::Body>, switched: &Switched, tally: Tally) -> Response<listen::Body> {
     if let Some(far) = switched.take() {
         let mut tally = tally.without_length();
-        let counted = InspectReader::new(far, move |bytes: &[u8]| tally.add(bytes.len()));
+        let counted = InspectReader::new(far, move |bytes: &[u8]| tally.add_told(bytes.len()));
         response.extensions_mut().insert(Tunnel::new(counted));
     }
     response
@@ -194,44 +214,73 @@ impl Drop for Tally {
             site: &ask.site,
             client: ask.client,
             method: ask.method.as_str(),
+            scheme: ask.key.scheme().as_str(),
             host: &ask.host,
             target: ask.target(),
-            version: version(ask.version),
+            version: version_name(ask.version),
+            tls: ask.tls,
             status: self.status,
             answered: self.answered,
             sent: self.sent,
             started: self.started,
+            ready: self.ready,
             complete: self.complete || ask.expected.get() == Some(&self.sent),
+            origin: ask.answered_by.get().map(|server| &**server),
+            said: &ask.said,
         };
         over.tell(&self.shared, now);
     }
 }
 
 /// Counts and logs a request that no site has taken, under the site `-`.
-pub(crate) fn note_refusal(shared: &Shared, head: &Parts, client: IpAddr, status: StatusCode) {
+pub(crate) fn note_refusal(
+    shared: &Shared,
+    head: &Parts,
+    (client, said): (IpAddr, &Said),
+    connection: &Connection,
+    status: StatusCode,
+) {
     shared.requests.fetch_add(1, Ordering::Relaxed);
     shared.metrics.requests.with_label_values(&["-", Answered::Own.name()]).inc();
-    let Some((log, clients)) = &shared.log else {
+    let Some(access) = &shared.access else {
         return;
     };
     let host = head.headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
-    log.add(&RequestRecord {
+    access.add(&Record {
         time_ms: wall_clock_ms(),
         site: "-",
-        client: clients.show(client),
+        client: access.clients.show(client),
         method: head.method.as_str(),
+        scheme: scheme(connection.scheme),
         host: head.uri.authority().map_or(host.as_deref().unwrap_or_default(), |authority| authority.as_str()),
         target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
-        version: version(head.version),
+        version: version_name(head.version),
+        tls: connection.tls,
         status: status.as_u16(),
         bytes: 0,
         duration_ms: 0,
+        first_byte_ms: 0,
         cache: Answered::Own.name(),
         complete: true,
+        origin: None,
+        said: said.packed(),
     });
 }
 
-fn version(version: http::Version) -> &'static str {
+/// As it is called in logs.
+pub(crate) fn scheme(scheme: listen::Scheme) -> &'static str {
+    match scheme {
+        listen::Scheme::Http => "http",
+        listen::Scheme::Https => "https",
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// As it stands in the log.
+pub(crate) fn version_name(version: http::Version) -> &'static str {
     match version {
         http::Version::HTTP_10 => "1.0",
         http::Version::HTTP_2 => "2",

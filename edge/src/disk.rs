@@ -321,11 +321,15 @@ impl Disk {
 
     /// Writes what waits, for a while at most, and lets go of the files; whether it has. What is read of them goes on.
     pub(crate) fn close(&self) -> bool {
+        self.close_within(CLOSING)
+    }
+
+    fn close_within(&self, time: Duration) -> bool {
         drop(lock(&self.jobs).take());
         let Some(worker) = lock(&self.worker).take() else {
             return !self.shared.index.is_open();
         };
-        let end = Instant::now() + CLOSING;
+        let end = Instant::now() + time;
         while !worker.is_finished() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -10,14 +10,16 @@ use caching::{
 };
 use config::{Origin, SiteId};
 use futures_util::FutureExt;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use listen::{AtOnce, Body, Connection, Handler, Incoming, Mount, Plain, Reply};
+use listen::{AtOnce, Body, Connection, Handler, Incoming, Mount, Plain, Reply, Whole};
 use origin::{FetchError, Fetcher, Places, Servers, Switched};
 use tokio::sync::oneshot;
 
-use crate::ask::{Ask, Refusal, read};
+use crate::answered::Answered;
+use crate::ask::{Ask, read};
 use crate::client::Caller;
 use crate::counted::{Counted, Tally, lead, note_refusal};
 use crate::effect::{Effect, OwnReply};
@@ -32,10 +34,10 @@ use crate::outgoing::compose_for_store;
 use crate::reading::MOST_AT_ONCE;
 use crate::respond::{
     Written, closed, failed, from_filling, from_origin, no_content, not_allowed, not_cached, options, over_tls, own,
-    redirect, too_many, written_in_config,
+    redirect, refuse, too_many, written_in_config,
 };
 use crate::shared::Shared;
-use crate::sites::{Answered, Site};
+use crate::sites::Site;
 use crate::sliced::SLICE;
 use crate::store::Found;
 
@@ -80,6 +82,10 @@ impl Handler for Core {
         catch_unwind(AssertUnwindSafe(|| self.0.fast.at_once(plain, connection, head))).unwrap_or_default()
     }
 
+    fn whole_at_once(&self, head: &Parts, connection: &Connection) -> Option<Whole> {
+        catch_unwind(AssertUnwindSafe(|| self.0.fast.whole_at_once(head, connection))).unwrap_or_default()
+    }
+
     fn takes_turns(&self) -> bool {
         true
     }
@@ -118,11 +124,12 @@ async fn answer(
     let as_written = AsWritten::of(&head).filter(|_| payload == Payload::Empty);
     let trusted = if connection.is_relayed { &[] } else { sites.proxies.as_slice() };
     let caller = Caller::of(connection.peer.ip(), trusted, &head.headers);
+    let said = shared.said(|access| access.said(&head.headers));
     let (ask, effect) = match read(now, &sites, node, (&mut head, payload), (&connection, &caller), asked) {
-        Ok((ask, effect)) => (Arc::new(ask), effect),
+        Ok((ask, effect)) => (Arc::new(Ask { said, ..ask }), effect),
         Err(refusal) => {
             let response = refuse(refusal).sign(node);
-            note_refusal(shared, &head, caller.client, response.status());
+            note_refusal(shared, &head, (caller.client, &said), &connection, response.status());
             return response;
         }
     };
@@ -144,22 +151,6 @@ async fn answer(
         return lead(response, &switched, tally);
     }
     response.map(|body| Counted::new(body, tally).boxed_unsync())
-}
-
-/// The answer to a request that cannot be taken.
-fn refuse(refusal: Refusal) -> Written {
-    match refusal {
-        Refusal::NotOneHost | Refusal::OddHost => {
-            let mut written = own(StatusCode::BAD_REQUEST, "a request has one Host: a name or address, and a port");
-            // What else comes on this connection cannot be trusted either.
-            written.response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            written
-        }
-        Refusal::UnknownHost => own(StatusCode::MISDIRECTED_REQUEST, "no site here has this host"),
-        Refusal::Loop => {
-            own(StatusCode::LOOP_DETECTED, "the request has been here before: does the origin point at this CDN?")
-        }
-    }
 }
 
 impl Edge {
@@ -454,7 +445,7 @@ impl Edge {
         }
         let made = Fetcher::new(&site.origin, Arc::clone(&servers), self.places.clone())
             .map_err(|unfit| tracing::error!(site = %site.id, key = unfit.key, error = unfit.why, "no fetcher"));
-        let fetcher = Arc::new(made.ok()?);
+        let fetcher = Arc::new(made.ok()?.counting(site.received()));
         let made = OfSite { origin: site.origin.clone(), servers, fetcher: Arc::clone(&fetcher) };
         fetchers.insert(site.id.clone(), made);
         Some(fetcher)

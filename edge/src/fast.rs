@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! general way ── a hit for any GET of this URL ──> learn ──> table
-//! plain GET ── port, name, host, target, nominated fields ──> table ──> the object, if it still stands where
-//!                                         it stood, no purge reaches it, and it is fresh ──> head and body
+//! plain GET ── version, port, name, host, target, nominated fields ──> table ──> the object, if it still stands
+//!                                         where it stood, no purge reaches it, and it is fresh ──> head and body
 //! ```
 //!
 //! Nothing is decided here: [`Fast::learn`] keeps the head that the general way writes, with gaps for the two figures
-//! that time changes. A table is one core's and holds for one config.
+//! that time changes: of HTTP/1.1 its bytes, of HTTP/2 its fields. A table is one core's and holds for one config.
+
+mod head;
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -15,22 +17,29 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
-use caching::{CACHE_STATUS, CDN_LOOP, CacheKey, Handled, Moment, Reuse, age_seconds, reuse, ttl};
+use bytes::Bytes;
+use caching::{CDN_LOOP, CacheKey, Handled, Reuse, reuse};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
+use http::uri::Scheme;
+use http::{HeaderName, HeaderValue, Method, Version, header};
 use httparse::Header;
-use listen::{AtOnce, Body as ListenBody, Connection, Plain, Sent, empty};
+use listen::{AtOnce, Connection, Plain, Sent, Whole, empty};
+
+use self::head::{Fields, Lines};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::access::Said;
+use crate::answered::Answered;
 use crate::ask::Ask;
 use crate::client::{FORWARDED_FOR, is_trusted};
-use crate::counted::{Over, count, note_bytes};
+use crate::counted::{Over, count, note_bytes, scheme, version_name};
 use crate::effect::Effect;
 use crate::fields::is_unkeyed;
 use crate::object::{Body, Object};
 use crate::respond::{answer_of, from_object};
 use crate::shared::{Shared, TABLES_SHARE};
-use crate::sites::{Answered, Site, Sites};
+use crate::sites::{Site, Sites};
+use crate::slices::Slices;
 use crate::store::{Found, Place};
 
 /// What one core may answer again.
@@ -58,7 +67,7 @@ struct Entry {
     hash: u64,
     reached: Reached,
     /// As the client wrote them.
-    host: HeaderValue,
+    host: Box<[u8]>,
     target: Box<str>,
     /// What a request must have in these fields, as the client wrote it: all that its variant is chosen by.
     nominated: Vec<(HeaderName, Option<HeaderValue>)>,
@@ -69,41 +78,49 @@ struct Entry {
     used: AtomicU32,
 }
 
+/// A head, as its version of HTTP has it.
+#[derive(Debug)]
+enum Head {
+    Http1(Lines),
+    Http2(Fields),
+}
+
 /// By which way a request came: sites are found by it, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Reached {
+    version: Version,
     port: u16,
     scheme: listen::Scheme,
     sni: Option<Arc<str>>,
 }
 
-/// The bytes of a response's head, with gaps.
-#[derive(Debug, Default)]
-struct Head {
-    bytes: Vec<u8>,
-    /// Where figures go, and which.
-    gaps: Vec<(usize, Figure)>,
+/// A request that is looked for.
+struct Asked<'a> {
+    reached: Reached,
+    host: &'a [u8],
+    target: &'a str,
+    /// Whether a field has this value, in one line, or is not there.
+    has: &'a dyn Fn(&HeaderName, Option<&[u8]>) -> bool,
 }
 
-/// What time changes in a head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Figure {
-    /// Seconds since the response was made, and so many more.
-    Age(u64),
-    /// Seconds it stays fresh.
-    Ttl,
+/// An answer that was given before, and still is the answer.
+struct Again {
+    entry: Arc<Entry>,
+    object: Arc<Object>,
+    slices: Arc<Slices>,
+    started: Instant,
 }
 
 /// What a client wrote that [`Ask`] no longer has.
 pub(crate) struct AsWritten {
-    host: HeaderValue,
+    version: Version,
+    host: Box<[u8]>,
     target: Box<str>,
     accept_encoding: Option<HeaderValue>,
 }
 
 /// Fields of requests that an edge writes; those that it drops are [`is_unkeyed`].
 const OURS: [HeaderName; 3] = [header::HOST, header::VIA, CDN_LOOP];
-const LINE_END: &[u8] = b"\r\n";
 /// Places in a set.
 const WAYS: usize = 4;
 /// An entry is of this size at most; those of browsers' pages take about 700 bytes.
@@ -129,23 +146,60 @@ fn is_special(name: &[u8]) -> bool {
     }
 }
 
+/// Whether a field frames a body, or is about the connection, where no such field is usual.
+fn is_about_framing(name: &HeaderName) -> bool {
+    const SUCH: [HeaderName; 9] = [
+        header::TE,
+        header::HOST,
+        header::EXPECT,
+        header::UPGRADE,
+        header::TRAILER,
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        HeaderName::from_static("proxy-connection"),
+    ];
+    SUCH.contains(name)
+}
+
+/// Whose a plain request of HTTP/2 is, and what it asks for; nothing where it is for the general way.
+fn plain_http2(head: &Parts) -> Option<(&[u8], &str)> {
+    let is_plain = head.method == Method::GET && head.uri.scheme() == Some(&Scheme::HTTPS);
+    let is_odd = |name: &HeaderName| is_special(name.as_str().as_bytes()) || is_about_framing(name);
+    if !is_plain || head.headers.keys().any(is_odd) {
+        return None;
+    }
+    Some((head.uri.authority()?.as_str().as_bytes(), head.uri.path_and_query()?.as_str()))
+}
+
+/// The same of HTTP/1.1, whose framing was looked at before.
+fn plain_http1(head: &Parts) -> Option<(&[u8], &str)> {
+    let is_plain = head.method == Method::GET && head.uri.authority().is_none();
+    if !is_plain || head.headers.keys().any(|name| is_special(name.as_str().as_bytes())) {
+        return None;
+    }
+    // What it names is not forwarded.
+    let is_usual = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
+    if !head.headers.get_all(header::CONNECTION).iter().all(is_usual) {
+        return None;
+    }
+    Some((head.headers.get(header::HOST)?.as_bytes(), head.uri.path_and_query()?.as_str()))
+}
+
 impl AsWritten {
     /// Of a request that could be answered at once another time.
     pub(crate) fn of(head: &Parts) -> Option<Self> {
-        let is_plain = head.method == Method::GET && head.version == Version::HTTP_11 && head.uri.authority().is_none();
-        if !is_plain || head.headers.keys().any(|name| is_special(name.as_str().as_bytes())) {
-            return None;
-        }
-        // What it names is not forwarded.
-        let is_usual = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
-        if !head.headers.get_all(header::CONNECTION).iter().all(is_usual) {
-            return None;
-        }
+        let (host, target) = match head.version {
+            Version::HTTP_11 => plain_http1(head)?,
+            Version::HTTP_2 => plain_http2(head)?,
+            _ => return None,
+        };
         let mut codings = head.headers.get_all(header::ACCEPT_ENCODING).into_iter();
         let accept_encoding = codings.next().cloned();
-        let host = head.headers.get(header::HOST).filter(|_| codings.next().is_none())?.clone();
-        let target = head.uri.path_and_query()?.as_str().into();
-        Some(Self { host, target, accept_encoding })
+        if codings.next().is_some() {
+            return None;
+        }
+        Some(Self { version: head.version, host: host.into(), target: target.into(), accept_encoding })
     }
 }
 
@@ -166,6 +220,7 @@ impl Table {
     fn hash(&self, reached: &Reached, host: &[u8], target: &str) -> u64 {
         let mut hash = Xxh3::with_seed(self.seed);
         hash.update(&reached.port.to_le_bytes());
+        hash.update(&[u8::from(reached.version == Version::HTTP_2)]);
         hash.update(&host.len().to_le_bytes());
         hash.update(host);
         hash.update(target.as_bytes());
@@ -185,12 +240,12 @@ impl Table {
         }
     }
 
-    fn find(&mut self, plain: &Plain<'_>, host: &[u8], reached: &Reached) -> Option<Arc<Entry>> {
-        let hash = self.hash(reached, host, plain.target);
+    fn find(&mut self, asked: &Asked<'_>) -> Option<Arc<Entry>> {
+        let hash = self.hash(&asked.reached, asked.host, asked.target);
         self.clock = self.clock.wrapping_add(1);
         let clock = self.clock;
         let mut entries = self.set(hash)?.iter().flatten();
-        let entry = entries.find(|entry| entry.hash == hash && entry.is_for(plain, host, reached))?;
+        let entry = entries.find(|entry| entry.hash == hash && entry.is_for(asked))?;
         entry.used.store(clock, Ordering::Relaxed);
         Some(Arc::clone(entry))
     }
@@ -210,16 +265,11 @@ impl Table {
 }
 
 impl Entry {
-    fn is_for(&self, plain: &Plain<'_>, host: &[u8], reached: &Reached) -> bool {
-        *self.target == *plain.target
-            && self.host == host
-            && self.reached == *reached
-            && self.nominated.iter().all(|(name, wanted)| {
-                let is_it = |line: &&Header<'_>| line.name.eq_ignore_ascii_case(name.as_str());
-                let mut lines = plain.fields.iter().filter(is_it);
-                let first = lines.next().map(|line| line.value);
-                first == wanted.as_ref().map(HeaderValue::as_bytes) && lines.next().is_none()
-            })
+    fn is_for(&self, asked: &Asked<'_>) -> bool {
+        *self.target == *asked.target
+            && *self.host == *asked.host
+            && self.reached == asked.reached
+            && self.nominated.iter().all(|(name, wanted)| (asked.has)(name, wanted.as_ref().map(HeaderValue::as_bytes)))
     }
 
     fn is_replaced_by(&self, new: &Self) -> bool {
@@ -234,61 +284,11 @@ impl Entry {
     fn size(&self) -> usize {
         let nominated = self.nominated.iter().map(|(_, value)| 64 + value.as_ref().map_or(0, HeaderValue::len));
         let text = self.host.len() + self.target.len() + self.key.as_str().len();
-        std::mem::size_of::<Self>() + text + self.head.bytes.len() + nominated.sum::<usize>()
-    }
-}
-
-impl Head {
-    /// The head of a response as hyper would write it, if what time changes can be told from the rest.
-    fn of(response: &Response<ListenBody>, object: &Object, browser_ttl: Option<u64>, now: Moment) -> Option<Self> {
-        let headers = response.headers();
-        // Without a Date hyper writes the time of day.
-        if response.status() != StatusCode::OK || !headers.contains_key(header::DATE) {
-            return None;
-        }
-        let (age, ttl) = (age_seconds(&object.head.terms, now), ttl(&object.head.terms, now));
-        let ours = headers.get_all(CACHE_STATUS).iter().next_back()?;
-        let mut head = Self { bytes: b"HTTP/1.1 200 OK\r\n".to_vec(), gaps: Vec::new() };
-        for (name, value) in headers {
-            let (figure, written) = match (name, browser_ttl) {
-                (&header::AGE, _) => (Figure::Age(0), age.to_string()),
-                (&header::CACHE_CONTROL, Some(more)) if *value == format!("max-age={}", age + more) => {
-                    (Figure::Age(more), (age + more).to_string())
-                }
-                (name, _) if *name == CACHE_STATUS && std::ptr::eq(value, ours) => (Figure::Ttl, ttl.to_string()),
-                _ => {
-                    head.line(name, value.as_bytes());
-                    continue;
-                }
-            };
-            // It stands at the end of its line, or this is none of ours.
-            head.line(name, value.as_bytes().strip_suffix(written.as_bytes())?);
-            head.gaps.push((head.bytes.len() - LINE_END.len(), figure));
-        }
-        head.bytes.extend_from_slice(LINE_END);
-        Some(head)
-    }
-
-    fn line(&mut self, name: &HeaderName, value: &[u8]) {
-        for part in [name.as_str().as_bytes(), b": ", value, LINE_END] {
-            self.bytes.extend_from_slice(part);
-        }
-    }
-
-    /// Writes it as of now.
-    fn write(&self, object: &Object, now: Moment, out: &mut Vec<u8>) {
-        let mut written = 0;
-        let mut text = itoa::Buffer::new();
-        for (at, figure) in &self.gaps {
-            out.extend_from_slice(self.bytes.get(written..*at).unwrap_or_default());
-            written = *at;
-            let figure = match figure {
-                Figure::Age(more) => text.format(age_seconds(&object.head.terms, now).saturating_add(*more)),
-                Figure::Ttl => text.format(ttl(&object.head.terms, now)),
-            };
-            out.extend_from_slice(figure.as_bytes());
-        }
-        out.extend_from_slice(self.bytes.get(written..).unwrap_or_default());
+        let head = match &self.head {
+            Head::Http1(lines) => lines.size(),
+            Head::Http2(fields) => fields.size(),
+        };
+        std::mem::size_of::<Self>() + text + head + nominated.sum::<usize>()
     }
 }
 
@@ -298,9 +298,8 @@ impl Fast {
         Self { shared: Arc::clone(shared), table: Mutex::new(Table::of(shared)) }
     }
 
-    /// Answers a request as one before it was, if that is still the answer.
+    /// Answers a request of HTTP/1.1 as one before it was, if that is still the answer.
     pub(crate) fn at_once(&self, plain: &Plain<'_>, connection: &Connection, out: &mut Vec<u8>) -> Option<AtOnce> {
-        let started = Instant::now();
         let mut host = None;
         for line in plain.fields {
             if is_special(line.name.as_bytes()) {
@@ -310,18 +309,53 @@ impl Fast {
                 return None;
             }
         }
-        let reached = Reached::of(connection);
+        let has = |name: &HeaderName, wanted: Option<&[u8]>| {
+            let is_it = |line: &&Header<'_>| line.name.eq_ignore_ascii_case(name.as_str());
+            let mut lines = plain.fields.iter().filter(is_it);
+            lines.next().map(|line| line.value) == wanted && lines.next().is_none()
+        };
+        let reached = Reached::of(connection, Version::HTTP_11);
+        let again = self.again(connection, &Asked { reached, host: host?, target: plain.target, has: &has })?;
+        let Head::Http1(lines) = &again.entry.head else { return None };
+        lines.write(&again.object, self.shared.clock.at(again.started), out);
+        let said = self.shared.said(|access| access.said_as_written(plain.fields));
+        Some(AtOnce { body: again.slices.list().into(), sent: self.give(again, connection, said) })
+    }
+
+    /// The same of a request of HTTP/2 without a body.
+    pub(crate) fn whole_at_once(&self, head: &Parts, connection: &Connection) -> Option<Whole> {
+        let (host, target) = plain_http2(head)?;
+        let has = |name: &HeaderName, wanted: Option<&[u8]>| {
+            let mut lines = head.headers.get_all(name).iter();
+            lines.next().map(HeaderValue::as_bytes) == wanted && lines.next().is_none()
+        };
+        let reached = Reached::of(connection, Version::HTTP_2);
+        let again = self.again(connection, &Asked { reached, host, target, has: &has })?;
+        let Head::Http2(fields) = &again.entry.head else { return None };
+        // One piece: a longer body takes longer than its head.
+        let body = match again.slices.list() {
+            [] => Bytes::new(),
+            [body] => body.clone(),
+            _ => return None,
+        };
+        let fields = fields.now(&again.object, self.shared.clock.at(again.started))?;
+        let said = self.shared.said(|access| access.said(&head.headers));
+        Some(Whole { fields, body, sent: self.give(again, connection, said) })
+    }
+
+    /// What answered such a request before, if it still is the answer.
+    fn again(&self, connection: &Connection, asked: &Asked<'_>) -> Option<Again> {
+        let started = Instant::now();
         let entry = {
             let sites = self.shared.sites.load();
             let sites = sites.as_ref()?;
             // Whose it is the general way finds out.
-            let names_it = |line: &Header<'_>| line.name.eq_ignore_ascii_case(FORWARDED_FOR.as_str());
-            if is_trusted(connection.peer.ip(), &sites.proxies) && plain.fields.iter().any(names_it) {
+            if is_trusted(connection.peer.ip(), &sites.proxies) && !(asked.has)(&FORWARDED_FOR, None) {
                 return None;
             }
             let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
             table.hold_for(sites);
-            table.find(plain, host?, &reached)?
+            table.find(asked)?
         };
         let now = self.shared.clock.at(started);
         let object = self.shared.store.find_at(&entry.key, &entry.place)?;
@@ -330,11 +364,16 @@ impl Fast {
             return None;
         }
         self.shared.store.keep(&entry.key, &object, now);
-        entry.head.write(&object, now, out);
+        let slices = Arc::clone(slices);
+        Some(Again { entry, object, slices, started })
+    }
+
+    /// Counts an answer that is being given; who is told what of it has gone.
+    fn give(&self, again: Again, connection: &Connection, said: Said) -> Box<dyn Sent> {
+        let Again { entry, slices, started, .. } = again;
         count(&self.shared, &entry.site, Answered::Hit);
-        let (shared, client, body) = (Arc::clone(&self.shared), connection.peer.ip(), slices.list().into());
-        let length = slices.length();
-        Some(AtOnce { body, sent: Box::new(Sending { shared, entry, client, length, started }) })
+        let (shared, client, length) = (Arc::clone(&self.shared), connection.peer.ip(), slices.length());
+        Box::new(Sending { shared, entry, client, tls: connection.tls, said, length, started })
     }
 
     /// Keeps the answer to a request that was a hit, to be given again.
@@ -384,11 +423,15 @@ impl Fast {
         let variables = ask.variables(node);
         let browser_seconds = effect.browser_seconds(answer.response.status(), answer.response.headers());
         effect.edit(answer.response.status(), answer.response.headers_mut(), &variables);
-        let head = Head::of(&answer.sign(node), &object, browser_seconds, ask.now)?;
-        let reached = Reached::of(connection);
-        let AsWritten { host, target, .. } = written;
+        let answer = answer.sign(node);
+        let AsWritten { version, host, target, .. } = written;
+        let head = match version {
+            Version::HTTP_2 => Head::Http2(Fields::of(&answer, &object, browser_seconds, ask.now)?),
+            _ => Head::Http1(Lines::of(&answer, &object, browser_seconds, ask.now)?),
+        };
+        let reached = Reached::of(connection, version);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let hash = table.hash(&reached, host.as_bytes(), &target);
+        let hash = table.hash(&reached, &host, &target);
         let (site, key, used) = (Arc::clone(&ask.site), ask.key.clone(), AtomicU32::new(table.clock));
         let entry = Entry { hash, reached, host, target, nominated, site, key, place, head, used };
         let now = self.shared.sites.load();
@@ -402,8 +445,8 @@ impl Fast {
 }
 
 impl Reached {
-    fn of(connection: &Connection) -> Self {
-        Self { port: connection.local.port(), scheme: connection.scheme, sni: connection.sni.clone() }
+    fn of(connection: &Connection, version: Version) -> Self {
+        Self { version, port: connection.local.port(), scheme: connection.scheme, sni: connection.sni.clone() }
     }
 }
 
@@ -412,6 +455,8 @@ struct Sending {
     shared: Arc<Shared>,
     entry: Arc<Entry>,
     client: IpAddr,
+    tls: Option<&'static str>,
+    said: Said,
     length: u64,
     started: Instant,
 }
@@ -420,19 +465,25 @@ impl Sent for Sending {
     fn sent(&mut self, bytes: u64) {
         let now = Instant::now();
         note_bytes(&self.shared, self.client, bytes, now);
-        let Entry { site, host, target, .. } = &*self.entry;
+        let Entry { site, host, target, reached, .. } = &*self.entry;
         let over = Over {
             site,
             client: self.client,
             method: "GET",
-            host: host.to_str().unwrap_or_default(),
+            scheme: scheme(reached.scheme),
+            host: std::str::from_utf8(host).unwrap_or_default(),
             target,
-            version: "1.1",
+            version: version_name(reached.version),
+            tls: self.tls,
             status: 200,
             answered: Answered::Hit,
             sent: bytes,
             started: self.started,
+            // Head and body leave together.
+            ready: self.started,
             complete: bytes == self.length,
+            origin: None,
+            said: &self.said,
         };
         over.tell(&self.shared, now);
     }

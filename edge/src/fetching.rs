@@ -115,7 +115,7 @@ impl Errand {
             fetched = self.fetch(None).await;
             conclusion = self.conclusion(None, &fetched);
         }
-        self.intake.ask.site.count_fetch(&fetched);
+        self.intake.ask.note_fetch(&fetched);
         let response = match fetched {
             Ok(response) => response,
             Err(error) => return self.finish(leader, Landing::Failed(error), Landed::Failed(error)),

@@ -9,13 +9,18 @@
 //! The rules are in `caching`; this crate awaits, stores and streams. [`Shared`] is what all cores
 //! share; [`mounts`] makes what answers on one core.
 
+mod access;
+mod accounts;
+mod answered;
 mod arena;
 mod ask;
+mod bookkeeping;
 mod client;
 mod clock;
 mod compress;
 mod cors;
 mod counted;
+mod counters;
 mod device;
 mod disk;
 mod draining;
@@ -60,6 +65,9 @@ mod switching;
 mod tests;
 mod variables;
 
+pub use crate::access::Access;
+pub use crate::accounts::Sums;
+pub use crate::bookkeeping::keep_accounts;
 pub use crate::origins::watch_origins;
 pub use ::origin::check as check_origins;
 pub use disk::warn_of_disk;

@@ -52,7 +52,7 @@ impl Source {
             return Err(FetchError::HttpResponseIncomplete);
         }
         let fetched = self.fetcher.fetch(&head, None).await;
-        self.ask.site.count_fetch(&fetched);
+        self.ask.note_fetch(&fetched);
         let response = fetched?;
         match fit(&object.head.headers, sliced.length, part, response.status(), response.headers()) {
             Fit::Part(part) => {

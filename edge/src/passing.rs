@@ -13,6 +13,7 @@ use listen::Incoming;
 use origin::{FetchError, Fetched, RequestBody};
 use tokio::sync::oneshot;
 
+use crate::answered::Answered;
 use crate::ask::Ask;
 use crate::edge::{Delivery, Edge, Wish};
 use crate::effect::Effect;
@@ -21,7 +22,6 @@ use crate::flight::Pilot;
 use crate::intake::Intake;
 use crate::outgoing::{Load, compose};
 use crate::respond::{Written, from_origin, own};
-use crate::sites::Answered;
 
 impl Edge {
     /// Answers a HEAD by the origin's own word, which also tells whether what is stored still holds
@@ -132,7 +132,7 @@ impl Edge {
             return Err(FetchError::ProxyInternalError);
         };
         let fetched = fetcher.fetch(&head, body).await;
-        ask.site.count_fetch(&fetched);
+        ask.note_fetch(&fetched);
         fetched
     }
 }

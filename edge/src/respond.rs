@@ -8,14 +8,14 @@ use caching::{
     not_modified, plan, remove_hop_by_hop, set_age, set_part, ttl, unsatisfiable,
 };
 use futures_util::stream::{self, StreamExt};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use listen::{Body, BoxError, empty, full};
 use origin::{FetchError, Fetched};
 
-use crate::ask::Ask;
+use crate::ask::{Ask, Refusal};
 use crate::filling::Reader;
 use crate::head::Head;
 use crate::object::Object;
@@ -65,6 +65,22 @@ impl Written {
         let Self { handled, ttl, detail, .. } = self;
         append_status(headers, &CacheStatus { cache: node, handled, ttl, key: None, detail });
         self.response
+    }
+}
+
+/// The answer to a request that cannot be taken.
+pub(crate) fn refuse(refusal: Refusal) -> Written {
+    match refusal {
+        Refusal::NotOneHost | Refusal::OddHost => {
+            let mut written = own(StatusCode::BAD_REQUEST, "a request has one Host: a name or address, and a port");
+            // What else comes on this connection cannot be trusted either.
+            written.response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            written
+        }
+        Refusal::UnknownHost => own(StatusCode::MISDIRECTED_REQUEST, "no site here has this host"),
+        Refusal::Loop => {
+            own(StatusCode::LOOP_DETECTED, "the request has been here before: does the origin point at this CDN?")
+        }
     }
 }
 

@@ -14,8 +14,10 @@ use http::HeaderMap;
 use moka::sync::Cache;
 use origin::Fares;
 use serde_json::{Value, json};
-use telemetry::{Clients, Log, Metrics};
+use telemetry::Metrics;
 
+use crate::access::{Access, Said};
+use crate::accounts::Accounts;
 use crate::ask::Ask;
 use crate::clock::Clock;
 use crate::compress::Compressing;
@@ -50,7 +52,9 @@ pub struct Shared {
     /// Hashes of keys whose bodies do not fit the window: parts of them are asked for as parts at once.
     pub(crate) long: Cache<u128, ()>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) log: Option<(Log, Clients)>,
+    pub(crate) access: Option<Access>,
+    /// What sites take, by day.
+    pub(crate) accounts: Accounts,
     pub(crate) clock: Clock,
     pub(crate) rates: Rates,
     pub(crate) compressing: Compressing,
@@ -108,7 +112,7 @@ impl Shared {
         (memory, disk): (u64, Option<&config::Disk>),
         home: &Path,
         metrics: Arc<Metrics>,
-        log: Option<(Log, Clients)>,
+        access: Option<Access>,
     ) -> Arc<Self> {
         // Each process has random keys of its own.
         let seed = RandomState::new().hash_one(id.as_str());
@@ -138,7 +142,8 @@ impl Shared {
             alone: Cache::builder().max_capacity(limits::UNSHARED_KEYS).time_to_live(ALONE_FOR).build(),
             long: Cache::builder().max_capacity(limits::UNSHARED_KEYS).time_to_live(LONG_FOR).build(),
             metrics,
-            log,
+            access,
+            accounts: Accounts::new(&home.join("report")),
             clock,
             rates: Rates::new(),
             compressing: Compressing::new(),
@@ -153,14 +158,20 @@ impl Shared {
         })
     }
 
-    /// Writes what waits for the disk; call it when nothing is served any more.
+    /// Writes what waits for the disk, and what was counted; call it when nothing is served any more.
     pub fn close(&self) {
+        self.settle_accounts();
         self.store.disk.iter().for_each(|disk| _ = disk.close());
+    }
+
+    /// What a client says of itself, where lines have it; else nothing is copied.
+    pub(crate) fn said(&self, copy: impl FnOnce(&Access) -> Said) -> Said {
+        self.access.as_ref().map(copy).unwrap_or_default()
     }
 
     /// Puts the sites of a new config in place of the old.
     pub fn swap(&self, sites: Sites) {
-        sites.label(&self.metrics);
+        sites.label(&self.metrics, &self.accounts);
         let before = self.sites.rcu(|before| match before {
             Some(before) => {
                 // What its bodies on their way take now they take after a reload too.
@@ -225,6 +236,8 @@ impl Shared {
         let (bytes, objects) = self.store.size();
         self.metrics.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.metrics.store_objects.set(i64::try_from(objects).unwrap_or(i64::MAX));
+        self.metrics.purge_position.set(i64::try_from(self.purging.position()).unwrap_or(i64::MAX));
+        self.sites.load().iter().for_each(|sites| sites.note_received());
         if let Some(disk) = &self.store.disk {
             let (bytes, objects, is_failing) = disk.size();
             self.metrics.disk_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use caching::decode_unreserved;
@@ -13,10 +14,11 @@ use config::{
 use http::HeaderValue;
 use mapping::{Family, Geography};
 use origin::{Fares, Servers};
-use prometheus::{IntCounter, IntCounterVec};
 use telemetry::Metrics;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::accounts::Accounts;
+use crate::counters::SiteCounters;
 use crate::fields::is_unkeyed;
 use crate::panics::Panics;
 use crate::query::normalise;
@@ -76,73 +78,6 @@ pub(crate) struct Site {
     before: Mutex<Option<Arc<Site>>>,
     /// The digest of the one in whose place it stands, where that has failed.
     failed: Mutex<Option<u64>>,
-}
-
-/// Counters of one site, looked up once.
-#[derive(Clone, Debug)]
-pub(crate) struct SiteCounters {
-    pub(crate) bytes: IntCounter,
-    results: [IntCounter; 6],
-    fetches: IntCounterVec,
-    label: String,
-}
-
-/// How a request was answered, from best to worst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answered {
-    /// From the store, fresh.
-    Hit,
-    /// From the store, stale.
-    Stale,
-    /// Fetched, or found to hold still.
-    Miss,
-    /// Forwarded past the store.
-    Pass,
-    /// By the edge itself: a redirect, a refusal.
-    Own,
-    /// With an error of ours, for want of an answer.
-    Error,
-}
-
-impl Answered {
-    const ALL: [Self; 6] = [Self::Hit, Self::Stale, Self::Miss, Self::Pass, Self::Own, Self::Error];
-
-    /// For logs and labels.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Stale => "stale",
-            Self::Miss => "miss",
-            Self::Pass => "pass",
-            Self::Own => "own",
-            Self::Error => "error",
-        }
-    }
-}
-
-impl SiteCounters {
-    pub(crate) fn new(label: &str, metrics: &Metrics) -> Self {
-        let result = |answered: Answered| metrics.requests.with_label_values(&[label, answered.name()]);
-        Self {
-            bytes: metrics.request_bytes.with_label_values(&[label]),
-            results: Answered::ALL.map(result),
-            fetches: metrics.fetches.clone(),
-            label: label.to_owned(),
-        }
-    }
-
-    /// Counts a fetch from the origin: `ok`, or the name of its failure.
-    pub(crate) fn count_fetch(&self, outcome: &str) {
-        self.fetches.with_label_values(&[self.label.as_str(), outcome]).inc();
-    }
-
-    pub(crate) fn count(&self, answered: Answered) {
-        if let Some(counter) =
-            Answered::ALL.iter().position(|other| *other == answered).and_then(|at| self.results.get(at))
-        {
-            counter.inc();
-        }
-    }
 }
 
 /// Warns of origins from which nothing can be fetched.
@@ -265,12 +200,17 @@ impl Sites {
         Some(on_path.filter_map(|rule| rule.signed.as_deref()).last().unwrap_or_default())
     }
 
-    /// Names every site in the metrics; those past the bound on labels share one.
-    pub(crate) fn label(&self, metrics: &Metrics) {
+    /// Names every site in the metrics, where those past the bound on labels share one, and has it counted by day.
+    pub(crate) fn label(&self, metrics: &Metrics, accounts: &Accounts) {
         for (number, site) in self.sites.iter().enumerate() {
             let label = if number < limits::METRIC_SITES { site.id.as_str() } else { "other" };
-            let _ = site.counters.set(SiteCounters::new(label, metrics));
+            let _ = site.counters.set(SiteCounters::new(label, metrics, accounts.totals_of(&site.id)));
         }
+    }
+
+    /// Adds what has come from origins to the metrics.
+    pub(crate) fn note_received(&self) {
+        self.sites.iter().filter_map(|site| site.counters.get()).for_each(SiteCounters::note_received);
     }
 
     /// The same with another site in the place of one.
@@ -455,6 +395,11 @@ impl Site {
     /// It is in this one's place from now on.
     pub(crate) fn stands_for(&self, failed: &Self) {
         *lock(&self.failed) = Some(failed.digest);
+    }
+
+    /// Where bytes from its origin are counted.
+    pub(crate) fn received(&self) -> Arc<AtomicU64> {
+        self.counters.get().map(SiteCounters::received).unwrap_or_default()
     }
 
     /// Counts a fetch by what came of it.

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, StreamBody};
 use listen::empty;
 use origin::FetchError;
 
+use crate::answered::Answered;
 use crate::ask::Ask;
 use crate::edge::{Edge, Wish};
 use crate::effect::Effect;
@@ -17,7 +18,6 @@ use crate::object::{Body, Object};
 use crate::part::Source;
 use crate::reading::Reading;
 use crate::respond::{Written, answer_of, from_object, from_slices};
-use crate::sites::Answered;
 
 /// Why a stored body is not read.
 pub(crate) enum Unread {

@@ -8,10 +8,10 @@ use http::HeaderValue;
 use http::header::{CONNECTION, UPGRADE};
 use origin::Switched;
 
+use crate::answered::Answered;
 use crate::ask::Ask;
 use crate::edge::Edge;
 use crate::respond::{Written, from_origin};
-use crate::sites::Answered;
 
 impl Edge {
     /// Forwards a request to switch, past the store: what is stored at its URL is for those who do not ask for that.

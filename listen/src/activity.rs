@@ -49,6 +49,8 @@ enum Turn {
     Ours,
     /// The client's: it was handed a piece of its response then.
     Client(Instant),
+    /// Nobody's: its stream leads elsewhere, or is to.
+    Elsewhere,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +109,30 @@ impl Activity {
             state.begun
         });
         Open { activity: Arc::clone(self), number }
+    }
+
+    /// A request of HTTP/2 begins whose answer is its client's to take already.
+    pub(crate) fn hand_over(self: &Arc<Self>) -> Open {
+        let number = self.change(|state| {
+            state.begun += 1;
+            state.open.push((state.begun, Turn::Client(Instant::now())));
+            state.begun
+        });
+        Open { activity: Arc::clone(self), number }
+    }
+
+    /// A request begins whose stream is to lead elsewhere, unless as many do as may on one connection.
+    pub(crate) fn begin_tunnel(self: &Arc<Self>) -> Option<Open> {
+        let number = self.change(|state| {
+            let tunnels = state.open.iter().filter(|(_, turn)| *turn == Turn::Elsewhere).count();
+            if tunnels >= limits::HTTP2_TUNNELS {
+                return None;
+            }
+            state.begun += 1;
+            state.open.push((state.begun, Turn::Elsewhere));
+            Some(state.begun)
+        });
+        number.map(|number| Open { activity: Arc::clone(self), number })
     }
 
     /// Resolves once no request was open, and nothing sent, for so long.

@@ -27,7 +27,9 @@ pub struct Connection {
     pub scheme: Scheme,
     /// The name the client asked a certificate for (RFC 6066 §3).
     pub sni: Option<Arc<str>>,
-    /// Where interim responses to the request go; nowhere for HTTP/1.0, which has none, and HTTP/2, whose
+    /// The version of TLS, as it is called in logs: `TLSv1.3`.
+    pub tls: Option<&'static str>,
+    /// Where interim responses to the request go; nowhere for HTTP/1.0, which has none, and HTTP/2 in the clear, whose
     /// server cannot send them yet.
     pub interim: Option<Interim>,
 }

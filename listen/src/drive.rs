@@ -14,7 +14,6 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use config::limits;
@@ -23,7 +22,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming as HyperBody;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -33,6 +32,7 @@ use crate::answer::answer;
 use crate::connection::Connection;
 use crate::cores::Stop;
 use crate::fast::{Front, Next};
+use crate::http2::{self, PING_TIME};
 use crate::incoming::Incoming;
 use crate::inline::Inline;
 use crate::interim::{Interim, Queue, WithInterim};
@@ -48,7 +48,7 @@ pub(crate) struct Protocols {
     /// Tells the version by the first bytes.
     any: auto::Builder<Inline>,
     /// What was agreed on by TLS.
-    pub(crate) http2: http2::Builder<Inline>,
+    pub(crate) http2: h2::server::Builder,
 }
 
 /// A stream with all that hyper's use of it needs.
@@ -57,8 +57,6 @@ pub(crate) type Reply = Pin<Box<dyn Future<Output = Result<Response<crate::Body>
 
 /// What hyper buffers of a connection at most: a head that is too large is to be seen as such, and answered.
 const MOST_BUFFERED: usize = limits::HTTP_HEADER_BYTES + (64 << 10);
-/// How long an HTTP/2 client may take to answer a ping.
-const PING_TIME: Duration = Duration::from_secs(10);
 
 impl Protocols {
     pub(crate) fn new() -> Self {
@@ -78,14 +76,7 @@ impl Protocols {
             .max_header_list_size(header_list)
             .keep_alive_interval(limits::HTTP_HEADER_TIME)
             .keep_alive_timeout(PING_TIME);
-        let mut http2 = http2::Builder::new(Inline);
-        http2
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limits::HTTP2_STREAMS)
-            .max_header_list_size(header_list)
-            .keep_alive_interval(limits::HTTP_HEADER_TIME)
-            .keep_alive_timeout(PING_TIME);
-        Self { http1, any, http2 }
+        Self { http1, any, http2: http2::builder() }
     }
 }
 

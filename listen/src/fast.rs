@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use config::limits;
+use http::HeaderMap;
 use httparse::{Header, Request, Status};
 use smallvec::SmallVec;
 use tokio::io::{AsyncWrite, ReadBuf};
@@ -41,6 +42,16 @@ pub struct AtOnce {
     pub sent: Box<dyn Sent>,
 }
 
+/// An answer by HTTP/2: a 200 with its body in one piece.
+pub struct Whole {
+    /// The head's fields, with all that it needs.
+    pub fields: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// Who is told when it has gone.
+    pub sent: Box<dyn Sent>,
+}
+
 /// Who is told how much of an answer went out.
 pub trait Sent: Send {
     /// So many bytes of the body were handed to the connection: all, or those before it broke.
@@ -60,10 +71,10 @@ pub(crate) enum Next {
 /// The front of a connection.
 pub(crate) struct Front<S> {
     pub(crate) stream: S,
-    /// Read, and not yet looked at.
+    /// Read, and not yet looked at; or what does not tell yet whether the connection is HTTP/2.
     carried: Bytes,
     owed: Option<Owed>,
-    /// Whether nothing was read yet.
+    /// Whether nothing was read yet that tells this.
     is_new: bool,
     timer: Pin<Box<Sleep>>,
     /// Bytes moved since the timer last fired, and how often it did without enough of them.
@@ -149,22 +160,30 @@ impl<S: Wire> Front<S> {
         let Scratch { read: buffer, head } = scratch;
         loop {
             ready!(self.poll_owed(cx))?;
-            let carried = std::mem::take(&mut self.carried);
+            let carried = if self.is_new { Bytes::new() } else { std::mem::take(&mut self.carried) };
             let bytes = if carried.is_empty() {
                 let mut into = ReadBuf::new(buffer);
+                into.put_slice(&self.carried);
                 ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into))?;
                 let count = into.filled().len();
-                if count == 0 {
+                if count == self.carried.len() {
                     return Poll::Ready(Ok(Next::Ended));
                 }
                 self.moved += 1;
+                self.carried = Bytes::new();
                 buffer.get(..count).unwrap_or_default()
             } else {
                 &carried
             };
-            if std::mem::take(&mut self.is_new) && is_like_preface(bytes) {
-                return Poll::Ready(Ok(Next::Unknown(Bytes::copy_from_slice(bytes))));
+            if self.is_new && is_like_preface(bytes) {
+                let bytes = Bytes::copy_from_slice(bytes);
+                if bytes.len() < PREFACE.len() {
+                    self.carried = bytes;
+                    continue;
+                }
+                return Poll::Ready(Ok(Next::Unknown(bytes)));
             }
+            self.is_new = false;
             let mut rest = bytes;
             while !rest.is_empty() {
                 head.clear();

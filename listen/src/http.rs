@@ -1,11 +1,12 @@
 //! HTTP/1.1 and HTTP/2 connections, clear or over TLS, with their limits.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use config::limits;
 use prometheus::IntGauge;
+use telemetry::Seldom;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -45,8 +46,8 @@ struct Service {
     protocols: Arc<Protocols>,
     crowd: Arc<Crowd>,
     stop: Stop,
-    crowded: Told,
-    nameless: Told,
+    crowded: Seldom,
+    nameless: Seldom,
 }
 
 /// A connection's place among all, and that among its client's; none among a proxy's.
@@ -107,12 +108,12 @@ impl Server {
             protocols: Arc::new(Protocols::new()),
             crowd: Arc::default(),
             stop: stop.clone(),
-            crowded: Told::default(),
-            nameless: Told::default(),
+            crowded: Seldom::default(),
+            nameless: Seldom::default(),
         });
         let stopped = stop.stopped();
         tokio::pin!(stopped);
-        let exhausted = Told::default();
+        let exhausted = Seldom::default();
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 break;
@@ -192,8 +193,15 @@ impl Service {
         }
         let stream = Measured::new(stream, peer.ip().to_canonical(), round_trips);
         let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
-        let connection =
-            Connection { peer, is_relayed: relayed == Relayed::Yes, local, scheme, sni: None, interim: None };
+        let connection = Connection {
+            peer,
+            is_relayed: relayed == Relayed::Yes,
+            local,
+            scheme,
+            sni: None,
+            tls: None,
+            interim: None,
+        };
         let (mounts, tls, protocols) = (Arc::clone(&self.mounts), self.tls.clone(), Arc::clone(&self.protocols));
         let open = Open::new(self.connections.clone());
         let stop = self.stop.clone();
@@ -250,31 +258,27 @@ async fn secure(
     let Ok(Ok(stream)) = tokio::time::timeout(limits::TLS_HANDSHAKE_TIME, handshake).await else {
         return;
     };
-    let connection = Connection { sni: stream.session().server_name().map(Arc::from), ..connection };
-    if stream.session().alpn_protocol() == Some(b"h2") {
-        Box::pin(serve_http2(&protocols.http2, stream, connection, Arc::clone(mounts), stop)).await;
-    } else {
-        drive(protocols, stream, connection, mounts, stop).await;
+    let (session, sni) = (stream.session(), stream.session().server_name().map(Arc::from));
+    let connection = Connection { sni, tls: session.protocol_version().map(name_of), ..connection };
+    match stream.session().alpn_protocol() {
+        Some(b"h2") => Box::pin(serve_http2(&protocols.http2, stream, connection, Arc::clone(mounts), stop)).await,
+        Some(b"http/1.1") | None => drive(protocols, stream, connection, mounts, stop).await,
+        // The handshake was all that was wanted, as by an authority that looks for a certificate (RFC 8737 §3).
+        Some(_) => end(stream).await,
     }
 }
 
-/// How often the same is said.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
-
-/// When something was last said.
-#[derive(Default)]
-struct Told(Mutex<Option<Instant>>);
-
-impl Told {
-    /// Whether it is to be said again.
-    fn is_due(&self) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = last.is_none_or(|last| last.elapsed() >= TOLD_EVERY);
-        if is_due {
-            *last = Some(Instant::now());
-        }
-        is_due
+/// What a version of TLS is called. No other is spoken here.
+fn name_of(version: rustls::ProtocolVersion) -> &'static str {
+    match version {
+        rustls::ProtocolVersion::TLSv1_2 => "TLSv1.2",
+        _ => "TLSv1.3",
     }
+}
+
+/// Ends a connection over which nothing is to be said.
+async fn end(mut stream: Tls<Measured>) {
+    let _ = tokio::time::timeout(limits::TLS_HANDSHAKE_TIME, stream.shutdown()).await;
 }
 
 /// EMFILE or ENFILE.

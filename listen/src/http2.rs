@@ -1,37 +1,73 @@
 //! HTTP/2 over TLS, once it was agreed on (RFC 7301): from the end of the handshake to the connection's.
 //!
 //! ```text
-//! records ─> hyper ─┬─> handler, at once (inline.rs) ── response ─┐
-//!                   └─> the next request                          v
-//! socket  <─ one call, when hyper has nothing more to do <── records (tls_stream.rs)
+//! records ─> h2 ─┬─> Handler::whole_at_once ───── head and body ─┐
+//!                ├─> else its answer, begun at once (reply.rs) ──┤
+//!                └─> the next request                            v
+//! socket  <─ one call, when h2 has nothing more to do <── records (tls_stream.rs)
 //! ```
 //!
 //! What is sent is noted below the records, so that a client that takes nothing is found by what has left, not by what
-//! hyper has handed over; [`Activity`] knows the rest: when requests are open, and whose turn it is. hyper's stream is
-//! never flushed in its own view, and needs not be: nobody asks whether this connection is between two requests.
+//! the library was handed; [`Activity`] knows the rest: when requests are open, and whose turn it is. The stream is
+//! never flushed in the library's view, and needs not be: nobody asks whether this connection is between two requests.
+
+mod body;
+mod piece;
+mod reply;
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use config::limits;
-use hyper::server::conn::http2::Builder;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use h2::server::{Builder, Connection as Http2, Handshake, SendResponse};
+use h2::{Ping, PingPong, RecvStream};
+use http::{Method, Request, Response, header};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, Sleep, sleep};
 
+use self::body::Http2Body;
+use self::piece::Piece;
 use crate::activity::Activity;
+use crate::body::empty;
 use crate::connection::Connection;
 use crate::cores::Stop;
-use crate::drive::serve_by;
-use crate::inline::Inline;
+use crate::fast::Whole;
+use crate::incoming::Incoming;
+use crate::inline;
 use crate::mount::Mounts;
 use crate::tls_stream::{Deferred, Tls, poll_serving};
 use crate::wire::Wire;
 
+/// How long a client may take to answer a ping.
+pub(crate) const PING_TIME: Duration = Duration::from_secs(10);
+/// What a client may send before we have taken it, of one request and of all: enough for 80 Mbit/s over 100 ms.
+const WINDOW: u32 = 1 << 20;
+/// What is taken of a response before its client gives it room.
+const MOST_BUFFERED: usize = 400 << 10;
+/// So many resets for a client's errors are sent at most; then the connection ends.
+const RESETS: usize = 1_024;
+
+/// What each connection begins with.
+pub(crate) fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .enable_connect_protocol()
+        .initial_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_concurrent_streams(limits::HTTP2_STREAMS)
+        .max_header_list_size(u32::try_from(limits::HTTP_HEADER_BYTES).unwrap_or(u32::MAX))
+        .max_send_buffer_size(MOST_BUFFERED)
+        .max_local_error_reset_streams(Some(RESETS));
+    builder
+}
+
 /// Serves a connection to its end: until its client ends it, nothing moves for too long, or all is to stop. Then what was
 /// begun is finished, and no more taken.
 pub(crate) async fn serve_http2<S: Wire>(
-    http2: &Builder<Inline>,
+    http2: &Builder,
     stream: Tls<S>,
     connection: Connection,
     mounts: Arc<Mounts>,
@@ -39,18 +75,148 @@ pub(crate) async fn serve_http2<S: Wire>(
 ) {
     let activity = Activity::new();
     let stream = Deferred::new(stream.watch(Arc::clone(&activity)));
-    // There is no interim response here: hyper sends none over HTTP/2.
-    let serve = serve_by(mounts, connection, (Arc::clone(&activity), Arc::default()), stop.clone());
-    let mut served = pin!(http2.serve_connection(TokioIo::new(stream.clone()), service_fn(serve)));
+    let service = Service { mounts, connection, activity: Arc::clone(&activity), stop: stop.clone() };
+    let state = State::Beginning(http2.handshake(stream.clone()));
+    let mut served = pin!(Served { state, service, is_ending: false });
     tokio::select! {
         () = poll_fn(|cx| poll_serving(served.as_mut(), &stream, cx)) => return,
         () = stop.stopped() => {}
         () = activity.idle(limits::HTTP_HEADER_TIME) => {}
         () = activity.stalled(limits::HTTP_WRITE_TIME) => return,
     }
-    served.as_mut().graceful_shutdown();
+    served.end();
     let ends = poll_fn(|cx| poll_serving(served.as_mut(), &stream, cx));
     let _ = tokio::time::timeout(limits::HTTP_DRAIN, ends).await;
+}
+
+/// A connection that is served. Ready when it is over.
+struct Served<S> {
+    state: State<S>,
+    service: Service,
+    /// Whether the client is to be told, as soon as it can be, to ask no more here.
+    is_ending: bool,
+}
+
+enum State<S> {
+    Beginning(Handshake<S, Piece>),
+    Open(Box<Http2<S, Piece>>, Option<Pings>),
+}
+
+/// What answers the requests of a connection.
+struct Service {
+    mounts: Arc<Mounts>,
+    connection: Connection,
+    activity: Arc<Activity>,
+    stop: Stop,
+}
+
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Served<S> {
+    /// Says GOAWAY: what was asked is answered, and no more.
+    fn end(&mut self) {
+        match &mut self.state {
+            State::Beginning(_) => self.is_ending = true,
+            State::Open(http2, _) => http2.graceful_shutdown(),
+        }
+    }
+}
+
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Future for Served<S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        loop {
+            match &mut this.state {
+                State::Beginning(handshake) => {
+                    let Ok(mut http2) = ready!(Pin::new(handshake).poll(cx)) else { return Poll::Ready(()) };
+                    if this.is_ending {
+                        http2.graceful_shutdown();
+                    }
+                    let pings = http2.ping_pong().map(Pings::new);
+                    this.state = State::Open(Box::new(http2), pings);
+                }
+                State::Open(http2, pings) => match http2.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, respond)))) => this.service.begin(request, respond),
+                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                    Poll::Pending => {
+                        return pings.as_mut().map_or(Poll::Pending, |pings| pings.poll_gone(cx));
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl Service {
+    /// Answers a request, or begins to.
+    fn begin(&self, request: Request<RecvStream>, respond: SendResponse<Piece>) {
+        let (head, stream) = request.into_parts();
+        if !stream.is_end_stream() {
+            let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
+            let length = lengths.next().and_then(|length| length.to_str().ok()?.parse().ok());
+            let body = Http2Body::new(stream, length).boxed_unsync();
+            return self.serve(Request::from_parts(head, Incoming::from(body)), respond);
+        }
+        let at_once = if head.method == Method::GET {
+            let handler = self.mounts.find(head.uri.path());
+            handler.and_then(|handler| handler.whole_at_once(&head, &self.connection))
+        } else {
+            None
+        };
+        match at_once {
+            Some(whole) => self.send(whole, respond),
+            None => self.serve(Request::from_parts(head, Incoming::from(empty())), respond),
+        }
+    }
+
+    fn serve(&self, request: Request<Incoming>, respond: SendResponse<Piece>) {
+        let (mounts, connection) = (Arc::clone(&self.mounts), self.connection.clone());
+        let seen = (Arc::clone(&self.activity), self.stop.clone());
+        inline::run(Box::pin(reply::serve(request, respond, mounts, connection, seen)));
+    }
+
+    /// Hands over a whole answer. Its body stays where it lies until the client takes it.
+    fn send(&self, whole: Whole, mut respond: SendResponse<Piece>) {
+        let Whole { fields, body, mut sent } = whole;
+        let mut response = Response::new(());
+        *response.headers_mut() = fields;
+        // An error says that the stream has ended: what was handed over goes with it.
+        match respond.send_response(response, body.is_empty()) {
+            Ok(mut stream) if !body.is_empty() => {
+                let _ = stream.send_data(Piece::whole(body, sent, self.activity.hand_over()), true);
+            }
+            Ok(_) | Err(_) => sent.sent(0),
+        }
+    }
+}
+
+/// Pings that find out whether a client is still there (RFC 9113 §6.7).
+struct Pings {
+    pings: PingPong,
+    timer: Pin<Box<Sleep>>,
+    is_waiting: bool,
+}
+
+impl Pings {
+    fn new(pings: PingPong) -> Self {
+        Self { pings, timer: Box::pin(sleep(limits::HTTP_HEADER_TIME)), is_waiting: false }
+    }
+
+    /// Ready when it has not answered.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.is_waiting && self.pings.poll_pong(cx).is_ready() {
+                self.is_waiting = false;
+                self.timer.as_mut().reset(Instant::now() + limits::HTTP_HEADER_TIME);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+            if self.is_waiting || self.pings.send_ping(Ping::opaque()).is_err() {
+                return Poll::Ready(());
+            }
+            self.is_waiting = true;
+            self.timer.as_mut().reset(Instant::now() + PING_TIME);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ mod guarded;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use config::limits;
@@ -15,8 +14,7 @@ use h3::error::Code;
 use h3::quic::SendStream as _;
 use h3::server::RequestResolver;
 use h3_quinn::{RecvStream, SendStream};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body::Body as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::BodyExt;
 use tokio::sync::SetOnce;
 use tokio::task::JoinSet;
@@ -31,6 +29,7 @@ use crate::cores::Stop;
 use crate::incoming::Incoming;
 use crate::interim::{Hint, Interim};
 use crate::mount::Mounts;
+use crate::outgoing::{OF_CONNECTIONS, compose, interim};
 use crate::quic::{Arrived, Quic};
 
 type Receiving = h3::server::RequestStream<GuardedStream<RecvStream>, Bytes>;
@@ -50,7 +49,9 @@ pub async fn serve_http3(quic: Quic, mounts: Arc<Mounts>, stop: Stop) {
 async fn drive(arrived: Arrived, mounts: Arc<Mounts>, stop: Stop) {
     let Arrived { connection: quic, local, sni, established } = arrived;
     let peer = quic.remote_address();
-    let connection = Connection { peer, is_relayed: false, local, scheme: Scheme::Https, sni, interim: None };
+    // QUIC has no other version (RFC 9001 §4.2).
+    let tls = Some("TLSv1.3");
+    let connection = Connection { peer, is_relayed: false, local, scheme: Scheme::Https, sni, tls, interim: None };
     let largest = limits::HTTP_HEADER_BYTES + FIELD_OVERHEAD * limits::HTTP_HEADERS;
     let mut builder = h3::server::builder();
     builder.max_field_section_size(u64::try_from(largest).unwrap_or(u64::MAX)).send_grease(false);
@@ -157,8 +158,8 @@ async fn serve(
         }
     }
     let method = request.method().clone();
-    let (interim, mut hints) = Interim::told();
-    let connection = Connection { interim: Some(interim), ..connection };
+    let (told, mut hints) = Interim::told();
+    let connection = Connection { interim: Some(told), ..connection };
     let answered = {
         let mut answered = Box::pin(answer(&mounts, request, connection));
         loop {
@@ -171,8 +172,8 @@ async fn serve(
     };
     // Those that came with the response stand before it.
     hints.close();
-    while let Some(interim) = hints.recv().await {
-        if hint(&mut sending, interim).await.is_none() {
+    while let Some(late) = hints.recv().await {
+        if hint(&mut sending, late).await.is_none() {
             return;
         }
     }
@@ -215,14 +216,6 @@ fn length(headers: &HeaderMap) -> Option<Option<u64>> {
     }
     first.to_str().ok()?.parse().ok().map(Some)
 }
-
-const OF_CONNECTIONS: [HeaderName; 5] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
 
 /// A response's way out. Dropped before it is finished, as by a panic, it is reset: its client must not take that for the
 /// end.
@@ -291,30 +284,14 @@ const LEAST_TAKEN: u64 = limits::HTTP_LEAST_RATE * limits::HTTP_WRITE_TIME.as_se
 
 /// Sends an interim response; nothing where the client is gone.
 async fn hint(sending: &mut Sending, (status, headers): Hint) -> Option<()> {
-    let mut response = Response::new(());
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    OF_CONNECTIONS.iter().for_each(|name| drop(response.headers_mut().remove(name)));
-    sending.head(response).await
+    sending.head(interim(status, headers)).await
 }
 
 /// Sends a response; nothing where it is cut, or the client takes nothing.
 async fn send(sending: &mut Sending, method: &Method, response: Response<Body>) -> Option<()> {
-    let (mut head, mut body) = response.into_parts();
-    OF_CONNECTIONS.iter().for_each(|name| drop(head.headers.remove(name)));
-    if !head.headers.contains_key(header::DATE) {
-        let now = httpdate::fmt_http_date(SystemTime::now());
-        head.headers.insert(header::DATE, HeaderValue::try_from(now).ok()?);
-    }
-    let has_none = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || method == Method::HEAD;
-    if !has_none
-        && !head.headers.contains_key(header::CONTENT_LENGTH)
-        && let Some(length) = body.size_hint().exact()
-    {
-        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    sending.head(Response::from_parts(head, ())).await?;
-    if !has_none {
+    let (head, body) = compose(method, response);
+    sending.head(head).await?;
+    if let Some(mut body) = body {
         while let Some(frame) = body.frame().await {
             match frame.ok()?.into_data() {
                 Ok(data) => sending.data(data).await?,

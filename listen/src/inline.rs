@@ -1,6 +1,6 @@
 //! Where HTTP/2 runs its handlers: at once, and as tasks only if they have to wait.
 //!
-//! hyper hands each request to an executor. A task costs an allocation, two turns of the scheduler and a wake of the
+//! hyper hands each request to an executor, and so do we. A task costs an allocation, two turns of the scheduler and a wake of the
 //! connection; a hit is answered as soon as it is asked for. So each is polled here first, with a waker that does
 //! nothing. What is pending becomes a task, and a task is polled anew before anything else could be waited for: whatever
 //! it had its waker left with meanwhile gets the task's then, so that no wake is lost.
@@ -19,12 +19,17 @@ impl<F> Executor<F> for Inline
 where
     F: Future<Output = ()> + Send + Unpin + 'static,
 {
-    fn execute(&self, mut future: F) {
-        let poll = || Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop()));
-        // A panic is one stream's, which is reset as it is dropped, as it would be in a task of its own.
-        if let Ok(Poll::Pending) = catch_unwind(AssertUnwindSafe(poll)) {
-            tokio::spawn(future);
-        }
+    fn execute(&self, future: F) {
+        run(future);
+    }
+}
+
+/// Runs what answers a request of HTTP/2.
+pub(crate) fn run(mut future: impl Future<Output = ()> + Send + Unpin + 'static) {
+    let poll = || Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop()));
+    // A panic is one stream's, which is reset as it is dropped, as it would be in a task of its own.
+    if let Ok(Poll::Pending) = catch_unwind(AssertUnwindSafe(poll)) {
+        tokio::spawn(future);
     }
 }
 

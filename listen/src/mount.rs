@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::body::Body;
 use crate::connection::Connection;
-use crate::fast::{AtOnce, Plain};
+use crate::fast::{AtOnce, Plain, Whole};
 use crate::incoming::Incoming;
+use http::request::Parts;
 use http::{Request, Response};
 
 /// A response on its way.
@@ -17,6 +18,11 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers a plain request without waiting for anything, if it can: the head is written as bytes, into this. It
     /// must be what [`Self::serve`] would answer, which else has the request.
     fn at_once(&self, _: &Plain<'_>, _: &Connection, _: &mut Vec<u8>) -> Option<AtOnce> {
+        None
+    }
+
+    /// The same of a request of HTTP/2 without a body.
+    fn whole_at_once(&self, _: &Parts, _: &Connection) -> Option<Whole> {
         None
     }
 

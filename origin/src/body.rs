@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pin_project! {
         // When the whole fetch is over.
         until: Option<Instant>,
         lent: Option<Lent>,
+        // How much has come, of all bodies of the site.
+        received: Arc<AtomicU64>,
     }
 }
 
@@ -53,12 +56,13 @@ impl FetchBody {
         (pause, pace): (Duration, Option<Pace>),
         until: Option<Instant>,
         lent: Lent,
+        received: Arc<AtomicU64>,
     ) -> Self {
         let mut lent = Some(lent);
         if inner.is_end_stream() {
             give_back(&mut lent);
         }
-        Self { inner, pulse: sleep(pause), is_waiting: false, pause, pace, until, lent }
+        Self { inner, pulse: sleep(pause), is_waiting: false, pause, pace, until, lent, received }
     }
 }
 
@@ -76,8 +80,10 @@ impl Body for FetchBody {
         let waker = this.pace.as_mut().map_or_else(|| cx.waker().clone(), |pace| pace.waker(cx.waker()));
         if let Poll::Ready(frame) = this.inner.as_mut().poll_frame(&mut Context::from_waker(&waker)) {
             *this.is_waiting = false;
-            if let (Some(pace), Some(Ok(frame))) = (this.pace.as_mut(), &frame) {
-                pace.took(frame.data_ref().map_or(0, Bytes::len), Instant::now());
+            if let Some(Ok(frame)) = &frame {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                this.received.fetch_add(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
+                this.pace.iter_mut().for_each(|pace| pace.took(bytes, Instant::now()));
             }
             // The library takes a stream of HTTP/2 that is reset without naming a fault for one that ends. Only a frame that
             // says so ends a body (RFC 9113 §8.1).

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::error::{FetchError, is_of_stream};
@@ -55,6 +56,8 @@ struct Common {
     is_retired: AtomicBool,
     /// Whether anything has come since the last request was sent.
     heard: Arc<AtomicBool>,
+    /// Who is told that a share is free again.
+    freed: OnceLock<Arc<Notify>>,
 }
 
 /// A fetch's share in a connection of HTTP/2.
@@ -188,6 +191,10 @@ impl Drop for Share {
         if !self.upload.is_gone() {
             self.many.retire();
         }
+        // Who is woken looks once this is gone: all of it is one core's.
+        if let Some(freed) = self.many.common.freed.get() {
+            freed.notify_one();
+        }
     }
 }
 
@@ -200,6 +207,11 @@ impl Many {
     /// How many have it.
     pub(crate) fn holders(&self) -> usize {
         Arc::strong_count(&self.common)
+    }
+
+    /// Tells this from now on of each share that is free again.
+    pub(crate) fn tell(&self, freed: &Arc<Notify>) {
+        let _ = self.common.freed.set(Arc::clone(freed));
     }
 
     fn retire(&self) {
@@ -225,7 +237,7 @@ impl Many {
         let begun = builder.handshake(TokioIo::new(stream)).await;
         let (sender, connection) = begun.map_err(|error| FetchError::of_head(&error))?;
         let driver = tokio::spawn(connection).abort_handle();
-        let common = Arc::new(Common { driver, is_retired: AtomicBool::new(false), heard });
+        let common = Arc::new(Common { driver, is_retired: AtomicBool::new(false), heard, freed: OnceLock::new() });
         Ok(Self { sender, scheme, common })
     }
 }

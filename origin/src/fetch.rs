@@ -43,6 +43,10 @@ type Told = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
 /// A response from the origin, its body still on its way.
 pub type Fetched = Response<FetchBody>;
 
+/// The server that answered, as the config writes it; an extension of a response's head.
+#[derive(Clone, Debug)]
+pub struct AnsweredBy(pub Arc<str>);
+
 /// Fetches for one site, on one core.
 #[derive(Debug)]
 pub struct Fetcher {
@@ -64,6 +68,8 @@ pub struct Fetcher {
     places: Places,
     /// The core's, for all sites.
     all: Places,
+    /// Bytes of bodies that have come.
+    received: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -103,7 +109,14 @@ impl Fetcher {
             times,
             places: Places::new(limits::ORIGIN_FETCHES),
             all,
+            received: Arc::default(),
         }
+    }
+
+    /// The same, with bytes of bodies added to a count as they come.
+    #[must_use]
+    pub fn counting(self, received: Arc<AtomicU64>) -> Self {
+        Self { received, ..self }
     }
 
     /// Sends a request whose URI holds the path and query, and whose Host is the client's. Returns
@@ -158,7 +171,8 @@ impl Fetcher {
                 continue;
             };
             let failure = match self.ask((server, standing), head, upload, until).await {
-                Ok(response) => {
+                Ok(mut response) => {
+                    response.extensions_mut().insert(AnsweredBy(standing.name()));
                     self.servers.succeeded(standing, permit);
                     failed.iter().for_each(|_| self.budget.give_back());
                     return Some(Ok(response));
@@ -278,7 +292,8 @@ impl Fetcher {
         let lent = Lent { connection, pool: Arc::clone(&server.pool), place, idle };
         let pause = self.times.between_bytes;
         let pace = Pace::of(&head.method, response.headers(), pause);
-        Ok(response.map(|body| FetchBody::new(body, (pause, pace), until, lent)))
+        let received = Arc::clone(&self.received);
+        Ok(response.map(|body| FetchBody::new(body, (pause, pace), until, lent, received)))
     }
 
     /// Waits for an answer for as long as whoever has the turn is within its time.

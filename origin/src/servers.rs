@@ -22,7 +22,7 @@ pub struct Servers {
 #[derive(Debug)]
 pub(crate) struct Standing {
     /// As the config writes it.
-    name: String,
+    name: Arc<str>,
     breaker: Breaker,
     /// Its probes fail.
     is_down: AtomicBool,
@@ -46,7 +46,7 @@ impl Servers {
     #[must_use]
     pub fn new(site: &str, origin: &Origin) -> Arc<Self> {
         let standing = |server: &OriginServer| Standing {
-            name: written(server),
+            name: written(server).into(),
             breaker: Breaker::default(),
             is_down: AtomicBool::new(false),
             room: origin.max_fetches.map(|most| Arc::new(Semaphore::new(most as usize))),
@@ -58,7 +58,7 @@ impl Servers {
     #[must_use]
     pub fn fare(&self) -> Vec<Fares> {
         let fares = |standing: &Standing| Fares {
-            server: standing.name.clone(),
+            server: standing.name.to_string(),
             is_down: standing.health() == Health::Down,
             is_left_alone: standing.breaker.is_open(),
         };
@@ -72,14 +72,14 @@ impl Servers {
     /// Notes that a fetch went well.
     pub(crate) fn succeeded(&self, standing: &Standing, permit: Permit<'_>) {
         if permit.succeeded(Instant::now()) == Change::Closed {
-            tracing::info!(site = self.site, server = standing.name, "the origin server answers again");
+            tracing::info!(site = self.site, server = &*standing.name, "the origin server answers again");
         }
     }
 
     /// Notes that a fetch failed; what is not the server's fault says nothing of it.
     pub(crate) fn failed(&self, standing: &Standing, permit: Permit<'_>, error: FetchError) {
         if error.is_the_servers() && permit.failed(Instant::now()) == Change::Opened {
-            let (site, server, error) = (&self.site, &standing.name, error.name());
+            let (site, server, error) = (&self.site, &*standing.name, error.name());
             tracing::warn!(site, server, error, "fetches from the origin server fail: it is left alone");
         }
     }
@@ -91,9 +91,11 @@ impl Servers {
             return;
         }
         match health {
-            Health::Down => tracing::warn!(site = self.site, server = standing.name, "the origin server's probes fail"),
+            Health::Down => {
+                tracing::warn!(site = self.site, server = &*standing.name, "the origin server's probes fail")
+            }
             Health::Up => {
-                tracing::info!(site = self.site, server = standing.name, "the origin server's probes are well");
+                tracing::info!(site = self.site, server = &*standing.name, "the origin server's probes are well");
             }
         }
     }
@@ -107,6 +109,11 @@ pub(crate) enum Health {
 }
 
 impl Standing {
+    /// As the config writes it.
+    pub(crate) fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+
     /// Lets a fetch through, if it may be tried there now.
     pub(crate) fn takes(&self, now: Instant, fit: Fit) -> Option<Permit<'_>> {
         self.breaker.lets_through(now, fit)

@@ -1,8 +1,9 @@
 //! `hither check`: what a node would do with the directory, short of serving.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use config::Network;
+use config::{Config, Network};
 
 use super::alone::unprobed;
 use super::plan::Planned;
@@ -12,6 +13,11 @@ use crate::directory;
 use crate::exit::{Done, Exit, Failure};
 use crate::node::{self, LastGood, Roles, Unprobed, build};
 use crate::say::say;
+
+mod judged;
+mod online;
+
+use online::Looked;
 
 pub(crate) fn run(args: Check, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(args.directory.or(dir));
@@ -28,11 +34,35 @@ pub(crate) fn run(args: Check, dir: Option<PathBuf>) -> Done {
     ];
     let counts = counts.map(|(count, noun)| format!("{count} {noun}{}", if count == 1 { "" } else { "s" }));
     say(format!("{}: good. {}", dir.display(), counts.join(", ")));
+    if args.online {
+        say(look_online(config, args.resolver)?);
+    } else {
+        say("Not looked up: whether edges are reached, and names lead here. `hither check --online` does.");
+    }
     if args.plan {
         let new = built.into_unprobed().ok_or_else(|| Failure::ours("no name server was built"))?;
         say(format!("\n{}", plan(&dir, &new, args.queries.as_deref())?.trim_end()));
     }
     Ok(Exit::Done)
+}
+
+/// Asks the network outside; warnings are printed, and what is returned is what was looked at.
+fn look_online(config: &Config, resolver: Option<SocketAddr>) -> Result<String, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
+    let looked = runtime.block_on(online::look(config, resolver))?;
+    directory::print(&looked.warnings);
+    let Looked { warnings, addresses, names, left_out } = looked;
+    let left_out = if left_out > 0 { format!(" ({left_out} more names were left out)") } else { String::new() };
+    let told = match warnings.len() {
+        0 => "edges are reached, and names lead here".to_owned(),
+        1 => "1 warning".to_owned(),
+        count => format!("{count} warnings"),
+    };
+    let addresses = match addresses {
+        1 => "1 address of an edge".to_owned(),
+        count => format!("{count} addresses of edges"),
+    };
+    Ok(format!("Looked up: {addresses} and {names} names{left_out}: {told}"))
 }
 
 /// What a directory would do beside the config that serves.

@@ -45,7 +45,11 @@ pub(crate) fn undo(args: Drain, dir: Option<PathBuf>) -> Done {
 }
 
 fn failed(edge: &EdgeNode, error: &AskError) -> Failure {
-    Failure::operator(format!("{}: {error}", edge.id))
+    let next = match error {
+        AskError::NobodyThere(_) => "; is it running, and can its `peer` be reached from here?",
+        AskError::Refused(_) | AskError::Failed(_) => "",
+    };
+    Failure::operator(format!("{} could not be told: {error}{next}", edge.id))
 }
 
 /// One edge being drained.

@@ -24,7 +24,9 @@ pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
     let name = match (&args.url, &args.name) {
         (Some(url), _) => return rules::run(&args, url, &dir),
         (None, Some(name)) => name,
-        (None, None) => return Err(Failure::operator("name a name, or a URL by --url")),
+        (None, None) => {
+            return Err(Failure::operator("name what is asked for, as www.shop.example, or a URL by --url"));
+        }
     };
     let mut asking = Asking { network: directory::known(&dir)?.network, dir, alone: None };
     let froms = match (&args.batch, args.from) {
@@ -51,7 +53,7 @@ pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
 /// The addresses of a file, one on each line; all that are none are named.
 fn read_addresses(file: &Path) -> Result<Vec<IpAddr>, Failure> {
     let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::operator(format!("cannot read {}: {error}", file.display())))?;
+        .map_err(|error| Failure::file("read", file, &error, "name a text file with an address on each line"))?;
     let (mut addresses, mut wrong) = (Vec::new(), Vec::new());
     for (number, line) in (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| !line.is_empty()) {
         match line.parse() {

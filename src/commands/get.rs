@@ -1,5 +1,6 @@
 //! `hither get`: resolve through our DNS as a client, fetch from the chosen edge, show each step.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,8 +23,11 @@ use tokio::net::TcpStream;
 
 use crate::cli::Get;
 use crate::directory;
-use crate::exit::{Done, Exit, Failure};
+use crate::exit::{Done, Exit, Failure, plain};
 use crate::say::say;
+
+/// What a URL looks like.
+const EXAMPLE: &str = "write one such as http://www.shop.example/";
 
 /// How long each step may take.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -42,19 +46,20 @@ const SHOWN: [&str; 9] = [
 
 pub(crate) fn run(args: Get, dir: Option<PathBuf>) -> Done {
     let network = directory::known(&directory::find(dir))?.network;
-    let url: Uri =
-        args.url.parse().map_err(|error| Failure::operator(format!("`{}` is not a URL: {error}", args.url)))?;
+    let url: Uri = args
+        .url
+        .parse()
+        .map_err(|error| Failure::operator(format!("`{}` is not a URL: {error}; {EXAMPLE}", args.url)))?;
     let secure = match url.scheme_str() {
         Some("http") => Secure::No,
         Some("https") => Secure::Yes,
-        _ => return Err(Failure::operator(format!("`{}` is no URL with http:// or https://", args.url))),
+        _ => return Err(Failure::operator(format!("`{}` has neither http:// nor https://; {EXAMPLE}", args.url))),
     };
-    let host = url.host().ok_or_else(|| Failure::operator("the URL names no host"))?.to_owned();
+    let host = url.host().ok_or_else(|| Failure::operator(format!("the URL names no host; {EXAMPLE}")))?.to_owned();
     let resolved = resolve(&network, &host, args.from)?;
-    let address = *resolved
-        .addresses
-        .first()
-        .ok_or_else(|| Failure::operator(format!("{host} has no address for {}", args.from)))?;
+    let address = *resolved.addresses.first().ok_or_else(|| {
+        Failure::operator(format!("{host} has no address for {}; `hither explain` says what it knows of it", args.from))
+    })?;
     let port = url.port_u16().unwrap_or_else(|| edge_port(&network, address, secure));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
     let target = SocketAddr::new(address, port);
@@ -63,8 +68,9 @@ pub(crate) fn run(args: Get, dir: Option<PathBuf>) -> Done {
     }
     let fetching = fetch(&url, &host, target, secure, args.cacert.as_deref());
     let limited = async { tokio::time::timeout(LIMIT, fetching).await };
-    let fetched =
-        runtime.block_on(limited).map_err(|_| Failure::operator(format!("{target} did not answer in time")))??;
+    let fetched = runtime.block_on(limited).map_err(|_| {
+        Failure::operator(format!("{target} did not answer in time; `hither status` tells which edges are up"))
+    })??;
     if args.json {
         print_json(&args, &network, &resolved, target, &fetched)
     } else {
@@ -157,18 +163,22 @@ fn ask(server: SocketAddr, host: &str, from: IpAddr) -> Result<Message, String> 
     let bytes = query.to_vec().map_err(|error| error.to_string())?;
     let any: SocketAddr =
         if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
-    let socket = UdpSocket::bind(any).map_err(|error| error.to_string())?;
-    socket.set_read_timeout(Some(Duration::from_secs(2))).map_err(|error| error.to_string())?;
-    socket.connect(server).map_err(|error| error.to_string())?;
+    let socket = UdpSocket::bind(any).map_err(|error| plain(&error))?;
+    socket.set_read_timeout(Some(Duration::from_secs(2))).map_err(|error| plain(&error))?;
+    socket.connect(server).map_err(|error| plain(&error))?;
     let mut buffer = [0_u8; 4096];
     let mut last = String::new();
     for _ in 0..3 {
-        socket.send(&bytes).map_err(|error| error.to_string())?;
+        socket.send(&bytes).map_err(|error| plain(&error))?;
         match socket.recv(&mut buffer) {
             Ok(length) => {
                 return Message::from_vec(buffer.get(..length).unwrap_or_default()).map_err(|error| error.to_string());
             }
-            Err(error) => last = error.to_string(),
+            // What the system calls a wait that was too long.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                last = "no answer".to_owned();
+            }
+            Err(error) => last = plain(&error),
         }
     }
     Err(last)
@@ -199,7 +209,9 @@ async fn fetch(
         .body(Empty::new())
         .map_err(Failure::ours)?;
     let connect = TcpStream::connect(target).await;
-    let stream = connect.map_err(|error| Failure::operator(format!("edge {target}: {error}")))?;
+    let stream = connect.map_err(|error| {
+        Failure::operator(format!("edge {target}: {}; `hither status` tells whether it runs", plain(&error)))
+    })?;
     let response = if secure == Secure::Yes {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| Failure::operator(error.to_string()))?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(client_tls(authority)?));
@@ -237,7 +249,9 @@ where
 fn client_tls(authority: Option<&Path>) -> Result<rustls::ClientConfig, Failure> {
     let mut roots = rustls::RootCertStore::empty();
     if let Some(path) = authority {
-        let fail = |error: String| Failure::operator(format!("{}: {error}", path.display()));
+        let fail = |error: String| {
+            Failure::operator(format!("cannot use {}: {error}; name a PEM file of an authority", path.display()))
+        };
         for certificate in CertificateDer::pem_file_iter(path).map_err(|error| fail(error.to_string()))? {
             let certificate = certificate.map_err(|error| fail(error.to_string()))?;
             roots.add(certificate).map_err(|error| fail(error.to_string()))?;

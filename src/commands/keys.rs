@@ -1,11 +1,9 @@
 //! `hither keys`: DNSSEC keys of the zones served here.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use config::{DomainName, KeyAlgorithm, KeyRole, Loaded, Network, Refused, ZoneFile, ZoneKey, ZoneKeys};
+use config::{DomainName, KeyAlgorithm, KeyRole, Loaded, Network, Refused, ZoneFile, ZoneKey, ZoneKeys, write_private};
 use dns::dnssec::{KEY_TTL, ds_record, make_key, tag_of};
 use jiff::Timestamp;
 
@@ -116,9 +114,11 @@ impl Zones {
 
     /// Changes a zone's keys, and says what comes next.
     fn change(&self, zone: &str, change: impl FnOnce(&mut ZoneKeys, u32) -> Result<Vec<String>, String>) -> Done {
-        let zone = DomainName::parse(zone).map_err(|wrong| Failure::operator(wrong.message))?;
-        if !self.names().contains(&zone) {
-            return Err(Failure::operator(format!("no zone {zone} is served here")));
+        let zone = DomainName::parse(zone).map_err(Failure::wrong)?;
+        let known = self.names();
+        if !known.contains(&zone) {
+            let known = known.iter().map(DomainName::as_str).collect::<Vec<_>>().join(", ");
+            return Err(Failure::operator(format!("no zone {zone} is served here; those that are: {known}")));
         }
         let missing = || Failure::operator(format!("zone {zone} has no keys: `hither keys create` makes them"));
         let mut keys = self.read(&zone)?.ok_or_else(missing)?;
@@ -131,14 +131,8 @@ impl Zones {
     /// Replaces a zone's file at once: a name server reads the old or the new.
     fn write(&self, keys: &ZoneKeys) -> Result<(), Failure> {
         let path = self.dir.join(ZoneKeys::file(&keys.zone));
-        let fail = |error: std::io::Error| Failure::operator(format!("{} cannot be written: {error}", path.display()));
-        let folder = path.parent().unwrap_or(Path::new("."));
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fail)?;
-        let beside = path.with_extension("toml.tmp");
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(fail)?;
-        file.write_all(keys.to_text().as_bytes()).and_then(|()| file.sync_all()).map_err(fail)?;
-        fs::rename(&beside, &path).map_err(fail)
+        let next = "run it as the user who may write to secrets/ of the config directory";
+        write_private(&path, &keys.to_text()).map_err(|error| Failure::file("write", &path, &error, next))
     }
 
     fn show(&self, json: bool, now: Timestamp) -> Done {

@@ -2,10 +2,13 @@
 
 pub(crate) mod alone;
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod drain;
 pub(crate) mod explain;
 pub(crate) mod get;
+pub(crate) mod init;
 pub(crate) mod keys;
+pub(crate) mod man;
 pub(crate) mod map;
 pub(crate) mod plan;
 pub(crate) mod purge;

@@ -21,7 +21,9 @@ pub(crate) fn run(args: &Sign, dir: Option<PathBuf>) -> Done {
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let port = authority.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
     let keys = sites.signing_keys(authority.as_str(), port, target);
-    let keys = keys.ok_or_else(|| Failure::operator(format!("no site has the host `{}`", authority.host())))?;
+    let keys = keys.ok_or_else(|| {
+        Failure::operator(format!("no site has the host `{}`; add it to `hosts` of one under sites/", authority.host()))
+    })?;
     let key = chosen(keys, args)?;
     let until = Timestamp::now().as_second().saturating_add(i64::try_from(args.expires.as_secs()).unwrap_or(i64::MAX));
     say(format!("{scheme}://{authority}{}", edge::sign(target, key, until, args.address)));

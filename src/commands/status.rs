@@ -1,7 +1,6 @@
 //! `hither status`: nodes, health, load, versions.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -14,42 +13,45 @@ use crate::gathering;
 use crate::marker::{Marker, running};
 use crate::say::say;
 
+mod rates;
+mod screen;
+mod seen;
+mod watch;
+
+use watch::Form;
+
 pub(crate) fn run(args: Status, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(dir);
     let known = directory::known(&dir)?;
-    loop {
-        let form = if args.json { Form::Json } else { Form::Table };
-        let status = ask(&dir, &known, form)?;
-        let text = if args.json { format!("{status:#}") } else { show(&status, known.version) };
-        if !args.watch {
-            say(text.trim_end());
-            return Ok(Exit::Done);
-        }
-        // Home, then clear what is below: no flicker.
-        say(format!("\x1b[H\x1b[J{}", text.trim_end()));
-        std::thread::sleep(Duration::from_secs(1));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
+    let form = if args.json { Form::Json } else { Form::Table };
+    if args.watch {
+        return runtime.block_on(watch::run(&dir, known, form));
     }
+    let status = runtime.block_on(ask(&dir, &known, form))?;
+    let text = if args.json { format!("{status:#}") } else { show(&status, known.version) };
+    say(text.trim_end());
+    Ok(Exit::Done)
 }
 
 /// Asks every node on this machine; where none runs, the admin address. As JSON a running `up` tells it, which has heard the
 /// nodes before and knows how much goes on.
-fn ask(dir: &Path, known: &Known, form: Form) -> Result<Value, Failure> {
+async fn ask(dir: &Path, known: &Known, form: Form) -> Result<Value, Failure> {
     let network = &known.network;
     let token = network.admin.token.as_ref();
     if form == Form::Json
         && let Some(up) = Marker::read(&Marker::path_of_up(&network.state))
-        && let Ok(status) = client::ask_json(up.admin, "/status", token)
+        && let Ok(status) = client::fetch_json(up.admin, "/status", token).await
     {
         return Ok(status);
     }
     if !running(network).is_empty() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
         let ground = gathering::ground("status", dir, network, &known.sites);
-        let overview = runtime.block_on(gathering::once(ground, gathering::here(network)));
+        let overview = gathering::once(ground, gathering::here(network)).await;
         return serde_json::to_value(&*overview).map_err(Failure::ours);
     }
     let address = network.admin.listen;
-    client::ask_json(address, "/status", token).map_err(|error| match error {
+    client::fetch_json(address, "/status", token).await.map_err(|error| match error {
         AskError::NobodyThere(why) => Failure::operator(format!(
             "nobody answers at the admin address {address}: {why}; is `hither up` or the node running?"
         )),
@@ -57,33 +59,40 @@ fn ask(dir: &Path, known: &Known, form: Form) -> Result<Value, Failure> {
     })
 }
 
-/// How it is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Table,
-    Json,
-}
-
 /// A table of the nodes; `files` is the version of what lies in the directory.
 fn show(status: &Value, files: Option<u64>) -> String {
-    let nodes = match status.get("nodes").and_then(Value::as_array) {
-        Some(nodes) => nodes.clone(),
-        None => vec![status.clone()],
-    };
-    let newest = nodes.iter().filter_map(version).chain(files).max();
-    let rows: Vec<Vec<String>> = nodes.iter().map(|node| row(node, &nodes, newest)).collect();
+    let nodes = nodes_of(status);
+    let newest = newest(&nodes, files);
+    let rows: Vec<Vec<String>> = nodes.iter().map(|node| row(node, &nodes, newest).cells()).collect();
     let heading = ["node", "state", "health", "config", "uptime", "connections", "requests", "hit ratio", "stored"];
     let mut out = table::draw(&heading, &rows);
     if let Some(newest) = newest {
         out.push_str(&format!("\nconfig version {newest}\n"));
     }
-    for node in &nodes {
-        if let (Some(id), Some(why)) = (text(node, "id"), text(node, "refused")) {
-            out.push_str(&format!("{id} refused the newest config: {why}\n"));
-        }
-        notes_of(node).iter().for_each(|note| out.push_str(&format!("{note}\n")));
-    }
+    notes(&nodes).iter().for_each(|note| out.push_str(&format!("{note}\n")));
     out
+}
+
+/// Each node's own status: of a fleet, or of the one that answered.
+fn nodes_of(status: &Value) -> Vec<Value> {
+    match status.get("nodes").and_then(Value::as_array) {
+        Some(nodes) => nodes.clone(),
+        None => vec![status.clone()],
+    }
+}
+
+/// The newest config that anybody has.
+fn newest(nodes: &[Value], files: Option<u64>) -> Option<u64> {
+    nodes.iter().filter_map(version).chain(files).max()
+}
+
+/// What nodes have to say beside their numbers.
+fn notes(nodes: &[Value]) -> Vec<String> {
+    let refused = |node: &Value| {
+        let (id, why) = (text(node, "id")?, text(node, "refused")?);
+        Some(format!("{id} refused the newest config: {why}"))
+    };
+    nodes.iter().flat_map(|node| refused(node).into_iter().chain(notes_of(node))).collect()
 }
 
 /// What an edge has to say beside its numbers.
@@ -154,30 +163,58 @@ fn version(node: &Value) -> Option<u64> {
     node.get("config_version").and_then(Value::as_u64)
 }
 
-fn row(node: &Value, nodes: &[Value], newest: Option<u64>) -> Vec<String> {
+/// A node in a word for each column.
+struct Row {
+    id: String,
+    state: String,
+    health: String,
+    config: String,
+    uptime: String,
+    connections: String,
+    requests: String,
+    hit_ratio: String,
+    stored: String,
+}
+
+impl Row {
+    fn cells(self) -> Vec<String> {
+        let Self { id, state, health, config, uptime, connections, requests, hit_ratio, stored } = self;
+        vec![id, state, health, config, uptime, connections, requests, hit_ratio, stored]
+    }
+}
+
+/// What name servers were told of an edge elsewhere.
+fn report<'v>(id: &str, nodes: &'v [Value]) -> Option<&'v Value> {
+    nodes.iter().find_map(|node| node.get("edges")?.get(id)?.get("report"))
+}
+
+/// A number that an edge tells, or has told name servers.
+fn of_edge(node: &Value, nodes: &[Value], key: &str) -> Option<u64> {
+    let own = node.get("edge").and_then(|edge| edge.get(key));
+    own.or_else(|| report(text(node, "id")?, nodes)?.get(key)).and_then(Value::as_u64)
+}
+
+fn row(node: &Value, nodes: &[Value], newest: Option<u64>) -> Row {
     let number = |value: Option<&Value>| value.and_then(Value::as_u64);
     let id = text(node, "id").unwrap_or("-");
-    let edge = node.get("edge");
-    // What name servers were told of an edge elsewhere.
-    let report = nodes.iter().find_map(|node| node.get("edges")?.get(id)?.get("report"));
-    let of_edge = |key: &str| number(edge.and_then(|edge| edge.get(key)).or_else(|| report?.get(key)));
+    let of_edge = |key: &str| of_edge(node, nodes, key);
     let requests = of_edge("requests");
     let ratio = requests.filter(|requests| *requests > 0).map(|requests| 100 * of_edge("hits").unwrap_or(0) / requests);
     let shown = |value: Option<u64>, unit: &str| value.map_or("-".to_owned(), |value| format!("{value}{unit}"));
-    let known = version(node).or_else(|| report.and_then(version));
+    let known = version(node).or_else(|| report(id, nodes).and_then(version));
     let config = known.map_or("-", |version| if Some(version) == newest { "newest" } else { "behind" });
-    vec![
-        id.to_owned(),
-        state(node).to_owned(),
-        health(id, nodes),
-        config.to_owned(),
-        number(node.get("uptime_s")).map_or("-".to_owned(), uptime),
+    Row {
+        id: id.to_owned(),
+        state: state(node).to_owned(),
+        health: health(id, nodes),
+        config: config.to_owned(),
+        uptime: number(node.get("uptime_s")).map_or("-".to_owned(), uptime),
         // What an edge has just open, besides the name servers' probes.
-        shown(of_edge("connections"), ""),
-        shown(requests, ""),
-        shown(ratio, " %"),
-        shown(of_edge("stored_bytes").map(|bytes| bytes >> 10), " KiB"),
-    ]
+        connections: shown(of_edge("connections"), ""),
+        requests: shown(requests, ""),
+        hit_ratio: shown(ratio, " %"),
+        stored: shown(of_edge("stored_bytes").map(|bytes| bytes >> 10), " KiB"),
+    }
 }
 
 fn state(node: &Value) -> &'static str {

@@ -24,7 +24,7 @@ mod processes;
 mod verdicts;
 
 use fleet::{FleetFacts, Known, gather};
-use processes::{ORIGIN, Processes, origin_marker};
+use processes::{ORIGIN, Processes, STATE, origin_marker};
 
 /// How often the processes are looked at.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
@@ -36,7 +36,11 @@ pub(crate) fn run(args: Up, dir: Option<PathBuf>) -> Done {
     if is_demo {
         demo::write(&dir)?;
     }
-    let dir = std::fs::canonicalize(&dir).map_err(|error| Failure::operator(format!("{}: {error}", dir.display())))?;
+    let next = format!(
+        "`hither init {}` writes a directory to start from, `hither up` without one runs the demo",
+        dir.display()
+    );
+    let dir = std::fs::canonicalize(&dir).map_err(|error| Failure::file("look into", &dir, &error, &next))?;
     let built = build(&dir, Roles::BOTH, None).map_err(|problems| directory::refused(&problems))?;
     directory::print(&built.warnings);
     let config = built.config();
@@ -90,7 +94,7 @@ async fn serve(dir: &Path, built: Built, socket: std::net::TcpListener) -> Done 
     tokio::spawn(admin_server(facts, socket)?.serve(stop.clone()));
     let marker = Marker { pid: std::process::id().cast_signed(), admin: started.network.admin.listen };
     let marker_path = up_marker(&started);
-    marker.write(&marker_path).map_err(|error| Failure::operator(format!("{}: {error}", marker_path.display())))?;
+    marker.write(&marker_path).map_err(|error| Failure::file("write", &marker_path, &error, STATE))?;
     let lived = async {
         fleet.wait_until_ready(&started).await?;
         say(format!(

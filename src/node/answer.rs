@@ -9,10 +9,9 @@ use hickory_server::proto::op::Query;
 use hickory_server::proto::rr::RecordType;
 use mapping::{Cause, PopIndex};
 use prometheus::IntCounter;
-use telemetry::{Clients, Log, Metrics, QueryRecord};
+use telemetry::{Clients, Log, Metrics, QueryRecord, Seldom};
 
 use super::Node;
-use super::seldom::Seldom;
 
 /// A node's answers.
 pub(crate) struct Answering {

@@ -16,9 +16,10 @@ use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use telemetry::Seldom;
 
 use super::issuer::Issuer;
-use super::seldom::Seldom;
+use super::latency::{News, relearn};
 use super::{Node, lock};
 use crate::client::{self, Proof};
 
@@ -95,6 +96,17 @@ impl Holding {
     /// All of them.
     pub(super) fn all(&self) -> Vec<Held> {
         lock(&self.held).values().cloned().collect()
+    }
+
+    /// Whether there is one that clients are shown for this name, which may be a wildcard.
+    pub(super) fn covers(&self, name: &str) -> bool {
+        let held = lock(&self.held);
+        let above = name.split_once('.').map(|(_, above)| format!("*.{above}"));
+        held.contains_key(name) || above.is_some_and(|above| held.contains_key(&above))
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        lock(&self.held).keys().cloned().collect()
     }
 
     /// Takes one that another node tells, if it is to be held in place of what is; whether it was.
@@ -267,7 +279,14 @@ pub(super) async fn follow(node: Arc<Node>) {
     let mut issuer = Issuer::default();
     let mut known = BTreeMap::new();
     let (mut alarmed, mut asked_for): (Option<Instant>, u64) = (None, 0);
+    let mut told = node.holding.names();
     loop {
+        let names = node.holding.names();
+        if names != told {
+            // Edges have had their time to take what is new: clients may hear that there is TLS.
+            told = names;
+            relearn(&node, News::Certificates).await;
+        }
         if alarmed.is_none_or(|alarmed| alarmed.elapsed() >= ALARMED_EVERY) {
             alarmed = Some(Instant::now());
             alarm(&node);

@@ -24,13 +24,35 @@ pub(super) struct Gate {
     serving: JoinHandle<()>,
 }
 
+/// An address at which all is ready, and nobody is answered yet.
+pub(super) struct Closed {
+    door: Door,
+    address: SocketAddr,
+    socket: TcpListener,
+    server: Server,
+}
+
+impl Closed {
+    /// Makes everything ready that can fail. Call it on the control runtime.
+    pub(super) fn new(node: &Arc<Node>, socket: TcpListener, door: Door) -> Result<Self, Failure> {
+        let address = socket.local_addr().map_err(Failure::ours)?;
+        let server = server(node, &socket, door)?;
+        Ok(Self { door, address, socket, server })
+    }
+
+    /// Serves it.
+    pub(super) fn open(self) -> Gate {
+        let Self { door, address, socket, server } = self;
+        let stop = Stop::new();
+        let serving = tokio::spawn(server.serve(stop.clone()));
+        Gate { door, address, socket, stop, serving }
+    }
+}
+
 impl Gate {
     /// Serves a bound socket. Call it on the control runtime.
     pub(super) fn open(node: &Arc<Node>, socket: TcpListener, door: Door) -> Result<Self, Failure> {
-        let address = socket.local_addr().map_err(Failure::ours)?;
-        let stop = Stop::new();
-        let serving = serve(node, &socket, door, stop.clone())?;
-        Ok(Self { door, address, socket, stop, serving })
+        Closed::new(node, socket, door).map(Closed::open)
     }
 
     /// A handle of the socket, for another process.
@@ -49,9 +71,11 @@ impl Gate {
 
     /// Serves again after a rest.
     pub(super) fn resume(&mut self, node: &Arc<Node>) {
-        let stop = Stop::new();
-        match serve(node, &self.socket, self.door, stop.clone()) {
-            Ok(serving) => (self.stop, self.serving) = (stop, serving),
+        match server(node, &self.socket, self.door) {
+            Ok(server) => {
+                self.stop = Stop::new();
+                self.serving = tokio::spawn(server.serve(self.stop.clone()));
+            }
             Err(failure) => tracing::error!(address = %self.address, %failure, "nobody is answered there any more"),
         }
     }
@@ -64,12 +88,11 @@ impl Gate {
     }
 }
 
-fn serve(node: &Arc<Node>, socket: &TcpListener, door: Door, stop: Stop) -> Result<JoinHandle<()>, Failure> {
+fn server(node: &Arc<Node>, socket: &TcpListener, door: Door) -> Result<Server, Failure> {
     let api: Arc<dyn Handler> = Arc::new(Admin::new(Arc::new(NodeFacts { node: Arc::clone(node), door }), door));
     let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: api }]));
     // No series shows who reads the series.
     let connections = prometheus::IntGauge::new("admin_connections", "Open connections.").map_err(Failure::ours)?;
     let socket = socket.try_clone().map_err(Failure::ours)?;
-    let server = Server::new(socket, mounts, None, connections).map_err(Failure::ours)?;
-    Ok(tokio::spawn(server.serve(stop)))
+    Server::new(socket, mounts, None, connections).map_err(Failure::ours)
 }

@@ -27,12 +27,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ::fleet::PurgeEntry;
+use config::{Network, Problem, Severity};
 use serde::{Deserialize, Serialize};
 
 use super::sockets::{Kind, Listener};
 
 pub(super) use check::check;
-pub(super) use give::{Giver, Heir, NotGiven, give};
+pub(super) use give::{Giver, Heir, NotGiven, hand_over};
 pub(super) use take::{Taken, ask, is_anybody_there};
 
 /// What the new process says.
@@ -90,4 +91,48 @@ const VERSION: u32 = 1;
 /// Where the process that serves is asked.
 fn path(home: &Path) -> PathBuf {
     home.join("handover.sock")
+}
+
+/// The most bytes of such a path (unix(7): `sun_path`, without the zero at its end).
+const MOST_PATH: usize = 107;
+
+/// A warning where a node's directory is so deep that nobody can be asked there.
+pub(super) fn warn_of_path(network: &Network) -> Option<Problem> {
+    let paths = network.node_ids().into_iter().map(|id| path(&network.state.join(id.as_str())));
+    let deepest = paths.max_by_key(|path| path.as_os_str().len())?;
+    if deepest.as_os_str().len() <= MOST_PATH {
+        return None;
+    }
+    let what = format!(
+        "{} is longer than the {MOST_PATH} bytes that the path of a socket may have: `--take-over` cannot replace that node",
+        deepest.display()
+    );
+    let problem =
+        Problem::general(what).help("name a `state` whose path is shorter, or replace the binary by restarts");
+    Some(Problem { severity: Severity::Warning, ..problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_path_that_no_socket_can_have_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("sites")).unwrap();
+        let text = "[[nameserver]]\nid = \"ns1\"\naddresses = [\"192.0.2.1\"]\n\
+            [[pop]]\nid = \"one\"\nlocation = [50.0, 8.0]\n[[pop.edge]]\nid = \"one-12\"\naddresses = [\"192.0.2.2\"]\n";
+        // With "/one-12/handover.sock".
+        for (length, is_told) in [(MOST_PATH - 21, false), (MOST_PATH - 20, true)] {
+            let state = format!("/{}", "x".repeat(length - 1));
+            let network = format!("zone = \"cdn.example\"\nstate = \"{state}\"\n{text}");
+            fs::write(dir.path().join("hither.toml"), network).unwrap();
+            let network = config::load(dir.path()).unwrap().config.network;
+            let told = warn_of_path(&network).map(|problem| problem.to_string());
+            assert_eq!(told.is_some(), is_told, "{length}: {told:?}");
+            assert!(told.is_none_or(|told| told.contains("/one-12/handover.sock is longer")));
+        }
+    }
 }

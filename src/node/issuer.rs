@@ -146,7 +146,7 @@ impl Issuer {
                     wanted.base()
                 )
             }
-            Way::Dns(_) | Way::Http => why,
+            Way::Dns(_) | Way::Http | Way::Tls(_) => why,
         })
     }
 
@@ -178,16 +178,22 @@ fn note_lack(node: &Node, wanted: &Wanted, why: String) {
     lacks.insert(wanted.name.clone(), Lack { why, tries, tried: Instant::now(), next: Instant::now() + wait });
 }
 
-/// How a name is shown to be ours: by DNS where its records are answered here. Else by HTTP or, at every second try, by an
-/// alias that its owner may have made for us; a wildcard by that alone.
+/// How a name is shown to be ours: by DNS where its records are answered here. Else at the name itself, by HTTP or over TLS,
+/// or, at every second try, by an alias that its owner may have made for us; a wildcard by that alone.
 fn way(node: &Node, config: &Config, wanted: &Wanted) -> Way {
     let answers = node.name_server.as_ref().and_then(|name_server| name_server.answers.load_full());
     let name = format!("{CHALLENGE}.{}", wanted.base());
-    if answers.is_some_and(|answers| answers.view.answers_for(&name)) {
+    if let Some(name) = answers.and_then(|answers| answers.view.challenged_at(&name)) {
         return Way::Dns(name);
     }
     let tries = lock(&node.holding.lacks).get(&wanted.name).map_or(0, |lack| lack.tries);
-    if wanted.is_wildcard() || tries % 2 == 1 { Way::Dns(alias(config, wanted)) } else { Way::Http }
+    if wanted.is_wildcard() || tries % 2 == 1 {
+        Way::Dns(alias(config, wanted))
+    } else if config.network.proves_by_tls() {
+        Way::Tls(wanted.name.clone())
+    } else {
+        Way::Http
+    }
 }
 
 /// Where authorities ask of a name (RFC 8555 §8.4).
@@ -220,7 +226,9 @@ async fn publish(everywhere: &Everywhere<'_>, challenge: Challenge) -> Result<()
             let others = network.name_servers.iter().filter(|other| other.id != node.id);
             others.map(|other| (&other.id, network.peer_of_name_server(other))).collect()
         }
-        Challenge::Http { .. } => network.edges().map(|(_, edge)| (&edge.id, network.peer_of(edge))).collect(),
+        Challenge::Http { .. } | Challenge::Tls { .. } => {
+            network.edges().map(|(_, edge)| (&edge.id, network.peer_of(edge))).collect()
+        }
     };
     let body = serde_json::to_vec(&challenge).map_err(|error| error.to_string())?;
     if !node.holding.challenges.add(challenge, SystemTime::now()) {

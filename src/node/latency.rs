@@ -32,6 +32,8 @@ pub(crate) enum News {
     Moves,
     /// Anything was measured.
     Anything,
+    /// None: names have their first certificate, which answers tell of.
+    Certificates,
 }
 
 /// Tells a collector of the connections that end.
@@ -107,12 +109,12 @@ pub(crate) async fn relearn(node: &Arc<Node>, news: News) {
         return;
     }
     let store = Arc::clone(&name_server.latency);
-    let before = Arc::clone(&answers);
+    let (before, of_answers) = (Arc::clone(&answers), Arc::clone(&config));
     let built = tokio::task::spawn_blocking(move || {
         let learned = learn(&config, &world, &store, Some(&before.view));
         let is_revised = news == News::Anything && learned != *before.view.learned();
         let learned = if is_revised { learned.revised() } else { learned };
-        if learned.decides_as(&before.view.learned()) {
+        if news != News::Certificates && learned.decides_as(&before.view.learned()) {
             before.view.relearn(Arc::new(learned));
             return None;
         }
@@ -125,9 +127,12 @@ pub(crate) async fn relearn(node: &Arc<Node>, news: News) {
     if let Ok(Some(view)) = built.await
         && is_same(&name_server.answers.load_full())
     {
-        let moved = view.learned().groups().iter().filter(|group| group.current != group.expected).count();
-        tracing::info!(groups = view.learned().groups().len(), moved, "round trips have changed the map");
+        if !view.shares_map(&answers.view) {
+            let moved = view.learned().groups().iter().filter(|group| group.current != group.expected).count();
+            tracing::info!(groups = view.learned().groups().len(), moved, "round trips have changed the map");
+        }
         node.note_size(&view);
+        let view = node.with_tls(view, &of_answers);
         name_server.answers.store(Some(Arc::new(Answers::new(view, &node.metrics))));
     }
 }

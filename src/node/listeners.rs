@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use certs::Certificates;
+use certs::{ACME_TLS, Certificates};
 use config::{Config, NodeId, limits};
 use dns::transport::{Answer, serve_quic, serve_tcp, serve_udp};
 use listen::{
@@ -88,7 +88,7 @@ impl Listeners {
             cores,
             open: Mutex::default(),
             answer,
-            edge_tls: Secured::new(&node.certificates, &["h2", "http/1.1"], "h3")?,
+            edge_tls: Secured::new(&node.certificates, &["h2", "http/1.1", ACME_TLS], "h3")?,
             dns_tls: Secured::new(&node.dns_certificates, &["dot"], "doq")?,
             dns_https: Secured::new(&node.dns_certificates, &["h2", "http/1.1"], "h3")?,
             connections: node.metrics.connections.clone(),

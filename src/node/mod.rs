@@ -22,7 +22,6 @@ mod notify;
 mod peer;
 mod proxies;
 mod reload;
-mod seldom;
 mod serve;
 mod sockets;
 mod supervisor;
@@ -197,6 +196,7 @@ fn build_loaded(
     if !problems.is_empty() {
         return Err(problems);
     }
+    warnings.extend(handover::warn_of_path(&config.network));
     warnings.extend(view.iter().flat_map(|view| view.warnings.iter().cloned()));
     if let Some(world) = &world {
         warnings.extend(world.warnings.iter().cloned());
@@ -296,7 +296,7 @@ impl Node {
             let cookie_key = config.fleet_key.as_ref().map_or(name_server.cookie_key, fleet::cookie_key);
             let identity = Identity { id: self.id.to_string(), cookies: Cookies::new(cookie_key) };
             let view = view.with_fitness(fitness).with_identity(identity);
-            let view = view.with_challenges(Arc::clone(&self.holding.challenges));
+            let view = self.with_tls(view.with_challenges(Arc::clone(&self.holding.challenges)), &config);
             let before = name_server.answers.load();
             let own = config.network.node(&self.id).and_then(|node| node.name_server);
             let notices = view.notices(before.as_ref().map(|answers| &*answers.view));
@@ -314,6 +314,14 @@ impl Node {
         self.metrics.reloads.with_label_values(&["ok"]).inc();
         self.refused.store(None);
         self.config.store(Some(Arc::new(config)));
+    }
+
+    /// Has a view of a config tell of TLS only where there is a certificate by now.
+    fn with_tls(&self, view: View, config: &Config) -> View {
+        view.with_tls(|site, name| {
+            let tls = config.sites.get(site).and_then(|site| site.tls.as_ref());
+            tls.is_some_and(|tls| !tls.auto || self.holding.covers(name))
+        })
     }
 
     /// Ends the series of PoPs that a config no longer has.
@@ -340,6 +348,15 @@ impl Node {
     /// The version of the config in use; 0 before the first.
     fn version(&self) -> u64 {
         self.config.load().as_ref().map_or(0, |config| config.version)
+    }
+
+    /// What a person is told of it in one line.
+    fn in_a_line(&self) -> String {
+        let version = self.version();
+        match self.refused.load().as_deref() {
+            Some(why) => format!("{} serves config {version}, and a change is refused: {why}", self.id),
+            None => format!("{} serves config {version}", self.id),
+        }
     }
 
     pub(crate) fn roles(&self) -> Roles {

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::listeners::Listeners;
 use super::peer::Peer;
+use super::supervisor::{Word, tell};
 use super::{Node, Roles, build, lock};
 
 /// What tells a node that its files have changed. It begins before the node answers anybody: whoever sees it run, and
@@ -84,7 +85,9 @@ pub(crate) async fn follow(watching: &mut Watching, node: &Arc<Node>, doors: (&L
     loop {
         watching.changed().await;
         watching.renew(node);
+        tell(Word::Reloading);
         reload(node, doors, started).await;
+        tell(Word::Serving(&node.in_a_line()));
     }
 }
 
@@ -163,6 +166,10 @@ fn warn(node: &Node, config: &Config, started: &Config) {
 /// The directory's own that hold config.
 const FOLDERS: [&str; 5] = ["sites", "zones", "latency", "secrets", "secrets/dnssec"];
 
+/// The link that Kubernetes puts in place of another when what it mounts has changed: the files are links through it, and of
+/// them nothing is told.
+const SWAPPED: &str = "..data";
+
 /// Watches the directory, those in it that hold config, and the files' own elsewhere. Directories,
 /// not files: editors save by renaming.
 pub(crate) fn watch(dir: &Path, elsewhere: &[PathBuf], changes: Sender<()>) -> notify::Result<impl Watcher + use<>> {
@@ -197,10 +204,14 @@ fn is_change(event: &notify::Event) -> bool {
 
 /// Whether a load reads the path: other files in the directory, such as a log, are none of its business.
 fn is_config(root: &Path, path: &Path) -> bool {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| !config::is_leftover(name)) else {
-        return false;
-    };
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let parent = path.parent();
+    if name == SWAPPED {
+        return parent.is_some_and(|parent| parent.starts_with(root));
+    }
+    if config::is_leftover(name) {
+        return false;
+    }
     if parent == Some(root) {
         return matches!(name, "hither.toml" | "routes.toml") || FOLDERS.contains(&name);
     }

@@ -24,13 +24,13 @@ use super::certificates::{self, Holding};
 use super::doors::Doors;
 use super::ending::{End, Ending, take_leave};
 use super::flows::Noted;
-use super::gate::Gate;
-use super::handover::{Giver, Heir, NotGiven, Taken, ask, check, give, is_anybody_there};
+use super::gate::Closed;
+use super::handover::{Giver, Heir, NotGiven, Taken, ask, check, hand_over, is_anybody_there};
 use super::last_good::LastGood;
 use super::listeners::Listeners;
 use super::peer::{self, Peer};
 use super::sockets::{self, Sockets};
-use super::supervisor::tell_main_process;
+use super::supervisor::{Word, tell};
 use super::{
     Built, NameServer, Node, Roles, build_loaded, build_view, gather, last_good, latency, load, lock, reload, visits,
     with_other_faults,
@@ -51,7 +51,7 @@ pub(crate) enum Begin {
 /// Runs a node until it is told to stop, or another process has taken over.
 pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>, begin: Begin) -> Done {
     let started = Instant::now();
-    let id = NodeId::parse(id).map_err(|wrong| Failure::operator(wrong.message))?;
+    let id = NodeId::parse(id).map_err(Failure::wrong)?;
     let mut loaded = config::load(dir);
     // A network that cannot be read tells no state directory: where it is unless one is named.
     let network = match &loaded {
@@ -198,8 +198,7 @@ impl Start<'_> {
 
     async fn begin(self, built: Built) -> Result<Serving, Failure> {
         let (id, home, config) = (&self.id, &self.home, built.config().clone());
-        std::fs::create_dir_all(home)
-            .map_err(|error| Failure::operator(format!("cannot write to {}: {error}", home.display())))?;
+        std::fs::create_dir_all(home).map_err(|error| Failure::file("write to", home, &error, STATE))?;
         let mut opened = self.open(&config).await?;
         if let Some(taken) = &mut opened.taken {
             taken.release().await.map_err(|error| not_handed(&error))?;
@@ -218,11 +217,13 @@ impl Start<'_> {
         latency::relearn(&node, latency::News::Moves).await;
         let watching = reload::Watching::begin(&node).map_err(Failure::ours)?;
         let ending = Ending::listen().map_err(Failure::ours)?;
+        // Once the other has left, nothing may fail.
+        let admin = Closed::new(&node, opened.admin, Door::Admin)?;
         listeners.put(opened.listeners);
         if let Some(taken) = opened.taken {
             step_in(&node, &config, taken).await?;
         }
-        let admin = Gate::open(&node, opened.admin, Door::Admin)?;
+        let admin = admin.open();
         let (address, peer) = (admin.address, Peer::default());
         peer.put(&node, opened.peer);
         let giver = Giver::listen(home);
@@ -233,6 +234,7 @@ impl Start<'_> {
             tracing::error!(path = %marker_path.display(), %error, "cannot be written: `up` and `status` do not see this node");
         }
         tracing::info!(node = %id, admin = %address, "serving");
+        tell(Word::Serving(&node.in_a_line()));
         let (round_trips, last_good) = (home.join(LATENCY), LastGood::new(home));
         let tending = tend(&node, &round_trips, &last_good);
         let doors = Doors { listeners: Arc::new(listeners), peer, admin: tokio::sync::Mutex::new(admin) };
@@ -260,9 +262,14 @@ fn bind_admin(wanted: SocketAddr, handed: Option<TcpListener>) -> Result<TcpList
 async fn step_in(node: &Arc<Node>, config: &Config, taken: Taken) -> Result<(), Failure> {
     check(node, config).await.map_err(|why| Failure::ours(format!("this process does not serve: {why}")))?;
     let before = taken.serving().await.map_err(|error| not_handed(&error))?;
-    tell_main_process();
-    if let Some(edge) = &node.edge {
-        edge.tell_purges(Box::new(before));
+    tell(Word::Main);
+    match &node.edge {
+        Some(edge) => edge.tell_purges(Box::new(before)),
+        // Nobody purges here any more: the other finishes what it has begun for as long as it does not hear an end.
+        None => drop(tokio::spawn(async move {
+            tokio::time::sleep(limits::HTTP_DRAIN * 2).await;
+            drop(before);
+        })),
     }
     tracing::info!("taken over");
     Ok(())
@@ -282,7 +289,17 @@ impl Serving {
                     () = &mut failed => break Left::Failed,
                     stream = self.giver.asked() => stream,
                 };
-                match give(stream, &self.node, &self.doors, &self.round_trips).await {
+                let handed = tokio::select! {
+                    // Nothing is let go of yet: who asks is told by the end that it is not handed over.
+                    end = self.ending.told() => break Left::Told(end),
+                    handed = hand_over(stream, &self.doors) => handed,
+                };
+                let given = match handed {
+                    // From here on one of both has to serve: who is told to end by now is so in a moment.
+                    Ok(handed) => handed.release(&self.node, &self.doors, &self.round_trips).await,
+                    Err(why) => Err(why),
+                };
+                match given {
                     Ok(heir) => break Left::To(heir),
                     Err(NotGiven::Unasked) => {}
                     Err(NotGiven::Early(why)) => {
@@ -296,6 +313,7 @@ impl Serving {
         };
         match left {
             Left::Told(end) => {
+                tell(Word::Stopping);
                 self.last_good.forget_starts();
                 let end = match end {
                     End::Gently => take_leave(&self.node, &mut self.ending).await,
@@ -309,6 +327,7 @@ impl Serving {
                 Ok(Exit::Done)
             }
             Left::Failed => {
+                tell(Word::Stopping);
                 self.end(End::Soon).await;
                 Err(Failure::ours("a listener has ended by a panic"))
             }
@@ -398,14 +417,15 @@ fn make(start: &Start<'_>, built: &Built, metrics: &Arc<Metrics>) -> Result<Node
         }
         None => None,
     };
+    let holding = Holding::read(home);
     Ok(Node {
         id: id.clone(),
         dir: dir.to_path_buf(),
         metrics: Arc::clone(metrics),
-        certificates: Arc::new(Certificates::default()),
+        certificates: Arc::new(Certificates::answering(Arc::clone(&holding.challenges))),
         dns_certificates: Arc::new(Certificates::default()),
         names: Mutex::default(),
-        holding: Holding::read(home),
+        holding,
         name_server,
         collector: edge.is_some().then(|| Arc::new(Collector::new(RandomState::new().hash_one(started)))),
         edge,
@@ -430,6 +450,9 @@ enum Lines {
     Queries,
 }
 
+/// What to do where state cannot be written.
+const STATE: &str = "name a directory that this user may write to by `state` in hither.toml, or run it as who may";
+
 /// Opens a log, if the config wants it.
 fn open_log(config: &Config, lines: Lines, home: &Path, metrics: &Metrics) -> Result<Option<(Log, Clients)>, Failure> {
     let wanted = config.network.log;
@@ -441,7 +464,7 @@ fn open_log(config: &Config, lines: Lines, home: &Path, metrics: &Metrics) -> Re
     let path = home.join(format!("{name}.jsonl"));
     let dropped = metrics.log_dropped.with_label_values(&[name]);
     let log = Log::start(&path, limits::LOG_QUEUE, dropped);
-    let log = log.map_err(|error| Failure::operator(format!("cannot write {}: {error}", path.display())))?;
+    let log = log.map_err(|error| Failure::file("write", &path, &error, STATE))?;
     let clients = match config.network.log.clients {
         config::Clients::Full => Clients::Full,
         config::Clients::Prefix => Clients::Prefix,

@@ -1,16 +1,18 @@
 //! What a node tells about itself: counters, and records of requests and queries.
 //!
 //! [`Metrics`] holds every series in one table; [`Log`] writes records through a bounded queue that
-//! never blocks who hands one in.
+//! never blocks who hands one in; [`Seldom`] keeps the log of events short.
 
 mod address;
 mod counted;
 mod log;
 mod metrics;
 mod record;
+mod seldom;
 
 pub use address::Clients;
 pub use counted::{Counted, OfSite};
-pub use log::Log;
+pub use log::{Log, Reopening};
 pub use metrics::{Metrics, reference};
-pub use record::{QueryRecord, RequestRecord};
+pub use record::QueryRecord;
+pub use seldom::Seldom;

@@ -11,10 +11,17 @@ use std::time::{Duration, Instant};
 use prometheus::IntCounter;
 use serde::Serialize;
 
-/// Writes records as JSON lines. A full queue drops records and counts them: logging never delays
+/// Writes records as lines. A full queue drops records and counts them: logging never delays
 /// an answer.
 #[derive(Clone, Debug)]
 pub struct Log(Arc<Handle>);
+
+/// Has a log's file opened anew; it keeps no log from ending.
+#[derive(Clone, Debug)]
+pub struct Reopening(Arc<Queue>);
+
+/// Makes lines of the bytes that were handed in, on the writer's thread.
+type Render = Box<dyn FnMut(&[u8], &mut Vec<u8>) + Send>;
 
 #[derive(Debug)]
 struct Handle {
@@ -23,7 +30,7 @@ struct Handle {
     dropped: IntCounter,
 }
 
-/// Lines on their way to the writer.
+/// Records on their way to the writer.
 #[derive(Debug, Default)]
 struct Queue {
     state: Mutex<State>,
@@ -36,6 +43,8 @@ struct State {
     count: u64,
     /// Whether the writer is to be woken.
     is_writer_waiting: bool,
+    /// Whether the file is to be opened anew.
+    is_reopening: bool,
     /// Whether every handle is gone.
     is_closed: bool,
     /// Whether the writer has ended.
@@ -47,6 +56,21 @@ struct State {
 const REST: Duration = Duration::from_millis(5);
 /// The writer keeps a buffer of this size between two writes.
 const KEPT: usize = 256 << 10;
+/// What the writer takes at once.
+struct Taken {
+    count: u64,
+    file: Where,
+}
+
+/// Where lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Where {
+    /// To the file that is open, if the path still leads there.
+    Open,
+    /// To the one that the path leads to, whatever is open.
+    Anew,
+}
+
 /// How long a process that ends waits for its last lines.
 const CLOSING: Duration = Duration::from_secs(1);
 /// How often it is said that lines are lost.
@@ -57,32 +81,76 @@ thread_local! {
 }
 
 impl Log {
-    /// Starts the writer of a file; what it appends to may come, go and come back. At most so many bytes wait for it.
+    /// Starts the writer of a file of JSON lines; what it appends to may come, go and come back. At most so many bytes
+    /// wait for it.
     ///
     /// # Errors
     /// No thread can be started.
     pub fn start(path: &Path, most: usize, dropped: IntCounter) -> std::io::Result<Self> {
+        Self::start_writer(path, most, dropped, None)
+    }
+
+    /// The same of lines that the writer makes of what is handed in by [`Self::add_bytes`]: `render` gets all that waits,
+    /// one after another.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn start_rendering(
+        path: &Path,
+        most: usize,
+        dropped: IntCounter,
+        render: impl FnMut(&[u8], &mut Vec<u8>) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        Self::start_writer(path, most, dropped, Some(Box::new(render)))
+    }
+
+    fn start_writer(path: &Path, most: usize, dropped: IntCounter, render: Option<Render>) -> std::io::Result<Self> {
         let queue = Arc::<Queue>::default();
         queue.state().lines.reserve(KEPT);
         let (path, lost, lines) = (path.to_owned(), dropped.clone(), Arc::clone(&queue));
         let writer = std::thread::Builder::new().name("log".to_owned());
         writer.spawn(move || {
-            write(&path, &lines, &lost);
+            write(&path, &lines, &lost, render);
             lines.state().is_done = true;
             lines.changed.notify_all();
         })?;
         Ok(Self(Arc::new(Handle { queue, most, dropped })))
     }
 
-    /// Hands a record to the writer.
+    /// Hands a record to the writer, as a line.
     pub fn add(&self, record: &impl Serialize) {
+        self.add_bytes(|line| {
+            let is_written = serde_json::to_writer(&mut *line, record).is_ok();
+            line.push(b'\n');
+            is_written
+        });
+    }
+
+    /// Hands bytes to the writer, if `write` says that they are whole.
+    pub fn add_bytes(&self, write: impl FnOnce(&mut Vec<u8>) -> bool) {
         LINE.with_borrow_mut(|line| {
             line.clear();
-            if serde_json::to_writer(&mut *line, record).is_ok() {
-                line.push(b'\n');
+            if write(line) {
                 self.0.add(line);
             }
         });
+    }
+
+    /// What has its file opened anew.
+    #[must_use]
+    pub fn reopening(&self) -> Reopening {
+        Reopening(Arc::clone(&self.0.queue))
+    }
+}
+
+impl Reopening {
+    /// Has the file opened that the path leads to now, made where there is none: whoever has moved the old one away gets no
+    /// line more there.
+    pub fn reopen(&self) {
+        let mut state = self.0.state();
+        state.is_reopening = true;
+        state.is_writer_waiting = false;
+        self.0.changed.notify_all();
     }
 }
 
@@ -117,17 +185,18 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for lines, and takes them all, with their number; none once every handle is gone.
-    fn take(&self, into: &mut Vec<u8>) -> Option<u64> {
+    /// Waits for lines, or for a file to be opened anew, and takes all; none once every handle is gone.
+    fn take(&self, into: &mut Vec<u8>) -> Option<Taken> {
         let mut state = self.state();
-        while state.lines.is_empty() && !state.is_closed {
+        while state.lines.is_empty() && !state.is_closed && !state.is_reopening {
             state.is_writer_waiting = true;
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.is_writer_waiting = false;
         std::mem::swap(&mut state.lines, into);
         let count = std::mem::take(&mut state.count);
-        (count > 0).then_some(count)
+        let file = if std::mem::take(&mut state.is_reopening) { Where::Anew } else { Where::Open };
+        (count > 0 || file == Where::Anew).then_some(Taken { count, file })
     }
 
     /// Lets lines gather.
@@ -143,15 +212,22 @@ fn open(path: &Path) -> std::io::Result<File> {
 
 /// Writes until every handle is gone. A file that was moved away to rotate it is opened again with the next lines; so is
 /// one that fails (disk full), whose lines are lost, counted and told.
-fn write(path: &Path, queue: &Queue, dropped: &IntCounter) {
-    let mut file = None;
+fn write(path: &Path, queue: &Queue, dropped: &IntCounter, mut render: Option<Render>) {
+    let mut open_file = None;
     let mut told: Option<Instant> = None;
-    let mut lines = Vec::with_capacity(KEPT);
-    while let Some(count) = queue.take(&mut lines) {
-        let here = file.take().filter(|file| is_at(file, path));
+    let (mut lines, mut rendered) = (Vec::with_capacity(KEPT), Vec::new());
+    while let Some(Taken { count, file }) = queue.take(&mut lines) {
+        let here = open_file.take().filter(|open| file == Where::Open && is_at(open, path));
         let out = here.map_or_else(|| open(path), Ok);
-        match out.and_then(|mut out| out.write_all(&lines).map(|()| out)) {
-            Ok(out) => file = Some(out),
+        let text = match &mut render {
+            Some(render) => {
+                render(&lines, &mut rendered);
+                &rendered
+            }
+            None => &lines,
+        };
+        match out.and_then(|mut out| out.write_all(text).map(|()| out)) {
+            Ok(out) => open_file = Some(out),
             Err(error) => {
                 dropped.inc_by(count);
                 if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
@@ -160,8 +236,10 @@ fn write(path: &Path, queue: &Queue, dropped: &IntCounter) {
                 }
             }
         }
-        lines.clear();
-        lines.shrink_to(KEPT);
+        for buffer in [&mut lines, &mut rendered] {
+            buffer.clear();
+            buffer.shrink_to(KEPT);
+        }
         queue.rest();
     }
 }
@@ -189,6 +267,58 @@ mod tests {
             assert!(start.elapsed() < Duration::from_secs(5), "{}", dropped.get());
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn what_was_handed_in_is_rendered_by_the_writer_and_each_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let dropped = IntCounter::new("dropped", "Lines.").unwrap();
+        let render = |bytes: &[u8], out: &mut Vec<u8>| {
+            bytes.iter().for_each(|byte| out.extend_from_slice(format!("{byte}\n").as_bytes()));
+        };
+        let log = Log::start_rendering(&path, 1_000, dropped.clone(), render).unwrap();
+        for number in 0..200 {
+            log.add_bytes(|line| {
+                line.push(number);
+                // What is not whole is left out.
+                number % 2 == 0
+            });
+        }
+        drop(log);
+        let written = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<u8> = written.lines().map(|line| line.parse().unwrap()).collect();
+        assert_eq!(lines, (0..200).step_by(2).collect::<Vec<u8>>());
+        assert_eq!(dropped.get(), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_opened_anew_is_there_before_its_first_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, moved) = (dir.path().join("log"), dir.path().join("moved"));
+        let log = Log::start(&path, 1_000, IntCounter::new("dropped", "Lines.").unwrap()).unwrap();
+        let until_there = || {
+            let start = Instant::now();
+            while !path.exists() {
+                assert!(start.elapsed() < Duration::from_secs(5));
+                std::thread::yield_now();
+            }
+        };
+        log.reopening().reopen();
+        until_there();
+        log.add(&1);
+        let start = Instant::now();
+        while std::fs::read_to_string(&path).unwrap() != "1\n" {
+            assert!(start.elapsed() < Duration::from_secs(5));
+            std::thread::yield_now();
+        }
+        std::fs::rename(&path, &moved).unwrap();
+        log.reopening().reopen();
+        until_there();
+        log.add(&2);
+        drop(log);
+        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "1\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n");
     }
 
     #[test]

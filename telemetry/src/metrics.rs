@@ -52,12 +52,14 @@ metrics! {
     dns_routed: IntCounterVec "hither_dns_routed_total" ["pop", "source"] "Routed answers, by PoP and by what ranked it: rule, latency or geography.";
     requests: IntCounterVec "hither_requests_total" ["site", "result"] "Requests answered, by site and result: hit, stale, miss, pass, own (an answer of the edge itself), error. Sites past 1,000 count as other, requests that no site takes as -.";
     request_bytes: IntCounterVec "hither_response_bytes_total" ["site"] "Bytes of response bodies sent, by site.";
+    origin_bytes: IntCounterVec "hither_origin_bytes_total" ["site"] "Bytes of response bodies that came from origins, by site.";
     request_seconds: Histogram "hither_request_duration_seconds" [] "Time from a request until the last byte of its response was handed to the connection.";
     connections: IntGauge "hither_connections" [] "Open client connections.";
     fetches: IntCounterVec "hither_fetches_total" ["site", "outcome"] "Fetches from origins, by site and outcome: ok, or the RFC 9209 name of the failure.";
     panics: IntCounterVec "hither_panics_total" ["site"] "Requests that a fault of the edge has ended, by site: each is answered with 500. Three in ten seconds, and the site falls back to what it was before.";
     store_bytes: IntGauge "hither_store_bytes" [] "Bytes of stored objects in RAM.";
     store_objects: IntGauge "hither_store_objects" [] "Stored objects in RAM.";
+    purge_position: IntGauge "hither_purge_position" [] "Position in the edge's log of purges. Edges that were told the same have risen by the same; one that rises less than others has missed some.";
     disk_bytes: IntGauge "hither_disk_bytes" [] "Bytes that stored objects take on disk.";
     disk_objects: IntGauge "hither_disk_objects" [] "Keys with objects on disk.";
     disk_failing: IntGauge "hither_disk_failing" [] "Whether the disk tier fails and is left alone: 1 or 0.";
@@ -68,10 +70,12 @@ metrics! {
     probes: IntCounterVec "hither_probes_total" ["outcome"] "Probes of edges, by outcome: ok, refused, timeout, status, error.";
     pop_load: IntGaugeVec "hither_pop_load_bps" ["pop"] "Bits of bodies per second that the edges of a PoP send, as a name server hears it.";
     pop_price: IntGaugeVec "hither_pop_price_ms" ["pop"] "Milliseconds by which a PoP counts as further while it is near its limit.";
+    pop_edges_up: IntGaugeVec "hither_pop_edges_up" ["pop"] "Edges of a PoP that a name server takes for up.";
     map_units: IntGauge "hither_map_units" [] "Distinct map units.";
     map_bytes: IntGauge "hither_map_bytes" [] "Bytes of the map's lookup tables.";
     certificate_expires: IntGaugeVec "hither_certificate_expires_seconds" ["name"] "Unix time until which the certificate that clients get for a name is good, by the name or wildcard.";
     config_version: IntGauge "hither_config_version" [] "Version of the config in use: its newest file, Unix milliseconds.";
+    config_refused: IntGauge "hither_config_refused" [] "Whether the newest config is refused, so that an older one serves: 1 or 0.";
     reloads: IntCounterVec "hither_reloads_total" ["outcome"] "Reloads of the config, by outcome: ok or refused.";
     log_dropped: IntCounterVec "hither_log_dropped_total" ["log"] "Log lines lost, because their queue was full or their file could not be written.";
 }

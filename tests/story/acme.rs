@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::http3::{TELLING, ask, browse};
 use crate::resolvers::start;
-use crate::support::{HITHER, Network, Origin, Process, reply, run, wait_for};
+use crate::support::{HITHER, Network, Origin, Process, dig, reply, run, wait_for};
 use crate::tls::runtime;
 
 /// An authority at a story's address, and how it is known.
@@ -172,6 +172,11 @@ fn a_site_gets_its_certificates_by_dns_and_an_edge_serves_with_them() {
             let said = run(HITHER, &["check", &network.dir.path().display().to_string()]);
             assert!(!said.contains("error"), "{said}");
             let _second = network.start("ns1");
+            let of_tls = || {
+                let (server, port) = (format!("@{}", network.dns.ip()), network.dns.port());
+                dig(&server, port, &["+short", "www.shop.example", "HTTPS"])
+            };
+            assert_eq!(of_tls(), "", "nobody is sent to handshakes that are refused");
             let _first = network.start("ns2");
             let _edge = network.start("one-1");
             for (name, how) in [
@@ -213,6 +218,10 @@ fn a_site_gets_its_certificates_by_dns_and_an_edge_serves_with_them() {
                     ["_.cdn.example.pem", "_.img.shop.example.pem", "shop.example.pem", "www.shop.example.pem"]
                 );
             }
+            wait_for(Duration::from_secs(20), "clients are told of TLS", || {
+                let said = of_tls();
+                if said.contains("alpn=\"h3,h2\"") { Ok(()) } else { Err(said) }
+            });
             assert!(network.path(".state/ns2/acme").is_dir() && !network.path(".state/ns1/acme").exists());
             is_shown_by_http3(&network, &pebble);
             let keys = run("sh", &["-c", &format!("grep -l PRIVATE {}/*.log", network.dir.path().display())]);
@@ -327,6 +336,47 @@ fn a_host_outside_the_zones_gets_its_certificate_by_http_and_a_failure_is_told()
                 if held.exists() { Ok(()) } else { Err(network.log("ns1")) }
             });
             assert!(pebble.log().contains("Attempting to validate w/ HTTP: http://www.elsewhere.example"));
+        });
+    });
+}
+
+#[test]
+fn a_host_outside_the_zones_gets_its_certificate_in_a_handshake() {
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| reply(200, &[], "a page")).await;
+        let network = Network::new(244, origin.address, "");
+        write_site(&network, "\"www.elsewhere.example\"", "\"auto\"", origin.address);
+        let address = network.edge.ip();
+        tokio::task::block_in_place(|| {
+            let home = network.path("resolver");
+            let _elsewhere = elsewhere(&home, address);
+            let _resolver = unbound(&home, address, network.dns);
+            let pebble = Pebble::start(&network, SocketAddr::new(address, 5401));
+            let file = network.path("hither.toml");
+            let acme = fs::read_to_string(&file).unwrap().replace("[acme]\n", "[acme]\nchallenge = \"tls-alpn-01\"\n");
+            fs::write(&file, acme).unwrap();
+            let _edge = network.start("one-1");
+            let _name_server = network.start("ns1");
+            wait_for(Duration::from_secs(60), "the certificate is served", || {
+                let said = pebble.curl(network.edge, &["https://www.elsewhere.example/"]);
+                let is_served = said.starts_with("http/2 200") && said.ends_with("a page");
+                if is_served { Ok(()) } else { Err(format!("{said}\n{}\n{}", network.log("ns1"), pebble.log())) }
+            });
+            assert!(!pebble.log().contains("Attempting to validate w/ HTTP"), "{}", pebble.log());
+            // Who asks for that and is expected by nobody gets no certificate; beside another protocol it is not heard.
+            let shake = |offered: &str| {
+                let to = format!("{address}:8143");
+                let args = ["s_client", "-connect", &to, "-servername", "www.elsewhere.example", "-alpn", offered];
+                let said = run("sh", &["-c", &format!("openssl {} </dev/null 2>&1", args.join(" "))]);
+                said.contains("BEGIN CERTIFICATE").then(|| said.contains("ALPN protocol: h2"))
+            };
+            assert_eq!(shake("acme-tls/1,h2"), Some(true));
+            assert_eq!(shake("acme-tls/1,other"), Some(false));
+            let elsewhere = format!(
+                "openssl s_client -connect {address}:8143 -servername other.elsewhere.example -alpn acme-tls/1 </dev/null 2>&1"
+            );
+            let said = run("sh", &["-c", &elsewhere]);
+            assert!(!said.contains("BEGIN CERTIFICATE"), "{said}");
         });
     });
 }

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::support::{Network, run};
+use crate::tls::{Secured, runtime};
 
 /// Between the hints and the response.
 const THINKING: Duration = Duration::from_millis(400);
@@ -87,4 +88,24 @@ fn a_real_client_takes_hints() {
     let said = run("curl", &["-si", "-m", "5", "--connect-to", &to, url]);
     assert!(said.starts_with("HTTP/1.1 102") && said.contains("HTTP/1.1 103 Early Hints\r\nlink: "), "{said}");
     assert!(said.ends_with("\r\n\r\nhello") && said.contains("cache-status: one-1;fwd=uri-miss"), "{said}");
+}
+
+#[test]
+fn hints_come_by_http2_too() {
+    runtime().block_on(async {
+        let site = Secured::of(248, origin(), "", "");
+        let _edge = site.network.start("one-1");
+        let start = Instant::now();
+        let said = site.curl(&["--http2", "https://www.shop.example/curl"]);
+        assert!(
+            said.starts_with("http/2 102") && said.contains("http/2 103 \nlink: </a.css>; rel=preload\n"),
+            "{said}"
+        );
+        assert!(said.ends_with("\n\nhello") && said.contains("http/2 200") && !said.contains("x-own"), "{said}");
+        assert!(start.elapsed() >= THINKING, "they came from the origin");
+        let many = site.curl(&["--http2", "https://www.shop.example/many"]);
+        assert_eq!(many.matches("http/2 103").count(), 16, "{many}");
+        let hit = site.curl(&["--http2", "https://www.shop.example/curl"]);
+        assert!(hit.starts_with("http/2 200") && hit.contains("one-1;hit"), "{hit}");
+    });
 }

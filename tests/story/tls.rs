@@ -1,6 +1,7 @@
 //! TLS towards clients, asked for by the real `curl`.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use crate::node::make_certificate;
 use crate::support::{HITHER, Network, Origin, reply, run};
@@ -18,7 +19,12 @@ impl Secured {
             let said = format!("{} {}", request.method(), request.uri());
             reply(200, &[("cache-control", "max-age=60")], said)
         });
-        let network = Network::new(number, origin.await.address, "");
+        Self::of(number, origin.await.address, tls, edge)
+    }
+
+    /// The same with an origin of its own.
+    pub(crate) fn of(number: u8, origin: SocketAddr, tls: &str, edge: &str) -> Self {
+        let network = Network::new(number, origin, "");
         let made = make_certificate("an authority");
         fs::write(network.path("ca.pem"), &made.authority).unwrap();
         fs::write(network.path("secrets/shop.key"), &made.key).unwrap();

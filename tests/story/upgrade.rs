@@ -7,13 +7,13 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
 use crate::drain::{Found, Met, body_of, client};
-use crate::support::{HITHER, Network, Origin, Process, dig, get, metrics, reply, runs, wait_for};
+use crate::support::{HITHER, Network, Origin, Process, Signal, dig, get, metrics, reply, runs, signal, wait_for};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap()
@@ -273,6 +273,47 @@ fn one_that_dies_while_it_takes_over_leaves_the_old_one_serving() {
         command.args(["run", "--config"]).arg(network.dir.path()).args(["--node", "one-1", "--take-over"]);
         let _alone = Process(command.stderr(Stdio::null()).spawn().unwrap());
         wait_for(Duration::from_secs(10), "it serves", || if marker.exists() { Ok(()) } else { Err(String::new()) });
+    });
+}
+
+#[test]
+fn who_is_told_to_end_while_it_hands_over_ends() {
+    let network = Network::new(246, SocketAddr::from(([127, 0, 0, 1], 9)), "");
+    let process = network.start("one-1");
+    let mut talk = Talk::begin(&network);
+    talk.say(r#"{"Sockets":{"version":1}}"#, "\"rest\":\"None\"");
+    let told = Instant::now();
+    signal(process.0.id(), Signal::SIGTERM);
+    ends(process);
+    // The other might have been silent for 15 s.
+    assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
+    let mut rest = Vec::new();
+    assert!(talk.0.read_to_end(&mut rest).is_ok(), "who asked is told by the end");
+}
+
+#[test]
+fn a_role_that_is_taken_away_is_finished_by_the_process_that_had_it() {
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| {
+            std::thread::sleep(Duration::from_secs(4));
+            reply(200, &[], "slow")
+        });
+        let network = Network::new(245, origin.await.address, "");
+        let old = network.start("one-1");
+        let edge = network.edge;
+        let begun = tokio::spawn(async move { get(edge, "/slow", &[]).await });
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // The node is a name server from now on, and another would be the edge.
+        let file = network.path("hither.toml");
+        let text = fs::read_to_string(&file).unwrap().replace("\"one-1\"", "\"two-1\"");
+        fs::write(&file, text.replace("\"ns1\"", "\"one-1\"")).unwrap();
+        let _new = tokio::task::block_in_place(|| take_over(&network, "one-1", 1));
+        assert!(!begun.is_finished(), "it is under way while the new process serves");
+        let got = begun.await.unwrap().unwrap();
+        assert_eq!((got.status.as_u16(), got.body.as_ref()), (200, &b"slow"[..]));
+        tokio::task::block_in_place(|| ends(old));
+        let said = dig(&format!("@{}", network.dns.ip()), network.dns.port(), &["shop.cdn.example"]);
+        assert!(said.contains("status: NOERROR"), "{said}");
     });
 }
 

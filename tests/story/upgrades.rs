@@ -39,7 +39,7 @@ pub(crate) fn move_origin(site: &Secured, origin: &str) {
 
 /// A page that has a conversation, and tells what it has heard.
 const PAGE: &str = "<script>const s = new WebSocket('wss://www.shop.example:8143/chat'); \
-                    s.onopen = () => s.send('hello'); s.onmessage = (m) => fetch('/heard?' + m.data)</script>";
+                    s.onopen = () => s.send('hello'); s.onmessage = (m) => (fetch('/heard?' + m.data), s.close())</script>";
 
 #[test]
 fn websocket_goes_through_in_the_clear_and_over_tls_and_in_a_browser() {
@@ -79,8 +79,14 @@ fn websocket_goes_through_in_the_clear_and_over_tls_and_in_a_browser() {
         wait_for(Duration::from_secs(20), "the page tells what it has heard", || {
             if log().contains("\"/heard?hello\"") { Ok(()) } else { Err(log()) }
         });
+        wait_for(Duration::from_secs(10), "it was a stream of the connection that the page came by", || {
+            let is_told = |line: &str| {
+                ["\"/chat\"", "\"version\":\"2\"", "\"status\":101"].iter().all(|part| line.contains(part))
+            };
+            if log().lines().any(is_told) { Ok(()) } else { Err(log()) }
+        });
 
-        // Over HTTP/2, where there is nothing to switch, the origin is asked as by anybody.
+        // Who does not ask to switch gets what the origin says to anybody.
         let said = site.curl(&["-m", "5", "https://www.shop.example/chat"]);
         assert!(said.starts_with("http/2 426"), "{said}");
         let said = site.curl(&["-m", "5", "--http2", "http://www.shop.example/chat"]);

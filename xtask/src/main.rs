@@ -5,6 +5,7 @@
 
 mod docs;
 mod fuzz;
+mod package;
 mod run;
 mod setup;
 mod test;
@@ -19,8 +20,9 @@ The project's chores.
 
 Usage: cargo xtask CHORE [ARGUMENTS]
 
-  setup [--yes]    installs what tests, the demo and fuzzing need beyond cargo: dig, curl, g++, cargo-nextest;
-                   says what it will run and asks first; --yes: does not ask
+  setup [--yes] [--packaging]
+                   installs what tests, the demo and fuzzing need beyond cargo: dig, curl, g++, cargo-nextest;
+                   says what it will run and asks first; --yes: does not ask; --packaging: cargo-deb too
   test [ARGS...]   runs every test and doctest; ARGS go to `cargo nextest run` (`cargo test` without it)
                    and leave the doctests out
   tidy             checks what the compiler cannot: floors, purity, sizes, module cycles, habits, docs
@@ -30,6 +32,9 @@ Usage: cargo xtask CHORE [ARGUMENTS]
                    bench -p hither-benches --bench hit_ratio -- TRACE... compares the RAM cache with LRU
   fuzz [SECONDS]   gives every target of fuzz/ made-up input, each for so many seconds (20), and names the
                    input that broke one
+  package [--profile dev]
+                   builds the release and makes a Debian package of it in target/debian; --profile dev: of what
+                   is in target/debug, to try the package
   full [ARGS...]   everything before a release: fmt, clippy, tidy, test with HITHER_FULL=1, with which
                    tests take longer and look further, and fuzz
 
@@ -50,12 +55,13 @@ fn main() -> ExitCode {
 #[derive(Debug, PartialEq, Eq)]
 enum Chore<'a> {
     Help,
-    Setup(setup::Consent),
+    Setup(setup::Consent, setup::Extent),
     Test(Vec<&'a str>),
     Tidy,
     Docs(docs::Mode),
     Bench(Vec<&'a str>),
     Fuzz(u32),
+    Package(package::Build),
     Full(Vec<&'a str>),
 }
 
@@ -65,8 +71,11 @@ fn chore<'a>(arguments: &[&'a str]) -> Result<Chore<'a>, String> {
     };
     match (*name, rest) {
         ("-h" | "--help" | "help", _) | (_, ["-h" | "--help"]) => Ok(Chore::Help),
-        ("setup", []) => Ok(Chore::Setup(setup::Consent::Ask)),
-        ("setup", ["--yes"]) => Ok(Chore::Setup(setup::Consent::Given)),
+        ("setup", flags) if flags.iter().all(|flag| matches!(*flag, "--yes" | "--packaging")) => {
+            let consent = if flags.contains(&"--yes") { setup::Consent::Given } else { setup::Consent::Ask };
+            let extent = if flags.contains(&"--packaging") { setup::Extent::Packaging } else { setup::Extent::Usual };
+            Ok(Chore::Setup(consent, extent))
+        }
         ("test", rest) => Ok(Chore::Test(rest.to_vec())),
         ("tidy", []) => Ok(Chore::Tidy),
         ("docs", []) => Ok(Chore::Docs(docs::Mode::Write)),
@@ -78,8 +87,10 @@ fn chore<'a>(arguments: &[&'a str]) -> Result<Chore<'a>, String> {
             Ok(seconds @ 1..) => Ok(Chore::Fuzz(seconds)),
             _ => Err(format!("`fuzz` takes seconds, at least 1, not `{seconds}`")),
         },
+        ("package", []) => Ok(Chore::Package(package::Build::Release)),
+        ("package", ["--profile", "dev"]) => Ok(Chore::Package(package::Build::Dev)),
         ("full", rest) => Ok(Chore::Full(rest.to_vec())),
-        ("setup" | "tidy" | "docs" | "fuzz", rest) => {
+        ("setup" | "tidy" | "docs" | "fuzz" | "package", rest) => {
             Err(format!("`{name}` does not know `{}`; see `cargo xtask --help`", rest.join(" ")))
         }
         _ => Err(format!("no chore is called `{name}`\n\n{HELP}")),
@@ -92,12 +103,13 @@ fn do_chore(chore: &Chore<'_>) -> Outcome {
             println!("{HELP}");
             Ok(())
         }
-        Chore::Setup(consent) => setup::setup(*consent),
+        Chore::Setup(consent, extent) => setup::setup(*consent, *extent),
         Chore::Test(arguments) => test::test(arguments, test::Reach::Usual),
         Chore::Tidy => tidy::tidy(root()),
         Chore::Docs(mode) => docs::docs(root(), *mode),
         Chore::Bench(arguments) => bench(arguments),
         Chore::Fuzz(seconds_each) => fuzz::fuzz(*seconds_each),
+        Chore::Package(build) => package::package(*build),
         Chore::Full(arguments) => full(arguments),
     }
 }
@@ -132,8 +144,11 @@ mod tests {
         let known = [
             (&["--help"][..], Chore::Help),
             (&["tidy", "--help"], Chore::Help),
-            (&["setup"], Chore::Setup(setup::Consent::Ask)),
-            (&["setup", "--yes"], Chore::Setup(setup::Consent::Given)),
+            (&["setup"], Chore::Setup(setup::Consent::Ask, setup::Extent::Usual)),
+            (&["setup", "--yes"], Chore::Setup(setup::Consent::Given, setup::Extent::Usual)),
+            (&["setup", "--packaging"], Chore::Setup(setup::Consent::Ask, setup::Extent::Packaging)),
+            (&["package"], Chore::Package(package::Build::Release)),
+            (&["package", "--profile", "dev"], Chore::Package(package::Build::Dev)),
             (&["test", "-p", "edge"], Chore::Test(vec!["-p", "edge"])),
             (&["docs"], Chore::Docs(docs::Mode::Write)),
             (&["docs", "--check"], Chore::Docs(docs::Mode::Check)),
@@ -149,6 +164,8 @@ mod tests {
             (&[][..], "no chore named"),
             (&["tydi"], "called `tydi`"),
             (&["docs", "--chek"], "does not know `--chek`"),
+            (&["setup", "--packing"], "does not know `--packing`"),
+            (&["package", "--profile", "test"], "does not know `--profile test`"),
             (&["fuzz", "0"], "at least 1, not `0`"),
             (&["fuzz", "key", "9"], "does not know `key 9`"),
         ];

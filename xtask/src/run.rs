@@ -1,7 +1,7 @@
 //! Running other programs, each named before it starts.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What went wrong, told on the last line of a chore that failed.
@@ -38,6 +38,11 @@ pub(crate) fn root() -> &'static Path {
     package.parent().unwrap_or(package)
 }
 
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Whether cargo has the subcommand, wherever it keeps its own.
 pub(crate) fn cargo_knows(subcommand: &str) -> bool {
     let mut command = Command::new(cargo_program());
@@ -56,7 +61,8 @@ fn cargo_program() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-fn wait(mut command: Command, name: &str) -> Outcome {
+/// Runs what was made ready, and waits for its end.
+pub(crate) fn wait(mut command: Command, name: &str) -> Outcome {
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("`{name}` failed: {status}")),

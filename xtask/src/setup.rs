@@ -14,10 +14,20 @@ pub(crate) enum Consent {
     Given,
 }
 
+/// How much is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What a change needs.
+    Usual,
+    /// That, and what makes packages.
+    Packaging,
+}
+
 /// Installs what is missing, after naming each command.
-pub(crate) fn setup(consent: Consent) -> Outcome {
-    let missing = missing();
-    for tool in TOOLS {
+pub(crate) fn setup(consent: Consent, extent: Extent) -> Outcome {
+    let is_wanted = |tool: &Tool| extent == Extent::Packaging || !tool.is_for_packaging();
+    let missing: Vec<Tool> = missing().into_iter().filter(is_wanted).collect();
+    for tool in TOOLS.iter().filter(|tool| is_wanted(tool)) {
         let state = if missing.contains(tool) { "missing" } else { "there" };
         println!("{:<14} {state}: {}", tool.name(), tool.purpose());
     }
@@ -42,6 +52,7 @@ pub(crate) fn setup(consent: Consent) -> Outcome {
 pub(crate) fn missing() -> Vec<Tool> {
     let is_there = |tool: &Tool| match tool {
         Tool::Nextest => run::cargo_knows("nextest"),
+        Tool::CargoDeb => run::cargo_knows("deb"),
         Tool::Dig
         | Tool::Curl
         | Tool::Unbound
@@ -52,12 +63,14 @@ pub(crate) fn missing() -> Vec<Tool> {
         | Tool::Kdig
         | Tool::Dnsviz
         | Tool::Nginx
+        | Tool::Groff
         | Tool::Haproxy
         | Tool::Valgrind
         | Tool::Openssl
         | Tool::Sslscan
         | Tool::H2load
         | Tool::Chromium
+        | Tool::SystemdAnalyze
         | Tool::Pebble => run::is_on_path(tool.name()),
         Tool::PythonClients => run::root().join(PYTHON_CLIENTS).is_file(),
         // What builds C++ for cargo takes the one that is named, else the one that every compiler goes by.
@@ -89,6 +102,8 @@ pub(crate) enum Tool {
     Dnsviz,
     /// An origin that is not ours, and a proxy.
     Nginx,
+    /// Typesets manual pages.
+    Groff,
     /// A proxy that names its clients by PROXY protocol.
     Haproxy,
     /// Counts instructions.
@@ -107,6 +122,10 @@ pub(crate) enum Tool {
     Pebble,
     /// Builds the fuzzer, which is written in C++.
     Compiler,
+    /// Judges units, and is there where units can be run.
+    SystemdAnalyze,
+    /// Makes Debian packages.
+    CargoDeb,
     /// Runs tests, each in a process of its own.
     Nextest,
 }
@@ -122,6 +141,7 @@ const TOOLS: &[Tool] = &[
     Tool::Kdig,
     Tool::Dnsviz,
     Tool::Nginx,
+    Tool::Groff,
     Tool::Haproxy,
     Tool::Valgrind,
     Tool::Openssl,
@@ -131,6 +151,8 @@ const TOOLS: &[Tool] = &[
     Tool::Chromium,
     Tool::Pebble,
     Tool::Compiler,
+    Tool::SystemdAnalyze,
+    Tool::CargoDeb,
     Tool::Nextest,
 ];
 
@@ -148,15 +170,18 @@ impl Tool {
             Self::Kdig => "kdig",
             Self::Dnsviz => "dnsviz",
             Self::Nginx => "nginx",
+            Self::Groff => "groff",
             Self::Haproxy => "haproxy",
             Self::Valgrind => "valgrind",
             Self::Openssl => "openssl",
             Self::Sslscan => "sslscan",
             Self::H2load => "h2load",
-            Self::PythonClients => "aioquic, websockets and grpcio",
+            Self::PythonClients => "aioquic, websockets, grpcio and kubernetes-validate",
             Self::Chromium => "chromium",
             Self::Pebble => "pebble",
             Self::Compiler => "g++",
+            Self::SystemdAnalyze => "systemd-analyze",
+            Self::CargoDeb => "cargo-deb",
             Self::Nextest => "cargo-nextest",
         }
     }
@@ -164,29 +189,46 @@ impl Tool {
     /// Modules of stories that cannot be told without it.
     pub(crate) fn stories(self) -> &'static [&'static str] {
         match self {
-            Self::Dig => &["demo::", "name_server::", "resolvers::", "secondaries::", "up::"],
-            Self::Curl => {
-                &["acme::", "demo::", "doh::", "encrypted::", "http3::", "node::", "proxies::", "tls::", "up::"]
-            }
+            Self::Dig => &["demo::", "deploy::", "name_server::", "package::", "resolvers::", "secondaries::", "up::"],
+            Self::Curl => &[
+                "acme::",
+                "demo::",
+                "deploy::",
+                "doh::",
+                "encrypted::",
+                "http3::",
+                "node::",
+                "package::",
+                "proxies::",
+                "tls::",
+                "up::",
+            ],
             Self::Unbound => &["acme::", "resolvers::"],
             Self::Kdig => &["encrypted::", "resolvers::"],
             Self::KnotResolver | Self::Ldns | Self::Dnsviz => &["resolvers::"],
             Self::Bind => &["resolvers::", "secondaries::"],
             Self::Nsd => &["acme::", "resolvers::", "secondaries::"],
             Self::Nginx => &["origins::", "proxies::"],
+            Self::Groff => &["manual::"],
             Self::Haproxy => &["proxies::"],
             Self::Valgrind => &["instructions::"],
             Self::Openssl | Self::Sslscan | Self::H2load => &["scan::"],
-            Self::PythonClients => &["acme::", "doh::", "grpc::", "http3::", "upgrades::"],
+            Self::PythonClients => &["acme::", "deploy::", "doh::", "grpc::", "http3::", "upgrades::"],
             Self::Chromium => &["acme::", "http3::", "upgrades::"],
             Self::Pebble => &["acme::"],
-            Self::Compiler | Self::Nextest => &[],
+            Self::SystemdAnalyze => &["package::"],
+            Self::Compiler | Self::CargoDeb | Self::Nextest => &[],
         }
     }
 
     /// Whether it takes part in tests at all.
     pub(crate) fn is_for_tests(self) -> bool {
         self != Self::Compiler
+    }
+
+    /// Whether it takes minutes to install and only packaging needs it.
+    pub(crate) fn is_for_packaging(self) -> bool {
+        self == Self::CargoDeb
     }
 
     /// What is lost without it.
@@ -198,14 +240,17 @@ impl Tool {
             Self::Nsd | Self::Ldns => "the signed root of the test with resolvers",
             Self::Kdig | Self::Dnsviz => "the tests of encrypted DNS, and that signed zones are judged by",
             Self::Nginx => "the tests of origins that fail over, and of proxies before edges",
+            Self::Groff => "the test that typesets the manual pages",
             Self::Haproxy => "the test of proxies before edges",
             Self::Valgrind => "the test that counts what a hit costs",
             Self::Openssl | Self::Sslscan => "the test that our edges' TLS is judged by",
             Self::H2load => "the test that asks our edges thousands of times over HTTP/2",
-            Self::PythonClients => "the tests that ask our edges by HTTP/3, WebSocket and gRPC",
+            Self::PythonClients => "the tests that ask our edges by HTTP/3, WebSocket and gRPC, and judge manifests",
             Self::Chromium => "the test that browses our edges",
             Self::Pebble => "the test of certificates that get themselves",
             Self::Compiler => "`cargo xtask fuzz` builds its fuzzer with it",
+            Self::SystemdAnalyze => "the tests that our unit is judged and run by",
+            Self::CargoDeb => "`cargo xtask package`",
             Self::Nextest => "each test in a process of its own, with a time limit",
         }
     }
@@ -267,6 +312,8 @@ impl Manager {
             (Tool::Dnsviz, _) => Some("dnsviz"),
             (Tool::Nginx, Self::Apt) => Some("nginx-light"),
             (Tool::Nginx, _) => Some("nginx"),
+            (Tool::Groff, Self::Apt | Self::Dnf) => Some("groff-base"),
+            (Tool::Groff, _) => Some("groff"),
             (Tool::Haproxy, _) => Some("haproxy"),
             (Tool::Valgrind, _) => Some("valgrind"),
             (Tool::Openssl, _) => Some("openssl"),
@@ -278,7 +325,8 @@ impl Manager {
             (Tool::PythonClients, _) => Some("python"),
             (Tool::Chromium, _) => Some("chromium"),
             (Tool::Pebble, Self::Apt) => Some("pebble"),
-            (Tool::Nextest | Tool::Pebble, _) => None,
+            (Tool::SystemdAnalyze, Self::Apt | Self::Dnf | Self::Pacman) => Some("systemd"),
+            (Tool::Nextest | Tool::Pebble | Tool::CargoDeb | Tool::SystemdAnalyze, _) => None,
         }
     }
 }
@@ -293,15 +341,19 @@ enum Standing {
 
 type Step = Vec<&'static str>;
 
+/// How cargo-deb is installed.
+pub(crate) const CARGO_DEB: [&str; 4] = ["cargo", "install", "--locked", "cargo-deb@3.8.0"];
+
 /// Where what is written in Python is installed, below the project's root: with no package of the system's.
 const PYTHON: &str = "target/tools/python";
 /// A file there that tells which of it is there.
-const PYTHON_CLIENTS: &str = "target/tools/python/clients-2.installed";
+const PYTHON_CLIENTS: &str = "target/tools/python/clients-3.installed";
 
 /// The commands that install the tools, in order.
 fn plan(missing: &[Tool], manager: Option<Manager>, standing: Standing) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
-    let from_packages: Vec<Tool> = missing.iter().copied().filter(|tool| *tool != Tool::Nextest).collect();
+    let is_of_cargo = |tool: &Tool| matches!(tool, Tool::Nextest | Tool::CargoDeb);
+    let from_packages: Vec<Tool> = missing.iter().copied().filter(|tool| !is_of_cargo(tool)).collect();
     if !from_packages.is_empty() {
         let names = || from_packages.iter().map(|tool| tool.name()).collect::<Vec<_>>().join(" and ");
         let Some(manager) = manager else {
@@ -323,12 +375,15 @@ fn plan(missing: &[Tool], manager: Option<Manager>, standing: Standing) -> Resul
     }
     if missing.contains(&Tool::PythonClients) {
         steps.push(vec!["python3", "-m", "venv", PYTHON]);
-        let packages = ["aioquic==1.7.2", "websockets==17.4", "grpcio==1.85.3"];
+        let packages = ["aioquic==1.7.2", "websockets==17.4", "grpcio==1.85.3", "kubernetes-validate==1.37.0"];
         steps.push([&["target/tools/python/bin/pip", "install", "--quiet"][..], &packages].concat());
         steps.push(vec!["touch", PYTHON_CLIENTS]);
     }
     if missing.contains(&Tool::Nextest) {
         steps.push(vec!["cargo", "install", "cargo-nextest", "--locked"]);
+    }
+    if missing.contains(&Tool::CargoDeb) {
+        steps.push(CARGO_DEB.to_vec());
     }
     Ok(steps)
 }
@@ -369,8 +424,10 @@ mod tests {
         use Manager::{Apt, Brew, Dnf, Pacman};
         use Standing::{Neither, Root, Sudo};
         type Row<'a> = (&'a [Tool], Option<Manager>, Standing, &'a [&'a str]);
-        let rows: [Row<'_>; 8] = [
+        let rows: [Row<'_>; 10] = [
             (&[], None, Neither, &[]),
+            (&[Tool::CargoDeb], None, Neither, &["cargo install --locked cargo-deb@3.8.0"]),
+            (&[Tool::SystemdAnalyze], Some(Pacman), Root, &["pacman -S --needed --noconfirm systemd"]),
             (&[Tool::Nextest], None, Neither, &["cargo install cargo-nextest --locked"]),
             (
                 &[Tool::Dig, Tool::Curl],

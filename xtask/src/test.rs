@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use crate::run::{self, Outcome};
-use crate::setup::{self, Consent, Tool};
+use crate::setup::{self, Consent, Extent, Tool};
 
 /// How far the tests look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,18 +17,22 @@ pub(crate) enum Reach {
 /// Runs the tests; `arguments` go to the test runner. A run with arguments is a narrowed one: it leaves
 /// the doctests out, since their runner would not understand them, and says so.
 pub(crate) fn test(arguments: &[&str], reach: Reach) -> Outcome {
-    match remedy(&missing(), Caller::find()) {
+    let extent = match reach {
+        Reach::Usual => Extent::Usual,
+        Reach::Full => Extent::Packaging,
+    };
+    match remedy(&missing(extent), Caller::find()) {
         Remedy::None => {}
-        Remedy::SetUp => setup::setup(Consent::Given)?,
+        Remedy::SetUp => setup::setup(Consent::Given, extent)?,
         Remedy::Offer => {
             // A no is an answer: go on with what is there.
-            if let Err(problem) = setup::setup(Consent::Ask) {
+            if let Err(problem) = setup::setup(Consent::Ask, extent) {
                 eprintln!("xtask: {problem}");
             }
         }
         Remedy::GoOn => {}
     }
-    let missing = missing();
+    let missing = missing(extent);
     name_skipped(&missing);
     let environment: &[(&str, &str)] = match reach {
         Reach::Usual => &[],
@@ -48,8 +52,9 @@ pub(crate) fn test(arguments: &[&str], reach: Reach) -> Outcome {
 }
 
 /// The tools that the tests lack.
-fn missing() -> Vec<Tool> {
-    setup::missing().into_iter().filter(|tool| tool.is_for_tests()).collect()
+fn missing(extent: Extent) -> Vec<Tool> {
+    let is_wanted = |tool: &Tool| tool.is_for_tests() && (extent == Extent::Packaging || !tool.is_for_packaging());
+    setup::missing().into_iter().filter(is_wanted).collect()
 }
 
 /// What to do about missing tools.
@@ -136,7 +141,7 @@ mod tests {
         assert!(narrowing(&[]).is_empty());
         let without_dig = [
             "-E",
-            "not (test(/^demo::/) | test(/^name_server::/) | test(/^resolvers::/) | test(/^secondaries::/) | test(/^up::/))",
+            "not (test(/^demo::/) | test(/^deploy::/) | test(/^name_server::/) | test(/^package::/) | test(/^resolvers::/) | test(/^secondaries::/) | test(/^up::/))",
         ];
         assert_eq!(narrowing(&[Tool::Dig]), without_dig);
         let without_both = [
@@ -147,6 +152,8 @@ mod tests {
             "--skip",
             "demo::",
             "--skip",
+            "deploy::",
+            "--skip",
             "doh::",
             "--skip",
             "encrypted::",
@@ -154,6 +161,8 @@ mod tests {
             "http3::",
             "--skip",
             "node::",
+            "--skip",
+            "package::",
             "--skip",
             "proxies::",
             "--skip",

@@ -4,14 +4,15 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::{
-    Addresses, Admin, AdminState, Clients, Disk, Dns, Edge, EdgeNode, Geo, Health, Latency, Listen, Location, Log,
-    NameServer, Network, Pop,
+    Addresses, Admin, AdminState, Disk, Dns, Edge, EdgeNode, Geo, Health, Latency, Listen, Location, NameServer,
+    Network, Pop,
 };
 use crate::acme;
 use crate::congestion::Congestion;
 use crate::host::DomainName;
 use crate::id::{CountryCode, NodeId, PopId, SiteId};
 use crate::limits;
+use crate::log::{Clients, Log, LogFormat};
 use crate::nearest::nearest;
 use crate::prefix::Prefix;
 use crate::problem::Problem;
@@ -99,7 +100,11 @@ fn warn_of_probes(table: &Table<'_>, edge: &Edge, name_servers: &[NameServer]) {
     }
 }
 
-fn contact(text: &str) -> Result<String, Wrong> {
+/// Reads a mail address.
+///
+/// # Errors
+/// It has no `@`, or what follows that is no domain name.
+pub fn contact(text: &str) -> Result<String, Wrong> {
     let wrong =
         || Wrong::new(format!("`{text}` is not a mail address")).help("write one such as \"hostmaster@cdn.example\"");
     let (person, domain) = text.split_once('@').ok_or_else(wrong)?;
@@ -207,8 +212,9 @@ fn read_log(mut table: Table<'_>) -> Option<Log> {
             _ => Err(Wrong::new(format!("`{text}` is not known here")).help("one of \"full\", \"prefix\", \"none\"")),
         })
     });
+    let format = table.optional("format", |v| v.parse(LogFormat::parse)).unwrap_or_default();
     table.finish();
-    Some(Log { requests, queries, clients })
+    Some(Log { requests, format, queries, clients })
 }
 
 fn read_name_server(mut table: Table<'_>) -> Option<NameServer> {
@@ -285,7 +291,11 @@ fn read_addresses(value: Value<'_>, kind: Kind) -> Option<Addresses> {
     (!addresses.is_empty()).then_some(Addresses(addresses))
 }
 
-fn ip(text: &str) -> Result<IpAddr, Wrong> {
+/// Reads an address that a node may have.
+///
+/// # Errors
+/// It is none, or stands for every address or for a group of machines.
+pub fn ip(text: &str) -> Result<IpAddr, Wrong> {
     let wrong = Wrong::new(format!("`{text}` is not an address")).help("as in \"192.0.2.10\" or \"2001:db8::10\"");
     let address: IpAddr = text.parse().map_err(|_| wrong)?;
     if address.is_unspecified() || address.is_multicast() {
@@ -328,6 +338,23 @@ fn note_location(context: &Context, place: Place) -> Option<Location> {
     let problem = Problem::fault(place, "a location is two numbers");
     context.add(problem.help("degrees north, then degrees east: [50.11, 8.68]"));
     None
+}
+
+impl Location {
+    /// Reads degrees north, then degrees east, as `50.11,8.68`.
+    ///
+    /// # Errors
+    /// These are not two numbers, or one is beyond a pole or the date line.
+    pub fn parse(text: &str) -> Result<Self, Wrong> {
+        let wrong = |help: &str| Wrong::new(format!("`{text}` is not a location")).help(help);
+        let degrees = |text: &str| text.trim().parse::<f64>().ok();
+        let two = text.split_once(',').and_then(|(north, east)| Some((degrees(north)?, degrees(east)?)));
+        let (latitude, longitude) = two.ok_or_else(|| wrong("degrees north, then degrees east, as in 50.11,8.68"))?;
+        if !(-90.0..=90.0).contains(&latitude) || !(-180.0..=180.0).contains(&longitude) {
+            return Err(wrong("latitude, -90 to 90, comes first, then longitude, -180 to 180"));
+        }
+        Ok(Self { latitude, longitude })
+    }
 }
 
 /// Where state is unless `state` says: what systemd hands over, else beside the config.

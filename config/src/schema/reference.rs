@@ -9,6 +9,7 @@ use super::complete;
 use super::said::{Change, Said};
 use crate::acme;
 use crate::limits;
+use crate::log;
 use crate::maintenance::Maintenance;
 use crate::network::{self, Network};
 use crate::origin;
@@ -90,7 +91,7 @@ fn network_tables() -> Vec<Table> {
         table::<network::Health>("[health]"),
         table::<acme::Acme>("[acme]"),
         table::<acme::ExternalAccount>("[acme]\n[acme.account]"),
-        table::<network::Log>("[log]"),
+        table::<log::Log>("[log]"),
         table::<network::NameServer>("[[nameserver]]"),
         table::<Transfer>("[[transfer]]"),
         table::<network::Pop>("[[pop]]"),

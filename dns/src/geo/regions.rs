@@ -5,9 +5,10 @@ use mapping::Region;
 
 /// Population-weighted points of every country's regions, after GeoNames (CC BY 4.0).
 const REGIONS: &str = include_str!("../../../deploy/geo/regions.csv");
-/// How much nearer another country must be before a PoP is taken to lie in it: near a border
-/// another country's town may be nearer.
-const BORDER_KM: f64 = 150.0;
+/// How much nearer another country must be before a PoP is taken to lie in it: a region is one point here, and near a
+/// border another country's may be nearer. Of 9,062 towns of 50,000 people or more none is so far out (82 with 150 km);
+/// of towns of 100,000 or more with latitude and longitude exchanged 87 % are, with a sign lost 90 to 92 %.
+const BORDER_KM: f64 = 700.0;
 /// Locations nearer to each other than this cost clients the same.
 const SAME_KM: f64 = 1.0;
 
@@ -93,6 +94,12 @@ mod tests {
             (germany, "[50.11, 8.68]"),
             // Passau lies at the border, nearer to where Upper Austrians live than to where Bavarians do.
             (germany, "[48.57, 13.46]"),
+            // Far from where most people of their country are, or on another continent.
+            ("country = \"US\"\n", "[58.30, -134.42]"),
+            ("country = \"US\"\n", "[26.20, -98.23]"),
+            ("country = \"ES\"\n", "[35.89, -5.32]"),
+            ("country = \"CN\"\n", "[39.47, 75.99]"),
+            ("country = \"BR\"\n", "[-25.55, -54.59]"),
             ("", "[8.68, 50.11]"),
             ("country = \"XX\"\n", "[8.68, 50.11]"),
         ] {

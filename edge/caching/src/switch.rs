@@ -9,14 +9,16 @@ use crate::store::Payload;
 
 /// What of a request's own fields goes on. A GET without content may ask for another protocol; not for one that would
 /// hide requests from whoever is in between: HTTP/2 in the clear and TLS (RFC 9110 §7.8: "A server MAY ignore a received
-/// Upgrade header field").
+/// Upgrade header field"). No client of HTTP/2 can write these fields (RFC 9113 §8.2.2): they stand for what it asks by
+/// extended CONNECT (RFC 8441).
 #[must_use]
 pub fn passage(method: &Method, version: Version, request: &HeaderMap, payload: Payload) -> Passage {
     // A list of codings that are taken may say that trailers are (RFC 9110 §10.1.4), as gRPC does.
     if version >= Version::HTTP_2 && field::members(request, &TE).any(|one| one.eq_ignore_ascii_case(b"trailers")) {
         return Passage::Trailers;
     }
-    if version != Version::HTTP_11 || *method != Method::GET || payload == Payload::Present {
+    let is_told = matches!(version, Version::HTTP_11 | Version::HTTP_2);
+    if !is_told || *method != Method::GET || payload == Payload::Present {
         return Passage::Plain;
     }
     let is_named = field::members(request, &CONNECTION).any(|option| option.eq_ignore_ascii_case(b"upgrade"));
@@ -62,7 +64,8 @@ mod tests {
             (&get, one, &websocket, Payload::Present, Passage::Plain),
             (&Method::POST, one, &websocket, Payload::Empty, Passage::Plain),
             (&get, Version::HTTP_10, &websocket, Payload::Empty, Passage::Plain),
-            (&get, Version::HTTP_2, &websocket, Payload::Empty, Passage::Plain),
+            (&get, Version::HTTP_2, &websocket, Payload::Empty, Passage::Upgrade),
+            (&get, Version::HTTP_3, &websocket, Payload::Empty, Passage::Plain),
         ];
         for (method, version, fields, payload, expected) in table {
             let found = passage(method, version, &headers(fields), payload);

@@ -18,6 +18,7 @@ const SOUND: u8 = 0;
 const WRITES_FAIL: u8 = 1;
 const READS_FAIL: u8 = 2;
 const READS_HANG: u8 = 3;
+const WRITES_HANG: u8 = 4;
 
 impl Faulty {
     fn has(&self, fault: u8) -> io::Result<()> {
@@ -28,6 +29,9 @@ impl Faulty {
 impl DiskStore for Faulty {
     fn write(&self, body: u64, number: u32, bytes: &[u8]) -> io::Result<()> {
         self.has(WRITES_FAIL)?;
+        while self.has(WRITES_HANG).is_err() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         self.files.write(body, number, bytes)
     }
 
@@ -212,6 +216,31 @@ async fn a_disk_that_hangs_holds_nobody_for_long_and_few_threads() {
     assert_eq!(load(&disk, 1).await, None);
     assert!(began.elapsed() < READ_TIME / 2, "nobody waits for it any more");
     assert!(stage.errors("read") > 0);
+}
+
+#[tokio::test]
+async fn a_disk_that_is_slow_to_close_is_not_let_go_of_and_comes_back() {
+    let stage = Stage::new();
+    let disk = stage.open();
+    stage.set(WRITES_HANG);
+    keep(&disk, 1);
+    assert!(!disk.close_within(Duration::from_millis(200)), "nobody else may have it");
+    disk.reopen();
+    keep(&disk, 2);
+    assert_eq!(load(&disk, 2).await, None, "RAM only");
+    stage.set(SOUND);
+    for _ in 0..500 {
+        disk.reopen();
+        if lock(&disk.jobs).is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    written(&disk, 1).await;
+    keep(&disk, 3);
+    written(&disk, 3).await;
+    assert_eq!((load(&disk, 1).await, load(&disk, 3).await), (Some(slices(1)), Some(slices(3))));
+    assert!(disk.close_within(CLOSING));
 }
 
 #[tokio::test]

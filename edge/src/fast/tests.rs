@@ -2,6 +2,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use caching::{Manner, Purge};
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
 
 use super::*;
 use crate::tests::{Client, OBJECTS, Stage};
@@ -82,6 +84,61 @@ fn both_ways_answer_alike() {
     }
     for path in ["/told", "/browsers", "/limited"] {
         assert_eq!(compared.get(path).copied().unwrap_or(0), 0, "{path} depends on who asks");
+    }
+}
+
+/// The same of HTTP/2, field by field.
+#[test]
+fn both_ways_answer_alike_by_http2() {
+    let stage = Stage::new(RULES);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let edge = crate::mounts(&stage.shared).into_iter().find(|mount| mount.path == "/").unwrap().handler;
+    let connection = Connection {
+        peer: "127.0.0.1:50000".parse().unwrap(),
+        is_relayed: false,
+        local: "127.0.0.1:443".parse().unwrap(),
+        scheme: listen::Scheme::Https,
+        sni: None,
+        interim: None,
+    };
+    let general = |request: &Request<()>| {
+        let request = request.clone().map(|()| listen::Incoming::from(empty()));
+        let response = runtime.block_on(edge.serve(request, connection.clone()));
+        let (head, body) = response.into_parts();
+        (head.status, head.headers, runtime.block_on(body.collect()).unwrap().to_bytes())
+    };
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut compared = HashMap::<&str, usize>::new();
+    for trial in 0..6_000 {
+        let path = OBJECTS[random.usize(..OBJECTS.len())].0;
+        let query = ["", "", "", "?a=1"][random.usize(..4)];
+        let host = ["shop.example", "shop.example", "Shop.Example", "a.shop.example:443"][random.usize(..4)];
+        let method = if random.usize(..20) == 0 { "HEAD" } else { "GET" };
+        let mut request = Request::builder().version(Version::HTTP_2).method(method);
+        for _ in 0..random.usize(..3) {
+            let (name, value) = LINES[random.usize(..LINES.len())].split_once(": ").unwrap();
+            if !["connection", "expect"].contains(&name) {
+                request = request.header(name, value);
+            }
+        }
+        let request = request.uri(format!("https://{host}{path}{query}")).body(()).unwrap();
+        let (head, ()) = request.clone().into_parts();
+        (0..2).for_each(|_| _ = general(&request));
+        let (first, whole, last) = (general(&request), edge.whole_at_once(&head, &connection), general(&request));
+        // Where a second has begun in between nothing is compared.
+        if let Some(mut whole) = whole
+            && first == last
+        {
+            whole.sent.sent(whole.body.len() as u64);
+            assert_eq!((StatusCode::OK, whole.fields, whole.body), first, "trial {trial}: {head:?}");
+            *compared.entry(path).or_default() += 1;
+        }
+    }
+    for path in ["/plain", "/coded", "/spoken", "/edited", "/kept"] {
+        assert!(compared.contains_key(path), "{path} was not answered at once: {compared:?}");
+    }
+    for path in ["/told", "/browsers", "/limited", "/guarded"] {
+        assert!(!compared.contains_key(path), "{path} depends on who asks");
     }
 }
 

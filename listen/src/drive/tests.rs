@@ -76,8 +76,15 @@ fn connect_until(echo: &Arc<Echo>, room: usize, stop: Stop) -> (DuplexStream, to
     let (ours, theirs) = tokio::io::duplex(room);
     let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: Arc::clone(echo) as _ }]));
     let address = "127.0.0.1:80".parse().unwrap();
-    let connection =
-        Connection { peer: address, is_relayed: false, local: address, scheme: Scheme::Http, sni: None, interim: None };
+    let connection = Connection {
+        peer: address,
+        is_relayed: false,
+        local: address,
+        scheme: Scheme::Http,
+        sni: None,
+        tls: None,
+        interim: None,
+    };
     let driven = tokio::spawn(async move {
         drive(&Protocols::new(), ours, connection, &mounts, &stop).await;
     });
@@ -347,4 +354,44 @@ async fn http2_goes_to_hyper() {
     let request = Request::get("http://a/general/5").body(crate::empty()).unwrap();
     let body = sender.send_request(request).await.unwrap().into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "/gene");
+}
+
+/// Hears until what was said ends so.
+async fn hears(client: &mut DuplexStream, end: &str) -> String {
+    let mut said = Vec::new();
+    while !said.ends_with(end.as_bytes()) {
+        assert!(client.read_buf(&mut said).await.unwrap() > 0, "{}", String::from_utf8_lossy(&said));
+    }
+    String::from_utf8(said).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_bytes_that_could_be_http2_wait_for_those_that_tell() {
+    let pieces = ["P", "R", "OPFIND /general/3 HTTP/1.1\r\nHost: a\r\n\r\n"];
+    let (echo, settings) = (Arc::<Echo>::default(), [0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    let (mut client, _driven) = connect(&echo, 64 << 10);
+    for piece in pieces {
+        client.write_all(piece.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    hears(&mut client, "/ge").await;
+    client.write_all(b"GET /fast/4 HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    hears(&mut client, "/fas").await;
+    let asked = (echo.general.load(Ordering::Relaxed), echo.at_once.load(Ordering::Relaxed));
+    assert_eq!(asked, (1, 1), "it is a connection as any other, and comes back");
+
+    let (mut client, _driven) = connect(&echo, 64 << 10);
+    for piece in ["P", "RI", " * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        client.write_all(piece.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    client.write_all(&settings).await.unwrap();
+    let mut heard = [0; 4];
+    client.read_exact(&mut heard).await.unwrap();
+    assert_eq!(heard[3], 4, "SETTINGS come first (RFC 9113 §3.4)");
+
+    let (mut client, driven) = connect(&echo, 64 << 10);
+    client.write_all(b"PR").await.unwrap();
+    driven.await.unwrap();
+    assert_eq!(client.read(&mut heard).await.unwrap(), 0, "who says no more is given up");
 }

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::client::conn::http2::{Builder as ClientBuilder, SendRequest};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -54,6 +54,7 @@ impl Served {
             local: address,
             scheme: Scheme::Https,
             sni: None,
+            tls: None,
             interim: None,
         };
         let stop = Stop::new();

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Buf;
+use http::StatusCode;
+use http_body::Body as _;
 use http_body_util::StreamBody;
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::RootCertStore;

@@ -39,7 +39,9 @@ pub(super) fn run(args: &Explain, url: &str, dir: &Path) -> Done {
     let headers: HeaderMap = args.header.iter().map(|line| field(line)).collect::<Result<_, _>>()?;
     let client = args.from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let asked = Asked { method: &method, scheme, host, target, headers: &headers, client };
-    let ruled = sites.explain(&asked).ok_or_else(|| Failure::operator(format!("no site has the host `{host}`")))?;
+    let ruled = sites.explain(&asked).ok_or_else(|| {
+        Failure::operator(format!("no site has the host `{host}`; add it to `hosts` of one under sites/"))
+    })?;
     let rows = rows(&ruled);
     if args.json {
         let rules: Vec<_> = rows

@@ -51,7 +51,9 @@ pub(crate) fn run(args: &MapBench) -> Done {
     if let Some(file) = &args.plot {
         let title = format!("{} PoPs, {} clients, {how}, seed {}", pops.len(), world.clients.len(), args.seed);
         let drawn = plot::draw(file, &title, &ways);
-        drawn.map_err(|why| Failure::operator(format!("cannot draw {}: {why}", file.display())))?;
+        drawn.map_err(|why| {
+            Failure::operator(format!("cannot draw {}: {why}; name a file that you may write to", file.display()))
+        })?;
         say(format!("drawn: {}", file.display()));
     }
     Ok(Exit::Done)

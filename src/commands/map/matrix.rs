@@ -83,8 +83,11 @@ fn parse_nodes(text: &str) -> Result<Vec<Node>, String> {
     Ok(nodes)
 }
 
+/// What to do where a file cannot be read.
+const FILES: &str = "name a file as `hither map bench --help` says";
+
 fn text(path: &Path) -> Result<String, Failure> {
-    let bytes = std::fs::read(path).map_err(|error| Failure::operator(format!("{}: {error}", path.display())))?;
+    let bytes = std::fs::read(path).map_err(|error| Failure::file("read", path, &error, FILES))?;
     if bytes.starts_with(&[0x1f, 0x8b]) {
         return Err(Failure::operator(format!("{} is compressed: unpack it with gunzip", path.display())));
     }

@@ -44,7 +44,8 @@ const MOST_CLIENTS: usize = 1_000_000;
 
 /// Reads a query log. Names' queries for addresses count; a line without a client does not.
 pub(crate) fn of_log(file: &Path) -> Result<Queries, Failure> {
-    let wrong = |error: std::io::Error| Failure::operator(format!("cannot read {}: {error}", file.display()));
+    let next = "a name server writes it to STATE/ID/queries.jsonl while `queries` of [log] is true";
+    let wrong = |error: std::io::Error| Failure::file("read", file, &error, next);
     let log = BufReader::new(std::fs::File::open(file).map_err(wrong)?);
     let mut counts: HashMap<(usize, IpAddr), f64> = HashMap::new();
     let (mut numbers, mut queries): (HashMap<String, usize>, Queries) = Default::default();

@@ -22,6 +22,9 @@ const ENDING: Duration = Duration::from_secs(20);
 /// Lines of a node's log that are shown when it does not start.
 const TAIL: usize = 40;
 
+/// What to do where state cannot be written.
+pub(super) const STATE: &str = "name a directory that you may write to by `state` in hither.toml, or run it as who may";
+
 /// What the sample origin's process is called.
 pub(super) const ORIGIN: &str = "sample-origin";
 
@@ -72,7 +75,7 @@ impl Processes {
             let pid = this.spawn(ORIGIN, command, this.state.join("sample-origin.log"), None)?;
             let marker = origin_marker(config);
             let written = Marker { pid, admin: address }.write(&marker);
-            written.map_err(|error| Failure::operator(format!("{}: {error}", marker.display())))?;
+            written.map_err(|error| Failure::file("write", &marker, &error, STATE))?;
         }
         let mut ids = config.network.node_ids();
         ids.sort_by_key(|id| config.network.node(id).is_some_and(|node| node.edge.is_none()));
@@ -82,7 +85,7 @@ impl Processes {
 
     fn start_node(&mut self, id: &NodeId) -> Result<(), Failure> {
         let home = self.state.join(id.as_str());
-        std::fs::create_dir_all(&home).map_err(|error| Failure::operator(format!("{}: {error}", home.display())))?;
+        std::fs::create_dir_all(&home).map_err(|error| Failure::file("make", &home, &error, STATE))?;
         let marker = Marker::path(&self.state, id);
         let _ = std::fs::remove_file(&marker);
         let mut command = Command::new(&self.program);
@@ -103,9 +106,11 @@ impl Processes {
         log: PathBuf,
         marker: Option<PathBuf>,
     ) -> Result<i32, Failure> {
-        let fail = |error: std::io::Error| Failure::operator(format!("{}: {error}", log.display()));
+        let fail = |error: std::io::Error| Failure::file("write", &log, &error, STATE);
         let out = OpenOptions::new().create(true).append(true).open(&log).map_err(fail)?;
         let log_start = out.metadata().map_err(fail)?.len();
+        // What a supervisor of ours is told is ours to say.
+        command.env_remove("NOTIFY_SOCKET");
         command.stdin(Stdio::null()).stdout(out.try_clone().map_err(fail)?).stderr(out).process_group(0);
         let child = command.spawn().map_err(Failure::ours)?;
         let pid = child.id().cast_signed();

@@ -24,16 +24,16 @@ const TRIES: u16 = 3;
 /// # Errors
 /// What does not answer as it should.
 pub(in crate::node) async fn check(node: &Arc<Node>, config: &Config) -> Result<(), String> {
-    let listeners = wanted(config, &node.id);
-    let first = |role: Role| {
-        let own = listeners.iter().find(|listener: &&Listener| listener.role == role);
-        own.map(|listener| reachable(listener.address))
-    };
-    if let Some(address) = first(Role::Http).filter(|_| node.edge.is_some()) {
-        check_edge(node, address).await?;
-    }
-    if let Some(address) = first(Role::Dns).filter(|_| node.name_server.is_some()) {
-        check_name_server(&config.network.zone.to_string(), address).await?;
+    for Listener { role, address } in wanted(config, &node.id) {
+        let address = reachable(address);
+        match role {
+            Role::Http if node.edge.is_some() => check_edge(node, address).await?,
+            Role::Dns if node.name_server.is_some() => {
+                check_name_server(&config.network.zone.to_string(), address).await?;
+            }
+            // What answers there is the same, once a handshake is done.
+            Role::Http | Role::Dns | Role::Https | Role::DnsTls | Role::DnsHttps => {}
+        }
     }
     Ok(())
 }

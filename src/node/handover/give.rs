@@ -24,6 +24,11 @@ pub(in crate::node) struct Giver {
     listener: Option<UnixListener>,
 }
 
+/// A process that has every socket, and wants what only one may have.
+pub(in crate::node) struct Handed {
+    line: Line,
+}
+
 /// The process that has taken over.
 pub(in crate::node) struct Heir {
     line: Line,
@@ -76,13 +81,8 @@ impl Giver {
     }
 }
 
-/// Hands everything to who asks.
-pub(in crate::node) async fn give(
-    stream: UnixStream,
-    node: &Arc<Node>,
-    doors: &Doors,
-    round_trips: &Path,
-) -> Result<Heir, NotGiven> {
+/// Hands the sockets to who asks, and waits until it wants the rest. Nothing is let go of; it may be dropped at any time.
+pub(in crate::node) async fn hand_over(stream: UnixStream, doors: &Doors) -> Result<Handed, NotGiven> {
     let mut line = Line::new(stream);
     match line.hear(limits::HANDOVER_HEARD).await {
         Ok(Ask::Sockets { version: VERSION }) => {}
@@ -98,18 +98,30 @@ pub(in crate::node) async fn give(
     hand(&mut line, &handles).await.map_err(early)?;
     drop(handles);
     match line.hear(limits::HANDOVER_PATIENCE).await.map_err(early)? {
-        Ask::Release => {}
-        other => return Err(NotGiven::Early(format!("it said {other:?}"))),
+        Ask::Release => Ok(Handed { line }),
+        other => Err(NotGiven::Early(format!("it said {other:?}"))),
     }
-    match release(&mut line, node, doors, round_trips).await {
-        Ok(()) => Ok(Heir { line }),
-        Err(error) => {
-            if error.kind() == ErrorKind::TimedOut {
-                line.end_other();
+}
+
+impl Handed {
+    /// Lets go of all the rest, until the other serves; or goes on as before.
+    pub(in crate::node) async fn release(
+        self,
+        node: &Arc<Node>,
+        doors: &Doors,
+        round_trips: &Path,
+    ) -> Result<Heir, NotGiven> {
+        let mut line = self.line;
+        match release(&mut line, node, doors, round_trips).await {
+            Ok(()) => Ok(Heir { line }),
+            Err(error) => {
+                if error.kind() == ErrorKind::TimedOut {
+                    line.end_other();
+                }
+                drop(line);
+                take_up(node, doors).await;
+                Err(NotGiven::Late(error.to_string()))
             }
-            drop(line);
-            take_up(node, doors).await;
-            Err(NotGiven::Late(error.to_string()))
         }
     }
 }

@@ -1,0 +1,134 @@
+//! `hither check --online`: asks the network outside what it makes of a config.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use config::{AdminState, Config, DomainName, Problem};
+use futures_util::StreamExt;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::judged::{Found, Leading, Ours, Reached, judge_delegation, judge_edges, judge_name, leading};
+use crate::exit::{Failure, plain};
+
+/// How long an edge may take to answer: as long as a probe by default, and a handshake that was lost on top.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long a resolver may take for a name.
+const LOOK_UP: Duration = Duration::from_secs(4);
+/// Connections and questions under way at the same time.
+const AT_ONCE: usize = 128;
+/// Names asked for, so that it ends: some minutes at worst.
+const NAMES: usize = 2_000;
+
+/// What was looked at, and what is likely wrong with it.
+pub(super) struct Looked {
+    pub(super) warnings: Vec<Problem>,
+    pub(super) addresses: usize,
+    pub(super) names: usize,
+    /// Names that were left out, since there are so many.
+    pub(super) left_out: usize,
+}
+
+/// Looks whether edges are reached, and whether names lead here.
+pub(super) async fn look(config: &Config, resolver: Option<SocketAddr>) -> Result<Looked, Failure> {
+    let resolver = resolver_at(resolver)?;
+    let mut names = leading(config);
+    let left_out = names.len().saturating_sub(NAMES);
+    names.truncate(NAMES);
+    let ours = Ours::of(config);
+    let zone = &config.network.zone;
+    let (reached, delegation, found) =
+        tokio::join!(reach_edges(config), ask(&resolver, zone.as_str(), RecordType::NS), ask_all(&resolver, &names));
+    let mut warnings = judge_edges(&reached);
+    warnings.extend(judge_delegation(zone, &name_servers(config), &delegation));
+    warnings.extend(names.iter().zip(&found).filter_map(|(asked, found)| judge_name(asked, found, &ours)));
+    Ok(Looked { warnings, addresses: reached.len(), names: names.len() + 1, left_out })
+}
+
+/// The names of the zone's name servers.
+fn name_servers(config: &Config) -> Vec<DomainName> {
+    let network = &config.network;
+    let own = |id: &str| DomainName::parse(&format!("{id}.{}", network.zone)).ok();
+    let of_nodes = || network.name_servers.iter().filter_map(|node| own(node.id.as_str())).collect();
+    network.nameservers.clone().unwrap_or_else(of_nodes)
+}
+
+async fn reach_edges(config: &Config) -> Vec<Reached> {
+    let network = &config.network;
+    let edges = network.edges().filter(|(_, edge)| edge.admin_state != AdminState::Drained);
+    let targets = edges.flat_map(|(_, edge)| {
+        let port = network.probe_port(edge);
+        edge.addresses.all().iter().map(move |address| (edge.id.clone(), SocketAddr::new(*address, port)))
+    });
+    let reaching = targets.map(|(edge, address)| async move {
+        let outcome = match timeout(CONNECT, TcpStream::connect(address)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err((error.kind(), plain(&error))),
+            Err(_) => Err((ErrorKind::TimedOut, format!("no answer within {} s", CONNECT.as_secs()))),
+        };
+        Reached { edge, address, outcome }
+    });
+    futures_util::stream::iter(reaching.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await
+}
+
+/// The machine's own resolver, or the one that is named.
+fn resolver_at(named: Option<SocketAddr>) -> Result<TokioResolver, Failure> {
+    let help = "name a resolver with --resolver IP";
+    let system = read_system_conf();
+    let (mut servers, mut options) = match (named, system) {
+        (_, Ok(system)) => system,
+        (Some(_), Err(_)) => Default::default(),
+        (None, Err(error)) => {
+            return Err(Failure::operator(format!(
+                "this machine names no resolver in /etc/resolv.conf: {error}; {help}"
+            )));
+        }
+    };
+    if let Some(address) = named {
+        let mut server = NameServerConfig::udp_and_tcp(address.ip());
+        server.connections.iter_mut().for_each(|connection| connection.port = address.port());
+        servers = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+    }
+    options.use_hosts_file = ResolveHosts::Never;
+    let built =
+        TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default()).with_options(options).build();
+    built.map_err(|error| Failure::operator(format!("no resolver can be asked: {error}; {help}")))
+}
+
+async fn ask_all(resolver: &TokioResolver, names: &[Leading]) -> Vec<Found> {
+    let asking = names.iter().map(|leading| async move {
+        match ask(resolver, &leading.name, RecordType::A).await {
+            // It may have the other family alone.
+            Found::Nothing => ask(resolver, &leading.name, RecordType::AAAA).await,
+            found => found,
+        }
+    });
+    futures_util::stream::iter(asking.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await
+}
+
+async fn ask(resolver: &TokioResolver, name: &str, kind: RecordType) -> Found {
+    let mut full = match Name::from_ascii(name) {
+        Ok(name) => name,
+        Err(error) => return Found::Failed(error.to_string()),
+    };
+    full.set_fqdn(true);
+    let told = match timeout(LOOK_UP, resolver.lookup(full, kind)).await {
+        Ok(Ok(told)) => told,
+        Ok(Err(error)) if error.is_no_records_found() => return Found::Nothing,
+        Ok(Err(error)) => return Found::Failed(error.to_string()),
+        Err(_) => return Found::Failed(format!("no answer within {} s", LOOK_UP.as_secs())),
+    };
+    let names = told.answers().iter().filter_map(|record| match &record.data {
+        RData::CNAME(alias) => Some(alias.0.to_string()),
+        RData::NS(server) => Some(server.0.to_string()),
+        _ => None,
+    });
+    let addresses = told.answers().iter().filter_map(|record| record.data.ip_addr());
+    Found::Answer(names.collect(), addresses.collect())
+}
