@@ -174,7 +174,7 @@ fn paint(plot: Plot, span: Span, lines: &[Line]) -> Result<String, Box<dyn Error
             for run in runs(&line.points, longest_gap) {
                 match run {
                     [alone] => {
-                        chart.draw_series([Circle::new(*alone, 2, line.ink.filled())])?;
+                        chart.plotting_area().draw(&Circle::new(*alone, 2, line.ink.filled()))?;
                     }
                     run => {
                         let style = line.ink.stroke_width(2);
@@ -185,7 +185,7 @@ fn paint(plot: Plot, span: Span, lines: &[Line]) -> Result<String, Box<dyn Error
         }
         if lines.iter().all(|line| line.points.is_empty()) {
             let style = ("sans-serif", 15, &EMPTY).into_text_style(&area);
-            chart.draw_series([Text::new("no data yet", (-0.6 * seconds, 0.5 * most), style)])?;
+            chart.plotting_area().draw(&Text::new("no data yet", (-0.6 * seconds, 0.5 * most), style))?;
         }
         area.present()?;
     }

@@ -361,3 +361,30 @@ impl Location {
 pub(crate) fn default_state() -> PathBuf {
     std::env::var_os("STATE_DIRECTORY").map_or_else(|| PathBuf::from(".state"), PathBuf::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::load;
+
+    #[test]
+    fn who_gathers_is_a_node() {
+        let dir = tempfile::tempdir().unwrap();
+        for (gather, expected) in [
+            ("[\"ns1\", \"fra-1\"]", None),
+            ("[]", None),
+            ("[\"fra-2\"]", Some("`gather` of [admin] names `fra-2`, and there is no such node")),
+        ] {
+            let text = format!(
+                "zone = \"cdn.example\"\n[admin]\ngather = {gather}\n\
+                 [[nameserver]]\nid = \"ns1\"\naddresses = [\"192.0.2.53\"]\n\
+                 [[pop]]\nid = \"fra\"\nlocation = [50, 8]\n[[pop.edge]]\nid = \"fra-1\"\naddresses = [\"192.0.2.1\"]\n"
+            );
+            std::fs::write(dir.path().join("hither.toml"), text).unwrap();
+            let found = match load(dir.path()) {
+                Ok(_) => None,
+                Err(refused) => refused.problems.first().map(|problem| problem.message.clone()),
+            };
+            assert_eq!(found.as_deref(), expected, "{gather}");
+        }
+    }
+}
