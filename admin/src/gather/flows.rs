@@ -25,7 +25,8 @@ pub struct Flow {
 /// Where the queries of the last ten seconds came from.
 #[derive(Debug, Default)]
 pub struct Flows {
-    seconds: [Second; SECONDS],
+    /// One more than are told: that which has not ended yet.
+    seconds: [Second; SECONDS + 1],
 }
 
 /// What was noted in a second.
@@ -57,7 +58,7 @@ impl Flows {
         pop: &str,
         queries: u32,
     ) {
-        let slot = usize::try_from(second % SECONDS as u64).ok().and_then(|slot| self.seconds.get_mut(slot));
+        let slot = usize::try_from(second % (SECONDS as u64 + 1)).ok().and_then(|slot| self.seconds.get_mut(slot));
         let Some(slot) = slot else { return };
         if slot.number != second {
             slot.number = second;
@@ -153,7 +154,7 @@ mod tests {
         ] {
             flows.note(second, place, None, pop, queries);
         }
-        assert_eq!(told(&flows.rows(110)), ["-33.9 151.2 syd 10", "52.4 4.9 fra 1", "52.4 4.9 lhr 0.5"]);
+        assert_eq!(told(&flows.rows(110)), ["-33.9 151.2 syd 10", "52.4 4.9 fra 3", "52.4 4.9 lhr 0.5"]);
         assert_eq!(told(&flows.rows(115)), ["-33.9 151.2 syd 10", "52.4 4.9 fra 0.1"]);
         assert_eq!(told(&flows.rows(200)), [""; 0]);
     }

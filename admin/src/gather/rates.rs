@@ -83,8 +83,11 @@ impl Counters {
     pub(crate) fn since(&mut self, node: &str, now: &Counted) -> Option<Counted> {
         let before = self.0.insert(node.to_owned(), now.clone())?;
         let is_anew = now.queries < before.queries
-            || before.sites.iter().any(|(site, old)| now.sites.get(site).is_none_or(|new| new.requests < old.requests))
-            || now.took.iter().sum::<u64>() < before.took.iter().sum();
+            || before
+                .sites
+                .iter()
+                .any(|(site, old)| now.sites.get(site).is_some_and(|new| new.requests < old.requests))
+            || now.took.iter().sum::<u64>() < before.took.iter().sum::<u64>();
         Some(if is_anew { now.clone() } else { difference(now, &before) })
     }
 
