@@ -78,6 +78,22 @@ pub(crate) async fn get_bytes(address: SocketAddr, path: &str, proof: &Proof, mo
     told.ok().filter(|(status, _)| *status == StatusCode::OK).map(|(_, body)| body)
 }
 
+/// Asks as a node asks another, for an answer that it may refuse.
+pub(crate) async fn ask_as_node(address: SocketAddr, path: &str, key: &Secret) -> Result<Value, AskError> {
+    let proof = Proof::Fleet(key.clone());
+    let told = exchange(address, Request::get(path), path, (Bytes::new(), MOST_BYTES), &proof).await;
+    let (status, body) = told.map_err(AskError::NobodyThere)?;
+    read_json(address, status, &body)
+}
+
+/// As [`get_bytes`]; says why there is no answer.
+pub(crate) async fn ask_bytes(address: SocketAddr, path: &str, proof: &Proof, most: usize) -> Result<Bytes, String> {
+    match exchange(address, Request::get(path), path, (Bytes::new(), most), proof).await? {
+        (StatusCode::OK, body) => Ok(body),
+        (status, _) => Err(format!("{address} answers {status}")),
+    }
+}
+
 /// Tells an admin or peer address something.
 pub(crate) async fn post_json(
     address: SocketAddr,

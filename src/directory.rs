@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use config::{Loaded, Look, Network, Problem, Refused, Secret, report};
+use config::{Loaded, Look, Network, Problem, Refused, Secret, Site, report};
 
 use crate::exit::Failure;
 use crate::say::note;
@@ -29,6 +29,7 @@ fn look_for(named: Option<PathBuf>) -> PathBuf {
 /// What running nodes are asked by.
 pub(crate) struct Known {
     pub(crate) network: Network,
+    pub(crate) sites: Vec<Site>,
     /// The version of the files; none, where they are refused.
     pub(crate) version: Option<u64>,
     /// What nodes sign with.
@@ -38,18 +39,18 @@ pub(crate) struct Known {
 /// Reads a directory to ask running nodes. Where files are refused, nodes serve on with those before:
 /// the faults are drawn, and what `hither.toml` says is taken if it could be read.
 pub(crate) fn known(dir: &Path) -> Result<Known, Failure> {
-    let Refused { problems, network, fleet_key, .. } = match config::load(dir) {
+    let Refused { problems, network, sites, fleet_key, .. } = match config::load(dir) {
         // Warnings are `check`'s and `up`'s.
         Ok(Loaded { config, .. }) => {
             let (version, fleet_key) = (Some(config.version), config.fleet_key);
-            return Ok(Known { network: config.network, version, fleet_key });
+            return Ok(Known { network: config.network, sites: config.sites, version, fleet_key });
         }
         Err(refused) => refused,
     };
     let failure = refused(&problems);
     let network = *network.ok_or(failure)?;
     note("hither: these files are refused; asking the nodes that run with those before\n\n");
-    Ok(Known { network, version: None, fleet_key })
+    Ok(Known { network, sites, version: None, fleet_key })
 }
 
 /// Problems as a failure: drawn, and counted.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use admin::Drain;
+use admin::{Drain, Refused};
 use config::{AdminState, EdgeNode, Network, NodeId, Secret};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use crate::client::{self, AskError, Proof};
-use crate::node::{Running, running};
+use crate::marker::{Running, running};
 use crate::purge::reach;
 
 /// What a name server says of an edge that drains.
@@ -70,6 +70,21 @@ pub(crate) async fn tell(
     client::post_json(address, drain.path(), body, &proof).await.map(drop)
 }
 
+/// As [`tell`], by an edge's id, for who asks by HTTP.
+pub(crate) async fn drain_for(
+    network: &Network,
+    key: Option<&Secret>,
+    id: &str,
+    drain: Drain,
+) -> Result<Value, Refused> {
+    let edge = edge_of(network, id).map_err(Refused::Wrong)?;
+    tell(network, key, edge, drain).await.map_err(|error| match error {
+        AskError::Refused(why) => Refused::Wrong(why),
+        AskError::Failed(why) | AskError::NobodyThere(why) => Refused::Unable(why),
+    })?;
+    Ok(json!({ "edge": id, "draining": drain == Drain::Begin }))
+}
+
 /// What every name server says of an edge, and what the edge says of them.
 pub(crate) async fn look(network: &Network, key: Option<&Secret>, edge: &EdgeNode) -> Progress {
     let here = running(network);
@@ -102,12 +117,12 @@ async fn status_of(
     here: Option<Running>,
 ) -> Result<Value, String> {
     if let Some(here) = here {
-        let told = client::fetch_json(here.marker.admin, "/status", network.admin.token.as_ref()).await;
+        let told = client::fetch_json(here.marker.admin, "/node", network.admin.token.as_ref()).await;
         return told.map_err(|error| error.to_string());
     }
     let key = key.ok_or_else(|| "it does not run here, and there is no secrets/fleet.key".to_owned())?;
     let address = network.peer_of_name_server(node).ok_or_else(|| "it has no address".to_owned())?;
-    let told = client::get_bytes(address, "/status", &Proof::Fleet(key.clone()), STATUS_BYTES).await;
+    let told = client::get_bytes(address, "/node", &Proof::Fleet(key.clone()), STATUS_BYTES).await;
     let told = told.ok_or_else(|| format!("it does not run here, and nobody answers at its `peer`, {address}"))?;
     let status: Value = serde_json::from_slice(&told).map_err(|error| error.to_string())?;
     // Two nodes of one machine may have the same `peer`.
@@ -121,7 +136,7 @@ async fn status_of(
 /// The name servers whose probes an edge has told that it drains.
 async fn told_by(network: &Network, key: Option<&Secret>, edge: &EdgeNode, here: &[Running]) -> BTreeSet<String> {
     let Ok((address, proof)) = reach(network, edge, key, here) else { return BTreeSet::new() };
-    let told = client::get_bytes(address, "/status", &proof, STATUS_BYTES).await;
+    let told = client::get_bytes(address, "/node", &proof, STATUS_BYTES).await;
     let status: Option<Value> = told.and_then(|told| serde_json::from_slice(&told).ok());
     let list = status.as_ref().and_then(|status| status.get("edge")?.get("told_of_draining")?.as_array());
     list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()

@@ -9,6 +9,8 @@ mod demo;
 mod directory;
 mod drain;
 mod exit;
+mod gathering;
+mod marker;
 mod node;
 mod purge;
 mod report;

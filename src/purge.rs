@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ::fleet::PurgeOrder;
+use admin::{Purged, Reach, Refused};
 use config::{AdminState, Network, NodeId, Secret};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use crate::client::{self, AskError, Proof};
-use crate::node::{Running, running};
+use crate::marker::{Running, running};
 
 /// What an edge said to a purge.
 pub(crate) struct Receipt {
@@ -72,6 +73,28 @@ pub(crate) fn reach(
     let token = network.admin.token.clone();
     let token = token.ok_or_else(|| "there is neither secrets/fleet.key nor an `[admin] token`".to_owned())?;
     Ok((node.marker.admin, Proof::Token(token)))
+}
+
+/// Purges on every edge for who may do so within a reach.
+pub(crate) async fn purge_for(
+    network: &Network,
+    key: Option<&Secret>,
+    mut order: PurgeOrder,
+    reach: Reach,
+) -> Result<Purged, Refused> {
+    order.purges().map_err(Refused::Wrong)?;
+    if let Reach::Site(site) = reach {
+        let named = order.site.get_or_insert_with(|| site.to_string());
+        if named.as_str() != site.as_str() {
+            return Err(Refused::OtherSite(format!("this token may purge only the site `{site}`")));
+        }
+    }
+    let told = purge_everywhere(network, key, &order).await;
+    match refusal(&told) {
+        Some(why) => Err(Refused::Wrong(why.to_owned())),
+        None if !told.iter().any(Receipt::is_missing) => Ok(Purged::Done(receipts(&told))),
+        None => Ok(Purged::InPart(receipts(&told))),
+    }
 }
 
 async fn tell(address: SocketAddr, body: Vec<u8>, proof: &Proof) -> Outcome {

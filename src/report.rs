@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::client::{self, Proof};
 use crate::days::Wanted;
-use crate::node::{Running, running};
+use crate::marker::{Running, running};
 use crate::purge::reach;
 
 /// What one edge tells.

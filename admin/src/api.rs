@@ -3,30 +3,42 @@
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use config::limits;
+use config::{Location, limits};
 use fleet::latency::{Handover, Since};
-use fleet::{Demand, PurgeOrder};
+use fleet::{Demand, PurgeOrder, wall_clock_ms};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use listen::{Body, Connection, Handler, Incoming, Reply, full};
+use listen::{Body, Connection, Handler, Incoming, Reply};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::guard::{Door, Keys, Reach, Refusal, may_change, may_read};
+use crate::answer::{csv, error, json, json_of, not_allowed, refuse, text};
+use crate::console::File;
+use crate::gather::{Flow, FlowsSeen, Gathering, Sample};
+use crate::gathered;
+use crate::guard::{Door, Keys, Reach, Refusal, may_change, may_look, may_read};
+use crate::openapi;
+use crate::paths::{self, Path};
+use crate::query::field;
 
 /// Something that is told later.
 pub type Told<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What the program knows, asked by path.
 pub trait Facts: Send + Sync + 'static {
-    /// Nodes, health, load, versions.
-    fn status(&self) -> Told<Value>;
+    /// What the node tells of itself; nothing where it is none.
+    fn node(&self) -> Option<Value>;
+    /// What it tells who gathers; nothing where it is none.
+    fn sample(&self) -> Option<Sample>;
+    /// Where its queries come from; nothing where it is no name server.
+    fn flows(&self) -> Option<Vec<Flow>>;
+    /// What is gathered here of the whole fleet, where it is.
+    fn gathering(&self) -> Option<Arc<Gathering>>;
     /// Why a client is sent where it is for a name; an error is the asker's.
-    fn explain(&self, name: String, from: IpAddr) -> Told<Result<Value, String>>;
+    fn explain(&self, name: String, client: Client) -> Told<Result<Value, String>>;
     /// All series in the Prometheus text format.
     fn metrics(&self) -> Told<String>;
     /// Takes back what is stored, of these sites. What is told has been done and stays done.
@@ -50,6 +62,26 @@ pub trait Facts: Send + Sync + 'static {
     fn challenge(&self, challenge: Value) -> Result<(), String>;
     /// What a request has to show, as the config has it now.
     fn keys(&self) -> Keys;
+}
+
+/// Which client an explanation is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Client {
+    /// That of an address.
+    From(IpAddr),
+    /// One that is known to be at a place, and of which nothing else is known.
+    At(Location),
+}
+
+impl Client {
+    /// As it stands in a query.
+    #[must_use]
+    pub fn in_query(&self) -> String {
+        match self {
+            Self::From(address) => format!("from={address}"),
+            Self::At(Location { latitude, longitude }) => format!("at={latitude},{longitude}"),
+        }
+    }
 }
 
 /// Whether an edge is to ask for new clients.
@@ -116,12 +148,6 @@ pub struct Admin {
     door: Door,
 }
 
-/// Who shows a wrong token waits so long for the answer: guessing takes for ever anyway, this keeps it from
-/// being work.
-const REFUSED_AFTER: Duration = Duration::from_millis(500);
-
-const KNOWN: &str = "/status /metrics /explain?name=NAME&from=IP /latency /latency.csv /report?from=DAY&to=DAY, and POST /purge /drain /undrain";
-
 impl Admin {
     /// Answers from these facts.
     #[must_use]
@@ -135,40 +161,70 @@ impl Handler for Admin {
         let (facts, door) = (Arc::clone(&self.facts), self.door);
         let (head, body) = request.into_parts();
         Box::pin(async move {
-            match (head.uri.path(), head.method == Method::POST) {
-                ("/purge", true) => purge(facts.as_ref(), &head, body).await,
-                ("/drain", true) => drain(facts.as_ref(), &head, body, Drain::Begin).await,
-                ("/undrain", true) => drain(facts.as_ref(), &head, body, Drain::End).await,
-                ("/purge" | "/drain" | "/undrain", false) => not_allowed("POST"),
-                ("/challenge", true) if door == Door::Peer => challenge(facts.as_ref(), &head, body).await,
-                _ => read(facts.as_ref(), &head, &connection, door).await,
+            if let Some(file) = File::at(&head).filter(|_| door == Door::Admin && head.method == Method::GET) {
+                return match may_look(&head) {
+                    Ok(()) => file.response(&head),
+                    Err(refusal) => refuse(refusal).await,
+                };
+            }
+            let facts = facts.as_ref();
+            let Some((row, gap)) = paths::find(head.uri.path(), door) else {
+                return match may_read(&head, connection.peer, door, &facts.keys()) {
+                    Ok(()) => text(StatusCode::NOT_FOUND, format!("known here: {}\n", paths::in_words())),
+                    Err(refusal) => refuse(refusal).await,
+                };
+            };
+            match row.path {
+                _ if head.method != row.method.method() => not_allowed(&row.method.method()),
+                Path::Purge => purge(facts, &head, body).await,
+                Path::Drain => drain(facts, &head, body, Drain::Begin).await,
+                Path::Undrain => drain(facts, &head, body, Drain::End).await,
+                Path::Challenge => challenge(facts, &head, body).await,
+                path => match may_read(&head, connection.peer, door, &facts.keys()) {
+                    Ok(()) => read(facts, (path, gap), &head, door).await,
+                    Err(refusal) => refuse(refusal).await,
+                },
             }
         })
     }
 }
 
-async fn read(facts: &dyn Facts, head: &Parts, connection: &Connection, door: Door) -> Response<Body> {
-    if let Err(refusal) = may_read(head, connection.peer, door, &facts.keys()) {
-        return refuse(refusal).await;
-    }
-    if head.method != Method::GET {
-        return not_allowed("GET");
-    }
-    match head.uri.path() {
-        "/" => text(StatusCode::OK, format!("hither admin: {KNOWN}\n")),
-        "/metrics" => text(StatusCode::OK, facts.metrics().await),
-        "/status" => json(StatusCode::OK, &facts.status().await),
-        "/explain" => explain(facts, head.uri.query().unwrap_or_default()).await,
-        "/report" => report(facts, head.uri.query().unwrap_or_default()).await,
-        "/latency" => of_name_server(facts.latency().await.map(|stats| json(StatusCode::OK, &stats))),
-        "/latency.csv" => of_name_server(facts.latency_csv().await.map(|csv| text(StatusCode::OK, csv))),
-        "/round-trips" if door == Door::Peer => round_trips(facts, head.uri.query().unwrap_or_default()),
-        "/certificates" if door == Door::Peer => {
-            let known = field(head.uri.query().unwrap_or_default(), "known").unwrap_or_default();
+async fn read(facts: &dyn Facts, (path, gap): (Path, &str), head: &Parts, door: Door) -> Response<Body> {
+    let query = head.uri.query().unwrap_or_default();
+    // Nodes ask each other for what is their own.
+    let gathering = facts.gathering().filter(|_| door == Door::Admin);
+    match path {
+        Path::Root => text(StatusCode::OK, format!("hither admin: {}\n", paths::in_words())),
+        Path::OpenApi => json(StatusCode::OK, &openapi::describe()),
+        Path::Status => match gathering {
+            Some(gathering) => json_of(StatusCode::OK, &*gathering.overview()),
+            None => told(facts.node(), "this is no node"),
+        },
+        Path::Node => told(facts.node(), "this is no node"),
+        Path::Sample => told(facts.sample(), "this is no node"),
+        Path::Flows => match gathering {
+            Some(gathering) => json_of(StatusCode::OK, &gathering.flows()),
+            None => told(
+                facts.flows().map(|flows| FlowsSeen::at(wall_clock_ms(), flows)),
+                "this node is no name server, and does not gather",
+            ),
+        },
+        Path::Events => gathered::events(gathering, head),
+        Path::History => gathered::history(gathering, query),
+        Path::Plots => gathered::plot(gathering, gap, query),
+        Path::Report => report(facts, query).await,
+        Path::Metrics => text(StatusCode::OK, facts.metrics().await),
+        Path::Explain => explain(facts, query).await,
+        Path::Latency => of_name_server(facts.latency().await.map(|stats| json(StatusCode::OK, &stats))),
+        Path::LatencyCsv => of_name_server(facts.latency_csv().await.map(csv)),
+        Path::RoundTrips => round_trips(facts, query),
+        Path::Certificates => {
+            let known = field(query, "known").unwrap_or_default();
             told(facts.certificates(known.to_owned()), "there is no fleet key")
         }
-        "/demand" if door == Door::Peer => of_edge(facts.demand()),
-        _ => text(StatusCode::NOT_FOUND, format!("known here: {KNOWN}\n")),
+        Path::Demand => of_edge(facts.demand()),
+        // These are posted.
+        Path::Purge | Path::Drain | Path::Undrain | Path::Challenge => not_allowed(&Method::POST),
     }
 }
 
@@ -250,11 +306,15 @@ async fn challenge(facts: &dyn Facts, head: &Parts, body: Incoming) -> Response<
 
 async fn explain(facts: &dyn Facts, query: &str) -> Response<Body> {
     let name = field(query, "name").map(str::to_owned);
-    let from = field(query, "from").and_then(|from| from.parse::<IpAddr>().ok());
-    let (Some(name), Some(from)) = (name, from) else {
-        return error(StatusCode::BAD_REQUEST, "write /explain?name=NAME&from=IP");
+    let from = field(query, "from").map(|from| from.parse::<IpAddr>().ok().map(Client::From));
+    let at = field(query, "at").map(|at| location(at).map(Client::At));
+    let (Some(name), Some(Some(client))) = (name, from.or(at)) else {
+        return error(
+            StatusCode::BAD_REQUEST,
+            "write /explain?name=NAME&from=IP, or &at=LATITUDE,LONGITUDE for a place",
+        );
     };
-    match facts.explain(name, from).await {
+    match facts.explain(name, client).await {
         Ok(value) => json(StatusCode::OK, &value),
         Err(why) => error(StatusCode::NOT_FOUND, &why),
     }
@@ -266,6 +326,13 @@ async fn report(facts: &dyn Facts, query: &str) -> Response<Body> {
         Ok(value) => json(StatusCode::OK, &value),
         Err(refused) => not_done(&refused),
     }
+}
+
+/// Degrees north and east, as `52.4,4.9`; a comma may be written as `%2C`.
+fn location(text: &str) -> Option<Location> {
+    let (latitude, longitude) = text.split_once(',').or_else(|| text.split_once("%2C"))?;
+    let within = |text: &str, most: f64| text.parse::<f64>().ok().filter(|degrees| degrees.abs() <= most);
+    Some(Location { latitude: within(latitude, 90.0)?, longitude: within(longitude, 180.0)? })
 }
 
 fn round_trips(facts: &dyn Facts, query: &str) -> Response<Body> {
@@ -294,40 +361,24 @@ fn told(fact: Option<impl Serialize>, otherwise: &str) -> Response<Body> {
     }
 }
 
-/// A field of a query string.
-fn field<'q>(query: &'q str, name: &str) -> Option<&'q str> {
-    query.split('&').filter_map(|pair| pair.split_once('=')).find(|pair| pair.0 == name).map(|pair| pair.1)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-async fn refuse(refusal: Refusal) -> Response<Body> {
-    tokio::time::sleep(REFUSED_AFTER).await;
-    text(refusal.status(), refusal.message().to_owned())
-}
-
-fn not_allowed(method: &'static str) -> Response<Body> {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("only {method} is known here\n"));
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(method));
-    response
-}
-
-fn error(status: StatusCode, why: &str) -> Response<Body> {
-    json(status, &json!({ "error": why }))
-}
-
-fn text(status: StatusCode, text: String) -> Response<Body> {
-    answer(status, "text/plain; charset=utf-8", text)
-}
-
-fn json(status: StatusCode, value: &Value) -> Response<Body> {
-    answer(status, "application/json", format!("{value}\n"))
-}
-
-fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<Body> {
-    let mut response = Response::new(full(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+    #[test]
+    fn a_place_is_two_numbers_on_the_earth() {
+        for (text, expected) in [
+            ("52.4,4.9", Some((52.4, 4.9))),
+            ("-33.9%2C151.2", Some((-33.9, 151.2))),
+            ("91,0", None),
+            ("0,181", None),
+            ("NaN,0", None),
+            ("52.4", None),
+            ("a,b", None),
+        ] {
+            assert_eq!(location(text).map(|at| (at.latitude, at.longitude)), expected, "{text}");
+        }
+        let at = Client::At(Location { latitude: -33.9, longitude: 151.2 });
+        assert_eq!(at.in_query(), "at=-33.9,151.2");
+    }
 }

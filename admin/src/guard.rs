@@ -41,6 +41,10 @@ pub enum Reach {
 pub(crate) enum Refusal {
     /// Its Host is no address: a page of another site may be behind it.
     ForeignHost,
+    /// A browser says that a page of another site is behind it.
+    CrossSite,
+    /// It comes from a browser, and a form of another site could send the same.
+    NotJson,
     /// It needs the token.
     NoToken,
     /// Nothing could allow it: the config has no token.
@@ -51,23 +55,35 @@ impl Refusal {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NoToken => StatusCode::UNAUTHORIZED,
-            Self::NoChanges => StatusCode::FORBIDDEN,
+            Self::CrossSite | Self::NoChanges => StatusCode::FORBIDDEN,
         }
     }
 
     pub(crate) fn message(self) -> &'static str {
         match self {
             Self::ForeignHost => "use the address itself, or localhost, as Host\n",
+            Self::CrossSite => "a page of another site asks for this; open the console at this address itself\n",
+            Self::NotJson => "from a browser send `Content-Type: application/json`\n",
             Self::NoToken => "send `Authorization: Bearer TOKEN` with the token of secrets/\n",
             Self::NoChanges => "the config has no `[admin] token`: nothing can be changed by HTTP\n",
         }
     }
 }
 
+/// Whether a request may see the page itself, which tells nothing of the fleet.
+pub(crate) fn may_look(head: &Parts) -> Result<(), Refusal> {
+    has_own_host(head)
+}
+
 /// Whether a request may read.
 pub(crate) fn may_read(head: &Parts, peer: SocketAddr, door: Door, keys: &Keys) -> Result<(), Refusal> {
     has_own_host(head)?;
+    // A page of another site could not read the answer, but may not even ask. To follow a link from there is fine.
+    if is_of_another_site(head) && field(head, SEC_FETCH_MODE) != Some("navigate") {
+        return Err(Refusal::CrossSite);
+    }
     let is_free = door == Door::Admin && peer.ip().to_canonical().is_loopback();
     let is_known = keys.admin.as_ref().is_some_and(|token| shows(head, token)) || is_signed(head, b"", keys);
     if is_free || is_known { Ok(()) } else { Err(Refusal::NoToken) }
@@ -76,6 +92,7 @@ pub(crate) fn may_read(head: &Parts, peer: SocketAddr, door: Door, keys: &Keys) 
 /// What a request with this body may change.
 pub(crate) fn may_change(head: &Parts, body: &[u8], keys: &Keys) -> Result<Reach, Refusal> {
     has_own_host(head)?;
+    is_no_trick(head)?;
     if keys.admin.as_ref().is_some_and(|token| shows(head, token)) || is_signed(head, body, keys) {
         return Ok(Reach::All);
     }
@@ -90,8 +107,44 @@ pub(crate) fn may_change(head: &Parts, body: &[u8], keys: &Keys) -> Result<Reach
 }
 
 fn has_own_host(head: &Parts) -> Result<(), Refusal> {
-    let host = head.uri.host().or_else(|| head.headers.get(header::HOST).and_then(|host| host.to_str().ok()));
-    if host.is_some_and(is_own_host) { Ok(()) } else { Err(Refusal::ForeignHost) }
+    if host(head).is_some_and(is_own_host) { Ok(()) } else { Err(Refusal::ForeignHost) }
+}
+
+fn host(head: &Parts) -> Option<&str> {
+    head.uri.authority().map(http::uri::Authority::as_str).or_else(|| field(head, header::HOST.as_str()))
+}
+
+fn field<'h>(head: &'h Parts, name: &str) -> Option<&'h str> {
+    head.headers.get(name)?.to_str().ok()
+}
+
+/// What browsers say of who is behind a request (Fetch Metadata, §2).
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
+const SEC_FETCH_MODE: &str = "sec-fetch-mode";
+
+fn is_of_another_site(head: &Parts) -> bool {
+    head.headers.contains_key(SEC_FETCH_SITE) && !matches!(field(head, SEC_FETCH_SITE), Some("same-origin" | "none"))
+}
+
+/// That no page of another site has a browser change something. Who shows a token can hardly be tricked, since a browser adds
+/// none by itself; this holds where somebody pastes it into the wrong page, too.
+fn is_no_trick(head: &Parts) -> Result<(), Refusal> {
+    let is_of_browser = head.headers.contains_key(header::ORIGIN) || head.headers.contains_key(SEC_FETCH_SITE);
+    let is_own_origin = || {
+        let origin = field(head, header::ORIGIN.as_str())?;
+        let origin = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))?;
+        Some(host(head)?.eq_ignore_ascii_case(origin))
+    };
+    let is_foreign = head.headers.contains_key(header::ORIGIN) && is_own_origin() != Some(true);
+    if is_of_another_site(head) || is_foreign {
+        return Err(Refusal::CrossSite);
+    }
+    let kind = field(head, header::CONTENT_TYPE.as_str()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if is_of_browser && !kind.eq_ignore_ascii_case("application/json") {
+        return Err(Refusal::NotJson);
+    }
+    Ok(())
 }
 
 /// Whether a request shows a token.
@@ -180,5 +233,50 @@ mod tests {
         assert_eq!(may_change(&head("127.0.0.1", HEADER, &signed), b"body", &keys()), Ok(Reach::All));
         assert_eq!(may_change(&head("127.0.0.1", HEADER, &signed), b"other", &keys()), Err(Refusal::NoToken));
         assert_eq!(may_change(&head("127.0.0.1", "x", ""), b"", &Keys::default()), Err(Refusal::NoChanges));
+    }
+    #[test]
+    fn no_page_of_another_site_changes_anything() {
+        let own = "http://127.0.0.1:9300";
+        // What a browser says: origin, site, type of the body.
+        for (fields, expected) in [
+            (
+                vec![("origin", own), ("sec-fetch-site", "same-origin"), ("content-type", "application/json")],
+                Ok(Reach::All),
+            ),
+            (vec![("origin", own), ("content-type", "application/json; charset=utf-8")], Ok(Reach::All)),
+            (vec![("origin", own), ("content-type", "text/plain")], Err(Refusal::NotJson)),
+            (vec![("origin", own)], Err(Refusal::NotJson)),
+            (vec![("origin", "http://127.0.0.1:9301"), ("content-type", "application/json")], Err(Refusal::CrossSite)),
+            (vec![("origin", "http://evil.example"), ("content-type", "application/json")], Err(Refusal::CrossSite)),
+            (vec![("origin", "null"), ("content-type", "application/json")], Err(Refusal::CrossSite)),
+            (vec![("sec-fetch-site", "cross-site"), ("content-type", "application/json")], Err(Refusal::CrossSite)),
+            (vec![("sec-fetch-site", "same-site"), ("content-type", "application/json")], Err(Refusal::CrossSite)),
+            // No browser.
+            (vec![], Ok(Reach::All)),
+            (vec![("content-type", "application/x-www-form-urlencoded")], Ok(Reach::All)),
+        ] {
+            let request = http::Request::post("/purge").header("host", "127.0.0.1:9300");
+            let request = request.header("authorization", format!("Bearer {TOKEN}"));
+            let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+            let head = request.body(()).unwrap().into_parts().0;
+            assert_eq!(may_change(&head, b"", &keys()), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_another_site_may_link_here_and_read_nothing() {
+        let peer = "127.0.0.1:5".parse().unwrap();
+        for (site, mode, expected) in [
+            ("cross-site", "no-cors", Err(Refusal::CrossSite)),
+            ("cross-site", "navigate", Ok(())),
+            ("same-origin", "cors", Ok(())),
+            ("none", "navigate", Ok(())),
+        ] {
+            let request = http::Request::get("/status").header("host", "localhost:9300");
+            let request = request.header("sec-fetch-site", site).header("sec-fetch-mode", mode);
+            let head = request.body(()).unwrap().into_parts().0;
+            assert_eq!(may_read(&head, peer, Door::Admin, &keys()), expected, "{site} {mode}");
+            assert_eq!(may_look(&head), Ok(()));
+        }
     }
 }

@@ -251,6 +251,26 @@ pub const ACME_TOLD: usize = 500;
 pub const CHALLENGES: usize = 1_000;
 /// Time for the body of a request at the admin or peer address.
 pub const ADMIN_BODY_TIME: Duration = Duration::from_secs(10);
+/// How often a gatherer asks every node of a fleet of five hundred; half as often where there are twice as many, and so on.
+pub const GATHER_EVERY: Duration = Duration::from_millis(500);
+/// Time for the answer of a node to who gathers: one that takes longer cannot be reached.
+pub const GATHER_TIME: Duration = Duration::from_secs(2);
+/// Nodes that a gatherer asks at the same time.
+pub const GATHER_AT_ONCE: usize = 64;
+/// Bytes of what a node tells who gathers: a name server tells of each of 10,000 edges.
+pub const GATHER_BYTES: usize = 16 << 20;
+/// What a gatherer remembers how much went on of: the fleet, PoPs, nodes and sites. Each takes 110 KB after six hours.
+pub const HISTORY_SERIES: usize = 512;
+/// Events that a gatherer remembers.
+pub const EVENTS: usize = 500;
+/// Event streams open at once.
+pub const EVENT_STREAMS: usize = 32;
+/// Messages that wait for a slow reader of an event stream; then it is cut.
+pub const EVENT_STREAM_WAITING: usize = 32;
+/// Places and PoPs that a name server or a gatherer tells apart in where queries come from.
+pub const FLOWS: usize = 500;
+/// Queries a second of which each thread of a name server notes from where they come, and at once.
+pub const FLOW_SAMPLES: u32 = 50;
 /// Bytes of a challenge as nodes tell it each other.
 pub const CHALLENGE_BYTES: usize = 64 << 10;
 /// TLS sessions that a node keeps for clients that come again by QUIC: some 300 bytes each.

@@ -86,6 +86,10 @@ pub struct Admin {
         transform = shape::secret_file_table
     )]
     pub token: Option<Secret>,
+    /// Nodes that gather, by id: each asks every other node at `peer` twice a second, and its own admin address tells of the
+    /// whole fleet and shows the console. Needs `secrets/fleet.key`. `hither up` gathers anyway. Default: none. A reload takes
+    /// it.
+    pub gather: Vec<NodeId>,
 }
 
 /// Where clients are.
@@ -289,8 +293,8 @@ pub struct NameServer {
     /// at start only.
     #[schemars(transform = shape::socket)]
     pub admin: Option<SocketAddr>,
-    /// Where other nodes reach it, as `peer` of an edge; bound only while a site has `tls = "auto"`. Default: port 8444 on
-    /// the first of its addresses, or that of the edge with the same id. A reload opens the new and closes the old.
+    /// Where other nodes reach it, as `peer` of an edge; bound only while a site has `tls = "auto"`, or a node gathers. Default:
+    /// port 8444 on the first of its addresses, or that of the edge with the same id. A reload opens the new and closes the old.
     #[schemars(transform = shape::socket)]
     pub peer: Option<SocketAddr>,
 }

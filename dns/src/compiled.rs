@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use config::{Config, Location, PopId, Problem, Route};
 use mapping::latency::Learned;
-use mapping::{Classes, Family, Geography, Inputs, Map, Place, PopIndex, Region, Topology};
+use mapping::{Classes, Family, Geography, Inputs, List, Map, Place, PopIndex, Region, Topology};
 
 /// A map, and what it was made of.
 #[derive(Debug)]
@@ -53,6 +53,16 @@ impl Compiled {
     pub(crate) fn distance_km(&self, place: Place, pop: PopIndex) -> Option<f64> {
         let (_, location) = self.made_of.pops.get(pop.as_usize())?;
         Some(place.distance_km(self.made_of.home, &self.made_of.regions, *location))
+    }
+
+    /// A point that stands for a place on a map.
+    pub(crate) fn centre_of(&self, place: Place) -> Location {
+        place.centre(self.made_of.home, &self.made_of.regions)
+    }
+
+    /// The list of a client of which nothing but its place is known.
+    pub(crate) fn rank(&self, topology: &Topology, learned: &Learned, place: Place) -> List {
+        mapping::rank(topology, &self.made_of.regions, self.made_of.home, (learned, place))
     }
 
     /// A map that was compiled of this config earlier. Where clients are is not known with it.

@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
+use config::Location;
 use hickory_server::proto::rr::{Name, RData, RecordType};
 use mapping::latency;
 use mapping::load::{Use, Width};
 use mapping::{
-    Basis, COST_PER_MS, Cause, Choice, Chosen, EdgeIndex, Family, Fitness, Mapped, Place, PopIndex, Ranked, Wanted,
+    Basis, COST_PER_MS, Cause, Choice, Chosen, EdgeIndex, Family, Fitness, List, Mapped, Place, PopIndex, Ranked,
+    Wanted,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,9 @@ pub struct Explanation {
     pub addresses: Vec<IpAddr>,
     /// Where the client is, as databases say.
     pub place: String,
+    /// A point that stands for that on a map, degrees north and east, to a tenth.
+    #[serde(default)]
+    pub location: Option<[f64; 2]>,
     /// What distances are from, where that is no point.
     pub distances: Option<String>,
     /// Its AS, where one says that.
@@ -151,6 +156,7 @@ impl View {
             edges: edges.iter().filter_map(|edge| self.edges.get(*edge)).map(ToString::to_string).collect(),
             addresses: self.addresses(&edges, family),
             place: place.to_string(),
+            location: Some(tenths(self.compiled.centre_of(place))),
             distances: match place {
                 Place::Point { .. } => None,
                 Place::Country(_) => Some("distances are those of the country's people, on average".to_owned()),
@@ -169,11 +175,11 @@ impl View {
                 .collect(),
             further: self.pops.len().saturating_sub(ranked.len()),
             forbidden: names(&mapped.list.forbidden),
-            unfit: self.unfit(&mapped, &fitness, site_index),
+            unfit: self.unfit(mapped.list, &fitness, site_index),
         })
     }
 
-    fn addresses(&self, edges: &[EdgeIndex], family: Family) -> Vec<IpAddr> {
+    pub(crate) fn addresses(&self, edges: &[EdgeIndex], family: Family) -> Vec<IpAddr> {
         let address = |edge: &EdgeIndex| {
             let spec = self.topology.edges.get(*edge)?;
             match family {
@@ -235,7 +241,7 @@ impl View {
         Err(format!("`{name}` is an endless chain of aliases"))
     }
 
-    fn candidate(
+    pub(crate) fn candidate(
         &self,
         ranked: Ranked,
         (place, group): (Place, Option<&latency::Group>),
@@ -285,8 +291,8 @@ impl View {
     }
 
     /// The candidates' edges that are not fit.
-    fn unfit(&self, mapped: &Mapped<'_>, fitness: &Fitness, site: usize) -> Vec<Unfit> {
-        let edges = mapped.list.ranked.iter().flat_map(|ranked| self.edges_of(ranked.pop));
+    pub(crate) fn unfit(&self, list: &List, fitness: &Fitness, site: usize) -> Vec<Unfit> {
+        let edges = list.ranked.iter().flat_map(|ranked| self.edges_of(ranked.pop));
         let unfit = edges.filter(|edge| !mapping::is_fit(&self.topology, fitness, site, *edge));
         let told = unfit.filter_map(|edge| {
             let reason = match () {
@@ -309,6 +315,10 @@ impl View {
     pub fn pop_name(&self, pop: PopIndex) -> String {
         self.pops.get(pop.as_usize()).map(ToString::to_string).unwrap_or_default()
     }
+}
+
+pub(crate) fn tenths(Location { latitude, longitude }: Location) -> [f64; 2] {
+    [latitude, longitude].map(|degrees| (degrees * 10.0).round() / 10.0)
 }
 
 /// Up to where the answer is the same.

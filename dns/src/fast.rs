@@ -52,6 +52,8 @@ pub struct Answered {
     pub code: u16,
     /// The PoP of the answer, and why that one.
     pub routed: Option<(PopIndex, Cause)>,
+    /// Whom that PoP was chosen for: the client of its subnet, or the resolver.
+    pub client: Option<IpAddr>,
     /// Which other replies are the same to a limit.
     pub(crate) same: Same,
     /// Whether the asker has shown that replies reach it.
@@ -129,7 +131,8 @@ impl Fast {
         let key = key.at(picked.pop, picked.basis, turn)?;
         let Held::Answer(answer) = self.encoded.find(&key)? else { return None };
         let routed = Some((picked.pop, mapped.list.cause));
-        self.write(query, &answer, (asker.scope(picked.scope), routed), (resolver, transport), out)
+        let answered = self.write(query, &answer, (asker.scope(picked.scope), routed), (resolver, transport), out)?;
+        Some(Answered { client: Some(asker.address), ..answered })
     }
 
     /// Puts the header, question, records and OPT together; `None` where they are more than the asker takes.
@@ -172,7 +175,8 @@ impl Fast {
             out.add_opt(opt, scope, cookie.map(|(option, _)| option))?;
         }
         let length = out.length;
-        let answered = Answered { length, code: answer.code.into(), routed, same: answer.same, standing, records };
+        let answered =
+            Answered { length, code: answer.code.into(), routed, client: None, same: answer.same, standing, records };
         if is_long {
             // What is asked for again over a connection: a large answer is not made anew for each datagram.
             answered.cut(out.out)?;

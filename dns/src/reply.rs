@@ -1,5 +1,7 @@
 //! Replies: composing and cutting them.
 
+use std::net::IpAddr;
+
 use hickory_server::proto::op::{Edns as OutEdns, Message, Query as Question, ResponseCode};
 use hickory_server::proto::rr::rdata::opt::EdnsOption;
 
@@ -8,6 +10,7 @@ use mapping::{Basis, Cause, Family, PopIndex};
 
 use crate::arrival::{Arrival, Transport};
 use crate::cookie::{COOKIE, Standing};
+use crate::ecs::Asker;
 use crate::identity::Identity;
 use crate::limiter::Same;
 use crate::query::{Asked, Dnssec, Edns, Envelope, Query, SCOPE_AT, Subnet};
@@ -59,6 +62,14 @@ pub struct Facts {
     pub(crate) same: Same,
     /// Whether the asker has shown that replies reach it.
     pub(crate) standing: Standing,
+}
+
+impl Facts {
+    /// Whom a PoP was chosen for: the client of its subnet, or the resolver.
+    #[must_use]
+    pub fn client(&self, resolver: IpAddr) -> IpAddr {
+        Asker::new(self.subnet.as_ref(), resolver).address
+    }
 }
 
 /// Why something is not answered, for people who look (RFC 8914 §4).

@@ -14,7 +14,7 @@ use crate::cli::Explain;
 use crate::client::{self, AskError};
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
-use crate::node::running;
+use crate::marker::running;
 use crate::say::say;
 
 mod rules;
@@ -219,6 +219,7 @@ mod tests {
             edges: vec!["lhr-2".to_owned(), "lhr-1".to_owned()],
             addresses: vec![[127, 0, 1, 52].into(), [127, 0, 1, 51].into()],
             place: "somewhere in NL".to_owned(),
+            location: Some([52.1, 5.1]),
             distances: Some("distances are those of the country's people, on average".to_owned()),
             asn: None,
             source: "geography".to_owned(),

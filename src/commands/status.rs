@@ -1,20 +1,16 @@
 //! `hither status`: nodes, health, load, versions.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use admin::{Facts, Keys};
-use arc_swap::ArcSwap;
-use config::Network;
 use serde_json::Value;
 
 use super::table;
-use super::up::{FleetFacts, Known};
 use crate::cli::Status;
 use crate::client::{self, AskError};
-use crate::directory;
+use crate::directory::{self, Known};
 use crate::exit::{Done, Exit, Failure};
-use crate::node::running;
+use crate::gathering;
+use crate::marker::{Marker, running};
 use crate::say::say;
 
 mod rates;
@@ -22,30 +18,40 @@ mod screen;
 mod seen;
 mod watch;
 
+use watch::Form;
+
 pub(crate) fn run(args: Status, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(dir);
     let known = directory::known(&dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
+    let form = if args.json { Form::Json } else { Form::Table };
     if args.watch {
-        let form = if args.json { watch::Form::Json } else { watch::Form::Table };
         return runtime.block_on(watch::run(&dir, known, form));
     }
-    let status = runtime.block_on(ask(&dir, &known.network))?;
+    let status = runtime.block_on(ask(&dir, &known, form))?;
     let text = if args.json { format!("{status:#}") } else { show(&status, known.version) };
     say(text.trim_end());
     Ok(Exit::Done)
 }
 
-/// Asks every node on this machine; where none runs, the admin address.
-async fn ask(dir: &Path, network: &Network) -> Result<Value, Failure> {
+/// Asks every node on this machine; where none runs, the admin address. As JSON a running `up` tells it, which has heard the
+/// nodes before and knows how much goes on.
+async fn ask(dir: &Path, known: &Known, form: Form) -> Result<Value, Failure> {
+    let network = &known.network;
+    let token = network.admin.token.as_ref();
+    if form == Form::Json
+        && let Some(up) = Marker::read(&Marker::path_of_up(&network.state))
+        && let Ok(status) = client::fetch_json(up.admin, "/status", token).await
+    {
+        return Ok(status);
+    }
     if !running(network).is_empty() {
-        let asked = Known { network: network.clone(), keys: Keys::default() };
-        let facts = FleetFacts::new(dir.to_owned(), Arc::new(ArcSwap::from_pointee(asked)));
-        return Ok(facts.status().await);
+        let ground = gathering::ground("status", dir, network, &known.sites);
+        let overview = gathering::once(ground, gathering::here(network)).await;
+        return serde_json::to_value(&*overview).map_err(Failure::ours);
     }
     let address = network.admin.listen;
-    let told = client::fetch_json(address, "/status", network.admin.token.as_ref()).await;
-    told.map_err(|error| match error {
+    client::fetch_json(address, "/status", token).await.map_err(|error| match error {
         AskError::NobodyThere(why) => Failure::operator(format!(
             "nobody answers at the admin address {address}: {why}; is `hither up` or the node running?"
         )),
@@ -212,7 +218,9 @@ fn row(node: &Value, nodes: &[Value], newest: Option<u64>) -> Row {
 }
 
 fn state(node: &Value) -> &'static str {
-    match (node.get("pid"), node.get("ran_here").and_then(Value::as_bool)) {
+    // What is told of one that cannot be reached may be old.
+    let is_reached = node.get("unreachable").and_then(Value::as_bool) != Some(true);
+    match (node.get("pid").filter(|_| is_reached), node.get("ran_here").and_then(Value::as_bool)) {
         (Some(_), _) => "running",
         _ if node.get("silent").is_some() => "no answer",
         (None, Some(true)) => "not running",

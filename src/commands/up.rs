@@ -13,7 +13,8 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::cli::Up;
 use crate::exit::{Done, Exit, Failure};
-use crate::node::{Before, Built, Marker, Roles, build, running, settled, watch};
+use crate::marker::{Marker, running};
+use crate::node::{Before, Built, Roles, build, settled, watch};
 use crate::say::say;
 use crate::{demo, directory};
 
@@ -22,7 +23,7 @@ mod hints;
 mod processes;
 mod verdicts;
 
-pub(crate) use fleet::{FleetFacts, Known};
+use fleet::{FleetFacts, Known, gather};
 use processes::{ORIGIN, Processes, STATE, origin_marker};
 
 /// How often the processes are looked at.
@@ -52,7 +53,7 @@ pub(crate) fn run(args: Up, dir: Option<PathBuf>) -> Done {
 
 /// Where a running `up` is found.
 fn up_marker(config: &Config) -> PathBuf {
-    config.network.state.join("up.json")
+    Marker::path_of_up(&config.network.state)
 }
 
 /// Another `up` of this directory, or nodes that one left behind when it was killed: say which, and
@@ -81,13 +82,14 @@ fn refuse_if_running(config: &Config) -> Result<(), Failure> {
 async fn serve(dir: &Path, built: Built, socket: std::net::TcpListener) -> Done {
     let begun = Instant::now();
     let (started, before) = built.into_parts();
-    let known = Arc::new(ArcSwap::from_pointee(Known::of(&started)));
+    let known = Arc::new(ArcSwap::from_pointee(Known::of(dir, &started)));
     let mut ending = Ending::listen()?;
     let mut hangups = signal(SignalKind::hangup()).map_err(Failure::ours)?;
     // Before anybody is told that all runs: whoever edits then is heard.
     let mut changes = watched(dir);
     let mut fleet = Processes::start(dir, &started)?;
-    let facts = FleetFacts::new(dir.to_owned(), Arc::clone(&known));
+    let gathering = gather(Arc::clone(&known));
+    let facts = FleetFacts::new(Arc::clone(&known), Arc::clone(&gathering));
     let stop = Stop::new();
     tokio::spawn(admin_server(facts, socket)?.serve(stop.clone()));
     let marker = Marker { pid: std::process::id().cast_signed(), admin: started.network.admin.listen };
@@ -109,6 +111,7 @@ async fn serve(dir: &Path, built: Built, socket: std::net::TcpListener) -> Done 
         ended = lived => ended,
         () = ending.told() => Ok(()),
     };
+    gathering.end_streams();
     stop.stop();
     fleet.end().await;
     marker.remove(&marker_path);
@@ -192,9 +195,9 @@ async fn reload(taken: &mut Taken<'_>, fleet: &mut Processes) {
         say(format!("{key} has changed: it is taken at the next start"));
     }
     new.network.state.clone_from(&taken.started.network.state);
-    let had = taken.known.load().network.node_ids();
+    let had = taken.known.load().network().node_ids();
     fleet.follow(&new);
-    taken.known.store(Arc::new(Known::of(&new)));
+    taken.known.store(Arc::new(Known::of(taken.dir, &new)));
     let verdicts = verdicts::collect(&new, &had).await;
     say(verdicts);
 }

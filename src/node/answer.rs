@@ -1,10 +1,10 @@
 //! Answering DNS messages from the current view, counted and logged.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use dns::transport::{Answer, Limited};
-use dns::{Answered, Arrival, Reply, Transfer, Transport, View};
+use dns::{Answered, Arrival, Reply, Sampled, Transfer, Transport, View};
 use hickory_server::proto::op::Query;
 use hickory_server::proto::rr::RecordType;
 use mapping::{Cause, PopIndex};
@@ -98,6 +98,15 @@ impl Answering {
 }
 
 impl Answering {
+    /// Has it noted where a query came from, if it is one of those.
+    fn offer(&self, view: &View, client: IpAddr, pop: PopIndex) {
+        if let Some(name_server) = &self.node.name_server {
+            name_server.flows.offer(view, client, pop);
+        }
+    }
+}
+
+impl Answering {
     /// Tells of signatures that cannot be renewed, once a minute at most.
     fn tell_late(&self, view: &View) {
         let late = view.take_late_signatures();
@@ -145,6 +154,7 @@ impl Answer for Answering {
         let rcode = self.count_reply(transport, reply.message.metadata.response_code.into());
         if let (Some(pop), Some(cause)) = (reply.facts.pop, reply.facts.cause) {
             answers.count(pop, cause);
+            self.offer(&answers.view, reply.facts.client(arrival.resolver), pop);
         }
         if let Some((log, clients)) = &self.log {
             write(log, *clients, &answers.view, &reply, peer, transport.as_str(), rcode);
@@ -186,6 +196,18 @@ impl Answer for Answering {
             && Arc::ptr_eq(&answers.view, view)
         {
             answers.count(pop, cause);
+        }
+        // Those by UDP are chosen by the thread that answers.
+        if let (Some(client), Some((pop, _))) = (answered.client, answered.routed)
+            && transport != Transport::Udp
+        {
+            self.offer(view, client, pop);
+        }
+    }
+
+    fn sampled(&self, view: &View, sampled: Sampled) {
+        if let Some(name_server) = &self.node.name_server {
+            name_server.flows.note(view, sampled);
         }
     }
 }

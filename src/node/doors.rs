@@ -38,7 +38,9 @@ impl Doors {
 
     /// Takes nothing more, and keeps the sockets: whoever comes waits in the kernel. Where purges come first, so that none is
     /// taken afterwards. Whether nothing is read by UDP any more.
-    pub(super) async fn rest(&self) -> bool {
+    pub(super) async fn rest(&self, node: &Node) -> bool {
+        // Who watches asks again, where it is answered then.
+        node.end_streams();
         self.peer.rest().await;
         self.admin.lock().await.rest().await;
         let listeners = Arc::clone(&self.listeners);

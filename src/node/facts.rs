@@ -1,42 +1,76 @@
 //! What a node's admin address tells.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use ::edge::PurgeError;
 use ::fleet::latency::{Handover, Since};
 use ::fleet::{Demand, PurgeOrder};
-use admin::{Asked, Drain, Facts, Keys, Purged, Reach, Refused, Told};
-use config::{Config, SiteId};
+use admin::{Asked, Client, Door, Drain, Facts, Flow, Gathering, Keys, Purged, Reach, Refused, Sample, Told};
+use config::{Config, Network, Secret, SiteId};
+use dns::View;
 use mapping::Family;
 use serde_json::{Value, json};
 
 use super::{Node, certificates, gauges, latency, lock};
+use crate::client;
 use crate::days::Wanted;
+use crate::drain::drain_for;
+use crate::purge::purge_for;
 
 /// A node's facts.
-pub(crate) struct NodeFacts(pub(crate) Arc<Node>);
+pub(crate) struct NodeFacts {
+    pub(crate) node: Arc<Node>,
+    /// Where it is asked.
+    pub(crate) door: Door,
+}
+
+impl NodeFacts {
+    /// The config and key by which this node speaks for the whole fleet: where operators ask it, while it gathers.
+    fn as_gatherer(&self) -> Option<(Arc<Config>, Secret)> {
+        let config = self.node.config.load_full().filter(|_| self.gathering().is_some())?;
+        let key = config.fleet_key.clone()?;
+        Some((config, key))
+    }
+}
 
 impl Facts for NodeFacts {
-    fn status(&self) -> Told<Value> {
-        let status = self.0.status();
-        Box::pin(async move { status })
+    fn node(&self) -> Option<Value> {
+        Some(self.node.status())
     }
 
-    fn explain(&self, name: String, from: IpAddr) -> Told<Result<Value, String>> {
-        let answers = self.0.name_server.as_ref().and_then(|name_server| name_server.answers.load_full());
-        let explained = match answers {
-            Some(answers) => answers.view.explain(&name, from, Family::V4),
-            None => Err("this node is no name server".to_owned()),
-        };
-        let value =
-            explained.and_then(|explanation| serde_json::to_value(explanation).map_err(|error| error.to_string()));
-        Box::pin(async move { value })
+    fn sample(&self) -> Option<Sample> {
+        let flows = self.flows().unwrap_or_default();
+        Some(Sample { status: self.node.status(), counted: self.node.metrics.counted(), flows })
+    }
+
+    fn flows(&self) -> Option<Vec<Flow>> {
+        self.node.name_server.as_ref().map(|name_server| name_server.flows.rows())
+    }
+
+    fn gathering(&self) -> Option<Arc<Gathering>> {
+        self.node.gathering.load_full().filter(|_| self.door == Door::Admin)
+    }
+
+    fn explain(&self, name: String, client: Client) -> Told<Result<Value, String>> {
+        let answers = self.node.name_server.as_ref().and_then(|name_server| name_server.answers.load_full());
+        match (answers, self.as_gatherer()) {
+            (Some(answers), _) => {
+                let value = explain(&answers.view, &name, client);
+                Box::pin(async move { value })
+            }
+            (None, Some((config, key))) => {
+                Box::pin(async move { explain_elsewhere(&config.network, &key, &name, client).await })
+            }
+            (None, None) => Box::pin(async { Err("this node is no name server".to_owned()) }),
+        }
     }
 
     fn purge(&self, order: PurgeOrder, reach: Reach) -> Told<Result<Purged, Refused>> {
-        let (edge, id) = (self.0.edge.clone(), self.0.id.clone());
+        if let Some((config, key)) = self.as_gatherer() {
+            return Box::pin(async move { purge_for(&config.network, Some(&key), order, reach).await });
+        }
+        let (edge, id) = (self.node.edge.clone(), self.node.id.clone());
         Box::pin(async move {
             let edge = edge.ok_or_else(|| Refused::Unable("this node is no edge".to_owned()))?;
             let within = match reach {
@@ -54,7 +88,11 @@ impl Facts for NodeFacts {
     }
 
     fn drain(&self, edge: Option<String>, drain: Drain) -> Told<Result<Value, Refused>> {
-        let (shared, id) = (self.0.edge.clone(), self.0.id.clone());
+        if let (Some((config, key)), Some(id)) = (self.as_gatherer(), &edge) {
+            let id = id.clone();
+            return Box::pin(async move { drain_for(&config.network, Some(&key), &id, drain).await });
+        }
+        let (shared, id) = (self.node.edge.clone(), self.node.id.clone());
         Box::pin(async move {
             if let Some(other) = edge.filter(|edge| edge.as_str() != id.as_str()) {
                 return Err(Refused::Wrong(format!("this is `{id}`, not `{other}`")));
@@ -78,40 +116,40 @@ impl Facts for NodeFacts {
     }
 
     fn round_trips(&self, since: Since) -> Option<Handover> {
-        self.0.collector.as_ref().map(|collector| collector.hand_over(since))
+        self.node.collector.as_ref().map(|collector| collector.hand_over(since))
     }
 
     fn latency(&self) -> Told<Option<Value>> {
-        let node = Arc::clone(&self.0);
+        let node = Arc::clone(&self.node);
         Box::pin(async move { latency::stats(&node).await })
     }
 
     fn latency_csv(&self) -> Told<Option<String>> {
-        let node = Arc::clone(&self.0);
+        let node = Arc::clone(&self.node);
         Box::pin(async move { latency::csv(&node).await })
     }
 
     fn demand(&self) -> Option<Demand> {
-        self.0.edge.as_ref().map(|edge| edge.demand.demand())
+        self.node.edge.as_ref().map(|edge| edge.demand.demand())
     }
 
     fn certificates(&self, known: String) -> Option<Value> {
-        let config = self.0.config.load_full()?;
-        self.0.holding.tell(config.fleet_key.as_ref()?, &known)
+        let config = self.node.config.load_full()?;
+        self.node.holding.tell(config.fleet_key.as_ref()?, &known)
     }
 
     fn challenge(&self, challenge: Value) -> Result<(), String> {
         let challenge = serde_json::from_value(challenge).map_err(|error| error.to_string())?;
-        let is_taken = self.0.holding.challenges.add(challenge, SystemTime::now());
+        let is_taken = self.node.holding.challenges.add(challenge, SystemTime::now());
         if is_taken { Ok(()) } else { Err("too many are ready already".to_owned()) }
     }
 
     fn keys(&self) -> Keys {
-        self.0.config.load().as_ref().map(|config| keys(config)).unwrap_or_default()
+        self.node.config.load().as_ref().map(|config| keys(config)).unwrap_or_default()
     }
 
     fn report(&self, asked: Asked) -> Told<Result<Value, Refused>> {
-        let edge = self.0.edge.clone();
+        let edge = self.node.edge.clone();
         Box::pin(async move {
             let edge = edge.ok_or_else(|| Refused::Wrong("this node is no edge".to_owned()))?;
             let Wanted { from, to, site } = Wanted::of(&asked).map_err(Refused::Wrong)?;
@@ -122,10 +160,32 @@ impl Facts for NodeFacts {
     }
 
     fn metrics(&self) -> Told<String> {
-        gauges::note(&self.0);
-        let text = self.0.metrics.text();
+        gauges::note(&self.node);
+        let text = self.node.metrics.text();
         Box::pin(async move { text })
     }
+}
+
+fn explain(view: &View, name: &str, client: Client) -> Result<Value, String> {
+    let told = match client {
+        Client::From(address) => view.explain(name, address, Family::V4).map(serde_json::to_value),
+        Client::At(location) => view.explain_at(name, location, Family::V4).map(serde_json::to_value),
+    };
+    told?.map_err(|error| error.to_string())
+}
+
+/// Has a name server explain it: the first that answers.
+async fn explain_elsewhere(network: &Network, key: &Secret, name: &str, client: Client) -> Result<Value, String> {
+    let mut failed = "there is no name server".to_owned();
+    for node in &network.name_servers {
+        let Some(address) = network.peer_of_name_server(node) else { continue };
+        let path = format!("/explain?name={name}&{}", client.in_query());
+        match client::ask_as_node(address, &path, key).await {
+            Ok(value) => return Ok(value),
+            Err(error) => failed = error.to_string(),
+        }
+    }
+    Err(failed)
 }
 
 /// What a config lets requests show.
@@ -139,6 +199,13 @@ pub(crate) fn keys(config: &Config) -> Keys {
 }
 
 impl Node {
+    /// Ends streams of events that are open.
+    pub(super) fn end_streams(&self) {
+        if let Some(gathering) = self.gathering.load().as_ref() {
+            gathering.end_streams();
+        }
+    }
+
     /// The node's part of `hither status`.
     fn status(&self) -> Value {
         let mut status = json!({

@@ -89,7 +89,7 @@ impl Gate {
 }
 
 fn server(node: &Arc<Node>, socket: &TcpListener, door: Door) -> Result<Server, Failure> {
-    let api: Arc<dyn Handler> = Arc::new(Admin::new(Arc::new(NodeFacts(Arc::clone(node))), door));
+    let api: Arc<dyn Handler> = Arc::new(Admin::new(Arc::new(NodeFacts { node: Arc::clone(node), door }), door));
     let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: api }]));
     // No series shows who reads the series.
     let connections = prometheus::IntGauge::new("admin_connections", "Open connections.").map_err(Failure::ours)?;

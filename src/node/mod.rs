@@ -8,8 +8,10 @@ mod doors;
 mod edges;
 mod ending;
 mod facts;
+mod flows;
 mod gate;
 mod gauges;
+mod gather;
 mod handover;
 mod issuer;
 mod last_good;
@@ -18,7 +20,6 @@ mod listeners;
 mod load;
 mod logging;
 mod logs;
-mod marker;
 mod notify;
 mod peer;
 mod proxies;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use admin::Gathering;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use certs::{Certificates, Names};
 use config::{Config, Loaded, NodeId, Problem};
@@ -47,7 +49,6 @@ use certificates::Holding;
 pub(crate) use facts::keys;
 pub(crate) use last_good::LastGood;
 pub(crate) use logging::start_logging;
-pub(crate) use marker::{Marker, Running, running};
 pub(crate) use reload::{settled, watch};
 pub(crate) use serve::{Begin, serve};
 
@@ -74,6 +75,8 @@ pub(crate) struct Node {
     world: Mutex<World>,
     /// Why the last reload was refused, until one is taken.
     refused: ArcSwapOption<String>,
+    /// What is known of the whole fleet, while the config has this node gather.
+    gathering: ArcSwapOption<Gathering>,
 }
 
 /// The name server role.
@@ -87,6 +90,8 @@ pub(crate) struct NameServer {
     cookie_key: [u8; 16],
     /// The last map on disk.
     kept: KeptMap,
+    /// Where its queries come from.
+    flows: flows::Noted,
 }
 
 impl NameServer {

@@ -21,11 +21,12 @@ pub(crate) struct Bound {
 }
 
 /// Where a config wants the node to be reached; nowhere without the fleet's key. Name servers are while there are
-/// certificates that get themselves.
+/// certificates that get themselves, or a node that gathers.
 fn wanted(config: &Config, id: &NodeId) -> Option<SocketAddr> {
     let node = config.network.node(id).filter(|_| config.fleet_key.is_some())?;
     let edge = node.edge.and_then(|(_, edge)| config.network.peer_of(edge));
-    let name_server = node.name_server.filter(|_| !certs::wanted(config).is_empty());
+    let is_asked = !certs::wanted(config).is_empty() || !config.network.admin.gather.is_empty();
+    let name_server = node.name_server.filter(|_| is_asked);
     edge.or_else(|| config.network.peer_of_name_server(name_server?))
 }
 

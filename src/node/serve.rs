@@ -23,20 +23,22 @@ use super::answer::Answering;
 use super::certificates::{self, Holding};
 use super::doors::Doors;
 use super::ending::{End, Ending, take_leave};
+use super::flows::Noted;
 use super::gate::Closed;
 use super::handover::{Giver, Heir, NotGiven, Taken, ask, check, hand_over, is_anybody_there};
 use super::last_good::LastGood;
 use super::listeners::Listeners;
-use super::marker::Marker;
 use super::peer::{self, Peer};
 use super::sockets::{self, Sockets};
 use super::supervisor::{Word, tell};
 use super::{
-    Built, NameServer, Node, Roles, build_loaded, build_view, last_good, latency, load, lock, logs, reload, visits,
+    Built, NameServer, Node, Roles, build_loaded, build_view, gather, last_good, latency, load, lock, logs, reload,
+    visits,
     with_other_faults,
 };
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
+use crate::marker::Marker;
 
 /// How a node begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -382,6 +384,7 @@ fn tend(node: &Arc<Node>, latency_path: &Path, last_good: &LastGood) -> JoinSet<
         tending.spawn(edge::keep_accounts(Arc::clone(edge)));
     }
     tending.spawn(visits::follow(Arc::clone(node)));
+    tending.spawn(gather::follow(Arc::clone(node)));
     tending.spawn(certificates::follow(Arc::clone(node)));
     tending.spawn(latency::follow(Arc::clone(node), latency_path.to_owned()));
     tending.spawn(last_good::follow(Arc::clone(node), last_good.clone()));
@@ -401,6 +404,7 @@ fn make(start: &Start<'_>, built: &Built, metrics: &Arc<Metrics>) -> Result<Node
                 latency: Arc::new(Mutex::new(Store::read(&home.join(LATENCY)))),
                 cookie_key: random(),
                 kept: KeptMap::new(home),
+                flows: Noted::default(),
             })
         }
         None => None,
@@ -435,6 +439,7 @@ fn make(start: &Start<'_>, built: &Built, metrics: &Arc<Metrics>) -> Result<Node
         config: ArcSwapOption::empty(),
         world: Mutex::new(World::unread()),
         refused: ArcSwapOption::empty(),
+        gathering: ArcSwapOption::empty(),
     })
 }
 

@@ -4,12 +4,14 @@
 //! never blocks who hands one in; [`Seldom`] keeps the log of events short.
 
 mod address;
+mod counted;
 mod log;
 mod metrics;
 mod record;
 mod seldom;
 
 pub use address::Clients;
+pub use counted::{Counted, OfSite};
 pub use log::{Log, Reopening};
 pub use metrics::{Metrics, reference};
 pub use record::QueryRecord;

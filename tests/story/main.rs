@@ -25,6 +25,7 @@ mod encrypted;
 mod failing;
 mod fault;
 mod floods;
+mod gather;
 mod grpc;
 mod handshakes;
 mod http3;

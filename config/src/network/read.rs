@@ -13,6 +13,7 @@ use crate::host::DomainName;
 use crate::id::{CountryCode, NodeId, PopId, SiteId};
 use crate::limits;
 use crate::log::{Clients, Log, LogFormat};
+use crate::nearest::nearest;
 use crate::prefix::Prefix;
 use crate::problem::Problem;
 use crate::register::Kind;
@@ -47,6 +48,9 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
             table.context().add(table.fault(format!("the network has no {key}")).help(help));
         }
     }
+    if let Some(admin) = &admin {
+        refuse_unknown_gatherers(&table, admin, (name_servers.as_slice(), pops.as_slice()));
+    }
     if let Some(edge) = &edge {
         warn_of_probes(&table, edge, &name_servers);
     }
@@ -69,6 +73,20 @@ pub(crate) fn read(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Se
         transfers,
         pops,
     })
+}
+
+/// Refuses nodes that are to gather and are not there.
+fn refuse_unknown_gatherers(table: &Table<'_>, admin: &Admin, (name_servers, pops): (&[NameServer], &[Pop])) {
+    let edges = pops.iter().flat_map(|pop| &pop.edges).map(|edge| &edge.id);
+    let known: Vec<&NodeId> = name_servers.iter().map(|node| &node.id).chain(edges).collect();
+    for id in admin.gather.iter().filter(|id| !known.contains(id)) {
+        let message = format!("`gather` of [admin] names `{id}`, and there is no such node");
+        let help = match nearest(id.as_str(), known.iter().map(|id| id.as_str())) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "name a name server or an edge by its id".to_owned(),
+        };
+        table.context().add(Problem::fault(table.place_of("admin"), message).help(help));
+    }
 }
 
 /// Warns of name servers that are taken for proxies which say for whom they connect: their probes do not.
@@ -101,8 +119,9 @@ fn read_admin(mut table: Table<'_>, secret: &dyn Fn(Value<'_>) -> Option<Secret>
     let default = SocketAddr::from(([127, 0, 0, 1], 9300));
     let listen = table.or("listen", default, socket);
     let token = table.optional("token", |v| v.secret_file(secret));
+    let gather = table.list("gather", |v| v.parse(NodeId::parse));
     table.finish();
-    Some(Admin { listen, token })
+    Some(Admin { listen, token, gather })
 }
 
 fn read_geo(mut table: Table<'_>) -> Option<Geo> {
@@ -341,4 +360,31 @@ impl Location {
 /// Where state is unless `state` says: what systemd hands over, else beside the config.
 pub(crate) fn default_state() -> PathBuf {
     std::env::var_os("STATE_DIRECTORY").map_or_else(|| PathBuf::from(".state"), PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::load;
+
+    #[test]
+    fn who_gathers_is_a_node() {
+        let dir = tempfile::tempdir().unwrap();
+        for (gather, expected) in [
+            ("[\"ns1\", \"fra-1\"]", None),
+            ("[]", None),
+            ("[\"fra-2\"]", Some("`gather` of [admin] names `fra-2`, and there is no such node")),
+        ] {
+            let text = format!(
+                "zone = \"cdn.example\"\n[admin]\ngather = {gather}\n\
+                 [[nameserver]]\nid = \"ns1\"\naddresses = [\"192.0.2.53\"]\n\
+                 [[pop]]\nid = \"fra\"\nlocation = [50, 8]\n[[pop.edge]]\nid = \"fra-1\"\naddresses = [\"192.0.2.1\"]\n"
+            );
+            std::fs::write(dir.path().join("hither.toml"), text).unwrap();
+            let found = match load(dir.path()) {
+                Ok(_) => None,
+                Err(refused) => refused.problems.first().map(|problem| problem.message.clone()),
+            };
+            assert_eq!(found.as_deref(), expected, "{gather}");
+        }
+    }
 }

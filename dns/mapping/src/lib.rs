@@ -35,6 +35,7 @@ pub use distance::{COST_PER_MS, EARTH_KM, KM_PER_MS, cost, distance_km, least_po
 pub use fitness::Fitness;
 pub use geography::Geography;
 pub use place::{Place, PlaceIndex, Region};
+pub use rank::rank;
 pub use rules::{Classes, class_of_sites};
 pub use runs::{Collector, Run, Span, fill_gaps, layer, overlay};
 pub use scope::Scopes;

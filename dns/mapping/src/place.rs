@@ -63,6 +63,21 @@ impl Place {
         }
     }
 
+    /// A point that stands for it on a map: of a country the middle of its people, on the globe.
+    #[must_use]
+    pub fn centre(&self, home: Location, regions: &[Region]) -> Location {
+        match self {
+            Self::Point { latitude, longitude, .. } => {
+                Location { latitude: f64::from(*latitude) / 10.0, longitude: f64::from(*longitude) / 10.0 }
+            }
+            Self::Country(country) => {
+                let own = regions.iter().filter(|region| region.country == *country && region.population > 0.0);
+                middle(own).unwrap_or(home)
+            }
+            Self::Home => home,
+        }
+    }
+
     /// The country, where known.
     #[must_use]
     pub fn country(&self) -> Option<CountryCode> {
@@ -72,6 +87,21 @@ impl Place {
             Self::Home => None,
         }
     }
+}
+
+/// The middle of people: of their directions from the middle of the earth, so that a country may lie on both sides of 180
+/// degrees. None where there is nobody.
+fn middle<'r>(regions: impl Iterator<Item = &'r Region>) -> Option<Location> {
+    let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
+    for Region { population, location, .. } in regions {
+        let (latitude, longitude) = (location.latitude.to_radians(), location.longitude.to_radians());
+        x += population * latitude.cos() * longitude.cos();
+        y += population * latitude.cos() * longitude.sin();
+        z += population * latitude.sin();
+    }
+    let across = x.hypot(y);
+    let is_somewhere = across > 0.0 || z != 0.0;
+    is_somewhere.then(|| Location { latitude: z.atan2(across).to_degrees(), longitude: y.atan2(x).to_degrees() })
 }
 
 /// As people read it: `52.4 N 4.9 E, NL`.
@@ -100,4 +130,41 @@ pub(crate) fn point(latitude: i16, longitude: i16) -> String {
 #[expect(clippy::cast_possible_truncation, reason = "clamped to ±1800 just before")]
 fn tenths(degrees: f64) -> i16 {
     (degrees * 10.0).round().clamp(-1800.0, 1800.0) as i16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: Location = Location { latitude: 1.0, longitude: 2.0 };
+
+    #[test]
+    fn a_place_has_a_point_on_a_map() {
+        let country = |code: &str| CountryCode::parse(code).unwrap();
+        let region = |code: &str, population, latitude, longitude| Region {
+            country: country(code),
+            population,
+            location: Location { latitude, longitude },
+        };
+        let regions = [
+            region("NL", 3.0, 52.0, 4.0),
+            region("NL", 1.0, 52.0, 8.0),
+            // On both sides of 180 degrees.
+            region("FJ", 1.0, 0.0, 178.0),
+            region("FJ", 1.0, 0.0, -178.0),
+            region("AQ", 0.0, -80.0, 0.0),
+        ];
+        for (place, latitude, longitude) in [
+            (Place::Point { latitude: 524, longitude: 49, country: None }, 52.4, 4.9),
+            (Place::Country(country("NL")), 52.0, 5.0),
+            (Place::Country(country("FJ")), 0.0, 180.0),
+            (Place::Country(country("AQ")), 1.0, 2.0),
+            (Place::Country(country("DE")), 1.0, 2.0),
+            (Place::Home, 1.0, 2.0),
+        ] {
+            let found = place.centre(HOME, &regions);
+            let is_near = (found.latitude - latitude).abs() < 0.05 && (found.longitude.abs() - longitude).abs() < 0.05;
+            assert!(is_near, "{place:?}: {found:?}");
+        }
+    }
 }

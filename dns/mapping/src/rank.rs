@@ -10,7 +10,7 @@ use crate::distance::{Direction, EARTH_KM, cost, cost_of_ms, kilometres, reach_k
 use crate::latency::Learned;
 use crate::place::{Place, Region};
 use crate::topology::{PopIndex, Topology};
-use crate::unit::{Cause, Ranked};
+use crate::unit::{Cause, List, Ranked};
 
 /// PoPs kept in a ranked list: beyond the eighth, nearness hardly differs for the client.
 pub(crate) const KEPT: usize = 8;
@@ -80,6 +80,13 @@ impl<'a> Ranker<'a> {
             },
         }
     }
+}
+
+/// The list of a client of which nothing but its place is known: by geography alone, as [`crate::compile`] ranks it.
+#[must_use]
+pub fn rank(topology: &Topology, regions: &[Region], home: Location, (learned, place): (&Learned, Place)) -> List {
+    let ranked = Ranker::new(topology, regions, home, learned).nearest(place, &FixedBitSet::new());
+    List { ranked, forbidden: Vec::new(), cause: Cause::Geography }
 }
 
 /// Distance to a country's people, on average: a centroid of Russia or the USA lies where few live.

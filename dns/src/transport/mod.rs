@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::arrival::{Arrival, Transport};
 use crate::fast::Answered;
 use crate::reply::Reply;
+use crate::sampling::Sampled;
 use crate::transfer::Transfer;
 use crate::view::View;
 
@@ -43,6 +44,9 @@ pub trait Answer: Send + Sync + 'static {
 
     /// Counts a reply that went without.
     fn count(&self, view: &Arc<View>, transport: Transport, answered: &Answered);
+
+    /// Notes where a query that was answered by UDP without it came from: one of some, see [`crate::Sampling`].
+    fn sampled(&self, _view: &View, _sampled: Sampled) {}
 
     /// Counts a reply that was too much for its network.
     fn limited(&self, limited: Limited);

@@ -12,6 +12,7 @@ use crate::arrival::{Arrival, Transport};
 use crate::cookie::Standing;
 use crate::fast::Fast;
 use crate::limiter::{Limiter, Same, Verdict};
+use crate::sampling::{Sampled, Sampling};
 use crate::view::View;
 
 mod batch;
@@ -72,7 +73,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 fn serve(socket: &UdpSocket, answer: Arc<dyn Answer>, is_over: &AtomicBool) -> std::io::Result<()> {
     let mut batch = Batch::new(socket)?;
-    let mut answering = Answering { answer, fast: None, limiter: Limiter::new(), started: Instant::now(), now_us: 0 };
+    let (limiter, sampling) = (Limiter::new(), Sampling::default());
+    let mut answering = Answering { answer, fast: None, limiter, sampling, started: Instant::now(), now_us: 0 };
     while !is_over.load(Ordering::Relaxed) {
         match batch.receive(socket) {
             Ok(count) => {
@@ -94,6 +96,7 @@ struct Answering {
     answer: Arc<dyn Answer>,
     fast: Option<Fast>,
     limiter: Limiter,
+    sampling: Sampling,
     started: Instant,
     /// Since it started: the time of this batch.
     now_us: u64,
@@ -124,6 +127,11 @@ impl Answering {
                 && let Some(sent) = fast.answer(message, (client, Transport::Udp), out)
             {
                 self.answer.count(view, Transport::Udp, &sent);
+                if let (Some((pop, _)), Some(client)) = (sent.routed, sent.client)
+                    && let Some(queries) = self.sampling.take(self.now_us)
+                {
+                    self.answer.sampled(view, Sampled::new(client, pop, queries));
+                }
                 let verdict =
                     judge(&mut self.limiter, view.rate_limit(), client, (sent.standing, sent.same), self.now_us);
                 note(&*self.answer, verdict);

@@ -11,7 +11,7 @@ use crate::cli::MapStats;
 use crate::client;
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
-use crate::node::running;
+use crate::marker::running;
 use crate::say::say;
 
 pub(crate) fn stats(args: &MapStats, dir: Option<PathBuf>) -> Done {

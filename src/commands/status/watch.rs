@@ -46,7 +46,7 @@ pub(super) async fn run(dir: &Path, known: Known, form: Form) -> Done {
         let look = Instant::now();
         files.read_again();
         let told = tokio::select! {
-            told = ask(dir, &files.known.network) => told,
+            told = ask(dir, &files.known, form) => told,
             () = ending.told() => return Ok(Exit::Done),
         };
         let clock = clock();
@@ -111,7 +111,8 @@ impl Files {
         self.changed = changed;
         if let Ok(loaded) = config::load(&self.dir) {
             let config = loaded.config;
-            self.known = Known { network: config.network, version: Some(config.version), fleet_key: config.fleet_key };
+            let (version, fleet_key) = (Some(config.version), config.fleet_key);
+            self.known = Known { network: config.network, sites: config.sites, version, fleet_key };
         }
     }
 }

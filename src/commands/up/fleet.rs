@@ -1,88 +1,102 @@
 //! What the fleet's admin address tells: every node's facts, gathered.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use ::fleet::latency::{Handover, Since};
-use ::fleet::{Demand, PurgeOrder};
-use admin::{Asked, Drain, Facts, Keys, Purged, Reach, Refused, Told, merge_metrics};
+use ::fleet::{Demand, PurgeOrder, wall_clock_ms};
+use admin::{Asked, Client, Drain, Facts, Flow, Gathering, Ground, Keys, Purged, Reach, Refused, Sample, Told, merge_metrics};
 use arc_swap::ArcSwap;
-use config::{Config, Network, NodeId};
+use config::{Config, Network};
 use futures_util::StreamExt;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::client::{self, AskError};
+use crate::client;
 use crate::days::Wanted;
-use crate::drain::{edge_of, tell};
-use crate::node::{Running, keys, running};
-use crate::purge::{Receipt, purge_everywhere, receipts, refusal};
+use crate::drain::drain_for;
+use crate::gathering::{self, ground};
+use crate::marker::{Running, running};
+use crate::node::keys;
+use crate::purge::purge_for;
 use crate::report::gather;
 
 /// Nodes asked at the same time.
 const AT_ONCE: usize = 32;
 
 /// The facts of every node of a directory.
-pub(crate) struct FleetFacts {
-    dir: PathBuf,
+pub(super) struct FleetFacts {
     known: Arc<ArcSwap<Known>>,
+    gathering: Arc<Gathering>,
 }
 
 /// What of a config its nodes are asked by.
 #[derive(Debug)]
-pub(crate) struct Known {
-    pub(crate) network: Network,
-    pub(crate) keys: Keys,
+pub(super) struct Known {
+    ground: Ground,
+    keys: Keys,
 }
 
 impl Known {
-    pub(crate) fn of(config: &Config) -> Self {
-        Self { network: config.network.clone(), keys: keys(config) }
+    pub(super) fn of(dir: &Path, config: &Config) -> Self {
+        Self { ground: ground("up", dir, &config.network, &config.sites), keys: keys(config) }
+    }
+
+    pub(super) fn network(&self) -> &Network {
+        &self.ground.network
     }
 }
 
 impl FleetFacts {
     /// The facts of the nodes that a config has from time to time.
-    pub(crate) fn new(dir: PathBuf, known: Arc<ArcSwap<Known>>) -> Self {
-        Self { dir, known }
+    pub(super) fn new(known: Arc<ArcSwap<Known>>, gathering: Arc<Gathering>) -> Self {
+        Self { known, gathering }
     }
 }
 
+/// Begins to gather what the nodes of this machine tell.
+pub(super) fn gather(known: Arc<ArcSwap<Known>>) -> Arc<Gathering> {
+    let mut followed = known.load_full();
+    let gathering = Arc::new(Gathering::new(followed.ground.clone(), wall_clock_ms()));
+    let told = Arc::clone(&gathering);
+    tokio::spawn(async move {
+        loop {
+            let now = known.load_full();
+            if !Arc::ptr_eq(&now, &followed) {
+                told.follow(now.ground.clone());
+                followed = Arc::clone(&now);
+            }
+            let pause = gathering::round(&told, gathering::here(now.network())).await;
+            tokio::time::sleep(pause).await;
+        }
+    });
+    gathering
+}
+
 impl Facts for FleetFacts {
-    fn status(&self) -> Told<Value> {
-        let (known, dir) = (self.known.load_full(), self.dir.clone());
-        Box::pin(async move {
-            let network = &known.network;
-            let nodes = running(network);
-            let asked = futures_util::stream::iter(nodes.clone()).map(|node| {
-                let token = network.admin.token.clone();
-                async move {
-                    let told = client::fetch_json(node.marker.admin, "/status", token.as_ref()).await;
-                    told.unwrap_or_else(|_| json!({ "id": node.id.as_str(), "silent": true }))
-                }
-            });
-            let mut told: Vec<Value> = asked.buffered(AT_ONCE).collect().await;
-            let missing = network.node_ids().into_iter().filter(|id| !nodes.iter().any(|node| node.id == *id));
-            let ran_here = |id: &NodeId| network.state.join(id.as_str()).is_dir();
-            told.extend(missing.map(|id| json!({ "id": id.as_str(), "ran_here": ran_here(&id) })));
-            // The config's order: rows must not jump when a node dies.
-            let order = network.node_ids();
-            told.sort_by_key(|node| {
-                let id = node.get("id").and_then(Value::as_str).unwrap_or_default();
-                order.iter().position(|known| known.as_str() == id)
-            });
-            json!({ "directory": dir.display().to_string(), "nodes": told })
-        })
+    fn node(&self) -> Option<Value> {
+        None
     }
 
-    fn explain(&self, name: String, from: IpAddr) -> Told<Result<Value, String>> {
+    fn sample(&self) -> Option<Sample> {
+        None
+    }
+
+    fn flows(&self) -> Option<Vec<Flow>> {
+        None
+    }
+
+    fn gathering(&self) -> Option<Arc<Gathering>> {
+        Some(Arc::clone(&self.gathering))
+    }
+
+    fn explain(&self, name: String, client: Client) -> Told<Result<Value, String>> {
         let known = self.known.load_full();
         Box::pin(async move {
-            let network = &known.network;
+            let network = known.network();
             let servers = running(network).into_iter().filter(|node| is_name_server(network, node));
             let mut failed = "no name server is running".to_owned();
             for node in servers {
-                let path = format!("/explain?name={name}&from={from}");
+                let path = format!("/explain?name={name}&{}", client.in_query());
                 match client::fetch_json(node.marker.admin, &path, network.admin.token.as_ref()).await {
                     Ok(value) => return Ok(value),
                     Err(error) => failed = error.to_string(),
@@ -96,7 +110,7 @@ impl Facts for FleetFacts {
     fn metrics(&self) -> Told<String> {
         let known = self.known.load_full();
         Box::pin(async move {
-            let network = &known.network;
+            let network = known.network();
             let asked = futures_util::stream::iter(running(network)).map(|node| {
                 let token = network.admin.token.clone();
                 async move {
@@ -117,36 +131,16 @@ impl Facts for FleetFacts {
         Err("tell each node".to_owned())
     }
 
-    fn purge(&self, mut order: PurgeOrder, reach: Reach) -> Told<Result<Purged, Refused>> {
+    fn purge(&self, order: PurgeOrder, reach: Reach) -> Told<Result<Purged, Refused>> {
         let known = self.known.load_full();
-        Box::pin(async move {
-            order.purges().map_err(Refused::Wrong)?;
-            if let Reach::Site(site) = reach {
-                let named = order.site.get_or_insert_with(|| site.to_string());
-                if named.as_str() != site.as_str() {
-                    return Err(Refused::OtherSite(format!("this token may purge only the site `{site}`")));
-                }
-            }
-            let told = purge_everywhere(&known.network, known.keys.fleet.as_ref(), &order).await;
-            match refusal(&told) {
-                Some(why) => Err(Refused::Wrong(why.to_owned())),
-                None if !told.iter().any(Receipt::is_missing) => Ok(Purged::Done(receipts(&told))),
-                None => Ok(Purged::InPart(receipts(&told))),
-            }
-        })
+        Box::pin(async move { purge_for(known.network(), known.keys.fleet.as_ref(), order, reach).await })
     }
 
     fn drain(&self, edge: Option<String>, drain: Drain) -> Told<Result<Value, Refused>> {
         let known = self.known.load_full();
         Box::pin(async move {
             let id = edge.ok_or_else(|| Refused::Wrong("write which: {\"edge\": \"fra-1\"}".to_owned()))?;
-            let edge = edge_of(&known.network, &id).map_err(Refused::Wrong)?;
-            let told = tell(&known.network, known.keys.fleet.as_ref(), edge, drain).await;
-            told.map_err(|error| match error {
-                AskError::Refused(why) => Refused::Wrong(why),
-                AskError::Failed(why) | AskError::NobodyThere(why) => Refused::Unable(why),
-            })?;
-            Ok(json!({ "edge": id, "draining": drain == Drain::Begin }))
+            drain_for(known.network(), known.keys.fleet.as_ref(), &id, drain).await
         })
     }
 

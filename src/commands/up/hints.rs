@@ -51,5 +51,5 @@ pub(crate) fn print(config: &Config) {
     }
     say(format!("  {hither} status"));
     say(format!("\nEdit {}/sites/{}.toml and save: it is live at once.", config.dir.display(), site.id));
-    say(format!("Status and metrics: http://{}/status   End: Ctrl-C\n", config.network.admin.listen));
+    say(format!("Console, status and metrics: http://{}/   End: Ctrl-C\n", config.network.admin.listen));
 }

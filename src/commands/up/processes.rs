@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use crate::demo;
 use crate::exit::Failure;
-use crate::node::{Marker, running};
+use crate::marker::{Marker, running};
 use crate::say::say;
 
 /// Time for all nodes to be ready: 26 processes on one slow core.

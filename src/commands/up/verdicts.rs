@@ -6,7 +6,7 @@ use config::{Config, NodeId};
 use serde_json::Value;
 
 use crate::client;
-use crate::node::{Running, running};
+use crate::marker::{Running, running};
 
 /// Time for every node to take a config up: each builds its map anew.
 const TAKEN: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ pub(super) async fn collect(config: &Config, had: &[NodeId]) -> String {
         let nodes: Vec<Running> = running(&config.network).into_iter().filter(|node| had.contains(&node.id)).collect();
         let mut behind = Vec::new();
         for node in &nodes {
-            let status = client::fetch_json(node.marker.admin, "/status", config.network.admin.token.as_ref())
+            let status = client::fetch_json(node.marker.admin, "/node", config.network.admin.token.as_ref())
                 .await
                 .unwrap_or_default();
             if status.get("config_version").and_then(Value::as_u64) < Some(config.version) {

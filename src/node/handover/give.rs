@@ -147,7 +147,7 @@ async fn hand(line: &mut Line, handles: &Handles) -> io::Result<()> {
 
 /// Lets go of everything, until the other serves.
 async fn release(line: &mut Line, node: &Arc<Node>, doors: &Doors, round_trips: &Path) -> io::Result<()> {
-    let is_at_rest = doors.rest().await;
+    let is_at_rest = doors.rest(node).await;
     latency::save(node, round_trips).await;
     let is_released = match node.edge.clone() {
         Some(edge) => tokio::task::spawn_blocking(move || edge.release()).await.unwrap_or(false),

@@ -28,6 +28,11 @@ impl Marker {
         state.join(id.as_str()).join("node.json")
     }
 
+    /// Where a running `up` is found.
+    pub(crate) fn path_of_up(state: &Path) -> PathBuf {
+        state.join("up.json")
+    }
+
     pub(crate) fn write(&self, path: &Path) -> std::io::Result<()> {
         let new = path.with_extension("new");
         fs::write(&new, serde_json::to_vec(self)?)?;

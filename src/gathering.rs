@@ -1,0 +1,147 @@
+//! Asking every node of a fleet what it tells, again and again: what comes of it goes to [`admin::Gathering`].
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use admin::{Gathering, Ground, Heard, Overview, Sample};
+use config::{Network, NodeId, Secret, Site, limits};
+use fleet::wall_clock_ms;
+use futures_util::StreamExt;
+
+use crate::client::{self, Proof};
+use crate::marker::running;
+
+/// Where a node is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    /// There, showing this.
+    At(SocketAddr, Proof),
+    /// Nowhere: it does not run on this machine; whether it ever has.
+    NotRunning { ran_here: bool },
+    /// Nowhere: why.
+    Nowhere(String),
+}
+
+/// What a config says of the fleet, for who gathers.
+pub(crate) fn ground(by: &str, dir: &Path, network: &Network, sites: &[Site]) -> Ground {
+    let hosts = |site: &Site| site.hosts.iter().map(ToString::to_string).collect();
+    Ground {
+        by: by.to_owned(),
+        directory: dir.display().to_string(),
+        network: network.clone(),
+        sites: sites.iter().map(|site| (site.id.to_string(), hosts(site))).collect(),
+    }
+}
+
+/// The nodes of this machine, each at its admin address.
+pub(crate) fn here(network: &Network) -> Vec<(NodeId, Asked)> {
+    let running = running(network);
+    let proof = network.admin.token.as_ref().map_or(Proof::None, |token| Proof::Token(token.clone()));
+    let ran_here = |id: &NodeId| network.state.join(id.as_str()).is_dir();
+    let asked = |id: NodeId| match running.iter().find(|node| node.id == id) {
+        Some(node) => (id, Asked::At(node.marker.admin, proof.clone())),
+        None => {
+            let ran_here = ran_here(&id);
+            (id, Asked::NotRunning { ran_here })
+        }
+    };
+    network.node_ids().into_iter().map(asked).collect()
+}
+
+/// Every node where nodes reach each other.
+pub(crate) fn everywhere(network: &Network, key: &Secret) -> Vec<(NodeId, Asked)> {
+    let asked = |id: NodeId| {
+        let node = network.node(&id);
+        let edge = node.and_then(|node| node.edge).and_then(|(_, edge)| network.peer_of(edge));
+        let name_server = || node.and_then(|node| network.peer_of_name_server(node.name_server?));
+        match edge.or_else(name_server) {
+            Some(address) => (id, Asked::At(address, Proof::Fleet(key.clone()))),
+            None => (id, Asked::Nowhere("it has no `peer`".to_owned())),
+        }
+    };
+    network.node_ids().into_iter().map(asked).collect()
+}
+
+/// Asks every node once, many at the same time; none keeps the others waiting for longer than [`limits::GATHER_TIME`].
+pub(crate) async fn ask(nodes: Vec<(NodeId, Asked)>) -> Vec<(String, Heard)> {
+    let asked = nodes.into_iter().map(|(id, asked)| async move {
+        let heard = match asked {
+            Asked::At(address, proof) => ask_one(address, &proof).await,
+            Asked::NotRunning { ran_here } => Heard::NotRunning { ran_here },
+            Asked::Nowhere(why) => Heard::Silent(why),
+        };
+        (id.to_string(), heard)
+    });
+    futures_util::stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(limits::GATHER_AT_ONCE).collect().await
+}
+
+async fn ask_one(address: SocketAddr, proof: &Proof) -> Heard {
+    let asked = client::ask_bytes(address, "/sample", proof, limits::GATHER_BYTES);
+    let told = match tokio::time::timeout(limits::GATHER_TIME, asked).await {
+        Ok(Ok(told)) => told,
+        Ok(Err(why)) => return Heard::Silent(why),
+        Err(_) => return Heard::Silent(format!("{address} does not answer")),
+    };
+    // A large one must not keep others waiting.
+    let read = tokio::task::spawn_blocking(move || serde_json::from_slice::<Sample>(&told)).await;
+    match read {
+        Ok(Ok(sample)) => Heard::Told(Box::new(sample)),
+        Ok(Err(error)) => Heard::Silent(format!("{address} answers what is not understood: {error}")),
+        Err(error) => Heard::Silent(error.to_string()),
+    }
+}
+
+/// Asks every node once and lets that be known; how long until the next time.
+pub(crate) async fn round(gathering: &Arc<Gathering>, nodes: Vec<(NodeId, Asked)>) -> Duration {
+    let count = nodes.len();
+    let heard = ask(nodes).await;
+    let taken = Arc::clone(gathering);
+    // Ten thousand edges take a while to be put together.
+    let _ = tokio::task::spawn_blocking(move || taken.take(heard, wall_clock_ms())).await;
+    every(count)
+}
+
+/// As a fleet is seen by who asks its nodes but once.
+pub(crate) async fn once(ground: Ground, nodes: Vec<(NodeId, Asked)>) -> Arc<Overview> {
+    let gathering = Gathering::new(ground, wall_clock_ms());
+    gathering.take(ask(nodes).await, wall_clock_ms());
+    gathering.overview()
+}
+
+/// How often so many nodes are asked.
+fn every(nodes: usize) -> Duration {
+    let times = u32::try_from(nodes.div_ceil(500)).unwrap_or(u32::MAX).max(1);
+    limits::GATHER_EVERY.saturating_mul(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_fleets_are_asked_less_often() {
+        for (nodes, ms) in [(0, 500), (26, 500), (500, 500), (501, 1_000), (10_000, 10_000)] {
+            assert_eq!(every(nodes), Duration::from_millis(ms), "{nodes}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_does_not_answer_is_silent_and_says_why() {
+        let id = |id: &str| NodeId::parse(id).unwrap();
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = nobody.local_addr().unwrap();
+        drop(nobody);
+        let nodes = vec![
+            (id("a"), Asked::At(address, Proof::None)),
+            (id("b"), Asked::NotRunning { ran_here: true }),
+            (id("c"), Asked::Nowhere("it has no `peer`".to_owned())),
+        ];
+        let mut heard = ask(nodes).await;
+        heard.sort_by(|a, b| a.0.cmp(&b.0));
+        let words: Vec<String> = heard.iter().map(|(_, heard)| format!("{heard:?}")).collect();
+        assert!(words[0].starts_with("Silent(\"127.0.0.1:") && words[0].contains("refused"), "{words:?}");
+        assert_eq!(words[1..], ["NotRunning { ran_here: true }", "Silent(\"it has no `peer`\")"]);
+    }
+}
