@@ -126,7 +126,10 @@ async fn answer(
     let caller = Caller::of(connection.peer.ip(), trusted, &head.headers);
     let said = shared.said(|access| access.said(&head.headers));
     let (ask, effect) = match read(now, &sites, node, (&mut head, payload), (&connection, &caller), asked) {
-        Ok((ask, effect)) => (Arc::new(Ask { said, ..ask }), effect),
+        Ok((mut ask, effect)) => {
+            ask.said = said;
+            (Arc::new(ask), effect)
+        }
         Err(refusal) => {
             let response = refuse(refusal).sign(node);
             note_refusal(shared, &head, (caller.client, &said), &connection, response.status());

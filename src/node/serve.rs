@@ -33,8 +33,7 @@ use super::sockets::{self, Sockets};
 use super::supervisor::{Word, tell};
 use super::{
     Built, NameServer, Node, Roles, build_loaded, build_view, gather, last_good, latency, load, lock, logs, reload,
-    visits,
-    with_other_faults,
+    visits, with_other_faults,
 };
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};

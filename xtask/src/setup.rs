@@ -105,11 +105,6 @@ fn is_driver_there(root: &Path) -> bool {
     is_same && installed.join("node_modules/.package-lock.json").is_file()
 }
 
-/// Where what is written in Python is installed, below the project's root: with no package of the system's.
-const PYTHON: &str = "target/tools/python";
-/// A file there that tells which of it is there.
-const PYTHON_CLIENTS: &str = "target/tools/python/clients-2.installed";
-
 /// The commands that install the tools, in order.
 fn plan(missing: &[Tool], manager: Option<Manager>, standing: Standing) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();

@@ -99,6 +99,7 @@ fn both_ways_answer_alike_by_http2() {
         local: "127.0.0.1:443".parse().unwrap(),
         scheme: listen::Scheme::Https,
         sni: None,
+        tls: None,
         interim: None,
     };
     let general = |request: &Request<()>| {

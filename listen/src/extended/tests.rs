@@ -57,6 +57,7 @@ async fn client(stop: &Stop) -> SendRequest<Body> {
         local: address,
         scheme: Scheme::Https,
         sni: None,
+        tls: None,
         interim: None,
     };
     let stop = stop.clone();

@@ -25,14 +25,12 @@ pub(super) fn refuse_if_taken(dir: &Path) -> Result<(), Failure> {
             format!("{name} has a {NETWORK} already: edit that and `hither check {name}`, or name another directory");
         return Err(Failure::operator(message));
     }
-    match fs::read_dir(dir) {
-        Ok(mut entries) if entries.next().is_some() => {
-            Err(Failure::operator(format!("{name} is not empty: name a directory that is new or empty")))
-        }
+    match fs::read_dir(dir).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => Err(Failure::operator(format!("{name} is not empty: name a directory that is new or empty"))),
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(Failure::file("look into", dir, &error, "name a directory that is new or empty"))
         }
-        Ok(_) | Err(_) => Ok(()),
+        Ok(false) | Err(_) => Ok(()),
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use ::fleet::latency::{Handover, Since};
 use ::fleet::{Demand, PurgeOrder, wall_clock_ms};
-use admin::{Asked, Client, Drain, Facts, Flow, Gathering, Ground, Keys, Purged, Reach, Refused, Sample, Told, merge_metrics};
+use admin::{
+    Asked, Client, Drain, Facts, Flow, Gathering, Ground, Keys, Purged, Reach, Refused, Sample, Told, merge_metrics,
+};
 use arc_swap::ArcSwap;
 use config::{Config, Network};
 use futures_util::StreamExt;
@@ -18,7 +20,7 @@ use crate::gathering::{self, ground};
 use crate::marker::{Running, running};
 use crate::node::keys;
 use crate::purge::purge_for;
-use crate::report::gather;
+use crate::report;
 
 /// Nodes asked at the same time.
 const AT_ONCE: usize = 32;
@@ -148,7 +150,7 @@ impl Facts for FleetFacts {
         let known = self.known.load_full();
         Box::pin(async move {
             let wanted = Wanted::of(&asked).map_err(Refused::Wrong)?;
-            Ok(gather(&known.network, known.keys.fleet.as_ref(), &wanted).await.json())
+            Ok(report::gather(known.network(), known.keys.fleet.as_ref(), &wanted).await.json())
         })
     }
 
