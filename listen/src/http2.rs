@@ -76,7 +76,7 @@ pub(crate) async fn serve_http2<S: Wire>(
     let activity = Activity::new();
     let stream = Deferred::new(stream.watch(Arc::clone(&activity)));
     let service = Service { mounts, connection, activity: Arc::clone(&activity), stop: stop.clone() };
-    let state = State::Beginning(http2.handshake(stream.clone()));
+    let state = State::Beginning(Box::new(http2.handshake(stream.clone())));
     let mut served = pin!(Served { state, service, is_ending: false });
     tokio::select! {
         () = poll_fn(|cx| poll_serving(served.as_mut(), &stream, cx)) => return,
@@ -98,7 +98,7 @@ struct Served<S> {
 }
 
 enum State<S> {
-    Beginning(Handshake<S, Piece>),
+    Beginning(Box<Handshake<S, Piece>>),
     Open(Box<Http2<S, Piece>>, Option<Pings>),
 }
 
@@ -128,7 +128,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Future for Served<
         loop {
             match &mut this.state {
                 State::Beginning(handshake) => {
-                    let Ok(mut http2) = ready!(Pin::new(handshake).poll(cx)) else { return Poll::Ready(()) };
+                    let Ok(mut http2) = ready!(Pin::new(&mut **handshake).poll(cx)) else { return Poll::Ready(()) };
                     if this.is_ending {
                         http2.graceful_shutdown();
                     }

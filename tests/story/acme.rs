@@ -196,28 +196,7 @@ fn a_site_gets_its_certificates_by_dns_and_an_edge_serves_with_them() {
                     }
                 });
             }
-            for node in ["ns1", "ns2", "one-1"] {
-                wait_for(Duration::from_secs(20), "every node has them", || {
-                    let held = fs::read_dir(network.path(&format!(".state/{node}/certificates"))).into_iter().flatten();
-                    let is_whole = |path: &Path| path.extension().is_some_and(|ending| ending == "pem");
-                    let held = held.filter(|entry| is_whole(&entry.as_ref().unwrap().path())).count();
-                    if held == 4 { Ok(()) } else { Err(format!("{node}: {held}")) }
-                });
-                let dir = network.path(&format!(".state/{node}/certificates"));
-                let mut names: Vec<String> = fs::read_dir(dir)
-                    .unwrap()
-                    .map(|entry| {
-                        let entry = entry.unwrap();
-                        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-                        entry.file_name().into_string().unwrap()
-                    })
-                    .collect();
-                names.sort();
-                assert_eq!(
-                    names,
-                    ["_.cdn.example.pem", "_.img.shop.example.pem", "shop.example.pem", "www.shop.example.pem"]
-                );
-            }
+            every_node_has_them(&network);
             wait_for(Duration::from_secs(20), "clients are told of TLS", || {
                 let said = of_tls();
                 if said.contains("alpn=\"h3,h2\"") { Ok(()) } else { Err(said) }
@@ -228,6 +207,29 @@ fn a_site_gets_its_certificates_by_dns_and_an_edge_serves_with_them() {
             assert_eq!(keys, "", "no key is logged");
         });
     });
+}
+
+/// Every node has every certificate, for its own eyes.
+fn every_node_has_them(network: &Network) {
+    for node in ["ns1", "ns2", "one-1"] {
+        wait_for(Duration::from_secs(20), "every node has them", || {
+            let held = fs::read_dir(network.path(&format!(".state/{node}/certificates"))).into_iter().flatten();
+            let is_whole = |path: &Path| path.extension().is_some_and(|ending| ending == "pem");
+            let held = held.filter(|entry| is_whole(&entry.as_ref().unwrap().path())).count();
+            if held == 4 { Ok(()) } else { Err(format!("{node}: {held}")) }
+        });
+        let dir = network.path(&format!(".state/{node}/certificates"));
+        let mut names: Vec<String> = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+                entry.file_name().into_string().unwrap()
+            })
+            .collect();
+        names.sort();
+        assert_eq!(names, ["_.cdn.example.pem", "_.img.shop.example.pem", "shop.example.pem", "www.shop.example.pem"]);
+    }
 }
 
 /// A page with a certificate that was got, by HTTP/3.

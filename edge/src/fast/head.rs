@@ -31,6 +31,9 @@ enum Figure {
     Ttl,
 }
 
+/// A field: its name, its value without the figure that this ends with, and the figure.
+type Field<'r> = (&'r HeaderName, &'r [u8], Option<Figure>);
+
 const LINE_END: &[u8] = b"\r\n";
 
 impl Figure {
@@ -44,14 +47,13 @@ impl Figure {
     }
 }
 
-/// Each field of a response, in order, with the figure that its value ends with, and its value without that. Nothing if
-/// what time changes cannot be told from the rest.
+/// The fields of a response, in order. Nothing if what time changes cannot be told from the rest.
 fn split<'r>(
     response: &'r Response<Body>,
     object: &Object,
     browser_ttl: Option<u64>,
     now: Moment,
-) -> Option<Vec<(&'r HeaderName, &'r [u8], Option<Figure>)>> {
+) -> Option<Vec<Field<'r>>> {
     let headers = response.headers();
     // Without a Date whoever writes it writes the time of day.
     if response.status() != StatusCode::OK || !headers.contains_key(header::DATE) {

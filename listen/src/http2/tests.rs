@@ -1,8 +1,10 @@
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{Request, Response};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::client::conn::http2::{Builder as ClientBuilder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -14,14 +16,32 @@ use tokio_rustls::client::TlsStream;
 use super::*;
 use crate::connection::Scheme;
 use crate::drive::Protocols;
+use crate::fast::Sent;
 use crate::incoming::Incoming;
 use crate::mount::{Handler, Mount};
 use crate::tls_stream::tests::{Tap, Tapped, pair};
 
-/// Says as many bytes as the number at the end of the path; below `/slow/` after a second, below `/panic/` nothing.
-struct Says;
+/// Says as many bytes as the number at the end of the path; below `/slow/` after a second, below `/panic/` nothing, and
+/// below `/whole/` at once.
+#[derive(Default)]
+struct Says(Arc<Mutex<Vec<u64>>>);
+
+/// Notes what has gone.
+struct Notes(Arc<Mutex<Vec<u64>>>);
+
+impl Sent for Notes {
+    fn sent(&mut self, bytes: u64) {
+        self.0.lock().unwrap().push(bytes);
+    }
+}
 
 impl Handler for Says {
+    fn whole_at_once(&self, head: &Parts, _: &Connection) -> Option<Whole> {
+        let length = head.uri.path().strip_prefix("/whole/")?.parse().ok()?;
+        let fields = [(header::CONTENT_LENGTH, HeaderValue::from(length))].into_iter().collect();
+        Some(Whole { fields, body: vec![b'x'; length].into(), sent: Box::new(Notes(Arc::clone(&self.0))) })
+    }
+
     fn serve(&self, request: Request<Incoming>, _: Connection) -> crate::Reply {
         Box::pin(async move {
             let path = request.uri().path();
@@ -41,12 +61,16 @@ struct Served {
     tapped: Arc<Tapped>,
     stop: Stop,
     driven: JoinHandle<()>,
+    /// Bytes of answers at once, as they have gone.
+    gone: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Served {
     async fn start(room: usize) -> Self {
         let (ours, client, tapped) = pair(room).await;
-        let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: Arc::new(Says) }]));
+        let says = Says::default();
+        let gone = Arc::clone(&says.0);
+        let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: Arc::new(says) }]));
         let address = "127.0.0.1:443".parse().unwrap();
         let connection = Connection {
             peer: address,
@@ -62,7 +86,7 @@ impl Served {
         let driven = tokio::spawn(async move {
             serve_http2(&Protocols::new().http2, ours, connection, mounts, &stops).await;
         });
-        Self { client, tapped, stop, driven }
+        Self { client, tapped, stop, driven, gone }
     }
 }
 
@@ -91,6 +115,48 @@ async fn answers_of_many_streams_leave_in_few_records() {
     let records = served.tapped.records() - before;
     assert!(records <= 16, "{records}");
     assert_eq!(ask(sender, "/3000000").await.unwrap().len(), 3_000_000);
+}
+
+#[tokio::test]
+async fn what_is_answered_at_once_is_told_as_it_goes() {
+    let served = Served::start(64 << 10).await;
+    let sender = ready(served.client).await;
+    let answers = join_all((0..50).map(|_| ask(sender.clone(), "/whole/100000"))).await;
+    assert!(answers.into_iter().all(|answer| answer.unwrap().len() == 100_000));
+    assert!(ask(sender.clone(), "/whole/0").await.unwrap().is_empty());
+    let mut gone = served.gone.lock().unwrap().clone();
+    gone.sort_unstable();
+    assert_eq!(gone, [&[0][..], &[100_000; 50]].concat());
+    // Beside others, whatever they are.
+    let (whole, slow, page) =
+        tokio::join!(ask(sender.clone(), "/whole/7"), ask(sender.clone(), "/slow/8"), ask(sender, "/9"));
+    assert_eq!([whole, slow, page].map(|answer| answer.unwrap().len()), [7, 8, 9]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_does_not_take_of_an_answer_at_once_is_not_told_and_ends() {
+    let served = Served::start(64 << 10).await;
+    let mut builder = ClientBuilder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(30_000).initial_connection_window_size(1 << 20);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(served.client)).await.unwrap();
+    tokio::spawn(connection);
+    let get = || Request::get("https://a/whole/200000").body(crate::empty()).unwrap();
+    // Its window is full, and then it goes.
+    let response = sender.send_request(get()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    sleep(Duration::from_secs(1)).await;
+    assert!(served.gone.lock().unwrap().is_empty(), "it is on its way");
+    drop(response);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(*served.gone.lock().unwrap(), [30_000]);
+    // One that stays and takes nothing is given up.
+    let start = Instant::now();
+    let response = sender.send_request(get()).await.unwrap();
+    served.driven.await.unwrap();
+    let took = start.elapsed();
+    assert!((limits::HTTP_WRITE_TIME..limits::HTTP_WRITE_TIME * 3).contains(&took), "{took:?}");
+    assert_eq!(*served.gone.lock().unwrap(), [30_000, 30_000]);
+    drop(response);
 }
 
 #[tokio::test(start_paused = true)]
