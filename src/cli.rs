@@ -157,7 +157,7 @@ pub(crate) struct Explain {
     /// With --url: the request's method
     #[arg(long, value_name = "METHOD", default_value = "GET", requires = "url")]
     pub(crate) method: String,
-    /// With --url: a field of the request, as `User-Agent: Googlebot`; may be repeated
+    /// With --url: a field of the request, as `User-Agent: Googlebot`. May be given again
     #[arg(short = 'H', long, value_name = "FIELD", requires = "url")]
     pub(crate) header: Vec<String>,
     /// A file with an address on each line: a row of a table for each
@@ -214,6 +214,7 @@ pub(crate) struct Status {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = examples::REPORT)]
 pub(crate) struct Report {
     /// Of this site alone
     #[arg(long, value_name = "SITE")]
