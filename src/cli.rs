@@ -427,7 +427,7 @@ fn resolver(text: &str) -> Result<SocketAddr, String> {
 
 /// A length of time as config files write it.
 fn time(text: &str) -> Result<std::time::Duration, String> {
-    config::parse_duration(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.help.unwrap_or_default()))
+    config::parse_duration(text).map_err(|wrong| wrong.to_string())
 }
 
 #[cfg(test)]
