@@ -33,6 +33,13 @@ pub(crate) enum Proof {
     Fleet(Secret),
 }
 
+impl Proof {
+    /// What an admin address is shown where it has a token.
+    pub(crate) fn of(token: Option<&Secret>) -> Self {
+        token.map_or(Self::None, |token| Self::Token(token.clone()))
+    }
+}
+
 /// Why an admin address told nothing.
 #[derive(Clone, Debug)]
 pub(crate) enum AskError {
@@ -61,8 +68,7 @@ pub(crate) fn ask_json(address: SocketAddr, path: &str, token: Option<&Secret>) 
 
 /// Asks an admin address. A status other than 200 is the error that the answer names.
 pub(crate) async fn fetch_json(address: SocketAddr, path: &str, token: Option<&Secret>) -> Result<Value, AskError> {
-    let (status, body) = fetch(address, path, token).await.map_err(AskError::NobodyThere)?;
-    read_json(address, status, &body)
+    get_json(address, path, &Proof::of(token)).await
 }
 
 /// Asks an admin or peer address; a status other than 200 is the error that the answer names.
@@ -72,21 +78,15 @@ pub(crate) async fn get_json(address: SocketAddr, path: &str, proof: &Proof) -> 
     read_json(address, status, &body)
 }
 
-/// Asks as a node asks another; an answer of more than `most` bytes, or another than 200, is none.
+/// As [`ask_bytes`], for who does not mind why there is no answer.
 pub(crate) async fn get_bytes(address: SocketAddr, path: &str, proof: &Proof, most: usize) -> Option<Bytes> {
-    let told = exchange(address, Request::get(path), path, (Bytes::new(), most), proof).await;
-    told.ok().filter(|(status, _)| *status == StatusCode::OK).map(|(_, body)| body)
+    ask_bytes(address, path, proof, most).await.ok()
 }
 
-/// Asks as a node asks another, for an answer that it may refuse.
-pub(crate) async fn ask_as_node(address: SocketAddr, path: &str, key: &Secret) -> Result<Value, AskError> {
-    let proof = Proof::Fleet(key.clone());
-    let told = exchange(address, Request::get(path), path, (Bytes::new(), MOST_BYTES), &proof).await;
-    let (status, body) = told.map_err(AskError::NobodyThere)?;
-    read_json(address, status, &body)
-}
-
-/// As [`get_bytes`]; says why there is no answer.
+/// Asks as a node asks another; an answer of more than `most` bytes, or another than 200, is none.
+///
+/// # Errors
+/// Why there is none.
 pub(crate) async fn ask_bytes(address: SocketAddr, path: &str, proof: &Proof, most: usize) -> Result<Bytes, String> {
     match exchange(address, Request::get(path), path, (Bytes::new(), most), proof).await? {
         (StatusCode::OK, body) => Ok(body),
@@ -124,8 +124,7 @@ pub(crate) async fn fetch(
     path: &str,
     token: Option<&Secret>,
 ) -> Result<(StatusCode, Bytes), String> {
-    let proof = token.map_or(Proof::None, |token| Proof::Token(token.clone()));
-    exchange(address, Request::get(path), path, (Bytes::new(), MOST_BYTES), &proof).await
+    exchange(address, Request::get(path), path, (Bytes::new(), MOST_BYTES), &Proof::of(token)).await
 }
 
 async fn exchange(

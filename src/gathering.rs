@@ -8,8 +8,8 @@ use std::time::Duration;
 use admin::{Gathering, Ground, Heard, Overview, Sample};
 use config::{Network, NodeId, Secret, Site, limits};
 use fleet::wall_clock_ms;
-use futures_util::StreamExt;
 
+use crate::asking::ask_all;
 use crate::client::{self, Proof};
 use crate::marker::running;
 
@@ -38,7 +38,7 @@ pub(crate) fn ground(by: &str, dir: &Path, network: &Network, sites: &[Site]) ->
 /// The nodes of this machine, each at its admin address.
 pub(crate) fn here(network: &Network) -> Vec<(NodeId, Asked)> {
     let running = running(network);
-    let proof = network.admin.token.as_ref().map_or(Proof::None, |token| Proof::Token(token.clone()));
+    let proof = Proof::of(network.admin.token.as_ref());
     let ran_here = |id: &NodeId| network.state.join(id.as_str()).is_dir();
     let asked = |id: NodeId| match running.iter().find(|node| node.id == id) {
         Some(node) => (id, Asked::At(node.marker.admin, proof.clone())),
@@ -64,7 +64,7 @@ pub(crate) fn everywhere(network: &Network, key: &Secret) -> Vec<(NodeId, Asked)
     network.node_ids().into_iter().map(asked).collect()
 }
 
-/// Asks every node once, many at the same time; none keeps the others waiting for longer than [`limits::GATHER_TIME`].
+/// Asks every node once; each has [`limits::GATHER_TIME`].
 pub(crate) async fn ask(nodes: Vec<(NodeId, Asked)>) -> Vec<(String, Heard)> {
     let asked = nodes.into_iter().map(|(id, asked)| async move {
         let heard = match asked {
@@ -74,7 +74,7 @@ pub(crate) async fn ask(nodes: Vec<(NodeId, Asked)>) -> Vec<(String, Heard)> {
         };
         (id.to_string(), heard)
     });
-    futures_util::stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(limits::GATHER_AT_ONCE).collect().await
+    ask_all(asked.collect()).await
 }
 
 async fn ask_one(address: SocketAddr, proof: &Proof) -> Heard {
@@ -138,8 +138,7 @@ mod tests {
             (id("b"), Asked::NotRunning { ran_here: true }),
             (id("c"), Asked::Nowhere("it has no `peer`".to_owned())),
         ];
-        let mut heard = ask(nodes).await;
-        heard.sort_by(|a, b| a.0.cmp(&b.0));
+        let heard = ask(nodes).await;
         let words: Vec<String> = heard.iter().map(|(_, heard)| format!("{heard:?}")).collect();
         assert!(words[0].starts_with("Silent(\"127.0.0.1:") && words[0].contains("refused"), "{words:?}");
         assert_eq!(words[1..], ["NotRunning { ran_here: true }", "Silent(\"it has no `peer`\")"]);

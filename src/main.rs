@@ -1,6 +1,7 @@
 //! `hither`: a CDN in one program. Commands, signals, building and mounting the parts.
 
 mod answers;
+mod asking;
 mod cli;
 mod client;
 mod commands;

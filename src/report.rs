@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use ::edge::Sums;
-use config::{EdgeNode, Network, NodeId, Secret};
-use futures_util::StreamExt;
+use config::{Network, NodeId, Secret};
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::asking::{Want, ask_all, way_to};
 use crate::client::{self, Proof};
 use crate::days::Wanted;
-use crate::marker::{Running, running};
-use crate::purge::reach;
+use crate::marker::running;
 
 /// What one edge tells.
 #[derive(Debug, Deserialize)]
@@ -42,16 +41,14 @@ pub(crate) struct Report {
     pub(crate) silent: Vec<(NodeId, String)>,
 }
 
-/// Edges asked at the same time.
-const AT_ONCE: usize = 32;
-
 /// Asks every edge: where nodes reach each other, signed with the fleet's key; without a key at the admin addresses of
 /// those that run on this machine.
 pub(crate) async fn gather(network: &Network, key: Option<&Secret>, wanted: &Wanted) -> Report {
     let here = if key.is_some() { Vec::new() } else { running(network) };
     let path = wanted.path();
     let asked = network.edges().map(|(_, edge)| {
-        let (way, id, path) = (way(network, edge, key, &here), edge.id.clone(), path.clone());
+        let way = way_to(network, edge, key, &here, Want::Word);
+        let (id, path) = (edge.id.clone(), path.clone());
         async move {
             let told = match way {
                 Ok((address, proof)) => ask(address, &path, &proof, &id).await,
@@ -60,8 +57,7 @@ pub(crate) async fn gather(network: &Network, key: Option<&Secret>, wanted: &Wan
             (id, told)
         }
     });
-    let told: Vec<(NodeId, Result<Days, String>)> =
-        futures_util::stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
+    let told: Vec<(NodeId, Result<Days, String>)> = ask_all(asked.collect()).await;
     let mut report = Report { rows: Vec::new(), silent: Vec::new() };
     let mut all = Vec::new();
     for (id, told) in told {
@@ -72,21 +68,6 @@ pub(crate) async fn gather(network: &Network, key: Option<&Secret>, wanted: &Wan
     }
     report.rows = add_up(&all);
     report
-}
-
-/// Where an edge is asked, and what it is shown. On this machine reading needs no token.
-fn way(
-    network: &Network,
-    edge: &EdgeNode,
-    key: Option<&Secret>,
-    here: &[Running],
-) -> Result<(SocketAddr, Proof), String> {
-    if key.is_some() {
-        return reach(network, edge, key, here);
-    }
-    let node = here.iter().find(|node| node.id == edge.id);
-    let node = node.ok_or_else(|| "there is no secrets/fleet.key, and it does not run here".to_owned())?;
-    Ok((node.marker.admin, network.admin.token.clone().map_or(Proof::None, Proof::Token)))
 }
 
 async fn ask(address: SocketAddr, path: &str, proof: &Proof, id: &NodeId) -> Result<Days, String> {

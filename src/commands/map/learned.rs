@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use config::{Network, NodeId};
+use config::Network;
 use http::StatusCode;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::cli::MapStats;
 use crate::client;
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
-use crate::marker::running;
+use crate::marker::running_name_servers;
 use crate::say::say;
 
 pub(crate) fn stats(args: &MapStats, dir: Option<PathBuf>) -> Done {
@@ -50,8 +50,7 @@ fn ask(dir: Option<PathBuf>, path: &str) -> Result<String, Failure> {
 }
 
 fn name_server(network: &Network) -> Option<SocketAddr> {
-    let is_name_server = |id: &NodeId| network.node(id).is_some_and(|node| node.name_server.is_some());
-    running(network).into_iter().find(|node| is_name_server(&node.id)).map(|node| node.marker.admin)
+    running_name_servers(network).first().map(|node| node.marker.admin)
 }
 
 fn show(stats: &Value) -> String {
