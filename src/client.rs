@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 use crate::exit::plain;
+use crate::waiting::wait_for;
 
 /// Where the admin address is unless a config says otherwise.
 pub(crate) const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9300);
@@ -61,9 +62,8 @@ impl std::fmt::Display for AskError {
 
 /// Asks an admin address, from a thread without a runtime.
 pub(crate) fn ask_json(address: SocketAddr, path: &str, token: Option<&Secret>) -> Result<Value, AskError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| AskError::NobodyThere(error.to_string()))?;
-    runtime.block_on(fetch_json(address, path, token))
+    let told = wait_for(fetch_json(address, path, token));
+    told.unwrap_or_else(|failure| Err(AskError::NobodyThere(failure.to_string())))
 }
 
 /// Asks an admin address. A status other than 200 is the error that the answer names.

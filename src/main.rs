@@ -18,6 +18,7 @@ mod report;
 mod sample_origin;
 mod say;
 mod secrets;
+mod waiting;
 
 use clap::Parser;
 

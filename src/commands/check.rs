@@ -13,6 +13,7 @@ use crate::directory;
 use crate::exit::{Done, Exit, Failure};
 use crate::node::{self, LastGood, Roles, Unprobed, build};
 use crate::say::say;
+use crate::waiting::wait_for;
 
 mod judged;
 mod online;
@@ -48,8 +49,7 @@ pub(crate) fn run(args: Check, dir: Option<PathBuf>) -> Done {
 
 /// Asks the network outside; warnings are printed, and what is returned is what was looked at.
 fn look_online(config: &Config, resolver: Option<SocketAddr>) -> Result<String, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
-    let looked = runtime.block_on(online::look(config, resolver))?;
+    let looked = wait_for(online::look(config, resolver))??;
     directory::print(&looked.warnings);
     let Looked { warnings, addresses, names, left_out } = looked;
     let left_out = if left_out > 0 { format!(" ({left_out} more names were left out)") } else { String::new() };
