@@ -7,17 +7,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{HITHER, Network, Origin, Process, Signal, get, metrics, reply, signal, wait_for};
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-}
+use crate::support::{HITHER, Network, Origin, Process, Signal, get, metrics, reply, runtime, signal, wait_for};
 
 /// Has edges write their lines so.
 fn log(network: &Network, keys: &str) {
-    let file = network.path("hither.toml");
-    let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.replace("[log]\n", &format!("[log]\n{keys}\n"))).unwrap();
+    network.edit(|text| text.replace("[log]\n", &format!("[log]\n{keys}\n")));
 }
 
 /// Asks for a page on a kept connection; the head's lines are what they are.
