@@ -38,7 +38,7 @@ pub(crate) enum Command {
     Get(Get),
     /// Nodes, health, load, versions
     Status(Status),
-    /// What sites took by day, on all edges: requests, bytes, hit ratio, offload, as CSV
+    /// What sites took by day, on all edges: requests, bytes, hit ratio, byte offload, as CSV
     Report(Report),
     /// Take back what edges have stored; returns when every edge has acknowledged, and names those that have not
     Purge(Purge),

@@ -103,7 +103,7 @@ impl Row {
     }
 
     /// The share of bytes that origins did not have to send; less than nothing where they sent more than clients took.
-    fn offload(&self) -> Option<f64> {
+    fn byte_offload(&self) -> Option<f64> {
         share(self.sums.bytes_in, self.sums.bytes_out).map(|share| 1.0 - share)
     }
 }
@@ -123,13 +123,13 @@ impl Report {
         let ratio = |ratio: Option<f64>| ratio.map(|ratio| format!("{ratio:.4}")).unwrap_or_default();
         let line = |row: &Row| {
             let Sums { requests, hits, bytes_out, bytes_in } = row.sums;
-            let (hit_ratio, offload) = (ratio(row.hit_ratio()), ratio(row.offload()));
+            let (hit_ratio, byte_offload) = (ratio(row.hit_ratio()), ratio(row.byte_offload()));
             format!(
-                "{},{},{},{requests},{bytes_out},{bytes_in},{hits},{hit_ratio},{offload}\n",
+                "{},{},{},{requests},{bytes_out},{bytes_in},{hits},{hit_ratio},{byte_offload}\n",
                 row.day, row.site, row.edges
             )
         };
-        let names = "day,site,edge_count,requests,bytes_out,bytes_in,hits,hit_ratio,offload\n".to_owned();
+        let names = "day,site,edge_count,requests,bytes_out,bytes_in,hits,hit_ratio,byte_offload\n".to_owned();
         names + &self.rows.iter().map(line).collect::<String>()
     }
 
@@ -145,7 +145,7 @@ impl Report {
                 "bytes_in": row.sums.bytes_in,
                 "hits": row.sums.hits,
                 "hit_ratio": row.hit_ratio(),
-                "offload": row.offload(),
+                "byte_offload": row.byte_offload(),
             })
         };
         let silent = |(edge, why): &(NodeId, String)| json!({ "edge": edge.as_str(), "error": why });
@@ -184,7 +184,7 @@ mod tests {
         let report = Report { rows: add_up(&all), silent };
         assert_eq!(
             report.csv(),
-            "day,site,edge_count,requests,bytes_out,bytes_in,hits,hit_ratio,offload\n\
+            "day,site,edge_count,requests,bytes_out,bytes_in,hits,hit_ratio,byte_offload\n\
              2026-11-29,news,1,3,0,0,0,0.0000,\n\
              2026-11-29,shop,2,30,2000,500,15,0.5000,0.7500\n\
              2026-11-30,shop,1,1,10,30,0,0.0000,-2.0000\n"
@@ -192,7 +192,7 @@ mod tests {
         let json = report.json();
         assert_eq!(json["complete"], false);
         assert_eq!(json["silent"][0]["edge"], "syd-1");
-        assert_eq!(json["rows"][0]["offload"], Value::Null);
+        assert_eq!(json["rows"][0]["byte_offload"], Value::Null);
         assert_eq!((&json["rows"][1]["day"], &json["rows"][1]["hits"]), (&json!("2026-11-29"), &json!(15)));
         assert_eq!(report.sites().into_iter().collect::<Vec<_>>(), ["news", "shop"]);
     }

@@ -132,7 +132,7 @@ fn what_sites_took_by_day_outlives_restarts_and_names_who_does_not_answer() {
             tokio::task::block_in_place(|| {
                 wait_for(Duration::from_secs(5), "it is told", || {
                     let (code, csv, errors) = report(&["--site", "shop"]);
-                    let names = "day,site,edge_count,requests,bytes_out,bytes_in,hits,hit_ratio,offload\n";
+                    let names = "day,site,edge_count,requests,bytes_out,bytes_in,hits,hit_ratio,byte_offload\n";
                     let row_there = csv.strip_prefix(names).and_then(|rows| rows.trim_end().split_once(','));
                     let is_there = row_there.is_some_and(|(_, rest)| rest == row);
                     if code == Some(0) && is_there { Ok(()) } else { Err(format!("{code:?} {csv} {errors}")) }
