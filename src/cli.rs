@@ -81,7 +81,7 @@ pub(crate) struct Init {
     /// The zone that you will delegate to your name servers: site `shop` answers as shop.NAME
     #[arg(long, value_name = "NAME", value_parser = answers::zone)]
     pub(crate) zone: Option<DomainName>,
-    /// The mail address of who is in charge of it [default: hostmaster@ZONE]
+    /// The mail address of who is in charge of it. Left out: hostmaster@ZONE
     #[arg(long, value_name = "MAIL", value_parser = answers::contact)]
     pub(crate) contact: Option<String>,
     /// A name server with its public addresses. May be given again
@@ -96,7 +96,7 @@ pub(crate) struct Init {
     /// A site: the names that it answers to, and where its content comes from. May be given again
     #[arg(long, value_name = "ID=HOST[,HOST]=URL", value_parser = answers::site)]
     pub(crate) site: Vec<NewSite>,
-    /// Where nodes keep what they must not forget [default: /var/lib/hither]
+    /// Where nodes keep what they must not forget. Left out: /var/lib/hither
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<String>,
     /// Ask nothing: what has no option gets its default. So it is too where there is no terminal
