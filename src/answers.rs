@@ -169,12 +169,8 @@ pub(crate) fn contact(text: &str) -> Result<String, String> {
     config::parse_contact(text).map_err(said)
 }
 
-/// What is wrong and what would be right, in one line.
 fn said(wrong: Wrong) -> String {
-    match wrong.help {
-        Some(help) => format!("{}; {help}", wrong.message),
-        None => wrong.message,
-    }
+    wrong.to_string()
 }
 
 fn halves<'t>(text: &'t str, at: char, example: &str) -> Result<(&'t str, &'t str), String> {

@@ -38,7 +38,7 @@ pub(crate) enum Command {
     Get(Get),
     /// Nodes, health, load, versions
     Status(Status),
-    /// What sites took by day, on all edges: requests, bytes, hit ratio, offload, as CSV
+    /// What sites took by day, on all edges: requests, bytes, hit ratio, byte offload, as CSV
     Report(Report),
     /// Take back what edges have stored; returns when every edge has acknowledged, and names those that have not
     Purge(Purge),
@@ -81,7 +81,7 @@ pub(crate) struct Init {
     /// The zone that you will delegate to your name servers: site `shop` answers as shop.NAME
     #[arg(long, value_name = "NAME", value_parser = answers::zone)]
     pub(crate) zone: Option<DomainName>,
-    /// The mail address of who is in charge of it [default: hostmaster@ZONE]
+    /// The mail address of who is in charge of it. Left out: hostmaster@ZONE
     #[arg(long, value_name = "MAIL", value_parser = answers::contact)]
     pub(crate) contact: Option<String>,
     /// A name server with its public addresses. May be given again
@@ -96,7 +96,7 @@ pub(crate) struct Init {
     /// A site: the names that it answers to, and where its content comes from. May be given again
     #[arg(long, value_name = "ID=HOST[,HOST]=URL", value_parser = answers::site)]
     pub(crate) site: Vec<NewSite>,
-    /// Where nodes keep what they must not forget [default: /var/lib/hither]
+    /// Where nodes keep what they must not forget. Left out: /var/lib/hither
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<String>,
     /// Ask nothing: what has no option gets its default. So it is too where there is no terminal
@@ -157,7 +157,7 @@ pub(crate) struct Explain {
     /// With --url: the request's method
     #[arg(long, value_name = "METHOD", default_value = "GET", requires = "url")]
     pub(crate) method: String,
-    /// With --url: a field of the request, as `User-Agent: Googlebot`; may be repeated
+    /// With --url: a field of the request, as `User-Agent: Googlebot`. May be given again
     #[arg(short = 'H', long, value_name = "FIELD", requires = "url")]
     pub(crate) header: Vec<String>,
     /// A file with an address on each line: a row of a table for each
@@ -214,6 +214,7 @@ pub(crate) struct Status {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = examples::REPORT)]
 pub(crate) struct Report {
     /// Of this site alone
     #[arg(long, value_name = "SITE")]
@@ -426,7 +427,7 @@ fn resolver(text: &str) -> Result<SocketAddr, String> {
 
 /// A length of time as config files write it.
 fn time(text: &str) -> Result<std::time::Duration, String> {
-    config::parse_duration(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.help.unwrap_or_default()))
+    config::parse_duration(text).map_err(|wrong| wrong.to_string())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 use crate::exit::plain;
+use crate::waiting::wait_for;
 
 /// Where the admin address is unless a config says otherwise.
 pub(crate) const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9300);
@@ -31,6 +32,13 @@ pub(crate) enum Proof {
     Token(Secret),
     /// A signature with the fleet's key.
     Fleet(Secret),
+}
+
+impl Proof {
+    /// What an admin address is shown where it has a token.
+    pub(crate) fn of(token: Option<&Secret>) -> Self {
+        token.map_or(Self::None, |token| Self::Token(token.clone()))
+    }
 }
 
 /// Why an admin address told nothing.
@@ -54,15 +62,13 @@ impl std::fmt::Display for AskError {
 
 /// Asks an admin address, from a thread without a runtime.
 pub(crate) fn ask_json(address: SocketAddr, path: &str, token: Option<&Secret>) -> Result<Value, AskError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| AskError::NobodyThere(error.to_string()))?;
-    runtime.block_on(fetch_json(address, path, token))
+    let told = wait_for(fetch_json(address, path, token));
+    told.unwrap_or_else(|failure| Err(AskError::NobodyThere(failure.to_string())))
 }
 
 /// Asks an admin address. A status other than 200 is the error that the answer names.
 pub(crate) async fn fetch_json(address: SocketAddr, path: &str, token: Option<&Secret>) -> Result<Value, AskError> {
-    let (status, body) = fetch(address, path, token).await.map_err(AskError::NobodyThere)?;
-    read_json(address, status, &body)
+    get_json(address, path, &Proof::of(token)).await
 }
 
 /// Asks an admin or peer address; a status other than 200 is the error that the answer names.
@@ -72,21 +78,15 @@ pub(crate) async fn get_json(address: SocketAddr, path: &str, proof: &Proof) -> 
     read_json(address, status, &body)
 }
 
-/// Asks as a node asks another; an answer of more than `most` bytes, or another than 200, is none.
+/// As [`ask_bytes`], for who does not mind why there is no answer.
 pub(crate) async fn get_bytes(address: SocketAddr, path: &str, proof: &Proof, most: usize) -> Option<Bytes> {
-    let told = exchange(address, Request::get(path), path, (Bytes::new(), most), proof).await;
-    told.ok().filter(|(status, _)| *status == StatusCode::OK).map(|(_, body)| body)
+    ask_bytes(address, path, proof, most).await.ok()
 }
 
-/// Asks as a node asks another, for an answer that it may refuse.
-pub(crate) async fn ask_as_node(address: SocketAddr, path: &str, key: &Secret) -> Result<Value, AskError> {
-    let proof = Proof::Fleet(key.clone());
-    let told = exchange(address, Request::get(path), path, (Bytes::new(), MOST_BYTES), &proof).await;
-    let (status, body) = told.map_err(AskError::NobodyThere)?;
-    read_json(address, status, &body)
-}
-
-/// As [`get_bytes`]; says why there is no answer.
+/// Asks as a node asks another; an answer of more than `most` bytes, or another than 200, is none.
+///
+/// # Errors
+/// Why there is none.
 pub(crate) async fn ask_bytes(address: SocketAddr, path: &str, proof: &Proof, most: usize) -> Result<Bytes, String> {
     match exchange(address, Request::get(path), path, (Bytes::new(), most), proof).await? {
         (StatusCode::OK, body) => Ok(body),
@@ -124,8 +124,7 @@ pub(crate) async fn fetch(
     path: &str,
     token: Option<&Secret>,
 ) -> Result<(StatusCode, Bytes), String> {
-    let proof = token.map_or(Proof::None, |token| Proof::Token(token.clone()));
-    exchange(address, Request::get(path), path, (Bytes::new(), MOST_BYTES), &proof).await
+    exchange(address, Request::get(path), path, (Bytes::new(), MOST_BYTES), &Proof::of(token)).await
 }
 
 async fn exchange(

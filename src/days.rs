@@ -32,7 +32,7 @@ impl Wanted {
         if to < from {
             return Err(format!("{to} is before {from}: write the first day first"));
         }
-        let site = site.map(SiteId::parse).transpose().map_err(|wrong| wrong.message)?;
+        let site = site.map(SiteId::parse).transpose().map_err(|wrong| wrong.to_string())?;
         Ok(Self { from, to, site })
     }
 

@@ -3,10 +3,10 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use config::{Loaded, Look, Network, Problem, Refused, Secret, Site, report};
+use config::{Config, Loaded, Look, Network, Problem, Refused, Secret, Site, report};
 
 use crate::exit::Failure;
-use crate::say::note;
+use crate::say::{counted, note};
 
 /// Where `-C`, the environment or the place say the config is. Absolute, as what is told of changed files.
 pub(crate) fn find(named: Option<PathBuf>) -> PathBuf {
@@ -36,15 +36,20 @@ pub(crate) struct Known {
     pub(crate) fleet_key: Option<Secret>,
 }
 
+impl Known {
+    /// What a config that holds says.
+    pub(crate) fn of(config: Config) -> Self {
+        let Config { network, sites, version, fleet_key, .. } = config;
+        Self { network, sites, version: Some(version), fleet_key }
+    }
+}
+
 /// Reads a directory to ask running nodes. Where files are refused, nodes serve on with those before:
 /// the faults are drawn, and what `hither.toml` says is taken if it could be read.
 pub(crate) fn known(dir: &Path) -> Result<Known, Failure> {
     let Refused { problems, network, sites, fleet_key, .. } = match config::load(dir) {
         // Warnings are `check`'s and `up`'s.
-        Ok(Loaded { config, .. }) => {
-            let (version, fleet_key) = (Some(config.version), config.fleet_key);
-            return Ok(Known { network: config.network, sites: config.sites, version, fleet_key });
-        }
+        Ok(Loaded { config, .. }) => return Ok(Known::of(config)),
         Err(refused) => refused,
     };
     let failure = refused(&problems);
@@ -57,8 +62,7 @@ pub(crate) fn known(dir: &Path) -> Result<Known, Failure> {
 pub(crate) fn refused(problems: &[Problem]) -> Failure {
     print(problems);
     let faults = problems.iter().filter(|problem| problem.severity == config::Severity::Fault).count();
-    let noun = if faults == 1 { "fault" } else { "faults" };
-    Failure::operator(format!("{faults} {noun} in the config"))
+    Failure::operator(format!("{} in the config", counted(faults, "fault")))
 }
 
 /// Draws problems on standard error.

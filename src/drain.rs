@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 
 use admin::{Drain, Refused};
 use config::{AdminState, EdgeNode, Network, NodeId, Secret};
-use futures_util::StreamExt;
 use serde_json::{Value, json};
 
+use crate::asking::{Want, ask_all, way_to};
 use crate::client::{self, AskError, Proof};
 use crate::marker::{Running, running};
-use crate::purge::reach;
 
 /// What a name server says of an edge that drains.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,11 +39,6 @@ pub(crate) struct Progress {
     pub(crate) others_serve: bool,
 }
 
-/// Name servers asked at the same time.
-const AT_ONCE: usize = 32;
-/// The longest status of a node that is read.
-const STATUS_BYTES: usize = 64 << 20;
-
 /// The edge of an id, or what is wrong with that.
 pub(crate) fn edge_of<'n>(network: &'n Network, id: &str) -> Result<&'n EdgeNode, String> {
     if let Some((_, edge)) = network.edges().find(|(_, edge)| edge.id.as_str() == id) {
@@ -65,7 +59,8 @@ pub(crate) async fn tell(
     edge: &EdgeNode,
     drain: Drain,
 ) -> Result<(), AskError> {
-    let (address, proof) = reach(network, edge, key, &running(network)).map_err(AskError::NobodyThere)?;
+    let way = way_to(network, edge, key, &running(network), Want::Act);
+    let (address, proof) = way.map_err(AskError::NobodyThere)?;
     let body = json!({ "edge": edge.id.as_str() }).to_string().into_bytes();
     client::post_json(address, drain.path(), body, &proof).await.map(drop)
 }
@@ -92,10 +87,7 @@ pub(crate) async fn look(network: &Network, key: Option<&Secret>, edge: &EdgeNod
         let here = here.iter().find(|running| running.id == node.id).cloned();
         async move { (node.id.clone(), status_of(network, key, node, here).await) }
     });
-    let (told, statuses) = tokio::join!(
-        told_by(network, key, edge, &here),
-        futures_util::stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).collect::<Vec<_>>()
-    );
+    let (told, statuses) = tokio::join!(told_by(network, key, edge, &here), ask_all(asked.collect()));
     let word = |id: &NodeId, status: &Result<Value, String>| match status {
         Ok(status) if is_drained(status, edge.id.as_str()) => Word::Drained,
         Ok(_) => Word::Named,
@@ -122,9 +114,8 @@ async fn status_of(
     }
     let key = key.ok_or_else(|| "it does not run here, and there is no secrets/fleet.key".to_owned())?;
     let address = network.peer_of_name_server(node).ok_or_else(|| "it has no address".to_owned())?;
-    let told = client::get_bytes(address, "/node", &Proof::Fleet(key.clone()), STATUS_BYTES).await;
-    let told = told.ok_or_else(|| format!("it does not run here, and nobody answers at its `peer`, {address}"))?;
-    let status: Value = serde_json::from_slice(&told).map_err(|error| error.to_string())?;
+    let told = client::get_json(address, "/node", &Proof::Fleet(key.clone())).await;
+    let status = told.map_err(|_| format!("it does not run here, and nobody answers at its `peer`, {address}"))?;
     // Two nodes of one machine may have the same `peer`.
     if status.get("id").and_then(Value::as_str) == Some(node.id.as_str()) {
         Ok(status)
@@ -135,9 +126,8 @@ async fn status_of(
 
 /// The name servers whose probes an edge has told that it drains.
 async fn told_by(network: &Network, key: Option<&Secret>, edge: &EdgeNode, here: &[Running]) -> BTreeSet<String> {
-    let Ok((address, proof)) = reach(network, edge, key, here) else { return BTreeSet::new() };
-    let told = client::get_bytes(address, "/node", &proof, STATUS_BYTES).await;
-    let status: Option<Value> = told.and_then(|told| serde_json::from_slice(&told).ok());
+    let Ok((address, proof)) = way_to(network, edge, key, here, Want::Word) else { return BTreeSet::new() };
+    let status = client::get_json(address, "/node", &proof).await.ok();
     let list = status.as_ref().and_then(|status| status.get("edge")?.get("told_of_draining")?.as_array());
     list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }

@@ -46,10 +46,7 @@ impl Failure {
 
     /// What is wrong with a word of the command line, and what would be right.
     pub(crate) fn wrong(wrong: Wrong) -> Self {
-        match wrong.help {
-            Some(help) => Self::operator(format!("{}; {help}", wrong.message)),
-            None => Self::operator(wrong.message),
-        }
+        Self::operator(wrong.to_string())
     }
 
     /// A file or directory with which something could not be done: why, and what to do.

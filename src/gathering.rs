@@ -8,14 +8,14 @@ use std::time::Duration;
 use admin::{Gathering, Ground, Heard, Overview, Sample};
 use config::{Network, NodeId, Secret, Site, limits};
 use fleet::wall_clock_ms;
-use futures_util::StreamExt;
 
+use crate::asking::ask_all;
 use crate::client::{self, Proof};
 use crate::marker::running;
 
 /// Where a node is asked.
 #[derive(Clone, Debug)]
-pub(crate) enum Asked {
+pub(crate) enum Way {
     /// There, showing this.
     At(SocketAddr, Proof),
     /// Nowhere: it does not run on this machine; whether it ever has.
@@ -36,45 +36,45 @@ pub(crate) fn ground(by: &str, dir: &Path, network: &Network, sites: &[Site]) ->
 }
 
 /// The nodes of this machine, each at its admin address.
-pub(crate) fn here(network: &Network) -> Vec<(NodeId, Asked)> {
+pub(crate) fn here(network: &Network) -> Vec<(NodeId, Way)> {
     let running = running(network);
-    let proof = network.admin.token.as_ref().map_or(Proof::None, |token| Proof::Token(token.clone()));
+    let proof = Proof::of(network.admin.token.as_ref());
     let ran_here = |id: &NodeId| network.state.join(id.as_str()).is_dir();
-    let asked = |id: NodeId| match running.iter().find(|node| node.id == id) {
-        Some(node) => (id, Asked::At(node.marker.admin, proof.clone())),
+    let way = |id: NodeId| match running.iter().find(|node| node.id == id) {
+        Some(node) => (id, Way::At(node.marker.admin, proof.clone())),
         None => {
             let ran_here = ran_here(&id);
-            (id, Asked::NotRunning { ran_here })
+            (id, Way::NotRunning { ran_here })
         }
     };
-    network.node_ids().into_iter().map(asked).collect()
+    network.node_ids().into_iter().map(way).collect()
 }
 
 /// Every node where nodes reach each other.
-pub(crate) fn everywhere(network: &Network, key: &Secret) -> Vec<(NodeId, Asked)> {
-    let asked = |id: NodeId| {
+pub(crate) fn everywhere(network: &Network, key: &Secret) -> Vec<(NodeId, Way)> {
+    let way = |id: NodeId| {
         let node = network.node(&id);
         let edge = node.and_then(|node| node.edge).and_then(|(_, edge)| network.peer_of(edge));
         let name_server = || node.and_then(|node| network.peer_of_name_server(node.name_server?));
         match edge.or_else(name_server) {
-            Some(address) => (id, Asked::At(address, Proof::Fleet(key.clone()))),
-            None => (id, Asked::Nowhere("it has no `peer`".to_owned())),
+            Some(address) => (id, Way::At(address, Proof::Fleet(key.clone()))),
+            None => (id, Way::Nowhere("it has no `peer`".to_owned())),
         }
     };
-    network.node_ids().into_iter().map(asked).collect()
+    network.node_ids().into_iter().map(way).collect()
 }
 
-/// Asks every node once, many at the same time; none keeps the others waiting for longer than [`limits::GATHER_TIME`].
-pub(crate) async fn ask(nodes: Vec<(NodeId, Asked)>) -> Vec<(String, Heard)> {
-    let asked = nodes.into_iter().map(|(id, asked)| async move {
-        let heard = match asked {
-            Asked::At(address, proof) => ask_one(address, &proof).await,
-            Asked::NotRunning { ran_here } => Heard::NotRunning { ran_here },
-            Asked::Nowhere(why) => Heard::Silent(why),
+/// Asks every node once; each has [`limits::GATHER_TIME`].
+pub(crate) async fn ask(nodes: Vec<(NodeId, Way)>) -> Vec<(String, Heard)> {
+    let asked = nodes.into_iter().map(|(id, way)| async move {
+        let heard = match way {
+            Way::At(address, proof) => ask_one(address, &proof).await,
+            Way::NotRunning { ran_here } => Heard::NotRunning { ran_here },
+            Way::Nowhere(why) => Heard::Silent(why),
         };
         (id.to_string(), heard)
     });
-    futures_util::stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(limits::GATHER_AT_ONCE).collect().await
+    ask_all(asked.collect()).await
 }
 
 async fn ask_one(address: SocketAddr, proof: &Proof) -> Heard {
@@ -94,7 +94,7 @@ async fn ask_one(address: SocketAddr, proof: &Proof) -> Heard {
 }
 
 /// Asks every node once and lets that be known; how long until the next time.
-pub(crate) async fn round(gathering: &Arc<Gathering>, nodes: Vec<(NodeId, Asked)>) -> Duration {
+pub(crate) async fn round(gathering: &Arc<Gathering>, nodes: Vec<(NodeId, Way)>) -> Duration {
     let count = nodes.len();
     let heard = ask(nodes).await;
     let taken = Arc::clone(gathering);
@@ -104,7 +104,7 @@ pub(crate) async fn round(gathering: &Arc<Gathering>, nodes: Vec<(NodeId, Asked)
 }
 
 /// As a fleet is seen by who asks its nodes but once.
-pub(crate) async fn once(ground: Ground, nodes: Vec<(NodeId, Asked)>) -> Arc<Overview> {
+pub(crate) async fn once(ground: Ground, nodes: Vec<(NodeId, Way)>) -> Arc<Overview> {
     let gathering = Gathering::new(ground, wall_clock_ms());
     gathering.take(ask(nodes).await, wall_clock_ms());
     gathering.overview()
@@ -134,12 +134,11 @@ mod tests {
         let address = nobody.local_addr().unwrap();
         drop(nobody);
         let nodes = vec![
-            (id("a"), Asked::At(address, Proof::None)),
-            (id("b"), Asked::NotRunning { ran_here: true }),
-            (id("c"), Asked::Nowhere("it has no `peer`".to_owned())),
+            (id("a"), Way::At(address, Proof::None)),
+            (id("b"), Way::NotRunning { ran_here: true }),
+            (id("c"), Way::Nowhere("it has no `peer`".to_owned())),
         ];
-        let mut heard = ask(nodes).await;
-        heard.sort_by(|a, b| a.0.cmp(&b.0));
+        let heard = ask(nodes).await;
         let words: Vec<String> = heard.iter().map(|(_, heard)| format!("{heard:?}")).collect();
         assert!(words[0].starts_with("Silent(\"127.0.0.1:") && words[0].contains("refused"), "{words:?}");
         assert_eq!(words[1..], ["NotRunning { ran_here: true }", "Silent(\"it has no `peer`\")"]);

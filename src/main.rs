@@ -1,6 +1,7 @@
 //! `hither`: a CDN in one program. Commands, signals, building and mounting the parts.
 
 mod answers;
+mod asking;
 mod cli;
 mod client;
 mod commands;
@@ -17,6 +18,7 @@ mod report;
 mod sample_origin;
 mod say;
 mod secrets;
+mod waiting;
 
 use clap::Parser;
 

@@ -61,6 +61,12 @@ impl Marker {
     }
 }
 
+/// The name servers among the nodes that run on this machine.
+pub(crate) fn running_name_servers(network: &Network) -> Vec<Running> {
+    let is_name_server = |node: &Running| network.node(&node.id).is_some_and(|node| node.name_server.is_some());
+    running(network).into_iter().filter(is_name_server).collect()
+}
+
 /// The nodes of a network that run on this machine.
 pub(crate) fn running(network: &Network) -> Vec<Running> {
     let found = |id: NodeId| Marker::read(&Marker::path(&network.state, &id)).map(|marker| Running { id, marker });

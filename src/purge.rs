@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use ::fleet::PurgeOrder;
 use admin::{Purged, Reach, Refused};
 use config::{AdminState, Network, NodeId, Secret};
-use futures_util::StreamExt;
 use serde_json::{Value, json};
 
+use crate::asking::{Want, ask_all, way_to};
 use crate::client::{self, AskError, Proof};
-use crate::marker::{Running, running};
+use crate::marker::running;
 
 /// What an edge said to a purge.
 pub(crate) struct Receipt {
@@ -32,47 +32,25 @@ pub(crate) enum Outcome {
     Silent(String),
 }
 
-/// Edges told at the same time.
-const AT_ONCE: usize = 64;
-
 /// Purges on every edge: where nodes reach each other, signed with the fleet's key; without a key at the
 /// admin addresses of those that run on this machine.
 pub(crate) async fn purge_everywhere(network: &Network, key: Option<&Secret>, order: &PurgeOrder) -> Vec<Receipt> {
     let body = serde_json::to_vec(order).unwrap_or_default();
     let here = if key.is_some() { Vec::new() } else { running(network) };
     let told = network.edges().map(|(_, edge)| {
-        let reached = reach(network, edge, key, &here);
+        let way = way_to(network, edge, key, &here, Want::Act);
         let is_drained = edge.admin_state == AdminState::Drained;
         let (edge, body) = (edge.id.clone(), body.clone());
         async move {
             let began = Instant::now();
-            let outcome = match reached {
+            let outcome = match way {
                 Ok((address, proof)) => tell(address, body, &proof).await,
                 Err(why) => Outcome::Silent(why),
             };
             Receipt { edge, is_drained, outcome, took: began.elapsed() }
         }
     });
-    futures_util::stream::iter(told.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await
-}
-
-/// Where an edge is told something, and by what it knows who tells it: `here` are the nodes of this machine, where there is
-/// no key.
-pub(crate) fn reach(
-    network: &Network,
-    edge: &config::EdgeNode,
-    key: Option<&Secret>,
-    here: &[Running],
-) -> Result<(SocketAddr, Proof), String> {
-    if let Some(key) = key {
-        let address = network.peer_of(edge).ok_or_else(|| "it has no address".to_owned())?;
-        return Ok((address, Proof::Fleet(key.clone())));
-    }
-    let node = here.iter().find(|node| node.id == edge.id);
-    let node = node.ok_or_else(|| "there is no secrets/fleet.key, and it does not run here".to_owned())?;
-    let token = network.admin.token.clone();
-    let token = token.ok_or_else(|| "there is neither secrets/fleet.key nor an `[admin] token`".to_owned())?;
-    Ok((node.marker.admin, Proof::Token(token)))
+    ask_all(told.collect()).await
 }
 
 /// Purges on every edge for who may do so within a reach.

@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use ::edge::Sums;
-use config::{EdgeNode, Network, NodeId, Secret};
-use futures_util::StreamExt;
+use config::{Network, NodeId, Secret};
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::asking::{Want, ask_all, way_to};
 use crate::client::{self, Proof};
 use crate::days::Wanted;
-use crate::marker::{Running, running};
-use crate::purge::reach;
+use crate::marker::running;
 
 /// What one edge tells.
 #[derive(Debug, Deserialize)]
@@ -42,16 +41,14 @@ pub(crate) struct Report {
     pub(crate) silent: Vec<(NodeId, String)>,
 }
 
-/// Edges asked at the same time.
-const AT_ONCE: usize = 32;
-
 /// Asks every edge: where nodes reach each other, signed with the fleet's key; without a key at the admin addresses of
 /// those that run on this machine.
 pub(crate) async fn gather(network: &Network, key: Option<&Secret>, wanted: &Wanted) -> Report {
     let here = if key.is_some() { Vec::new() } else { running(network) };
     let path = wanted.path();
     let asked = network.edges().map(|(_, edge)| {
-        let (way, id, path) = (way(network, edge, key, &here), edge.id.clone(), path.clone());
+        let way = way_to(network, edge, key, &here, Want::Word);
+        let (id, path) = (edge.id.clone(), path.clone());
         async move {
             let told = match way {
                 Ok((address, proof)) => ask(address, &path, &proof, &id).await,
@@ -60,8 +57,7 @@ pub(crate) async fn gather(network: &Network, key: Option<&Secret>, wanted: &Wan
             (id, told)
         }
     });
-    let told: Vec<(NodeId, Result<Days, String>)> =
-        futures_util::stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
+    let told: Vec<(NodeId, Result<Days, String>)> = ask_all(asked.collect()).await;
     let mut report = Report { rows: Vec::new(), silent: Vec::new() };
     let mut all = Vec::new();
     for (id, told) in told {
@@ -72,21 +68,6 @@ pub(crate) async fn gather(network: &Network, key: Option<&Secret>, wanted: &Wan
     }
     report.rows = add_up(&all);
     report
-}
-
-/// Where an edge is asked, and what it is shown. On this machine reading needs no token.
-fn way(
-    network: &Network,
-    edge: &EdgeNode,
-    key: Option<&Secret>,
-    here: &[Running],
-) -> Result<(SocketAddr, Proof), String> {
-    if key.is_some() {
-        return reach(network, edge, key, here);
-    }
-    let node = here.iter().find(|node| node.id == edge.id);
-    let node = node.ok_or_else(|| "there is no secrets/fleet.key, and it does not run here".to_owned())?;
-    Ok((node.marker.admin, network.admin.token.clone().map_or(Proof::None, Proof::Token)))
 }
 
 async fn ask(address: SocketAddr, path: &str, proof: &Proof, id: &NodeId) -> Result<Days, String> {
@@ -122,7 +103,7 @@ impl Row {
     }
 
     /// The share of bytes that origins did not have to send; less than nothing where they sent more than clients took.
-    fn offload(&self) -> Option<f64> {
+    fn byte_offload(&self) -> Option<f64> {
         share(self.sums.bytes_in, self.sums.bytes_out).map(|share| 1.0 - share)
     }
 }
@@ -142,13 +123,13 @@ impl Report {
         let ratio = |ratio: Option<f64>| ratio.map(|ratio| format!("{ratio:.4}")).unwrap_or_default();
         let line = |row: &Row| {
             let Sums { requests, hits, bytes_out, bytes_in } = row.sums;
-            let (hit_ratio, offload) = (ratio(row.hit_ratio()), ratio(row.offload()));
+            let (hit_ratio, byte_offload) = (ratio(row.hit_ratio()), ratio(row.byte_offload()));
             format!(
-                "{},{},{},{requests},{bytes_out},{bytes_in},{hits},{hit_ratio},{offload}\n",
+                "{},{},{},{requests},{bytes_out},{bytes_in},{hits},{hit_ratio},{byte_offload}\n",
                 row.day, row.site, row.edges
             )
         };
-        let names = "day,site,edge_count,requests,bytes_out,bytes_in,hits,hit_ratio,offload\n".to_owned();
+        let names = "day,site,edge_count,requests,bytes_out,bytes_in,hits,hit_ratio,byte_offload\n".to_owned();
         names + &self.rows.iter().map(line).collect::<String>()
     }
 
@@ -164,7 +145,7 @@ impl Report {
                 "bytes_in": row.sums.bytes_in,
                 "hits": row.sums.hits,
                 "hit_ratio": row.hit_ratio(),
-                "offload": row.offload(),
+                "byte_offload": row.byte_offload(),
             })
         };
         let silent = |(edge, why): &(NodeId, String)| json!({ "edge": edge.as_str(), "error": why });
@@ -203,7 +184,7 @@ mod tests {
         let report = Report { rows: add_up(&all), silent };
         assert_eq!(
             report.csv(),
-            "day,site,edge_count,requests,bytes_out,bytes_in,hits,hit_ratio,offload\n\
+            "day,site,edge_count,requests,bytes_out,bytes_in,hits,hit_ratio,byte_offload\n\
              2026-11-29,news,1,3,0,0,0,0.0000,\n\
              2026-11-29,shop,2,30,2000,500,15,0.5000,0.7500\n\
              2026-11-30,shop,1,1,10,30,0,0.0000,-2.0000\n"
@@ -211,7 +192,7 @@ mod tests {
         let json = report.json();
         assert_eq!(json["complete"], false);
         assert_eq!(json["silent"][0]["edge"], "syd-1");
-        assert_eq!(json["rows"][0]["offload"], Value::Null);
+        assert_eq!(json["rows"][0]["byte_offload"], Value::Null);
         assert_eq!((&json["rows"][1]["day"], &json["rows"][1]["hits"]), (&json!("2026-11-29"), &json!(15)));
         assert_eq!(report.sites().into_iter().collect::<Vec<_>>(), ["news", "shop"]);
     }

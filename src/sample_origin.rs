@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use crate::cli::SampleOrigin;
 use crate::exit::{Done, Failure};
 use crate::say::say;
+use crate::waiting::wait_for;
 
 /// How long each path may be kept; what matches nothing gets the last.
 const CACHE_CONTROL: [(&str, &str); 4] = [
@@ -30,8 +31,7 @@ type OriginBody = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// Serves until it is ended. Prints each request on standard output.
 pub(crate) fn run(args: &SampleOrigin) -> Done {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
-    runtime.block_on(accept(args))
+    wait_for(accept(args))?
 }
 
 async fn accept(args: &SampleOrigin) -> Done {

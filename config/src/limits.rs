@@ -255,8 +255,8 @@ pub const ADMIN_BODY_TIME: Duration = Duration::from_secs(10);
 pub const GATHER_EVERY: Duration = Duration::from_millis(500);
 /// Time for the answer of a node to who gathers: one that takes longer cannot be reached.
 pub const GATHER_TIME: Duration = Duration::from_secs(2);
-/// Nodes that a gatherer asks at the same time.
-pub const GATHER_AT_ONCE: usize = 64;
+/// Nodes that who speaks for the whole fleet asks at the same time.
+pub const ASKED_AT_ONCE: usize = 64;
 /// Bytes of what a node tells who gathers: a name server tells of each of 10,000 edges.
 pub const GATHER_BYTES: usize = 16 << 20;
 /// What a gatherer remembers how much went on of: the fleet, PoPs, nodes and sites. Each takes 110 KB after six hours.

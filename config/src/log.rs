@@ -3,9 +3,8 @@
 use schemars::JsonSchema;
 
 use crate::limits;
-use crate::nearest::nearest;
 use crate::shape;
-use crate::template::{Piece, pieces};
+use crate::template::{Piece, instead_of, named, pieces};
 use crate::wrong::Wrong;
 
 /// What is written down, in `<state>/<id>`.
@@ -139,13 +138,8 @@ impl LogField {
     ];
 
     fn parse(name: &str) -> Result<Self, Wrong> {
-        let found = Self::ALL.iter().find(|(known, _)| *known == name);
-        found.map(|(_, field)| *field).ok_or_else(|| {
-            let names = Self::ALL.map(|(name, _)| name);
-            let near = nearest(name, names.into_iter()).map(|near| format!("did you mean `${{{near}}}`? "));
-            let help = format!("{}known: {}", near.unwrap_or_default(), names.join(", "));
-            Wrong::new(format!("a log knows no `{name}`")).help(help)
-        })
+        named(name, &Self::ALL)
+            .ok_or_else(|| Wrong::new(format!("a log knows no `{name}`")).help(instead_of(name, &Self::ALL)))
     }
 }
 

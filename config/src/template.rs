@@ -55,15 +55,8 @@ impl Variable {
     ];
 
     fn parse(name: &str) -> Result<Self, Wrong> {
-        let found = Self::ALL.iter().find(|(known, _)| *known == name);
-        found.map(|(_, variable)| *variable).ok_or_else(|| {
-            let names = Self::ALL.map(|(name, _)| name);
-            let help = match nearest(name, names.into_iter()) {
-                Some(near) => format!("did you mean `${{{near}}}`?"),
-                None => format!("known: {}", names.join(", ")),
-            };
-            Wrong::new(format!("there is no variable `{name}`")).help(help)
-        })
+        named(name, &Self::ALL)
+            .ok_or_else(|| Wrong::new(format!("there is no variable `{name}`")).help(instead_of(name, &Self::ALL)))
     }
 }
 
@@ -97,6 +90,18 @@ impl Template {
     pub fn names(&self, variable: Variable) -> bool {
         self.pieces.contains(&Piece::Variable(variable))
     }
+}
+
+/// What a table has by this name.
+pub(crate) fn named<V: Copy>(name: &str, all: &[(&str, V)]) -> Option<V> {
+    all.iter().find(|(known, _)| *known == name).map(|(_, variable)| *variable)
+}
+
+/// What may be written in place of a name that a table does not have.
+pub(crate) fn instead_of<V>(name: &str, all: &[(&str, V)]) -> String {
+    let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+    let near = nearest(name, names.iter().copied()).map(|near| format!("did you mean `${{{near}}}`? "));
+    format!("{}known: {}", near.unwrap_or_default(), names.join(", "))
 }
 
 /// Takes a text with variables apart, at least into one piece; `parse` knows their names.

@@ -42,6 +42,13 @@ pub(super) const STATUS: &str = "Examples:
   hither status --watch              # on a terminal a live table; Ctrl-C ends it
   hither status --json | jq '.nodes[] | select(.edge) | {id, requests: .edge.requests}'";
 
+pub(super) const REPORT: &str = "Examples:
+  hither report                      # of every site, from the first of the month until today
+  hither report --site shop --from 2026-11-01 --to 2026-11-30
+  hither report --json | jq '.rows[] | {day, site, requests}'
+
+Exit code 3: some edges did not answer; they are named, and what they counted is missing.";
+
 pub(super) const PURGE: &str = "Examples:
   hither purge --url https://www.shop.example/news/today.html
   hither purge --prefix https://www.shop.example/assets/ --soft

@@ -12,7 +12,8 @@ use crate::client;
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
 use crate::node::{self, LastGood, Roles, Unprobed, build};
-use crate::say::say;
+use crate::say::{counted, say};
+use crate::waiting::wait_for;
 
 mod judged;
 mod online;
@@ -32,7 +33,7 @@ pub(crate) fn run(args: Check, dir: Option<PathBuf>) -> Done {
         (config.zones.len(), "zone"),
         (config.routes.routes.len(), "route"),
     ];
-    let counts = counts.map(|(count, noun)| format!("{count} {noun}{}", if count == 1 { "" } else { "s" }));
+    let counts = counts.map(|(count, noun)| counted(count, noun));
     say(format!("{}: good. {}", dir.display(), counts.join(", ")));
     if args.online {
         say(look_online(config, args.resolver)?);
@@ -48,21 +49,19 @@ pub(crate) fn run(args: Check, dir: Option<PathBuf>) -> Done {
 
 /// Asks the network outside; warnings are printed, and what is returned is what was looked at.
 fn look_online(config: &Config, resolver: Option<SocketAddr>) -> Result<String, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
-    let looked = runtime.block_on(online::look(config, resolver))?;
+    let looked = wait_for(online::look(config, resolver))??;
     directory::print(&looked.warnings);
     let Looked { warnings, addresses, names, left_out } = looked;
     let left_out = if left_out > 0 { format!(" ({left_out} more names were left out)") } else { String::new() };
     let told = match warnings.len() {
         0 => "edges are reached, and names lead here".to_owned(),
-        1 => "1 warning".to_owned(),
-        count => format!("{count} warnings"),
+        count => counted(count, "warning"),
     };
     let addresses = match addresses {
         1 => "1 address of an edge".to_owned(),
         count => format!("{count} addresses of edges"),
     };
-    Ok(format!("Looked up: {addresses} and {names} names{left_out}: {told}"))
+    Ok(format!("Looked up: {addresses} and {}{left_out}: {told}", counted(names, "name")))
 }
 
 /// What a directory would do beside the config that serves.

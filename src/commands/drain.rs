@@ -13,6 +13,7 @@ use crate::directory::{self, Known};
 use crate::drain::{Progress, Word, edge_of, look, tell};
 use crate::exit::{Done, Exit, Failure};
 use crate::say::{note, say};
+use crate::waiting::wait_for;
 
 /// How often name servers are asked.
 const LOOK: Duration = Duration::from_millis(200);
@@ -26,16 +27,15 @@ pub(crate) fn run(args: Drain, dir: Option<PathBuf>) -> Done {
     let Known { network, fleet_key, .. } = directory::known(&directory::find(dir))?;
     let edge = edge_of(&network, &args.edge).map_err(Failure::operator)?;
     let draining = Draining { network: &network, key: fleet_key.as_ref(), edge, json: args.json };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
-    runtime.block_on(draining.run())
+    wait_for(draining.run())?
 }
 
 /// `hither undrain`.
 pub(crate) fn undo(args: Drain, dir: Option<PathBuf>) -> Done {
     let Known { network, fleet_key, .. } = directory::known(&directory::find(dir))?;
     let edge = edge_of(&network, &args.edge).map_err(Failure::operator)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
-    runtime.block_on(tell(&network, fleet_key.as_ref(), edge, Order::End)).map_err(|error| failed(edge, &error))?;
+    let told = wait_for(tell(&network, fleet_key.as_ref(), edge, Order::End))?;
+    told.map_err(|error| failed(edge, &error))?;
     if args.json {
         say(format!("{:#}", json!({ "edge": edge.id.as_str(), "draining": false })));
     } else {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use config::{Network, NodeId};
+use config::Network;
 use dns::{Candidate, Explanation, Measured, View};
 use mapping::Family;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::cli::Explain;
 use crate::client::{self, AskError};
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
-use crate::marker::running;
+use crate::marker::running_name_servers;
 use crate::say::say;
 
 mod rules;
@@ -92,9 +92,8 @@ impl Asking {
 /// Asks a name server that runs on this machine, else the admin address: an edge may have that.
 fn ask(network: &Network, path: &str) -> Result<Value, AskError> {
     let token = network.admin.token.as_ref();
-    let is_name_server = |id: &NodeId| network.node(id).is_some_and(|node| node.name_server.is_some());
-    let here = running(network).into_iter().find(|node| is_name_server(&node.id));
-    let told = here.map(|node| client::ask_json(node.marker.admin, path, token));
+    let here = running_name_servers(network);
+    let told = here.first().map(|node| client::ask_json(node.marker.admin, path, token));
     match told {
         None | Some(Err(AskError::NobodyThere(_))) => client::ask_json(network.admin.listen, path, token),
         Some(told) => told,

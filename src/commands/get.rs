@@ -25,6 +25,7 @@ use crate::cli::Get;
 use crate::directory;
 use crate::exit::{Done, Exit, Failure, plain};
 use crate::say::say;
+use crate::waiting::wait_for;
 
 /// What a URL looks like.
 const EXAMPLE: &str = "write one such as http://www.shop.example/";
@@ -61,14 +62,13 @@ pub(crate) fn run(args: Get, dir: Option<PathBuf>) -> Done {
         Failure::operator(format!("{host} has no address for {}; `hither explain` says what it knows of it", args.from))
     })?;
     let port = url.port_u16().unwrap_or_else(|| edge_port(&network, address, secure));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
     let target = SocketAddr::new(address, port);
     if !args.json {
         print_resolved(&args, &resolved);
     }
     let fetching = fetch(&url, &host, target, secure, args.cacert.as_deref());
     let limited = async { tokio::time::timeout(LIMIT, fetching).await };
-    let fetched = runtime.block_on(limited).map_err(|_| {
+    let fetched = wait_for(limited)?.map_err(|_| {
         Failure::operator(format!("{target} did not answer in time; `hither status` tells which edges are up"))
     })??;
     if args.json {

@@ -11,15 +11,15 @@ use crate::directory::{self, Known};
 use crate::exit::{Done, Exit, Failure};
 use crate::purge::{Outcome, Receipt, purge_everywhere, receipts, refusal};
 use crate::say::{note, say};
+use crate::waiting::wait_for;
 
 pub(crate) fn run(args: Purge, dir: Option<PathBuf>) -> Done {
     let Known { network, fleet_key, .. } = directory::known(&directory::find(dir))?;
     let order = PurgeOrder { url: args.url, prefix: args.prefix, tag: args.tag, site: args.site, soft: args.soft };
     order.purges().map_err(Failure::operator)?;
     warn_of_stars(&order);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
     let began = Instant::now();
-    let told = runtime.block_on(purge_everywhere(&network, fleet_key.as_ref(), &order));
+    let told = wait_for(purge_everywhere(&network, fleet_key.as_ref(), &order))?;
     if let Some(why) = refusal(&told) {
         return Err(Failure::operator(why));
     }

@@ -10,13 +10,13 @@ use crate::directory::{self, Known};
 use crate::exit::{Done, Exit, Failure};
 use crate::report::gather;
 use crate::say::{note, say};
+use crate::waiting::wait_for;
 
 pub(crate) fn run(args: Report, dir: Option<PathBuf>) -> Done {
     let Report { site, from, to, json } = args;
     let wanted = Wanted::of(&Asked { from, to, site }).map_err(Failure::operator)?;
     let Known { network, fleet_key, .. } = directory::known(&directory::find(dir))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
-    let report = runtime.block_on(gather(&network, fleet_key.as_ref(), &wanted));
+    let report = wait_for(gather(&network, fleet_key.as_ref(), &wanted))?;
     let text = if json { format!("{:#}", report.json()) } else { report.csv() };
     say(text.trim_end());
     if report.silent.is_empty() {

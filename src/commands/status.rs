@@ -12,6 +12,7 @@ use crate::exit::{Done, Exit, Failure};
 use crate::gathering;
 use crate::marker::{Marker, running};
 use crate::say::say;
+use crate::waiting::wait_for;
 
 mod rates;
 mod screen;
@@ -23,12 +24,11 @@ use watch::Form;
 pub(crate) fn run(args: Status, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(dir);
     let known = directory::known(&dir)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
     let form = if args.json { Form::Json } else { Form::Table };
     if args.watch {
-        return runtime.block_on(watch::run(&dir, known, form));
+        return wait_for(watch::run(&dir, known, form))?;
     }
-    let status = runtime.block_on(ask(&dir, &known, form))?;
+    let status = wait_for(ask(&dir, &known, form))??;
     let text = if args.json { format!("{status:#}") } else { show(&status, known.version) };
     say(text.trim_end());
     Ok(Exit::Done)

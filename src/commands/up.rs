@@ -16,6 +16,7 @@ use crate::exit::{Done, Exit, Failure};
 use crate::marker::{Marker, running};
 use crate::node::{Before, Built, Roles, build, settled, watch};
 use crate::say::say;
+use crate::waiting::wait_for;
 use crate::{demo, directory};
 
 mod fleet;
@@ -47,8 +48,7 @@ pub(crate) fn run(args: Up, dir: Option<PathBuf>) -> Done {
     refuse_if_running(config)?;
     let socket =
         bind_tcp(config.network.admin.listen, Sharing::Alone).map_err(|error| Failure::operator(error.to_string()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
-    runtime.block_on(serve(&dir, built, socket))
+    wait_for(serve(&dir, built, socket))?
 }
 
 /// Where a running `up` is found.

@@ -13,7 +13,7 @@ use mapping::Family;
 use serde_json::{Value, json};
 
 use super::{Node, certificates, gauges, latency, lock};
-use crate::client;
+use crate::client::{self, Proof};
 use crate::days::Wanted;
 use crate::drain::drain_for;
 use crate::purge::purge_for;
@@ -176,11 +176,12 @@ fn explain(view: &View, name: &str, client: Client) -> Result<Value, String> {
 
 /// Has a name server explain it: the first that answers.
 async fn explain_elsewhere(network: &Network, key: &Secret, name: &str, client: Client) -> Result<Value, String> {
+    let proof = Proof::Fleet(key.clone());
     let mut failed = "there is no name server".to_owned();
     for node in &network.name_servers {
         let Some(address) = network.peer_of_name_server(node) else { continue };
         let path = format!("/explain?name={name}&{}", client.in_query());
-        match client::ask_as_node(address, &path, key).await {
+        match client::get_json(address, &path, &proof).await {
             Ok(value) => return Ok(value),
             Err(error) => failed = error.to_string(),
         }

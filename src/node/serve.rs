@@ -38,6 +38,7 @@ use super::{
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
 use crate::marker::Marker;
+use crate::waiting::wait_for;
 
 /// How a node begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,10 +84,9 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>, begin: Begi
     let kept = (!is_called_for).then_some(&kept);
     let built = build_started(loaded, roles, kept).map_err(|problems| directory::refused(&problems))?;
     directory::print(&built.warnings);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
     let booted = if is_called_for { Booted::LastGood } else { Booted::Config };
     let start = Start { dir, id, home, admin, begin, started, booted };
-    runtime.block_on(async { start.begin(built).await?.follow().await })
+    wait_for(async { start.begin(built).await?.follow().await })?
 }
 
 /// Builds what a node starts with. A new database can make the operator's round trips impossible, which must not keep

@@ -13,8 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::http3::{TELLING, ask, browse};
 use crate::resolvers::start;
-use crate::support::{HITHER, Network, Origin, Process, dig, reply, run, wait_for};
-use crate::tls::runtime;
+use crate::support::{HITHER, Network, Origin, Process, dig, reply, run, runtime, wait_for};
 
 /// An authority at a story's address, and how it is known.
 struct Pebble {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::support::outcome;
+
 #[test]
 fn alerts_fire_when_they_should_and_not_before() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/grafana");
@@ -10,8 +12,7 @@ fn alerts_fire_when_they_should_and_not_before() {
         (["check", "rules", "alerts.yml"], "SUCCESS: 13 rules found"),
         (["test", "rules", "alerts.test.yml"], "SUCCESS"),
     ] {
-        let output = Command::new("promtool").args(args).current_dir(&folder).output().unwrap();
-        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-        assert!(output.status.success() && said.contains(expected), "{args:?}: {said}");
+        let (said, code) = outcome(Command::new("promtool").args(args).current_dir(&folder));
+        assert!(code == 0 && said.contains(expected), "{args:?}: {said}");
     }
 }

@@ -8,11 +8,7 @@ use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, StreamBody};
 
-use crate::support::{Network, Origin, OriginBody, get, metrics, reply, resident, send};
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-}
+use crate::support::{Network, Origin, OriginBody, get, metrics, reply, resident, runtime, send};
 
 fn pause(millis: u64) -> tokio::time::Sleep {
     tokio::time::sleep(Duration::from_millis(millis))

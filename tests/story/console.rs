@@ -14,13 +14,10 @@ const TOKEN: &str = "a token for the story of the console";
 fn two_pops() -> Network {
     let network = Network::new(228, NO_ORIGIN, "");
     fs::write(network.path("secrets/admin.token"), TOKEN).unwrap();
-    let file = network.path("hither.toml");
-    let text = fs::read_to_string(&file).unwrap();
-    let text = text.replace("[admin]\n", "[admin]\ntoken = { file = \"admin.token\" }\n");
     let second = "[[pop]]\nid = \"two\"\nname = \"Tokyo\"\nlocation = [35.7, 139.7]\n\
                   [[pop.edge]]\nid = \"two-1\"\naddresses = [\"127.0.2.229\"]\n\
                   [[pop.edge]]\nid = \"two-2\"\naddresses = [\"127.0.2.230\"]\n";
-    fs::write(&file, text + second).unwrap();
+    network.edit(|text| text.replace("[admin]\n", "[admin]\ntoken = { file = \"admin.token\" }\n") + second);
     network
 }
 

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Barrier;
 
-use crate::support::Network;
+use crate::support::{Network, runtime};
 
 const LENGTH: usize = 100_000;
 
@@ -76,7 +76,7 @@ fn a_crowd_on_one_cold_object_is_one_fetch() {
     let (origin, requests) = slow_origin(Duration::from_millis(700));
     let network = Network::new(10, origin, "");
     let _edge = network.start("one-1");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     runtime.block_on(async {
         let all = Arc::new(Barrier::new(crowd));
         let mut clients = Vec::new();

@@ -6,11 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{HITHER, Network, Origin, Process, Signal, get, metrics, reply, runs, signal, wait_for};
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-}
+use crate::support::{HITHER, Network, Origin, Process, Signal, get, metrics, reply, runs, runtime, signal, wait_for};
 
 /// A body that is a function of its URL.
 fn body(path: &str) -> Vec<u8> {

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use crate::http3::ask_host;
 use crate::node::make_certificate_for;
-use crate::support::{HITHER, Network, Process, run, wait_for};
-use crate::tls::{Secured, runtime};
+use crate::support::{HITHER, Network, Process, run, runtime, wait_for};
+use crate::tls::Secured;
 
 /// The one node of a network: its site has a certificate, and its name server another, of another authority.
 struct Both {

@@ -12,11 +12,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UdpSocket};
 
-use crate::support::{HITHER, Network, Origin, Signal, addresses, dig, get, reply, signal, wait_for};
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-}
+use crate::support::{Network, Origin, Signal, addresses, dig, get, reply, runtime, signal, wait_for};
 
 /// A body that is a function of its path, some of them of many pieces.
 pub(crate) fn body_of(path: &str) -> Vec<u8> {
@@ -44,13 +40,6 @@ fn two_edges(number: u8, other: u8, origin: SocketAddr) -> Network {
         format!("[[pop.edge]]\nid = \"one-2\"\naddresses = [\"127.0.2.{other}\"]\nadmin = \"127.0.2.{other}:9400\"\n");
     fs::write(&file, text + &second).unwrap();
     network
-}
-
-/// What a command has printed, errors too, and its code.
-fn hither(network: &Network, args: &[&str]) -> (String, i32) {
-    let output = Command::new(HITHER).arg("-C").arg(network.dir.path()).args(args).output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    (text, output.status.code().unwrap())
 }
 
 /// Which edges the name server names, by the last numbers of their addresses.
@@ -84,7 +73,7 @@ fn a_drained_edge_is_named_no_more_and_serves_on() {
         let _ns = network.start("ns1");
         becomes(&network, &[201, 202], "both are named");
 
-        let (said, code) = hither(&network, &["drain", "one-1"]);
+        let (said, code) = network.hither(&["drain", "one-1"]);
         assert_eq!(code, 0, "{said}");
         assert!(said.contains("ns1 names it no more") && said.contains("it may be stopped now"), "{said}");
         for _ in 0..5 {
@@ -94,10 +83,10 @@ fn a_drained_edge_is_named_no_more_and_serves_on() {
         assert!(got.status == 200 && got.body == body_of("/a"));
         let health = get(network.edge, "/.hither/health", &[]).await.unwrap();
         assert_eq!((health.status.as_u16(), health.body.as_ref()), (503, &b"draining\n"[..]));
-        let (said, _) = hither(&network, &["status"]);
+        let (said, _) = network.hither(&["status"]);
         assert!(said.lines().any(|line| line.starts_with("one-1  running  drained by itself, up")), "{said}");
         assert!(said.contains("`hither undrain one-1` takes it back"), "{said}");
-        let (said, _) = hither(&network, &["explain", "shop.cdn.example", "--from", "10.0.0.1"]);
+        let (said, _) = network.hither(&["explain", "shop.cdn.example", "--from", "10.0.0.1"]);
         assert!(said.contains("one-1 is drained"), "{said}");
 
         drop(first);
@@ -105,7 +94,7 @@ fn a_drained_edge_is_named_no_more_and_serves_on() {
         std::thread::sleep(Duration::from_secs(2));
         assert_eq!(named(&network), [202], "over a restart, too");
 
-        let (said, code) = hither(&network, &["undrain", "one-1"]);
+        let (said, code) = network.hither(&["undrain", "one-1"]);
         assert_eq!(code, 0, "{said}");
         becomes(&network, &[201, 202], "it is back");
 
@@ -113,14 +102,14 @@ fn a_drained_edge_is_named_no_more_and_serves_on() {
         let marker = network.path(".state/ns1/node.json");
         let kept = fs::read(&marker).unwrap();
         fs::remove_file(&marker).unwrap();
-        let (said, code) = hither(&network, &["drain", "one-1", "--json"]);
+        let (said, code) = network.hither(&["drain", "one-1", "--json"]);
         assert_eq!(code, 0, "{said}");
         let told: serde_json::Value = serde_json::from_str(&said[said.find("{\n").unwrap()..=said.rfind('}').unwrap()])
             .unwrap_or_else(|error| panic!("{error}: {said}"));
         assert_eq!((&told["name_servers"][0]["word"], &told["complete"]), (&"told".into(), &true.into()), "{said}");
         fs::write(&marker, kept).unwrap();
 
-        let (said, code) = hither(&network, &["drain", "one-2"]);
+        let (said, code) = network.hither(&["drain", "one-2"]);
         assert_eq!(code, 3, "{said}");
         assert!(said.contains("no other edge serves"), "{said}");
         assert!(!named(&network).is_empty(), "all drained is not no answer");
@@ -136,17 +125,17 @@ fn what_cannot_be_drained_is_told() {
         ("ns1", "is a name server alone"),
         ("one-1", "one-1: 127.0.2.222:8444"),
     ] {
-        let (said, code) = hither(&network, &["drain", id]);
+        let (said, code) = network.hither(&["drain", id]);
         assert_eq!(code, 1, "{said}");
         assert!(said.contains(expected), "{said}");
     }
     let _edge = network.start("one-1");
-    let (said, code) = hither(&network, &["drain", "one-1"]);
+    let (said, code) = network.hither(&["drain", "one-1"]);
     assert_eq!(code, 3, "{said}");
     assert!(said.contains("ns1 could NOT be asked") && said.contains("may still be sent there by ns1"), "{said}");
     fs::remove_file(network.path(".state/one-1/drained")).unwrap();
     fs::create_dir(network.path(".state/one-1/drained")).unwrap();
-    let (said, code) = hither(&network, &["undrain", "one-1"]);
+    let (said, code) = network.hither(&["undrain", "one-1"]);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("cannot be written down"), "{said}");
     let url = "http://127.0.2.222:9400/drain";

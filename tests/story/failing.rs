@@ -4,12 +4,12 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    HITHER, Network, Origin, Signal, addresses, copy_dir, dig, get, reply, run, runs, signal, wait_for,
+    HITHER, Network, Origin, Signal, addresses, copy_dir, dig, get, reply, run, runs, runtime, signal, wait_for,
 };
 
 #[test]
 fn an_edge_that_cannot_reach_origins_leaves_within_ten_seconds() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let origin = runtime.block_on(Origin::start(|_, _| reply(200, &[("cache-control", "no-store")], "hello")));
     let network = Network::new(168, origin.address, "");
     let file = network.path("hither.toml");
@@ -58,7 +58,7 @@ fn an_edge_that_cannot_reach_origins_leaves_within_ten_seconds() {
 
 #[test]
 fn the_operators_word_stands_above_health() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let origin = runtime.block_on(Origin::start(|_, _| reply(200, &[("cache-control", "no-store")], "hello")));
     let network = Network::new(171, origin.address, "");
     let file = network.path("hither.toml");

@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::{Network, Origin, get, reply, resident};
-use crate::tls::runtime;
+use crate::support::{Network, Origin, get, reply, resident, runtime};
 
 // Kinds of frames (RFC 9113 §6).
 const DATA: u8 = 0;

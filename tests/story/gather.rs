@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{HITHER, Network, addresses, dig, run, wait_for};
+use crate::support::{Network, addresses, dig, wait_for};
 
 const TOKEN: &str = "the token of the story";
 /// What stories write in `secrets/fleet.key`.
@@ -18,17 +18,18 @@ const KEY: &str = "a key for stories only";
 /// A network whose name server gathers, with an edge beside it and more elsewhere.
 fn gathering(number: u8, others: &[u8]) -> Network {
     let network = Network::new(number, SocketAddr::from(([127, 0, 0, 1], 9)), "");
-    let (file, ip) = (network.path("hither.toml"), network.edge.ip());
-    let mut text = fs::read_to_string(&file).unwrap();
-    text = text.replace("[admin]\n", "[admin]\ngather = [\"ns1\"]\ntoken = { file = \"admin.token\" }\n");
-    // The edge beside it has the usual one.
-    text = text.replace("[[pop]]", &format!("peer = \"{ip}:8445\"\n[[pop]]"));
-    for (other, place) in others.iter().zip(2..) {
-        text += &format!(
-            "[[pop.edge]]\nid = \"one-{place}\"\naddresses = [\"127.0.2.{other}\"]\nadmin = \"127.0.2.{other}:9400\"\n"
-        );
-    }
-    fs::write(&file, text).unwrap();
+    let ip = network.edge.ip();
+    network.edit(|mut text| {
+        text = text.replace("[admin]\n", "[admin]\ngather = [\"ns1\"]\ntoken = { file = \"admin.token\" }\n");
+        // The edge beside it has the usual one.
+        text = text.replace("[[pop]]", &format!("peer = \"{ip}:8445\"\n[[pop]]"));
+        for (other, place) in others.iter().zip(2..) {
+            text += &format!(
+                "[[pop.edge]]\nid = \"one-{place}\"\naddresses = [\"127.0.2.{other}\"]\nadmin = \"127.0.2.{other}:9400\"\n"
+            );
+        }
+        text
+    });
     fs::write(network.path("secrets/admin.token"), TOKEN).unwrap();
     network
 }
@@ -153,7 +154,7 @@ fn who_gathers_tells_all_no_secret_and_takes_orders_of_no_foreign_page() {
     let at = fetched(&network, "/explain?name=shop.cdn.example&at=50.1,8.2");
     assert_eq!((&at["pop"], &at["candidates"][0]["edges"]), (&json!("one"), &json!(1)), "{at}");
     orders_are_taken_from_the_own_page_alone(&network);
-    let said = run(HITHER, &["-C", &network.dir.path().display().to_string(), "status", "--json"]);
+    let (said, _) = network.hither(&["status", "--json"]);
     let said: Value = serde_json::from_str(&said).unwrap();
     let served = fetched(&network, "/status");
     for pointer in ["", "/network", "/totals", "/pops/0", "/edges/0", "/name_servers/0", "/sites/0"] {

@@ -4,8 +4,8 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Process, run, wait_for};
-use crate::tls::{Secured, runtime};
+use crate::support::{Process, run, runtime, wait_for};
+use crate::tls::Secured;
 use crate::upgrades::{move_origin, python};
 
 #[test]

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
-use crate::support::resident;
-use crate::tls::{Secured, runtime};
+use crate::support::{resident, runtime};
+use crate::tls::Secured;
 
 /// The first 50 bytes of a ClientHello that says it has 512 (RFC 8446 §4.1.2).
 fn half_a_hello() -> Vec<u8> {

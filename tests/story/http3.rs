@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::{Network, run, wait_for};
-use crate::tls::{Secured, runtime};
+use crate::support::{Network, run, runtime, wait_for};
+use crate::tls::Secured;
 use crate::upgrade::{ends, take_over};
 use crate::upgrades::python;
 

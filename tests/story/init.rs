@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{HITHER, Origin, Process, Signal, get, reply, run, signal, wait_for};
+use crate::support::{self, HITHER, Origin, Process, Signal, get, outcome, reply, run, signal, wait_for};
 
 /// What a command has printed, errors too, and its code.
 fn hither(args: &[&str]) -> (String, i32) {
-    let output = Command::new(HITHER).args(args).stdin(Stdio::null()).output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    (text, output.status.code().unwrap())
+    outcome(Command::new(HITHER).args(args))
 }
 
 /// A directory as `hither init` writes it, of one node with both roles at 127.0.2.number, with ports that need no root.
@@ -51,18 +49,7 @@ fn written(outside: &Path, number: u8, origin: SocketAddr) -> PathBuf {
 }
 
 fn start(dir: &Path) -> Process {
-    // One that was killed leaves its own.
-    let marker = dir.join(".state/one/node.json");
-    let _ = fs::remove_file(&marker);
-    let log = fs::File::create(dir.with_extension("log")).unwrap();
-    let mut command = Command::new(HITHER);
-    command.args(["run", "--node", "one", "--config"]).arg(dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    let process = Process(command.spawn().unwrap());
-    wait_for(Duration::from_secs(20), "the node serves", || {
-        let log = || fs::read_to_string(dir.with_extension("log")).unwrap_or_default();
-        if marker.exists() { Ok(()) } else { Err(log()) }
-    });
-    process
+    support::start(dir, "one", &dir.with_extension("log"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

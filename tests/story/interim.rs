@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::support::{Network, run};
-use crate::tls::{Secured, runtime};
+use crate::support::{Network, run, runtime};
+use crate::tls::Secured;
 
 /// Between the hints and the response.
 const THINKING: Duration = Duration::from_millis(400);

@@ -5,11 +5,11 @@ use std::fs;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::support::{HITHER, Network, Origin, addresses, dig, get, reply, run, wait_for};
+use crate::support::{HITHER, Network, Origin, addresses, dig, get, reply, run, runtime, wait_for};
 
 #[test]
 fn a_crowded_pop_shares_its_clients_with_the_next() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let origin =
         runtime.block_on(Origin::start(|_, _| reply(200, &[("cache-control", "max-age=600")], vec![b'x'; 125_000])));
     let network = Network::new(160, origin.address, "");

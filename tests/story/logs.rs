@@ -7,17 +7,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{HITHER, Network, Origin, Process, Signal, get, metrics, reply, signal, wait_for};
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-}
+use crate::support::{HITHER, Network, Origin, Process, Signal, get, metrics, reply, runtime, signal, wait_for};
 
 /// Has edges write their lines so.
 fn log(network: &Network, keys: &str) {
-    let file = network.path("hither.toml");
-    let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.replace("[log]\n", &format!("[log]\n{keys}\n"))).unwrap();
+    network.edit(|text| text.replace("[log]\n", &format!("[log]\n{keys}\n")));
 }
 
 /// Asks for a page on a kept connection; the head's lines are what they are.
@@ -138,7 +132,7 @@ fn what_sites_took_by_day_outlives_restarts_and_names_who_does_not_answer() {
             tokio::task::block_in_place(|| {
                 wait_for(Duration::from_secs(5), "it is told", || {
                     let (code, csv, errors) = report(&["--site", "shop"]);
-                    let names = "day,site,edge_count,requests,bytes_out,bytes_in,hits,hit_ratio,offload\n";
+                    let names = "day,site,edge_count,requests,bytes_out,bytes_in,hits,hit_ratio,byte_offload\n";
                     let row_there = csv.strip_prefix(names).and_then(|rows| rows.trim_end().split_once(','));
                     let is_there = row_there.is_some_and(|(_, rest)| rest == row);
                     if code == Some(0) && is_there { Ok(()) } else { Err(format!("{code:?} {csv} {errors}")) }

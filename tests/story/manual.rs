@@ -1,8 +1,9 @@
 //! Manual pages as a reader has them.
 
 use std::fs;
+use std::process::Command;
 
-use crate::support::{HITHER, run};
+use crate::support::{HITHER, outcome, run};
 
 #[test]
 fn every_page_is_typeset_without_a_warning() {
@@ -12,10 +13,8 @@ fn every_page_is_typeset_without_a_warning() {
     let mut count = 0;
     for entry in fs::read_dir(dir.path()).unwrap() {
         let path = entry.unwrap().path().display().to_string();
-        let output =
-            std::process::Command::new("groff").args(["-man", "-Tascii", "-ww", "-z", &path]).output().unwrap();
-        let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success() && warnings.is_empty(), "{path}: {warnings}");
+        let (warnings, code) = outcome(Command::new("groff").args(["-man", "-Tascii", "-ww", "-z", &path]));
+        assert!(code == 0 && warnings.is_empty(), "{path}: {warnings}");
         count += 1;
     }
     assert!(count > 15, "{count}");

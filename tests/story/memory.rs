@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::support::{Network, Origin, reply, resident};
+use crate::support::{Network, Origin, reply, resident, runtime};
 
 const CLIENTS: usize = 16;
 const MIB: u64 = 1 << 20;
@@ -39,7 +39,7 @@ async fn flood(edge: SocketAddr, client: usize, bytes: usize, objects: usize) {
 
 /// What an edge of 64 MiB grows by, in MiB, and what it took from its origin.
 fn grown(number: u8, (rounds, objects): (usize, usize), disk: &str) -> (u64, usize) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     runtime.block_on(async {
         let whole = Bytes::from(vec![7; 4_000_000]);
         let origin = Origin::start(move |_, request| {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{HITHER, run};
+use crate::support::{HITHER, outcome, run};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -19,9 +19,8 @@ fn analyzed(arguments: &[&str], unit: &str) -> (bool, String) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("hither.service");
     fs::write(&path, unit).unwrap();
-    let output = Command::new("systemd-analyze").args(arguments).arg(path).output().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    (output.status.success(), said)
+    let (said, code) = outcome(Command::new("systemd-analyze").args(arguments).arg(path));
+    (code == 0, said)
 }
 
 #[test]

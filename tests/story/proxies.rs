@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::page::steps;
-use crate::support::{Network, Origin, Process, reply, run, wait_for};
-use crate::tls::{Secured, runtime};
+use crate::support::{Network, Origin, Process, reply, run, runtime, wait_for};
+use crate::tls::Secured;
 
 /// An origin that says whom it was told of, as what may be kept for so long.
 async fn origin(cache_control: &'static str) -> Origin {

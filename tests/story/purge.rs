@@ -11,11 +11,7 @@ use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
-use crate::support::{HITHER, Network, Origin, OriginBody, Signal, get, metrics, reply, send, signal, wait_for};
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-}
+use crate::support::{Network, Origin, OriginBody, Signal, get, metrics, reply, runtime, send, signal, wait_for};
 
 /// An origin whose every answer is another, with tags after the path, as `/news/a` has `news` and `a`.
 async fn counting() -> Origin {
@@ -34,9 +30,7 @@ async fn counting() -> Origin {
 
 /// `hither purge`: what it printed, errors too, and its code.
 fn purge(network: &Network, args: &[&str]) -> (String, i32) {
-    let output = Command::new(HITHER).arg("-C").arg(network.dir.path()).arg("purge").args(args).output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    (text, output.status.code().unwrap())
+    network.hither(&[&["purge"], args].concat())
 }
 
 async fn body(edge: SocketAddr, path: &str, lang: &str) -> String {

@@ -1,11 +1,11 @@
 //! docs/operations.md and how-tos, to the letter, on the tutorial's machines.
 
-use std::fs;
-
 use crate::page::{Step, play, steps};
 use crate::world::World;
 
 const RUNBOOK: &str = include_str!("../../docs/operations.md");
+
+const ALERTS: &str = include_str!("../../deploy/grafana/alerts.yml");
 
 /// The how-tos that need nothing from outside, on the same machines after it.
 const HOW_TOS: [&str; 3] = [
@@ -42,9 +42,7 @@ fn alerts_find_their_section() {
         .filter_map(|line| line.strip_prefix("## ").or_else(|| line.strip_prefix("### ")))
         .map(|title| title.to_lowercase().replace(' ', "-"))
         .collect();
-    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/grafana/alerts.yml");
-    let rules = fs::read_to_string(rules).unwrap_or_default();
-    let linked = rules.split("operations.md#").skip(1).filter_map(|rest| rest.split_whitespace().next());
+    let linked = ALERTS.split("operations.md#").skip(1).filter_map(|rest| rest.split_whitespace().next());
     for anchor in STABLE.into_iter().chain(linked) {
         let sections = anchors.iter().filter(|known| *known == anchor).count();
         assert_eq!(sections, 1, "{anchor}: {anchors:?}");

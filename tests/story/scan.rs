@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Process, run, wait_for};
-use crate::tls::{Secured, runtime};
+use crate::support::{Process, run, runtime, wait_for};
+use crate::tls::Secured;
 
 #[test]
 fn judges_of_tls_find_nothing_weak_and_sessions_resume() {

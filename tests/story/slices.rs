@@ -9,13 +9,9 @@ use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
-use crate::support::{Got, Network, Origin, OriginBody, Process, get, resident};
+use crate::support::{Got, Network, Origin, OriginBody, Process, get, resident, runtime};
 
 const MIB: usize = 1 << 20;
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-}
 
 /// Any byte of a body tells its place and its version.
 fn byte(at: usize, version: usize) -> u8 {

@@ -49,10 +49,36 @@ pub(crate) fn wait_for<T>(limit: Duration, what: &str, mut check: impl FnMut() -
     }
 }
 
+/// What a test waits with that has threads of its own.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Runs a command to its end: what it printed, errors too, and its code; -1 where a signal ended it.
+pub(crate) fn outcome(command: &mut Command) -> (String, i32) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (said, output.status.code().unwrap_or(-1))
+}
+
 /// Runs a program and returns what it printed, errors too.
 pub(crate) fn run(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output().unwrap_or_else(|error| panic!("{program}: {error}"));
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    outcome(Command::new(program).args(args)).0
+}
+
+/// Runs a node of a directory, which says what it does in `log`, and waits until it serves.
+pub(crate) fn start(dir: &Path, node: &str, log: &Path) -> Process {
+    let marker = dir.join(".state").join(node).join("node.json");
+    // One that was killed leaves its own.
+    let _ = fs::remove_file(&marker);
+    let mut command = Command::new(HITHER);
+    command.args(["run", "--config"]).arg(dir).args(["--node", node]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(log).unwrap());
+    let process = Process(command.spawn().unwrap());
+    wait_for(Duration::from_secs(20), "the node serves", || {
+        if marker.exists() { Ok(()) } else { Err(fs::read_to_string(log).unwrap_or_default()) }
+    });
+    process
 }
 
 /// Sends a process a signal.
@@ -129,24 +155,19 @@ impl Network {
 
     /// Starts a node and waits until it serves.
     pub(crate) fn start(&self, node: &str) -> Process {
-        let marker = self.dir.path().join(".state").join(node).join("node.json");
-        // One that was killed leaves its own.
-        let _ = fs::remove_file(&marker);
-        let log = fs::File::create(self.dir.path().join(format!("{node}.log"))).unwrap();
-        let child = Command::new(HITHER)
-            .args(["run", "--config"])
-            .arg(self.dir.path())
-            .args(["--node", node])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let process = Process(child);
-        wait_for(Duration::from_secs(20), "the node serves", || {
-            if marker.exists() { Ok(()) } else { Err(self.log(node)) }
-        });
-        process
+        start(self.dir.path(), node, &self.path(&format!("{node}.log")))
+    }
+
+    /// What hither prints that is told of this directory, errors too, and its code.
+    pub(crate) fn hither(&self, args: &[&str]) -> (String, i32) {
+        outcome(Command::new(HITHER).arg("-C").arg(self.dir.path()).args(args))
+    }
+
+    /// Changes `hither.toml`.
+    pub(crate) fn edit(&self, change: impl FnOnce(String) -> String) {
+        let file = self.path("hither.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(file, change(text)).unwrap();
     }
 
     pub(crate) fn log(&self, node: &str) -> String {

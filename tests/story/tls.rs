@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 
 use crate::node::make_certificate;
-use crate::support::{HITHER, Network, Origin, reply, run};
+use crate::support::{HITHER, Network, Origin, reply, run, runtime};
 
 /// A network whose site has a certificate, with more in its `tls` and in `[edge]`.
 pub(crate) struct Secured {
@@ -49,10 +49,6 @@ impl Secured {
         args.extend(more);
         tokio::task::block_in_place(|| run("curl", &args)).to_ascii_lowercase().replace('\r', "")
     }
-}
-
-pub(crate) fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 #[test]

@@ -6,11 +6,7 @@ use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
-use crate::support::{Network, Origin, OriginBody, get, metrics, reply, send};
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-}
+use crate::support::{Network, Origin, OriginBody, get, metrics, reply, runtime, send};
 
 fn pause(millis: u64) -> tokio::time::Sleep {
     tokio::time::sleep(Duration::from_millis(millis))

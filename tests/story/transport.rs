@@ -14,8 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::link::{Link, Way};
-use crate::support::{HITHER, Network, Origin, get, reply, run};
-use crate::tls::runtime;
+use crate::support::{HITHER, Network, Origin, get, reply, run, runtime};
 
 /// A client on one connection, which is one core's.
 struct Client(SendRequest<Empty<Bytes>>);

@@ -58,14 +58,11 @@ impl Up {
     }
 
     fn edit(&self, change: impl FnOnce(String) -> String) {
-        let path = self.network.path("hither.toml");
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(path, change(text)).unwrap();
+        self.network.edit(change);
     }
 
     fn cli(&self, args: &[&str]) -> String {
-        let dir = self.network.dir.path().display().to_string();
-        run(HITHER, &[&["-C", &dir], args].concat())
+        self.network.hither(args).0
     }
 }
 

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::http3::browser;
-use crate::support::{Process, run, wait_for};
-use crate::tls::{Secured, runtime};
+use crate::support::{Process, run, runtime, wait_for};
+use crate::tls::Secured;
 
 /// A script of ours in the Python that has the clients.
 pub(crate) fn python(script: &str) -> [String; 2] {

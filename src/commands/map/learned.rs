@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use config::{Network, NodeId};
+use config::Network;
 use http::StatusCode;
 use serde_json::Value;
 
@@ -11,8 +11,9 @@ use crate::cli::MapStats;
 use crate::client;
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
-use crate::marker::running;
+use crate::marker::running_name_servers;
 use crate::say::say;
+use crate::waiting::wait_for;
 
 pub(crate) fn stats(args: &MapStats, dir: Option<PathBuf>) -> Done {
     let text = ask(dir, "/latency")?;
@@ -34,8 +35,7 @@ pub(crate) fn export(dir: Option<PathBuf>) -> Done {
 fn ask(dir: Option<PathBuf>, path: &str) -> Result<String, Failure> {
     let network = directory::known(&directory::find(dir))?.network;
     let address = name_server(&network).unwrap_or(network.admin.listen);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::ours)?;
-    let told = runtime.block_on(client::fetch(address, path, network.admin.token.as_ref()));
+    let told = wait_for(client::fetch(address, path, network.admin.token.as_ref()))?;
     let (status, body) = told.map_err(|why| {
         Failure::operator(format!("nobody answers at {address}: {why}; run it where a name server runs"))
     })?;
@@ -50,8 +50,7 @@ fn ask(dir: Option<PathBuf>, path: &str) -> Result<String, Failure> {
 }
 
 fn name_server(network: &Network) -> Option<SocketAddr> {
-    let is_name_server = |id: &NodeId| network.node(id).is_some_and(|node| node.name_server.is_some());
-    running(network).into_iter().find(|node| is_name_server(&node.id)).map(|node| node.marker.admin)
+    running_name_servers(network).first().map(|node| node.marker.admin)
 }
 
 fn show(stats: &Value) -> String {

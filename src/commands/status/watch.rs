@@ -110,9 +110,7 @@ impl Files {
         }
         self.changed = changed;
         if let Ok(loaded) = config::load(&self.dir) {
-            let config = loaded.config;
-            let (version, fleet_key) = (Some(config.version), config.fleet_key);
-            self.known = Known { network: config.network, sites: config.sites, version, fleet_key };
+            self.known = Known::of(loaded.config);
         }
     }
 }

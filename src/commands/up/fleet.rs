@@ -10,20 +10,17 @@ use admin::{
 };
 use arc_swap::ArcSwap;
 use config::{Config, Network};
-use futures_util::StreamExt;
 use serde_json::Value;
 
+use crate::asking::ask_all;
 use crate::client;
 use crate::days::Wanted;
 use crate::drain::drain_for;
 use crate::gathering::{self, ground};
-use crate::marker::{Running, running};
+use crate::marker::{running, running_name_servers};
 use crate::node::keys;
 use crate::purge::purge_for;
 use crate::report;
-
-/// Nodes asked at the same time.
-const AT_ONCE: usize = 32;
 
 /// The facts of every node of a directory.
 pub(super) struct FleetFacts {
@@ -95,9 +92,8 @@ impl Facts for FleetFacts {
         let known = self.known.load_full();
         Box::pin(async move {
             let network = known.network();
-            let servers = running(network).into_iter().filter(|node| is_name_server(network, node));
             let mut failed = "no name server is running".to_owned();
-            for node in servers {
+            for node in running_name_servers(network) {
                 let path = format!("/explain?name={name}&{}", client.in_query());
                 match client::fetch_json(node.marker.admin, &path, network.admin.token.as_ref()).await {
                     Ok(value) => return Ok(value),
@@ -113,14 +109,14 @@ impl Facts for FleetFacts {
         let known = self.known.load_full();
         Box::pin(async move {
             let network = known.network();
-            let asked = futures_util::stream::iter(running(network)).map(|node| {
+            let asked = running(network).into_iter().map(|node| {
                 let token = network.admin.token.clone();
                 async move {
                     let text = client::fetch(node.marker.admin, "/metrics", token.as_ref()).await;
                     text.ok().map(|(_, body)| (node.id.to_string(), String::from_utf8_lossy(&body).into_owned()))
                 }
             });
-            let told: Vec<Option<(String, String)>> = asked.buffered(AT_ONCE).collect().await;
+            let told: Vec<Option<(String, String)>> = ask_all(asked.collect()).await;
             merge_metrics(&told.into_iter().flatten().collect::<Vec<_>>())
         })
     }
@@ -173,8 +169,4 @@ impl Facts for FleetFacts {
     fn keys(&self) -> Keys {
         self.known.load().keys.clone()
     }
-}
-
-fn is_name_server(network: &Network, node: &Running) -> bool {
-    network.node(&node.id).is_some_and(|node| node.name_server.is_some())
 }
