@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use config::limits;
+use config::{CountryCode, limits};
 use serde::Serialize;
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -210,8 +210,16 @@ impl Known {
         let before = std::mem::replace(&mut self.latest, after);
         let happened = self.teller.tell(&before, &self.latest);
         let happened = happened.into_iter().map(|what| self.ring.add(now_ms, what)).collect();
-        let flows = flows::merge(self.memory.reached().flat_map(|(_, sample)| &sample.flows));
+        let flows = self.flows_told();
         (std::mem::replace(&mut self.flows, flows), happened)
+    }
+
+    /// The flows of all nodes, those to PoPs of the config alone.
+    fn flows_told(&self) -> Vec<Flow> {
+        let pops: HashSet<&str> = self.ground.network.pops.iter().map(|pop| pop.id.as_str()).collect();
+        let is_country = |country: &String| CountryCode::parse(country).is_some();
+        let is_known = |flow: &&Flow| pops.contains(flow.pop.as_str()) && flow.country.iter().all(is_country);
+        flows::merge(self.memory.reached().flat_map(|(_, sample)| &sample.flows).filter(is_known))
     }
 
     /// Adds what nodes have counted since they were last heard.

@@ -259,6 +259,8 @@ pub const GATHER_TIME: Duration = Duration::from_secs(2);
 pub const GATHER_AT_ONCE: usize = 64;
 /// Bytes of what a node tells who gathers: a name server tells of each of 10,000 edges.
 pub const GATHER_BYTES: usize = 16 << 20;
+/// Letters of what a node says in words that a gatherer tells further.
+pub const GATHER_LETTERS: usize = 500;
 /// What a gatherer remembers how much went on of: the fleet, PoPs, nodes and sites. Each takes 110 KB after six hours.
 pub const HISTORY_SERIES: usize = 512;
 /// Events that a gatherer remembers.

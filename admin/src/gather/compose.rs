@@ -6,7 +6,7 @@ use config::{EdgeNode, Network, Pop};
 use serde_json::Value;
 use telemetry::OfSite;
 
-use super::heard::{Memory, Remembered, Sample};
+use super::heard::{Memory, Remembered, clipped};
 use super::history::History;
 use super::overview::{
     CertificateSeen, ConfigSeen, EdgeSeen, NameServerSeen, NetworkSeen, OriginSeen, Overview, PopSeen, SiteSeen, State,
@@ -54,12 +54,14 @@ struct Word<'w> {
 const SECONDS_OF_A_DAY: f64 = 86_400.0;
 /// Sites whose servers are looked at, and certificates: what a node tells is bounded, but not by this.
 const MOST_TOLD: usize = 10_000;
+/// A certificate's name is no longer than this.
+const NAME_BYTES: usize = 255;
 
 /// A fleet as it is seen now.
 pub(crate) fn compose(ground: &Ground, memory: &Memory, history: &History, since: &Since, now_ms: u64) -> Overview {
     let network = &ground.network;
     let edges: Vec<EdgeSeen> =
-        network.edges().map(|(pop, edge)| see_edge((pop, edge), memory, history, since, now_ms)).collect();
+        network.edges().map(|(pop, edge)| see_edge((pop, edge), (network, memory), history, since, now_ms)).collect();
     let mut of_pops: BTreeMap<&str, Vec<&EdgeSeen>> = BTreeMap::new();
     edges.iter().for_each(|edge| of_pops.entry(&edge.pop).or_default().push(edge));
     let own = |pop: &Pop| of_pops.get(pop.id.as_str()).map(Vec::as_slice).unwrap_or_default();
@@ -90,7 +92,7 @@ pub(crate) fn follow_states(network: &Network, memory: &Memory, since: &mut Sinc
     let mut next = Since::new();
     for (_, edge) in network.edges() {
         let id = edge.id.as_str();
-        let state = merge(words(memory, id).iter().map(|(_, word)| word.state));
+        let state = merge(words(network, memory, id).iter().map(|(_, word)| word.state));
         let began = since.get(id).filter(|(before, _)| *before == state).map_or(now_ms, |(_, began)| *began);
         next.insert(id.to_owned(), (state, began));
     }
@@ -99,13 +101,13 @@ pub(crate) fn follow_states(network: &Network, memory: &Memory, since: &mut Sinc
 
 fn see_edge(
     (pop, edge): (&Pop, &EdgeNode),
-    memory: &Memory,
+    (network, memory): (&Network, &Memory),
     history: &History,
     since: &Since,
     now_ms: u64,
 ) -> EdgeSeen {
     let id = edge.id.as_str();
-    let words = words(memory, id);
+    let words = words(network, memory, id);
     let state = merge(words.iter().map(|(_, word)| word.state));
     let hearing = memory.hearing(id, now_ms);
     let none = Remembered::default();
@@ -140,7 +142,7 @@ fn see_edge(
         stored_objects: own.number(&["edge", "stored_objects"]),
         purge_position: own.number(&["edge", "purge_position"]),
         config_version: own.number(&["config_version"]).or_else(|| reported("config_version")),
-        sites_digest: report.and_then(|report| report.get("sites")?.as_str()).map(str::to_owned),
+        sites_digest: report.and_then(|report| report.get("sites")?.as_str()).map(clipped),
         refused: own.text(&["refused"]),
         uptime_s: own.number(&["uptime_s"]),
         rates,
@@ -157,13 +159,14 @@ fn used(bytes_s: Option<f64>, capacity: u64) -> Option<f64> {
     Some(8.0 * bytes_s? / capacity.max(1) as f64)
 }
 
-/// What the name servers that are heard say of an edge.
-fn words<'m>(memory: &'m Memory, edge: &str) -> Vec<(&'m str, Word<'m>)> {
-    let word = |(name_server, sample): (&'m str, &'m Sample)| {
-        let told = sample.status.get("edges")?.get(edge)?;
-        Some((name_server, Word { state: state_of(told), edge: told }))
+/// What the name servers that are heard say of an edge. Nobody else has a word in that.
+fn words<'m>(network: &'m Network, memory: &'m Memory, edge: &str) -> Vec<(&'m str, Word<'m>)> {
+    let word = |name_server: &'m config::NameServer| {
+        let id = name_server.id.as_str();
+        let told = memory.word(id)?.status.get("edges")?.get(edge)?;
+        Some((id, Word { state: state_of(told), edge: told }))
     };
-    memory.reached().filter_map(word).collect()
+    network.name_servers.iter().filter_map(word).collect()
 }
 
 /// A name server's word on an edge.
@@ -198,7 +201,7 @@ fn merge(words: impl Iterator<Item = State>) -> State {
 fn reason(state: State, words: &[(&str, Word<'_>)]) -> Option<String> {
     let failure = || {
         let ill = words.iter().filter(|(_, word)| matches!(word.state, State::Down | State::Partly));
-        ill.filter_map(|(_, word)| word.edge.get("failure")?.as_str()).next().map(str::to_owned)
+        ill.filter_map(|(_, word)| word.edge.get("failure")?.as_str()).next().map(clipped)
     };
     let by_itself = words.iter().any(|(_, word)| word.edge.get("draining").and_then(Value::as_bool) == Some(true));
     match state {
@@ -293,7 +296,7 @@ fn see_origins(site: &str, memory: &Memory) -> Vec<OriginSeen> {
             let Some(server) = one.get("server").and_then(Value::as_str) else { continue };
             let seen = by_server
                 .entry(server)
-                .or_insert_with(|| OriginSeen { server: server.to_owned(), ..OriginSeen::default() });
+                .or_insert_with(|| OriginSeen { server: clipped(server), ..OriginSeen::default() });
             let is_so = |key: &str| one.get(key).and_then(Value::as_bool) == Some(true);
             if is_so("down") {
                 seen.down.push(edge.to_owned());
@@ -310,10 +313,10 @@ fn see_certificates(memory: &Memory) -> Vec<CertificateSeen> {
     let mut by_name: BTreeMap<&str, CertificateSeen> = BTreeMap::new();
     for (node, sample) in memory.samples() {
         let told = sample.status.get("certificates").and_then(Value::as_object);
-        for (name, one) in told.into_iter().flatten().take(MOST_TOLD) {
+        for (name, one) in told.into_iter().flatten().filter(|(name, _)| name.len() <= NAME_BYTES).take(MOST_TOLD) {
             let days_left = one.get("left_s").and_then(Value::as_f64).map(|left| left / SECONDS_OF_A_DAY);
             let alarming = one.get("alarming").and_then(Value::as_bool) == Some(true);
-            let fails = one.get("fails").and_then(Value::as_str).map(str::to_owned);
+            let fails = one.get("fails").and_then(Value::as_str).map(clipped);
             let node = node.to_owned();
             match by_name.get_mut(name.as_str()) {
                 Some(seen) => {

@@ -164,6 +164,29 @@ async fn a_slow_reader_is_cut_and_streams_are_bounded() {
     assert!(gathering.stream(None).is_some());
 }
 
+#[test]
+fn no_node_has_a_word_in_what_is_not_its_own() {
+    let gathering = Gathering::new(ground(), 0);
+    // An edge says of another what name servers say, and tells of flows and of a PoP that nobody has.
+    let down = json!({ "addresses": { "192.0.2.2": "down" }, "failure": "so it says" });
+    let status = json!({ "id": "fra-1", "edges": { "fra-2": down } });
+    let flow = |pop: &str, country: Option<&str>| Flow {
+        pop: pop.to_owned(),
+        country: country.map(str::to_owned),
+        queries_s: 9.0,
+        ..Flow::default()
+    };
+    let flows = vec![flow("nowhere", None), flow("fra", Some("Germany")), flow("fra", Some("DE"))];
+    let hostile = || ("fra-1".to_owned(), told(status.clone(), Counted::default(), flows.clone()));
+    gathering.take(vec![hostile(), edge("fra-2", 10), name_server("up", 1)], 1_000);
+    let seen = gathered(&gathering);
+    assert_eq!(seen["edges"][1]["by"], json!({ "ns1": "up" }));
+    assert_eq!((&seen["edges"][1]["state"], &seen["edges"][1]["reason"]), (&json!("up"), &Value::Null));
+    let told: Vec<(String, Option<String>)> =
+        gathering.flows().flows.into_iter().map(|flow| (flow.pop, flow.country)).collect();
+    assert_eq!(told, [("fra".to_owned(), Some("DE".to_owned())), ("fra".to_owned(), None)]);
+}
+
 /// A gatherer's word on one edge, by what two name servers say of it.
 #[test]
 fn what_name_servers_say_comes_to_one_word() {
