@@ -233,8 +233,15 @@ impl Known {
                 add(&mut sums, node, pops.get(node).copied(), &counted);
             }
         }
-        // What nodes call it is not trusted, and would fill the history.
-        sums.retain(|of, _| matches!(of, Of::Fleet | Of::Node(_)) || self.ground.knows(of));
+        // What nodes call it is not trusted, and would fill the history; there may be as many names as fit into what they
+        // tell.
+        let sites: HashSet<&str> = self.ground.sites.iter().map(|(site, _)| site.as_str()).collect();
+        let known_pops: HashSet<&str> = network.pops.iter().map(|pop| pop.id.as_str()).collect();
+        sums.retain(|of, _| match of {
+            Of::Fleet | Of::Node(_) => true,
+            Of::Pop(id) => known_pops.contains(id.as_str()),
+            Of::Site(id) => sites.contains(id.as_str()),
+        });
         self.history.keep(|of| self.ground.knows(of));
         self.history.take(now_ms, &sums);
     }

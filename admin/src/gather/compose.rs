@@ -52,8 +52,10 @@ struct Word<'w> {
 }
 
 const SECONDS_OF_A_DAY: f64 = 86_400.0;
-/// Sites whose servers are looked at, and certificates: what a node tells is bounded, but not by this.
+/// Certificates that are looked at of each node: what it tells is bounded, but not by this.
 const MOST_TOLD: usize = 10_000;
+/// Servers of one site's origin: a config has some.
+const MOST_SERVERS: usize = 100;
 /// A certificate's name is no longer than this.
 const NAME_BYTES: usize = 255;
 
@@ -270,6 +272,7 @@ fn see_sites(ground: &Ground, memory: &Memory, history: &History) -> Vec<SiteSee
         sum.bytes = sum.bytes.saturating_add(counts.bytes);
         sum.fetches = sum.fetches.saturating_add(counts.fetches);
     }
+    let mut origins = see_origins(memory);
     let site = |(id, hosts): &(String, Vec<String>)| {
         let sum = counted.get(id.as_str()).copied().unwrap_or_default();
         SiteSeen {
@@ -280,33 +283,43 @@ fn see_sites(ground: &Ground, memory: &Memory, history: &History) -> Vec<SiteSee
             fetches: sum.fetches,
             hit_ratio: hit_ratio(&sum),
             offload: offload(&sum),
-            origins: see_origins(id, memory),
+            origins: origins.remove(id.as_str()).map(|servers| servers.into_values().collect()).unwrap_or_default(),
             rates: history.now(&Of::Site(id.clone())),
         }
     };
     ground.sites.iter().map(site).collect()
 }
 
-/// Servers of a site's origin that some edge takes nothing from.
-fn see_origins(site: &str, memory: &Memory) -> Vec<OriginSeen> {
-    let mut by_server: BTreeMap<&str, OriginSeen> = BTreeMap::new();
+/// By site the servers of its origin that some edge takes nothing from: every node is looked at once, however many sites
+/// there are.
+fn see_origins(memory: &Memory) -> BTreeMap<&str, BTreeMap<&str, OriginSeen>> {
+    let mut all: BTreeMap<&str, BTreeMap<&str, OriginSeen>> = BTreeMap::new();
     for (edge, sample) in memory.reached() {
-        let servers = sample.status.get("edge").and_then(|edge| edge.get("origins")?.get(site)?.as_array());
-        for one in servers.into_iter().flatten().take(MOST_TOLD) {
-            let Some(server) = one.get("server").and_then(Value::as_str) else { continue };
-            let seen = by_server
-                .entry(server)
-                .or_insert_with(|| OriginSeen { server: clipped(server), ..OriginSeen::default() });
-            let is_so = |key: &str| one.get(key).and_then(Value::as_bool) == Some(true);
-            if is_so("down") {
-                seen.down.push(edge.to_owned());
-            }
-            if is_so("left_alone") {
-                seen.left_alone.push(edge.to_owned());
+        let sites = sample.status.get("edge").and_then(|edge| edge.get("origins")?.as_object());
+        for (site, servers) in sites.into_iter().flatten() {
+            for one in servers.as_array().into_iter().flatten().take(MOST_SERVERS) {
+                see_server(all.entry(site).or_default(), edge, one);
             }
         }
     }
-    by_server.into_values().filter(|seen| !seen.down.is_empty() || !seen.left_alone.is_empty()).collect()
+    all
+}
+
+/// Adds an edge's word on a server, where it takes nothing from it.
+fn see_server<'m>(seen: &mut BTreeMap<&'m str, OriginSeen>, edge: &str, one: &'m Value) {
+    let is_so = |key: &str| one.get(key).and_then(Value::as_bool) == Some(true);
+    let (is_down, is_left_alone) = (is_so("down"), is_so("left_alone"));
+    let Some(server) = one.get("server").and_then(Value::as_str).filter(|_| is_down || is_left_alone) else { return };
+    if seen.len() >= MOST_SERVERS && !seen.contains_key(server) {
+        return;
+    }
+    let seen = seen.entry(server).or_insert_with(|| OriginSeen { server: clipped(server), ..OriginSeen::default() });
+    if is_down {
+        seen.down.push(edge.to_owned());
+    }
+    if is_left_alone {
+        seen.left_alone.push(edge.to_owned());
+    }
 }
 
 fn see_certificates(memory: &Memory) -> Vec<CertificateSeen> {

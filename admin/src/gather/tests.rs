@@ -165,6 +165,25 @@ async fn a_slow_reader_is_cut_and_streams_are_bounded() {
 }
 
 #[test]
+fn servers_of_origins_that_nodes_tell_of_are_bounded() {
+    let gathering = Gathering::new(ground(), 0);
+    let server =
+        |number: usize| json!({ "server": format!("http://{number}"), "down": number != 7, "left_alone": false });
+    let of = |from: usize| (from..from + 300).map(server).collect::<Vec<_>>();
+    let says = |id: &str, from| {
+        let status = json!({ "id": id, "edge": { "origins": { "shop": of(from), "nobodys": of(from), "odd": 7 } } });
+        (id.to_owned(), told(status, Counted::default(), Vec::new()))
+    };
+    gathering.take(vec![says("fra-1", 0), says("fra-2", 50)], 1_000);
+    let seen = gathered(&gathering);
+    let origins = seen["sites"][0]["origins"].as_array().unwrap();
+    assert_eq!(origins.len(), 100);
+    let of = |server: &str| origins.iter().find(|one| one["server"] == server).map(|one| one["down"].clone());
+    assert_eq!((of("http://0"), of("http://60")), (Some(json!(["fra-1"])), Some(json!(["fra-1", "fra-2"]))));
+    assert_eq!((of("http://7"), of("http://200")), (None, None));
+}
+
+#[test]
 fn no_node_has_a_word_in_what_is_not_its_own() {
     let gathering = Gathering::new(ground(), 0);
     // An edge says of another what name servers say, and tells of flows and of a PoP that nobody has.
