@@ -1,5 +1,6 @@
 //! Asking every node of a fleet what it tells, again and again: what comes of it goes to [`admin::Gathering`].
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -64,8 +65,18 @@ pub(crate) fn everywhere(network: &Network, key: &Secret) -> Vec<(NodeId, Asked)
     network.node_ids().into_iter().map(asked).collect()
 }
 
-/// Asks every node once, many at the same time; none keeps the others waiting for longer than [`limits::GATHER_TIME`].
-pub(crate) async fn ask(nodes: Vec<(NodeId, Asked)>) -> Vec<(String, Heard)> {
+/// Asks every node once, many at the same time. Those that were silent the last time are asked beside the others, who wait
+/// for none of them.
+pub(crate) async fn ask(nodes: Vec<(NodeId, Asked)>, silent: &HashSet<String>) -> Vec<(String, Heard)> {
+    let (late, quick): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|(id, _)| silent.contains(id.as_str()));
+    let (late, mut heard) =
+        tokio::join!(ask_each(late, limits::GATHER_SILENT_AT_ONCE), ask_each(quick, limits::GATHER_AT_ONCE));
+    heard.extend(late);
+    heard
+}
+
+/// Asks each of these once, so many at the same time.
+async fn ask_each(nodes: Vec<(NodeId, Asked)>, at_once: usize) -> Vec<(String, Heard)> {
     let asked = nodes.into_iter().map(|(id, asked)| async move {
         let heard = match asked {
             Asked::At(address, proof) => ask_one(address, &proof).await,
@@ -74,7 +85,7 @@ pub(crate) async fn ask(nodes: Vec<(NodeId, Asked)>) -> Vec<(String, Heard)> {
         };
         (id.to_string(), heard)
     });
-    futures_util::stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(limits::GATHER_AT_ONCE).collect().await
+    futures_util::stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(at_once).collect().await
 }
 
 async fn ask_one(address: SocketAddr, proof: &Proof) -> Heard {
@@ -96,7 +107,7 @@ async fn ask_one(address: SocketAddr, proof: &Proof) -> Heard {
 /// Asks every node once and lets that be known; how long until the next time.
 pub(crate) async fn round(gathering: &Arc<Gathering>, nodes: Vec<(NodeId, Asked)>) -> Duration {
     let count = nodes.len();
-    let heard = ask(nodes).await;
+    let heard = ask(nodes, &gathering.silent()).await;
     let taken = Arc::clone(gathering);
     // Ten thousand edges take a while to be put together.
     let _ = tokio::task::spawn_blocking(move || taken.take(heard, wall_clock_ms())).await;
@@ -106,7 +117,7 @@ pub(crate) async fn round(gathering: &Arc<Gathering>, nodes: Vec<(NodeId, Asked)
 /// As a fleet is seen by who asks its nodes but once.
 pub(crate) async fn once(ground: Ground, nodes: Vec<(NodeId, Asked)>) -> Arc<Overview> {
     let gathering = Gathering::new(ground, wall_clock_ms());
-    gathering.take(ask(nodes).await, wall_clock_ms());
+    gathering.take(ask(nodes, &HashSet::new()).await, wall_clock_ms());
     gathering.overview()
 }
 
@@ -138,10 +149,25 @@ mod tests {
             (id("b"), Asked::NotRunning { ran_here: true }),
             (id("c"), Asked::Nowhere("it has no `peer`".to_owned())),
         ];
-        let mut heard = ask(nodes).await;
+        let mut heard = ask(nodes, &HashSet::new()).await;
         heard.sort_by(|a, b| a.0.cmp(&b.0));
         let words: Vec<String> = heard.iter().map(|(_, heard)| format!("{heard:?}")).collect();
         assert!(words[0].starts_with("Silent(\"127.0.0.1:") && words[0].contains("refused"), "{words:?}");
         assert_eq!(words[1..], ["NotRunning { ran_here: true }", "Silent(\"it has no `peer`\")"]);
+    }
+
+    #[tokio::test]
+    async fn many_that_are_silent_keep_nobody_waiting() {
+        // It takes connections, and says nothing.
+        let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = mute.local_addr().unwrap();
+        let node = |number: usize| (NodeId::parse(&format!("n{number}")).unwrap(), Asked::At(address, Proof::None));
+        let count = 2 * limits::GATHER_AT_ONCE + 1;
+        let silent: HashSet<String> = (0..count).map(|number| format!("n{number}")).collect();
+        let start = std::time::Instant::now();
+        let heard = ask((0..count).map(node).collect(), &silent).await;
+        let took = start.elapsed();
+        assert!(heard.iter().all(|(_, heard)| matches!(heard, Heard::Silent(_))) && heard.len() == count);
+        assert!(took < 2 * limits::GATHER_TIME, "{took:?}");
     }
 }

@@ -153,6 +153,12 @@ impl Gathering {
         Arc::clone(&self.known().latest)
     }
 
+    /// The nodes that were not heard in the last round: they are best asked apart, so that nobody waits for them.
+    #[must_use]
+    pub fn silent(&self) -> HashSet<String> {
+        self.known().memory.silent()
+    }
+
     /// The last events, the newest first.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {

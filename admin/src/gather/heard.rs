@@ -1,6 +1,6 @@
 //! What nodes tell who gathers, and what is remembered of it. Pure: times come in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use config::limits;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,11 @@ impl Memory {
     /// Forgets nodes that the config no longer has.
     pub(crate) fn keep(&mut self, is_known: impl Fn(&str) -> bool) {
         self.0.retain(|node, _| is_known(node));
+    }
+
+    /// Those that were not heard in the last round.
+    pub(crate) fn silent(&self) -> HashSet<String> {
+        self.0.iter().filter(|(_, known)| known.silent.is_some()).map(|(node, _)| node.clone()).collect()
     }
 
     pub(crate) fn of(&self, node: &str) -> Option<&Remembered> {

@@ -89,7 +89,9 @@ fn a_fallen_edge_and_an_unreachable_node_are_told() {
     let gathering = Gathering::new(ground(), 0);
     gathering.take(vec![edge("fra-1", 10), edge("fra-2", 10), name_server("up", 1)], 1_000);
     let silent = || ("fra-1".to_owned(), Heard::Silent("192.0.2.1:8444: connection refused".to_owned()));
+    assert!(gathering.silent().is_empty());
     gathering.take(vec![silent(), edge("fra-2", 10), name_server("up", 1)], 2_000);
+    assert_eq!(gathering.silent().into_iter().collect::<Vec<_>>(), ["fra-1"]);
     gathering.take(vec![silent(), edge("fra-2", 10), name_server("down", 1)], 3_000);
     let seen = gathered(&gathering);
     let first = &seen["edges"][0];
@@ -196,8 +198,8 @@ fn no_node_has_a_word_in_what_is_not_its_own() {
         ..Flow::default()
     };
     let flows = vec![flow("nowhere", None), flow("fra", Some("Germany")), flow("fra", Some("DE"))];
-    let hostile = || ("fra-1".to_owned(), told(status.clone(), Counted::default(), flows.clone()));
-    gathering.take(vec![hostile(), edge("fra-2", 10), name_server("up", 1)], 1_000);
+    let hostile = ("fra-1".to_owned(), told(status, Counted::default(), flows));
+    gathering.take(vec![hostile, edge("fra-2", 10), name_server("up", 1)], 1_000);
     let seen = gathered(&gathering);
     assert_eq!(seen["edges"][1]["by"], json!({ "ns1": "up" }));
     assert_eq!((&seen["edges"][1]["state"], &seen["edges"][1]["reason"]), (&json!("up"), &Value::Null));
