@@ -1,13 +1,13 @@
 //! Asking every node of a fleet what it tells, again and again: what comes of it goes to [`admin::Gathering`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use admin::{Gathering, Ground, Heard, Overview, Sample};
-use config::{Network, NodeId, Secret, Site, limits};
+use config::{EdgeNode, NameServer, Network, NodeId, Secret, Site, limits};
 use fleet::wall_clock_ms;
 use futures_util::StreamExt;
 
@@ -53,10 +53,12 @@ pub(crate) fn here(network: &Network) -> Vec<(NodeId, Asked)> {
 
 /// Every node where nodes reach each other.
 pub(crate) fn everywhere(network: &Network, key: &Secret) -> Vec<(NodeId, Asked)> {
+    let edges: HashMap<&NodeId, &EdgeNode> = network.edges().map(|(_, edge)| (&edge.id, edge)).collect();
+    let name_servers: HashMap<&NodeId, &NameServer> =
+        network.name_servers.iter().map(|node| (&node.id, node)).collect();
     let asked = |id: NodeId| {
-        let node = network.node(&id);
-        let edge = node.and_then(|node| node.edge).and_then(|(_, edge)| network.peer_of(edge));
-        let name_server = || node.and_then(|node| network.peer_of_name_server(node.name_server?));
+        let edge = edges.get(&id).and_then(|edge| network.peer_of(edge));
+        let name_server = || name_servers.get(&id).and_then(|node| network.peer_of_name_server(node));
         match edge.or_else(name_server) {
             Some(address) => (id, Asked::At(address, Proof::Fleet(key.clone()))),
             None => (id, Asked::Nowhere("it has no `peer`".to_owned())),
