@@ -41,11 +41,15 @@ pub(crate) fn way_to(
     }
 }
 
-/// What comes of asking each, in their order; [`limits::ASKED_AT_ONCE`] are asked at the same time, and one that is slow
-/// keeps none waiting.
+/// What comes of asking each, in their order; [`limits::ASKED_AT_ONCE`] are asked at the same time.
 pub(crate) async fn ask_all<F: Future>(asked: Vec<F>) -> Vec<F::Output> {
+    ask_so_many(asked, limits::ASKED_AT_ONCE).await
+}
+
+/// The same, of so many at the same time. One that is slow keeps none waiting.
+pub(crate) async fn ask_so_many<F: Future>(asked: Vec<F>, at_once: usize) -> Vec<F::Output> {
     let numbered = asked.into_iter().enumerate().map(|(number, asked)| async move { (number, asked.await) });
-    let told = futures_util::stream::iter(numbered).buffer_unordered(limits::ASKED_AT_ONCE);
+    let told = futures_util::stream::iter(numbered).buffer_unordered(at_once);
     let mut told: Vec<(usize, F::Output)> = told.collect().await;
     told.sort_unstable_by_key(|(number, _)| *number);
     told.into_iter().map(|(_, told)| told).collect()

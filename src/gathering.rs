@@ -1,15 +1,16 @@
 //! Asking every node of a fleet what it tells, again and again: what comes of it goes to [`admin::Gathering`].
 
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use admin::{Gathering, Ground, Heard, Overview, Sample};
-use config::{Network, NodeId, Secret, Site, limits};
+use config::{EdgeNode, NameServer, Network, NodeId, Secret, Site, limits};
 use fleet::wall_clock_ms;
 
-use crate::asking::ask_all;
+use crate::asking::ask_so_many;
 use crate::client::{self, Proof};
 use crate::marker::running;
 
@@ -52,10 +53,12 @@ pub(crate) fn here(network: &Network) -> Vec<(NodeId, Way)> {
 
 /// Every node where nodes reach each other.
 pub(crate) fn everywhere(network: &Network, key: &Secret) -> Vec<(NodeId, Way)> {
+    let edges: HashMap<&NodeId, &EdgeNode> = network.edges().map(|(_, edge)| (&edge.id, edge)).collect();
+    let name_servers: HashMap<&NodeId, &NameServer> =
+        network.name_servers.iter().map(|node| (&node.id, node)).collect();
     let way = |id: NodeId| {
-        let node = network.node(&id);
-        let edge = node.and_then(|node| node.edge).and_then(|(_, edge)| network.peer_of(edge));
-        let name_server = || node.and_then(|node| network.peer_of_name_server(node.name_server?));
+        let edge = edges.get(&id).and_then(|edge| network.peer_of(edge));
+        let name_server = || name_servers.get(&id).and_then(|node| network.peer_of_name_server(node));
         match edge.or_else(name_server) {
             Some(address) => (id, Way::At(address, Proof::Fleet(key.clone()))),
             None => (id, Way::Nowhere("it has no `peer`".to_owned())),
@@ -64,8 +67,17 @@ pub(crate) fn everywhere(network: &Network, key: &Secret) -> Vec<(NodeId, Way)> 
     network.node_ids().into_iter().map(way).collect()
 }
 
-/// Asks every node once; each has [`limits::GATHER_TIME`].
-pub(crate) async fn ask(nodes: Vec<(NodeId, Way)>) -> Vec<(String, Heard)> {
+/// Asks every node once; each has [`limits::GATHER_TIME`]. Those that were silent the last time are asked beside the others,
+/// who wait for none of them.
+pub(crate) async fn ask(nodes: Vec<(NodeId, Way)>, silent: &HashSet<String>) -> Vec<(String, Heard)> {
+    let (late, quick): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|(id, _)| silent.contains(id.as_str()));
+    let (late, mut heard) =
+        tokio::join!(ask_each(late, limits::GATHER_SILENT_AT_ONCE), ask_each(quick, limits::ASKED_AT_ONCE));
+    heard.extend(late);
+    heard
+}
+
+async fn ask_each(nodes: Vec<(NodeId, Way)>, at_once: usize) -> Vec<(String, Heard)> {
     let asked = nodes.into_iter().map(|(id, way)| async move {
         let heard = match way {
             Way::At(address, proof) => ask_one(address, &proof).await,
@@ -74,7 +86,7 @@ pub(crate) async fn ask(nodes: Vec<(NodeId, Way)>) -> Vec<(String, Heard)> {
         };
         (id.to_string(), heard)
     });
-    ask_all(asked.collect()).await
+    ask_so_many(asked.collect(), at_once).await
 }
 
 async fn ask_one(address: SocketAddr, proof: &Proof) -> Heard {
@@ -96,7 +108,7 @@ async fn ask_one(address: SocketAddr, proof: &Proof) -> Heard {
 /// Asks every node once and lets that be known; how long until the next time.
 pub(crate) async fn round(gathering: &Arc<Gathering>, nodes: Vec<(NodeId, Way)>) -> Duration {
     let count = nodes.len();
-    let heard = ask(nodes).await;
+    let heard = ask(nodes, &gathering.silent()).await;
     let taken = Arc::clone(gathering);
     // Ten thousand edges take a while to be put together.
     let _ = tokio::task::spawn_blocking(move || taken.take(heard, wall_clock_ms())).await;
@@ -106,7 +118,7 @@ pub(crate) async fn round(gathering: &Arc<Gathering>, nodes: Vec<(NodeId, Way)>)
 /// As a fleet is seen by who asks its nodes but once.
 pub(crate) async fn once(ground: Ground, nodes: Vec<(NodeId, Way)>) -> Arc<Overview> {
     let gathering = Gathering::new(ground, wall_clock_ms());
-    gathering.take(ask(nodes).await, wall_clock_ms());
+    gathering.take(ask(nodes, &HashSet::new()).await, wall_clock_ms());
     gathering.overview()
 }
 
@@ -138,9 +150,25 @@ mod tests {
             (id("b"), Way::NotRunning { ran_here: true }),
             (id("c"), Way::Nowhere("it has no `peer`".to_owned())),
         ];
-        let heard = ask(nodes).await;
+        let mut heard = ask(nodes, &HashSet::new()).await;
+        heard.sort_by(|a, b| a.0.cmp(&b.0));
         let words: Vec<String> = heard.iter().map(|(_, heard)| format!("{heard:?}")).collect();
         assert!(words[0].starts_with("Silent(\"127.0.0.1:") && words[0].contains("refused"), "{words:?}");
         assert_eq!(words[1..], ["NotRunning { ran_here: true }", "Silent(\"it has no `peer`\")"]);
+    }
+
+    #[tokio::test]
+    async fn many_that_are_silent_keep_nobody_waiting() {
+        // It takes connections, and says nothing.
+        let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = mute.local_addr().unwrap();
+        let node = |number: usize| (NodeId::parse(&format!("n{number}")).unwrap(), Way::At(address, Proof::None));
+        let count = 2 * limits::GATHER_AT_ONCE + 1;
+        let silent: HashSet<String> = (0..count).map(|number| format!("n{number}")).collect();
+        let start = std::time::Instant::now();
+        let heard = ask((0..count).map(node).collect(), &silent).await;
+        let took = start.elapsed();
+        assert!(heard.iter().all(|(_, heard)| matches!(heard, Heard::Silent(_))) && heard.len() == count);
+        assert!(took < 2 * limits::GATHER_TIME, "{took:?}");
     }
 }

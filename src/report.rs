@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use ::edge::Sums;
-use config::{Network, NodeId, Secret};
+use config::{Network, NodeId, Secret, SiteId};
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -75,11 +75,13 @@ async fn ask(address: SocketAddr, path: &str, proof: &Proof, id: &NodeId) -> Res
     let told: OfEdge =
         serde_json::from_value(told).map_err(|error| format!("{address} did not answer as an edge does: {error}"))?;
     // Two nodes of one machine may have the same address.
-    if told.edge == id.as_str() {
-        Ok(told.days)
-    } else {
-        Err(format!("another node answers at {address}: {}", told.edge))
-    }
+    if told.edge == id.as_str() { Ok(of_sites(told.days)) } else { Err(format!("another node answers at {address}")) }
+}
+
+/// What is no site's id would be anything in a bill: a line's end, a formula, a word to the terminal.
+fn of_sites(mut days: Days) -> Days {
+    days.values_mut().for_each(|sites| sites.retain(|site, _| SiteId::parse(site).is_ok()));
+    days
 }
 
 /// A row for each day and site.
@@ -204,5 +206,13 @@ mod tests {
         } } } });
         let told: OfEdge = serde_json::from_value(told).unwrap();
         assert_eq!((told.edge.as_str(), told.days[&day("2026-11-30")]["shop"].bytes_out), ("fra-1", 5));
+    }
+
+    #[test]
+    fn no_line_of_a_bill_is_anothers_to_write() {
+        let ids = ["shop", "shop,1,9\n2026-11-30,news", "=1+1", "a\x1b[2J", ""];
+        let sites = BTreeMap::from(ids.map(|id| (id.to_owned(), Sums::default())));
+        let kept = of_sites(Days::from([(day("2026-11-30"), sites)]));
+        assert_eq!(kept[&day("2026-11-30")].keys().collect::<Vec<_>>(), ["shop"]);
     }
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use config::limits;
+use config::{CountryCode, limits};
 use serde::Serialize;
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -153,6 +153,12 @@ impl Gathering {
         Arc::clone(&self.known().latest)
     }
 
+    /// The nodes that were not heard in the last round: they are best asked apart, so that nobody waits for them.
+    #[must_use]
+    pub fn silent(&self) -> HashSet<String> {
+        self.known().memory.silent()
+    }
+
     /// The last events, the newest first.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
@@ -210,8 +216,16 @@ impl Known {
         let before = std::mem::replace(&mut self.latest, after);
         let happened = self.teller.tell(&before, &self.latest);
         let happened = happened.into_iter().map(|what| self.ring.add(now_ms, what)).collect();
-        let flows = flows::merge(self.memory.reached().flat_map(|(_, sample)| &sample.flows));
+        let flows = self.flows_told();
         (std::mem::replace(&mut self.flows, flows), happened)
+    }
+
+    /// The flows of all nodes, those to PoPs of the config alone.
+    fn flows_told(&self) -> Vec<Flow> {
+        let pops: HashSet<&str> = self.ground.network.pops.iter().map(|pop| pop.id.as_str()).collect();
+        let is_country = |country: &String| CountryCode::parse(country).is_some();
+        let is_known = |flow: &&Flow| pops.contains(flow.pop.as_str()) && flow.country.iter().all(is_country);
+        flows::merge(self.memory.reached().flat_map(|(_, sample)| &sample.flows).filter(is_known))
     }
 
     /// Adds what nodes have counted since they were last heard.
@@ -225,8 +239,15 @@ impl Known {
                 add(&mut sums, node, pops.get(node).copied(), &counted);
             }
         }
-        // What nodes call it is not trusted, and would fill the history.
-        sums.retain(|of, _| matches!(of, Of::Fleet | Of::Node(_)) || self.ground.knows(of));
+        // What nodes call it is not trusted, and would fill the history; there may be as many names as fit into what they
+        // tell.
+        let sites: HashSet<&str> = self.ground.sites.iter().map(|(site, _)| site.as_str()).collect();
+        let known_pops: HashSet<&str> = network.pops.iter().map(|pop| pop.id.as_str()).collect();
+        sums.retain(|of, _| match of {
+            Of::Fleet | Of::Node(_) => true,
+            Of::Pop(id) => known_pops.contains(id.as_str()),
+            Of::Site(id) => sites.contains(id.as_str()),
+        });
         self.history.keep(|of| self.ground.knows(of));
         self.history.take(now_ms, &sums);
     }

@@ -257,8 +257,12 @@ pub const GATHER_EVERY: Duration = Duration::from_millis(500);
 pub const GATHER_TIME: Duration = Duration::from_secs(2);
 /// Nodes that who speaks for the whole fleet asks at the same time.
 pub const ASKED_AT_ONCE: usize = 64;
+/// The same of those that were silent the last time, which take as long as they may and tell little.
+pub const GATHER_SILENT_AT_ONCE: usize = 512;
 /// Bytes of what a node tells who gathers: a name server tells of each of 10,000 edges.
 pub const GATHER_BYTES: usize = 16 << 20;
+/// Letters of what a node says in words that a gatherer tells further.
+pub const GATHER_LETTERS: usize = 500;
 /// What a gatherer remembers how much went on of: the fleet, PoPs, nodes and sites. Each takes 110 KB after six hours.
 pub const HISTORY_SERIES: usize = 512;
 /// Events that a gatherer remembers.

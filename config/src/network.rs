@@ -1,5 +1,6 @@
 //! `hither.toml`: the network and its nodes.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -382,11 +383,10 @@ impl Network {
     #[must_use]
     pub fn node_ids(&self) -> Vec<NodeId> {
         let mut ids: Vec<NodeId> = self.name_servers.iter().map(|node| node.id.clone()).collect();
-        for (_, edge) in self.edges() {
-            if !ids.contains(&edge.id) {
-                ids.push(edge.id.clone());
-            }
-        }
+        // Who gathers asks again and again, of ten thousand nodes.
+        let mut known: HashSet<&NodeId> = self.name_servers.iter().map(|node| &node.id).collect();
+        let edges = self.edges().filter(|(_, edge)| known.insert(&edge.id));
+        ids.extend(edges.map(|(_, edge)| edge.id.clone()));
         ids
     }
 

@@ -9,6 +9,7 @@
 pub(crate) mod ledger;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -99,17 +100,26 @@ impl Accounts {
         fs::create_dir_all(&self.folder)?;
         let _held = self.hold()?;
         let owed: Days = ledger.owed().clone();
+        let mut failed = Ok(());
         for (day, more) in &owed {
-            let path = self.path(*day);
-            let before = read(&path);
-            let is_new = before.is_none();
-            let mut sums = before.unwrap_or_default();
-            add_all(&mut sums, more);
-            write(&path, &sums)?;
-            ledger.settle(*day);
-            if is_new {
-                self.forget_oldest();
+            match self.add_to(*day, more) {
+                Ok(()) => ledger.settle(*day),
+                Err(error) => failed = failed.and(Err(error)),
             }
+        }
+        failed
+    }
+
+    /// Adds to what is written down of a day.
+    fn add_to(&self, day: Date, more: &Sites) -> io::Result<()> {
+        let path = self.path(day);
+        let before = read(&path)?;
+        let is_new = before.is_none();
+        let mut sums = before.unwrap_or_default();
+        add_all(&mut sums, more);
+        write(&path, &sums)?;
+        if is_new {
+            self.forget_oldest();
         }
         Ok(())
     }
@@ -122,13 +132,13 @@ impl Accounts {
         let is_asked = |day: &Date| (from..=to).contains(day);
         let mut days = Days::new();
         for day in self.days().into_iter().filter(is_asked) {
-            days.insert(day, read(&self.path(day)).unwrap_or_default());
+            match read(&self.path(day)) {
+                Ok(sites) => _ = days.insert(day, of_site(sites.unwrap_or_default(), site)),
+                Err(error) => tracing::error!(%day, %error, "a day's figures cannot be read, and are not told"),
+            }
         }
         for (day, more) in ledger.owed().iter().filter(|(day, _)| is_asked(day)) {
-            add_all(days.entry(*day).or_default(), more);
-        }
-        if let Some(site) = site {
-            days.values_mut().for_each(|sites| sites.retain(|id, _| id == site));
+            add_all(days.entry(*day).or_default(), &of_site(more.clone(), site));
         }
         days
     }
@@ -161,20 +171,34 @@ impl Accounts {
     }
 }
 
-/// A day's figures; none where there are none. What is broken is put aside and told: it is money.
-fn read(path: &Path) -> Option<Sites> {
-    let told = |error: io::Error| {
+/// Figures of one site alone, where one is named: a year of all of them is much.
+fn of_site(mut sites: Sites, site: Option<&str>) -> Sites {
+    if let Some(site) = site {
+        sites.retain(|id, _| id == site);
+    }
+    sites
+}
+
+/// A day's figures; none where there are none. What is broken is put aside and told: it is money. What cannot
+/// be read for a while, by want of descriptors or a disk that fails, stays where it is.
+///
+/// # Errors
+/// It cannot be read now.
+fn read(path: &Path) -> io::Result<Option<Sites>> {
+    let broken = |why: &dyn Display| {
         let aside = path.with_extension("broken");
-        tracing::error!(path = %path.display(), %error, aside = %aside.display(), "a day's figures cannot be read: they begin anew");
-        let _ = fs::rename(path, aside);
+        tracing::error!(path = %path.display(), error = %why, aside = %aside.display(), "a day's figures cannot be read: they begin anew");
+        fs::rename(path, aside)
     };
     match config::read_bounded(path, limits::REPORT_DAY_BYTES) {
-        Ok(text) => serde_json::from_slice(&text).map_err(|error| told(error.into())).ok(),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => {
-            told(error);
-            None
-        }
+        Ok(text) => match serde_json::from_slice(&text) {
+            Ok(sites) => Ok(Some(sites)),
+            Err(error) => broken(&error).map(|()| None),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        // Of the system's no error is without a number: it is too large, or no file.
+        Err(error) if error.raw_os_error().is_none() => broken(&error).map(|()| None),
+        Err(error) => Err(error),
     }
 }
 
@@ -310,6 +334,24 @@ mod tests {
         accounts.save().unwrap();
         assert_eq!(requests(&accounts, "2026-11-30", "shop"), 1);
         assert!(dir.path().join("2026-11-30.broken").exists());
+    }
+
+    #[test]
+    fn what_cannot_be_read_for_a_while_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (on, there) = (day("2026-11-30"), r#"{"shop":{"requests":7,"hits":0,"bytes_out":0,"bytes_in":0}}"#);
+        let accounts = books(dir.path(), "2026-11-30");
+        // A circle of links stands for a disk that fails, or for want of descriptors.
+        std::os::unix::fs::symlink(accounts.path(on), accounts.path(on)).unwrap();
+        take(&accounts.totals_of(&site("shop")), 1);
+        accounts.look(on);
+        assert!(accounts.save().is_err());
+        assert_eq!(requests(&accounts, "2026-11-30", "shop"), 1, "what is owed is told");
+        assert!(!dir.path().join("2026-11-30.broken").exists());
+        fs::remove_file(accounts.path(on)).unwrap();
+        fs::write(accounts.path(on), there).unwrap();
+        accounts.save().unwrap();
+        assert_eq!(requests(&accounts, "2026-11-30", "shop"), 8);
     }
 
     #[test]

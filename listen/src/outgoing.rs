@@ -47,4 +47,25 @@ pub(crate) fn interim(status: StatusCode, headers: HeaderMap) -> Response<()> {
 
 fn remove_of_connections(headers: &mut HeaderMap) {
     OF_CONNECTIONS.iter().for_each(|name| drop(headers.remove(name)));
+    // It is of requests alone (RFC 9110 §10.1.4), and the library sends no message with another value than `trailers`.
+    headers.remove(header::TE);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_connection_goes_out() {
+        let mut response = Response::new(crate::full("x"));
+        for name in OF_CONNECTIONS.into_iter().chain([header::TE]) {
+            response.headers_mut().insert(name, HeaderValue::from_static("gzip"));
+        }
+        let (head, body) = compose(&Method::GET, response);
+        let mut names: Vec<&str> = head.headers().keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!((names, body.is_some()), (vec!["content-length", "date"], true));
+        let hints = HeaderMap::from_iter([(header::TE, HeaderValue::from_static("gzip"))]);
+        assert!(interim(StatusCode::EARLY_HINTS, hints).headers().is_empty());
+    }
 }

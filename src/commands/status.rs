@@ -63,14 +63,20 @@ async fn ask(dir: &Path, known: &Known, form: Form) -> Result<Value, Failure> {
 fn show(status: &Value, files: Option<u64>) -> String {
     let nodes = nodes_of(status);
     let newest = newest(&nodes, files);
-    let rows: Vec<Vec<String>> = nodes.iter().map(|node| row(node, &nodes, newest).cells()).collect();
+    let cells = |node: &Value| row(node, &nodes, newest).cells().iter().map(|cell| plain(cell)).collect();
+    let rows: Vec<Vec<String>> = nodes.iter().map(cells).collect();
     let heading = ["node", "state", "health", "config", "uptime", "connections", "requests", "hit ratio", "stored"];
     let mut out = table::draw(&heading, &rows);
     if let Some(newest) = newest {
         out.push_str(&format!("\nconfig version {newest}\n"));
     }
-    notes(&nodes).iter().for_each(|note| out.push_str(&format!("{note}\n")));
+    notes(&nodes).iter().for_each(|note| out.push_str(&format!("{}\n", plain(note))));
     out
+}
+
+/// A text in which others' words, such as those of an authority of certificates, do nothing to a terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Each node's own status: of a fleet, or of the one that answered.
@@ -262,5 +268,22 @@ fn health(id: &str, nodes: &[Value]) -> String {
         (up, all) if up == all => "up".to_owned(),
         (0, _) => held.map_or("down".to_owned(), |held| format!("down, held {held} s")),
         (up, all) => format!("up for {up} of {all}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn words_of_others_do_nothing_to_a_terminal() {
+        let lacking = json!({ "left_s": null, "fails": "no\u{1b}]0;mine\u{7}\nhither: all is well" });
+        let status = json!({ "id": "fra-1", "pid": 7, "certificates": { "www.shop.example": lacking } });
+        let shown = show(&status, None);
+        let told =
+            "fra-1 has no certificate for www.shop.example: no\u{fffd}]0;mine\u{fffd}\u{fffd}hither: all is well";
+        assert!(shown.lines().any(|line| line == told), "{shown:?}");
     }
 }

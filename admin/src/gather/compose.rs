@@ -6,7 +6,7 @@ use config::{EdgeNode, Network, Pop};
 use serde_json::Value;
 use telemetry::OfSite;
 
-use super::heard::{Memory, Remembered, Sample};
+use super::heard::{Memory, Remembered, clipped};
 use super::history::History;
 use super::overview::{
     CertificateSeen, ConfigSeen, EdgeSeen, NameServerSeen, NetworkSeen, OriginSeen, Overview, PopSeen, SiteSeen, State,
@@ -52,14 +52,18 @@ struct Word<'w> {
 }
 
 const SECONDS_OF_A_DAY: f64 = 86_400.0;
-/// Sites whose servers are looked at, and certificates: what a node tells is bounded, but not by this.
+/// Certificates that are looked at of each node: what it tells is bounded, but not by this.
 const MOST_TOLD: usize = 10_000;
+/// Servers of one site's origin: a config has some.
+const MOST_SERVERS: usize = 100;
+/// A certificate's name is no longer than this.
+const NAME_BYTES: usize = 255;
 
 /// A fleet as it is seen now.
 pub(crate) fn compose(ground: &Ground, memory: &Memory, history: &History, since: &Since, now_ms: u64) -> Overview {
     let network = &ground.network;
     let edges: Vec<EdgeSeen> =
-        network.edges().map(|(pop, edge)| see_edge((pop, edge), memory, history, since, now_ms)).collect();
+        network.edges().map(|(pop, edge)| see_edge((pop, edge), (network, memory), history, since, now_ms)).collect();
     let mut of_pops: BTreeMap<&str, Vec<&EdgeSeen>> = BTreeMap::new();
     edges.iter().for_each(|edge| of_pops.entry(&edge.pop).or_default().push(edge));
     let own = |pop: &Pop| of_pops.get(pop.id.as_str()).map(Vec::as_slice).unwrap_or_default();
@@ -90,7 +94,7 @@ pub(crate) fn follow_states(network: &Network, memory: &Memory, since: &mut Sinc
     let mut next = Since::new();
     for (_, edge) in network.edges() {
         let id = edge.id.as_str();
-        let state = merge(words(memory, id).iter().map(|(_, word)| word.state));
+        let state = merge(words(network, memory, id).iter().map(|(_, word)| word.state));
         let began = since.get(id).filter(|(before, _)| *before == state).map_or(now_ms, |(_, began)| *began);
         next.insert(id.to_owned(), (state, began));
     }
@@ -99,13 +103,13 @@ pub(crate) fn follow_states(network: &Network, memory: &Memory, since: &mut Sinc
 
 fn see_edge(
     (pop, edge): (&Pop, &EdgeNode),
-    memory: &Memory,
+    (network, memory): (&Network, &Memory),
     history: &History,
     since: &Since,
     now_ms: u64,
 ) -> EdgeSeen {
     let id = edge.id.as_str();
-    let words = words(memory, id);
+    let words = words(network, memory, id);
     let state = merge(words.iter().map(|(_, word)| word.state));
     let hearing = memory.hearing(id, now_ms);
     let none = Remembered::default();
@@ -140,7 +144,7 @@ fn see_edge(
         stored_objects: own.number(&["edge", "stored_objects"]),
         purge_position: own.number(&["edge", "purge_position"]),
         config_version: own.number(&["config_version"]).or_else(|| reported("config_version")),
-        sites_digest: report.and_then(|report| report.get("sites")?.as_str()).map(str::to_owned),
+        sites_digest: report.and_then(|report| report.get("sites")?.as_str()).map(clipped),
         refused: own.text(&["refused"]),
         uptime_s: own.number(&["uptime_s"]),
         rates,
@@ -157,13 +161,14 @@ fn used(bytes_s: Option<f64>, capacity: u64) -> Option<f64> {
     Some(8.0 * bytes_s? / capacity.max(1) as f64)
 }
 
-/// What the name servers that are heard say of an edge.
-fn words<'m>(memory: &'m Memory, edge: &str) -> Vec<(&'m str, Word<'m>)> {
-    let word = |(name_server, sample): (&'m str, &'m Sample)| {
-        let told = sample.status.get("edges")?.get(edge)?;
-        Some((name_server, Word { state: state_of(told), edge: told }))
+/// What the name servers that are heard say of an edge. Nobody else has a word in that.
+fn words<'m>(network: &'m Network, memory: &'m Memory, edge: &str) -> Vec<(&'m str, Word<'m>)> {
+    let word = |name_server: &'m config::NameServer| {
+        let id = name_server.id.as_str();
+        let told = memory.word(id)?.status.get("edges")?.get(edge)?;
+        Some((id, Word { state: state_of(told), edge: told }))
     };
-    memory.reached().filter_map(word).collect()
+    network.name_servers.iter().filter_map(word).collect()
 }
 
 /// A name server's word on an edge.
@@ -198,7 +203,7 @@ fn merge(words: impl Iterator<Item = State>) -> State {
 fn reason(state: State, words: &[(&str, Word<'_>)]) -> Option<String> {
     let failure = || {
         let ill = words.iter().filter(|(_, word)| matches!(word.state, State::Down | State::Partly));
-        ill.filter_map(|(_, word)| word.edge.get("failure")?.as_str()).next().map(str::to_owned)
+        ill.filter_map(|(_, word)| word.edge.get("failure")?.as_str()).next().map(clipped)
     };
     let by_itself = words.iter().any(|(_, word)| word.edge.get("draining").and_then(Value::as_bool) == Some(true));
     match state {
@@ -267,6 +272,7 @@ fn see_sites(ground: &Ground, memory: &Memory, history: &History) -> Vec<SiteSee
         sum.bytes = sum.bytes.saturating_add(counts.bytes);
         sum.fetches = sum.fetches.saturating_add(counts.fetches);
     }
+    let mut origins = see_origins(memory);
     let site = |(id, hosts): &(String, Vec<String>)| {
         let sum = counted.get(id.as_str()).copied().unwrap_or_default();
         SiteSeen {
@@ -277,43 +283,53 @@ fn see_sites(ground: &Ground, memory: &Memory, history: &History) -> Vec<SiteSee
             fetches: sum.fetches,
             hit_ratio: hit_ratio(&sum),
             offload: offload(&sum),
-            origins: see_origins(id, memory),
+            origins: origins.remove(id.as_str()).map(|servers| servers.into_values().collect()).unwrap_or_default(),
             rates: history.now(&Of::Site(id.clone())),
         }
     };
     ground.sites.iter().map(site).collect()
 }
 
-/// Servers of a site's origin that some edge takes nothing from.
-fn see_origins(site: &str, memory: &Memory) -> Vec<OriginSeen> {
-    let mut by_server: BTreeMap<&str, OriginSeen> = BTreeMap::new();
+/// By site the servers of its origin that some edge takes nothing from: every node is looked at once, however many sites
+/// there are.
+fn see_origins(memory: &Memory) -> BTreeMap<&str, BTreeMap<&str, OriginSeen>> {
+    let mut all: BTreeMap<&str, BTreeMap<&str, OriginSeen>> = BTreeMap::new();
     for (edge, sample) in memory.reached() {
-        let servers = sample.status.get("edge").and_then(|edge| edge.get("origins")?.get(site)?.as_array());
-        for one in servers.into_iter().flatten().take(MOST_TOLD) {
-            let Some(server) = one.get("server").and_then(Value::as_str) else { continue };
-            let seen = by_server
-                .entry(server)
-                .or_insert_with(|| OriginSeen { server: server.to_owned(), ..OriginSeen::default() });
-            let is_so = |key: &str| one.get(key).and_then(Value::as_bool) == Some(true);
-            if is_so("down") {
-                seen.down.push(edge.to_owned());
-            }
-            if is_so("left_alone") {
-                seen.left_alone.push(edge.to_owned());
+        let sites = sample.status.get("edge").and_then(|edge| edge.get("origins")?.as_object());
+        for (site, servers) in sites.into_iter().flatten() {
+            for one in servers.as_array().into_iter().flatten().take(MOST_SERVERS) {
+                see_server(all.entry(site).or_default(), edge, one);
             }
         }
     }
-    by_server.into_values().filter(|seen| !seen.down.is_empty() || !seen.left_alone.is_empty()).collect()
+    all
+}
+
+/// Adds an edge's word on a server, where it takes nothing from it.
+fn see_server<'m>(seen: &mut BTreeMap<&'m str, OriginSeen>, edge: &str, one: &'m Value) {
+    let is_so = |key: &str| one.get(key).and_then(Value::as_bool) == Some(true);
+    let (is_down, is_left_alone) = (is_so("down"), is_so("left_alone"));
+    let Some(server) = one.get("server").and_then(Value::as_str).filter(|_| is_down || is_left_alone) else { return };
+    if seen.len() >= MOST_SERVERS && !seen.contains_key(server) {
+        return;
+    }
+    let seen = seen.entry(server).or_insert_with(|| OriginSeen { server: clipped(server), ..OriginSeen::default() });
+    if is_down {
+        seen.down.push(edge.to_owned());
+    }
+    if is_left_alone {
+        seen.left_alone.push(edge.to_owned());
+    }
 }
 
 fn see_certificates(memory: &Memory) -> Vec<CertificateSeen> {
     let mut by_name: BTreeMap<&str, CertificateSeen> = BTreeMap::new();
     for (node, sample) in memory.samples() {
         let told = sample.status.get("certificates").and_then(Value::as_object);
-        for (name, one) in told.into_iter().flatten().take(MOST_TOLD) {
+        for (name, one) in told.into_iter().flatten().filter(|(name, _)| name.len() <= NAME_BYTES).take(MOST_TOLD) {
             let days_left = one.get("left_s").and_then(Value::as_f64).map(|left| left / SECONDS_OF_A_DAY);
             let alarming = one.get("alarming").and_then(Value::as_bool) == Some(true);
-            let fails = one.get("fails").and_then(Value::as_str).map(str::to_owned);
+            let fails = one.get("fails").and_then(Value::as_str).map(clipped);
             let node = node.to_owned();
             match by_name.get_mut(name.as_str()) {
                 Some(seen) => {

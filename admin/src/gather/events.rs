@@ -160,7 +160,11 @@ impl Teller {
         let nodes: BTreeMap<&String, Hearing> =
             after.edges.iter().map(|edge| (&edge.id, edge.hearing)).chain(name_servers).collect();
         self.unreachable.retain(|id, _| nodes.contains_key(id));
-        told.extend(nodes.into_iter().filter_map(|(id, hearing)| self.tell_node(id, hearing, after)));
+        let silent: BTreeMap<&str, &str> = after.nodes.iter().filter_map(why_silent).collect();
+        told.extend(nodes.into_iter().filter_map(|(id, hearing)| {
+            let why = silent.get(id.as_str()).copied().unwrap_or("it does not run");
+            self.tell_node(id, hearing, (why, now_ms))
+        }));
         told.extend(tell_config(before, after));
         let old: BTreeMap<&str, &CertificateSeen> =
             before.certificates.iter().map(|old| (old.name.as_str(), old)).collect();
@@ -202,25 +206,29 @@ impl Teller {
         Some(Happening { kind, severity, about: About::of("edge", id), text, reason: edge.reason.clone(), for_ms })
     }
 
-    fn tell_node(&mut self, id: &str, hearing: Hearing, after: &Overview) -> Option<Happening> {
+    /// `why` it is not heard, if it is not.
+    fn tell_node(&mut self, id: &str, hearing: Hearing, (why, now_ms): (&str, u64)) -> Option<Happening> {
         let about = About::of("node", id);
         if hearing.unreachable {
             // One that was never heard has not begun yet, or is elsewhere.
             if !hearing.stale || self.unreachable.contains_key(id) {
                 return None;
             }
-            self.unreachable.insert(id.to_owned(), after.at_ms.saturating_sub(hearing.heard_ms.unwrap_or(0)));
-            let node = after.nodes.iter().find(|node| node.get("id").and_then(Value::as_str) == Some(id));
-            let why = node.and_then(|node| node.get("why")?.as_str()).unwrap_or("it does not run");
+            self.unreachable.insert(id.to_owned(), now_ms.saturating_sub(hearing.heard_ms.unwrap_or(0)));
             let text = format!("{id} cannot be reached: {why}");
             let (kind, severity) = (Kind::NodeUnreachable, Severity::Warning);
             return Some(Happening { kind, severity, about, text, reason: Some(why.to_owned()), for_ms: None });
         }
         let since_ms = self.unreachable.remove(id)?;
         let (kind, severity, text) = (Kind::NodeBack, Severity::Well, format!("{id} is reached again"));
-        let for_ms = Some(after.at_ms.saturating_sub(since_ms));
+        let for_ms = Some(now_ms.saturating_sub(since_ms));
         Some(Happening { kind, severity, about, text, reason: None, for_ms })
     }
+}
+
+/// A node that was not heard, and why.
+fn why_silent(node: &Value) -> Option<(&str, &str)> {
+    Some((node.get("id")?.as_str()?, node.get("why")?.as_str()?))
 }
 
 impl About {

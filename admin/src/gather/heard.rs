@@ -1,7 +1,8 @@
 //! What nodes tell who gathers, and what is remembered of it. Pure: times come in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
+use config::limits;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use telemetry::Counted;
@@ -60,7 +61,7 @@ impl Memory {
             }
             // Two nodes of one machine may have the same address.
             Heard::Told(_) => known.silent = Some("another node answers at its address".to_owned()),
-            Heard::Silent(why) => (known.silent, known.ran_here) = (Some(why), None),
+            Heard::Silent(why) => (known.silent, known.ran_here) = (Some(clipped(&why)), None),
             Heard::NotRunning { ran_here } => {
                 known.silent = Some("it does not run here".to_owned());
                 known.ran_here = Some(ran_here);
@@ -71,6 +72,11 @@ impl Memory {
     /// Forgets nodes that the config no longer has.
     pub(crate) fn keep(&mut self, is_known: impl Fn(&str) -> bool) {
         self.0.retain(|node, _| is_known(node));
+    }
+
+    /// Those that were not heard in the last round.
+    pub(crate) fn silent(&self) -> HashSet<String> {
+        self.0.iter().filter(|(_, known)| known.silent.is_some()).map(|(node, _)| node.clone()).collect()
     }
 
     pub(crate) fn of(&self, node: &str) -> Option<&Remembered> {
@@ -86,6 +92,11 @@ impl Memory {
     pub(crate) fn reached(&self) -> impl Iterator<Item = (&str, &Sample)> {
         let reached = self.0.iter().filter(|(_, known)| known.silent.is_none());
         reached.filter_map(|(node, known)| Some((node.as_str(), known.sample.as_deref()?)))
+    }
+
+    /// The word of one that was heard in the last round.
+    pub(crate) fn word(&self, node: &str) -> Option<&Sample> {
+        self.0.get(node).filter(|known| known.silent.is_none())?.sample.as_deref()
     }
 
     pub(crate) fn hearing(&self, node: &str, now_ms: u64) -> Hearing {
@@ -143,8 +154,13 @@ impl Remembered {
     }
 
     pub(crate) fn text(&self, path: &[&str]) -> Option<String> {
-        self.field(path)?.as_str().map(str::to_owned)
+        self.field(path)?.as_str().map(clipped)
     }
+}
+
+/// What a node says in words, as far as it is told further: events keep it, and every open stream is sent it.
+pub(crate) fn clipped(text: &str) -> String {
+    text.chars().take(limits::GATHER_LETTERS).collect()
 }
 
 #[cfg(test)]
@@ -174,6 +190,21 @@ mod tests {
         memory.hear("a", told("a", 8), 3_000);
         assert_eq!(hearing(&memory, 3_000), (false, Some(0), false));
         assert_eq!(memory.node("a", 3_000).get("silent"), None);
+    }
+
+    #[test]
+    fn what_is_said_in_words_is_clipped() {
+        let long = "ä".repeat(2 * limits::GATHER_LETTERS);
+        let mut memory = Memory::default();
+        let status = json!({ "id": "a", "refused": long });
+        memory.hear("a", Heard::Told(Box::new(Sample { status, ..Sample::default() })), 0);
+        let letters = |text: Option<&str>| text.map(|text| text.chars().count());
+        let refused = memory.of("a").unwrap().text(&["refused"]);
+        assert_eq!(letters(refused.as_deref()), Some(limits::GATHER_LETTERS));
+        assert!(memory.word("a").is_some());
+        memory.hear("a", Heard::Silent(long), 1_000);
+        assert_eq!(letters(memory.node("a", 1_000)["why"].as_str()), Some(limits::GATHER_LETTERS));
+        assert!(memory.word("a").is_none());
     }
 
     #[test]

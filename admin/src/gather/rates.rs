@@ -87,7 +87,7 @@ impl Counters {
                 .sites
                 .iter()
                 .any(|(site, old)| now.sites.get(site).is_some_and(|new| new.requests < old.requests))
-            || now.took.iter().sum::<u64>() < before.took.iter().sum::<u64>();
+            || total(&now.took) < total(&before.took);
         Some(if is_anew { now.clone() } else { difference(now, &before) })
     }
 
@@ -133,7 +133,8 @@ pub(crate) fn add(sums: &mut BTreeMap<Of, Sum>, node: &str, pop: Option<&str>, c
         sums.entry(Of::Pop(pop.to_owned())).or_default().add(&Sum { queries: 0, ..all });
     }
     for (pop, count) in &counted.routed {
-        sums.entry(Of::Pop(pop.clone())).or_default().queries += count;
+        let queries = &mut sums.entry(Of::Pop(pop.clone())).or_default().queries;
+        *queries = queries.saturating_add(*count);
     }
     for (site, counts) in counted.sites.iter().filter(|(site, _)| *site != "-") {
         sums.entry(Of::Site(site.clone())).or_default().add_site(counts);
@@ -142,7 +143,7 @@ pub(crate) fn add(sums: &mut BTreeMap<Of, Sum>, node: &str, pop: Option<&str>, c
 
 impl Sum {
     pub(crate) fn add(&mut self, other: &Self) {
-        self.queries += other.queries;
+        self.queries = self.queries.saturating_add(other.queries);
         self.add_site(&other.site);
         if self.bounds_ms != other.bounds_ms {
             // Nodes of another version have other buckets: those that come first count.
@@ -152,15 +153,19 @@ impl Sum {
             self.bounds_ms.clone_from(&other.bounds_ms);
             self.took = vec![0; other.took.len()];
         }
-        self.took.iter_mut().zip(&other.took).for_each(|(own, more)| *own += more);
+        self.took.iter_mut().zip(&other.took).for_each(|(own, more)| *own = own.saturating_add(*more));
     }
 
     fn add_site(&mut self, other: &OfSite) {
-        self.site.requests += other.requests;
-        self.site.hits += other.hits;
-        self.site.own += other.own;
-        self.site.bytes += other.bytes;
-        self.site.fetches += other.fetches;
+        for (own, more) in [
+            (&mut self.site.requests, other.requests),
+            (&mut self.site.hits, other.hits),
+            (&mut self.site.own, other.own),
+            (&mut self.site.bytes, other.bytes),
+            (&mut self.site.fetches, other.fetches),
+        ] {
+            *own = own.saturating_add(more);
+        }
     }
 
     /// What it comes to a second, over some milliseconds.
@@ -177,6 +182,11 @@ impl Sum {
             p99_ms: quantile_ms(&self.bounds_ms, &self.took, 0.99),
         }
     }
+}
+
+/// What nodes tell may be anything: nothing that is added up here can be too much.
+fn total(counts: &[u64]) -> u64 {
+    counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
 }
 
 /// Requests that a store or an origin has part in.
@@ -201,7 +211,7 @@ fn share(part: u64, of: u64) -> Option<f64> {
 /// The time that a share of the requests took at most: within a bucket as if they were spread evenly, beyond the last bound
 /// that bound.
 fn quantile_ms(bounds_ms: &[u32], took: &[u64], share: f64) -> Option<f64> {
-    let all: u64 = took.iter().sum();
+    let all = total(took);
     let last = f64::from(*bounds_ms.last()?);
     if all == 0 {
         return None;
@@ -278,6 +288,29 @@ mod tests {
         assert_eq!(since(&mut counters, counted(2, 1)), Some((2, 1)));
         counters.keep(|node| node != "a");
         assert_eq!(since(&mut counters, counted(4, 4)), None);
+    }
+
+    #[test]
+    fn what_a_node_tells_may_be_anything() {
+        let most = Counted {
+            queries: u64::MAX,
+            routed: [("fra".to_owned(), u64::MAX)].into(),
+            sites: ["news", "shop"].map(|id| (id.to_owned(), OfSite { bytes: u64::MAX, ..site(1, 1, 1, 1) })).into(),
+            took: vec![u64::MAX, u64::MAX],
+            bounds_ms: vec![1],
+        };
+        let mut counters = Counters::default();
+        assert_eq!(counters.since("a", &most), None);
+        assert_eq!(counters.since("a", &most).map(|counted| counted.queries), Some(0));
+        let mut sums = BTreeMap::new();
+        for node in ["a", "b"] {
+            add(&mut sums, node, Some("fra"), &most);
+        }
+        let mut twice = sums[&Of::Fleet].clone();
+        twice.add(&sums[&Of::Fleet]);
+        assert_eq!((twice.queries, twice.site.bytes, twice.took[0]), (u64::MAX, u64::MAX, u64::MAX));
+        assert_eq!((sums[&Of::Pop("fra".to_owned())].queries, twice.site.requests), (u64::MAX, 8));
+        assert!(twice.rates(1_000).p50_ms.is_some());
     }
 
     #[test]

@@ -89,7 +89,9 @@ fn a_fallen_edge_and_an_unreachable_node_are_told() {
     let gathering = Gathering::new(ground(), 0);
     gathering.take(vec![edge("fra-1", 10), edge("fra-2", 10), name_server("up", 1)], 1_000);
     let silent = || ("fra-1".to_owned(), Heard::Silent("192.0.2.1:8444: connection refused".to_owned()));
+    assert!(gathering.silent().is_empty());
     gathering.take(vec![silent(), edge("fra-2", 10), name_server("up", 1)], 2_000);
+    assert_eq!(gathering.silent().into_iter().collect::<Vec<_>>(), ["fra-1"]);
     gathering.take(vec![silent(), edge("fra-2", 10), name_server("down", 1)], 3_000);
     let seen = gathered(&gathering);
     let first = &seen["edges"][0];
@@ -162,6 +164,48 @@ async fn a_slow_reader_is_cut_and_streams_are_bounded() {
     assert!(gathering.stream(None).is_none());
     drop(open);
     assert!(gathering.stream(None).is_some());
+}
+
+#[test]
+fn servers_of_origins_that_nodes_tell_of_are_bounded() {
+    let gathering = Gathering::new(ground(), 0);
+    let server =
+        |number: usize| json!({ "server": format!("http://{number}"), "down": number != 7, "left_alone": false });
+    let of = |from: usize| (from..from + 300).map(server).collect::<Vec<_>>();
+    let says = |id: &str, from| {
+        let status = json!({ "id": id, "edge": { "origins": { "shop": of(from), "nobodys": of(from), "odd": 7 } } });
+        (id.to_owned(), told(status, Counted::default(), Vec::new()))
+    };
+    gathering.take(vec![says("fra-1", 0), says("fra-2", 50)], 1_000);
+    let seen = gathered(&gathering);
+    let origins = seen["sites"][0]["origins"].as_array().unwrap();
+    assert_eq!(origins.len(), 100);
+    let of = |server: &str| origins.iter().find(|one| one["server"] == server).map(|one| one["down"].clone());
+    assert_eq!((of("http://0"), of("http://60")), (Some(json!(["fra-1"])), Some(json!(["fra-1", "fra-2"]))));
+    assert_eq!((of("http://7"), of("http://200")), (None, None));
+}
+
+#[test]
+fn no_node_has_a_word_in_what_is_not_its_own() {
+    let gathering = Gathering::new(ground(), 0);
+    // An edge says of another what name servers say, and tells of flows and of a PoP that nobody has.
+    let down = json!({ "addresses": { "192.0.2.2": "down" }, "failure": "so it says" });
+    let status = json!({ "id": "fra-1", "edges": { "fra-2": down } });
+    let flow = |pop: &str, country: Option<&str>| Flow {
+        pop: pop.to_owned(),
+        country: country.map(str::to_owned),
+        queries_s: 9.0,
+        ..Flow::default()
+    };
+    let flows = vec![flow("nowhere", None), flow("fra", Some("Germany")), flow("fra", Some("DE"))];
+    let hostile = ("fra-1".to_owned(), told(status, Counted::default(), flows));
+    gathering.take(vec![hostile, edge("fra-2", 10), name_server("up", 1)], 1_000);
+    let seen = gathered(&gathering);
+    assert_eq!(seen["edges"][1]["by"], json!({ "ns1": "up" }));
+    assert_eq!((&seen["edges"][1]["state"], &seen["edges"][1]["reason"]), (&json!("up"), &Value::Null));
+    let told: Vec<(String, Option<String>)> =
+        gathering.flows().flows.into_iter().map(|flow| (flow.pop, flow.country)).collect();
+    assert_eq!(told, [("fra".to_owned(), Some("DE".to_owned())), ("fra".to_owned(), None)]);
 }
 
 /// A gatherer's word on one edge, by what two name servers say of it.

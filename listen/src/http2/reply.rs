@@ -65,10 +65,12 @@ pub(crate) async fn serve(
 }
 
 /// Sends a body; nothing where it breaks, or its client wants no more of it.
+///
+/// Room is taken for a piece that is there: what is taken for one that may never come is of the connection's window, and a
+/// client that gives more only once all of it is used would wait, as would the other streams. An end needs none.
 async fn send(stream: &mut SendStream<Piece>, body: Held) -> Option<()> {
     let mut body = pin!(body);
     loop {
-        poll_fn(|cx| poll_room(stream, cx)).await?;
         let next = poll_fn(|cx| match stream.poll_reset(cx) {
             Poll::Ready(_) => Poll::Ready(Err(BoxError::from("the client has gone"))),
             Poll::Pending => body.as_mut().poll_frame(cx).map(Option::transpose),
@@ -79,6 +81,9 @@ async fn send(stream: &mut SendStream<Piece>, body: Held) -> Option<()> {
         match frame.into_data().map_err(Frame::into_trailers) {
             Ok(data) => {
                 let is_last = body.is_end_stream();
+                if !data.is_empty() {
+                    poll_fn(|cx| poll_room(stream, cx)).await?;
+                }
                 stream.send_data(data.into(), is_last).ok()?;
                 if is_last {
                     return Some(());
@@ -90,7 +95,7 @@ async fn send(stream: &mut SendStream<Piece>, body: Held) -> Option<()> {
     }
 }
 
-/// Whether the client takes something: no piece of a body is asked for before.
+/// Whether the client takes something: no further piece is asked for before.
 fn poll_room(stream: &mut SendStream<Piece>, cx: &mut Context<'_>) -> Poll<Option<()>> {
     stream.reserve_capacity(1);
     loop {
@@ -100,5 +105,67 @@ fn poll_room(stream: &mut SendStream<Piece>, cx: &mut Context<'_>) -> Poll<Optio
         if ready!(stream.poll_capacity(cx)).is_none_or(|room| room.is_err()) {
             return Poll::Ready(None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::stream;
+    use http::HeaderMap;
+    use http_body_util::{BodyExt, StreamBody};
+    use tokio::io::duplex;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// What a client takes on a connection that it never gives more room on (RFC 9113 §6.9.2).
+    const WINDOW: usize = 65_535;
+
+    /// As many bytes as that, then trailers; at `/never` nothing.
+    fn body(path: &str) -> Body {
+        if path == "/never" {
+            return StreamBody::new(stream::pending::<Result<Frame<Bytes>, BoxError>>()).boxed_unsync();
+        }
+        let trailers = HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("\"one\""))]);
+        let frames: [Result<Frame<Bytes>, BoxError>; 2] =
+            [Ok(Frame::data(vec![b'x'; WINDOW].into())), Ok(Frame::trailers(trailers))];
+        StreamBody::new(stream::iter(frames)).boxed_unsync()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_never_come_takes_no_room_and_an_end_needs_none() {
+        let (ours, theirs) = duplex(1 << 20);
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(1 << 20);
+        let served = h2::server::Builder::new().handshake::<_, Piece>(ours);
+        let (server, client) = tokio::join!(served, builder.handshake::<_, Bytes>(theirs));
+        let (mut server, (mut client, connection)) = (server.unwrap(), client.unwrap());
+        tokio::spawn(connection);
+        tokio::spawn(async move {
+            let activity = Activity::new();
+            while let Some(Ok((request, mut respond))) = server.accept().await {
+                let held = Held::new(body(request.uri().path()), activity.begin(Way::Other));
+                let mut stream = respond.send_response(Response::new(()), false).unwrap();
+                tokio::spawn(async move { send(&mut stream, held).await });
+            }
+        });
+        let mut answers = Vec::new();
+        for path in ["/never", "/whole"] {
+            client = client.ready().await.unwrap();
+            let request = Request::get(format!("https://a{path}")).body(()).unwrap();
+            answers.push(client.send_request(request, true).unwrap().0.await.unwrap());
+        }
+        let mut whole = answers.pop().unwrap().into_body();
+        let read = async {
+            let mut length = 0;
+            while let Some(data) = whole.data().await {
+                length += data.unwrap().len();
+            }
+            (length, whole.trailers().await.unwrap().map_or(0, |trailers| trailers.len()))
+        };
+        let read = timeout(Duration::from_secs(60), read).await.expect("it comes to its end");
+        assert_eq!(read, (WINDOW, 1));
     }
 }
