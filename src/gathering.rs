@@ -163,7 +163,7 @@ mod tests {
         let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = mute.local_addr().unwrap();
         let node = |number: usize| (NodeId::parse(&format!("n{number}")).unwrap(), Way::At(address, Proof::None));
-        let count = 2 * limits::GATHER_AT_ONCE + 1;
+        let count = 2 * limits::ASKED_AT_ONCE + 1;
         let silent: HashSet<String> = (0..count).map(|number| format!("n{number}")).collect();
         let start = std::time::Instant::now();
         let heard = ask((0..count).map(node).collect(), &silent).await;
