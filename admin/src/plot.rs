@@ -150,12 +150,14 @@ fn paint(plot: Plot, span: Span, lines: &[Line]) -> Result<String, Box<dyn Error
         let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
         let largest = lines.iter().flat_map(|line| &line.points).map(|(_, number)| *number).fold(0.0, f64::max);
         let most = if plot.is_share() || largest <= 0.0 { 1.0 } else { 1.1 * largest };
-        let seconds = span.seconds() as f64;
+        // Round times are where the axis has its marks.
+        let unit = if span.seconds() > 3_600 { 3_600.0 } else { 60.0 };
         let mut chart = ChartBuilder::on(&area)
             .margin(6)
+            .margin_right(20)
             .x_label_area_size(24)
             .y_label_area_size(56)
-            .build_cartesian_2d(-seconds..0.0, 0.0..most)?;
+            .build_cartesian_2d(-(span.seconds() as f64) / unit..0.0, 0.0..most)?;
         let letters = || ("sans-serif", 13, &LABEL);
         chart
             .configure_mesh()
@@ -166,26 +168,33 @@ fn paint(plot: Plot, span: Span, lines: &[Line]) -> Result<String, Box<dyn Error
             .bold_line_style(GRID)
             .light_line_style(TRANSPARENT)
             .label_style(letters())
-            .x_label_formatter(&|seconds| ago(*seconds))
+            .x_label_formatter(&|units| ago(units * unit))
             .y_label_formatter(&|number| plot.told(*number))
             .draw()?;
         let longest_gap = 2.5 * span.step_seconds() as f64;
         for line in lines {
             for run in runs(&line.points, longest_gap) {
                 match run {
-                    [alone] => {
-                        chart.plotting_area().draw(&Circle::new(*alone, 2, line.ink.filled()))?;
+                    [(seconds, alone)] => {
+                        chart.plotting_area().draw(&Circle::new((seconds / unit, *alone), 2, line.ink.filled()))?;
                     }
                     run => {
                         let style = line.ink.stroke_width(2);
-                        chart.draw_series(LineSeries::new(run.iter().copied(), style))?;
+                        chart.draw_series(LineSeries::new(
+                            run.iter().map(|(seconds, number)| (seconds / unit, *number)),
+                            style,
+                        ))?;
                     }
                 }
             }
         }
         if lines.iter().all(|line| line.points.is_empty()) {
             let style = ("sans-serif", 15, &EMPTY).into_text_style(&area);
-            chart.plotting_area().draw(&Text::new("no data yet", (-0.6 * seconds, 0.5 * most), style))?;
+            chart.plotting_area().draw(&Text::new(
+                "no data yet",
+                (-0.6 * span.seconds() as f64 / unit, 0.5 * most),
+                style,
+            ))?;
         }
         area.present()?;
     }
