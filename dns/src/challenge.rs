@@ -29,6 +29,7 @@ impl View {
     #[must_use]
     pub fn challenged_at(&self, name: &str) -> Option<String> {
         let mut name = Name::from_ascii(name).ok()?;
+        name.set_fqdn(true);
         for _ in 0..limits::DNS_CHAIN {
             let alias = match self.zones.covering(&name)?.find(&name, RecordType::TXT) {
                 Found::Delegated(_) => return None,

@@ -123,7 +123,7 @@ fn what_cannot_be_drained_is_told() {
     for (id, expected) in [
         ("one-3", "there is no edge `one-3`; known: one-1, one-2"),
         ("ns1", "is a name server alone"),
-        ("one-1", "one-1: 127.0.2.222:8444"),
+        ("one-1", "one-1 could not be told: 127.0.2.222:8444: Connection refused; is it running"),
     ] {
         let (said, code) = network.hither(&["drain", id]);
         assert_eq!(code, 1, "{said}");

@@ -92,7 +92,9 @@ fn both_ways_answer_alike() {
 fn both_ways_answer_alike_by_http2() {
     let stage = Stage::new(RULES);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let entered = runtime.enter();
     let edge = crate::mounts(&stage.shared).into_iter().find(|mount| mount.path == "/").unwrap().handler;
+    drop(entered);
     let connection = Connection {
         peer: "127.0.0.1:50000".parse().unwrap(),
         is_relayed: false,

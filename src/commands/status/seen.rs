@@ -108,7 +108,8 @@ impl Seen {
         }
         let running = nodes.iter().filter(|node| node.get("pid").is_some()).count();
         let all = nodes.len();
-        let sum = |of: fn(&Rates) -> f64| self.rates.values().map(of).sum::<f64>();
+        // Of nothing a sum of floats is -0.
+        let sum = |of: fn(&Rates) -> f64| self.rates.values().map(of).fold(0.0, |sum, rate| sum + rate);
         let (requests, bytes) = (show_requests(sum(|rates| rates.requests)), show_bytes(sum(|rates| rates.bytes)));
         Line::new(
             format!("{clock}  {running} of {all} nodes answer here  {requests} requests/s  {bytes}"),
