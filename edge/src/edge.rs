@@ -121,7 +121,7 @@ async fn answer(
     let now = shared.clock.now();
     let (mut head, body) = request.into_parts();
     let payload = if body.is_end_stream() { Payload::Empty } else { Payload::Present };
-    let as_written = AsWritten::of(&head).filter(|_| payload == Payload::Empty);
+    let as_written = AsWritten::of(&head, &connection).filter(|_| payload == Payload::Empty);
     let trusted = if connection.is_relayed { &[] } else { sites.proxies.as_slice() };
     let caller = Caller::of(connection.peer.ip(), trusted, &head.headers);
     let said = shared.said(|access| access.said(&head.headers));

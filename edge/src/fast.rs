@@ -20,7 +20,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use caching::{CDN_LOOP, CacheKey, Handled, Reuse, reuse};
 use http::request::Parts;
-use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, Method, Version, header};
 use httparse::Header;
 use listen::{AtOnce, Connection, Plain, Sent, Whole, empty};
@@ -163,8 +162,8 @@ fn is_about_framing(name: &HeaderName) -> bool {
 }
 
 /// Whose a plain request of HTTP/2 is, and what it asks for; nothing where it is for the general way.
-fn plain_http2(head: &Parts) -> Option<(&[u8], &str)> {
-    let is_plain = head.method == Method::GET && head.uri.scheme() == Some(&Scheme::HTTPS);
+fn plain_http2<'h>(head: &'h Parts, connection: &Connection) -> Option<(&'h [u8], &'h str)> {
+    let is_plain = head.method == Method::GET && head.uri.scheme_str() == Some(scheme(connection.scheme));
     let is_odd = |name: &HeaderName| is_special(name.as_str().as_bytes()) || is_about_framing(name);
     if !is_plain || head.headers.keys().any(is_odd) {
         return None;
@@ -188,10 +187,10 @@ fn plain_http1(head: &Parts) -> Option<(&[u8], &str)> {
 
 impl AsWritten {
     /// Of a request that could be answered at once another time.
-    pub(crate) fn of(head: &Parts) -> Option<Self> {
+    pub(crate) fn of(head: &Parts, connection: &Connection) -> Option<Self> {
         let (host, target) = match head.version {
             Version::HTTP_11 => plain_http1(head)?,
-            Version::HTTP_2 => plain_http2(head)?,
+            Version::HTTP_2 => plain_http2(head, connection)?,
             _ => return None,
         };
         let mut codings = head.headers.get_all(header::ACCEPT_ENCODING).into_iter();
@@ -324,7 +323,7 @@ impl Fast {
 
     /// The same of a request of HTTP/2 without a body.
     pub(crate) fn whole_at_once(&self, head: &Parts, connection: &Connection) -> Option<Whole> {
-        let (host, target) = plain_http2(head)?;
+        let (host, target) = plain_http2(head, connection)?;
         let has = |name: &HeaderName, wanted: Option<&[u8]>| {
             let mut lines = head.headers.get_all(name).iter();
             lines.next().map(HeaderValue::as_bytes) == wanted && lines.next().is_none()
