@@ -140,6 +140,9 @@ pub(crate) struct Check {
     /// With --plan: a name server's `queries.jsonl`. Left out: every country's people, for every site
     #[arg(long, value_name = "FILE", requires = "plan")]
     pub(crate) queries: Option<PathBuf>,
+    /// Print JSON, once all is known
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

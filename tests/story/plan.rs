@@ -1,6 +1,9 @@
 //! What another config would do, and what the map is worth, is told before it counts.
 
 use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
 
 use crate::support::{HITHER, Network, copy_dir, run};
 
@@ -14,7 +17,7 @@ fn a_plan_tells_what_another_config_would_do() {
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("{text}{tokyo}")).unwrap();
     let (old, new) = (old.display().to_string(), new.path().display().to_string());
-    let said: serde_json::Value = serde_json::from_str(&run(HITHER, &["plan", &old, &new, "--json"])).unwrap();
+    let said: Value = serde_json::from_str(&run(HITHER, &["plan", &old, &new, "--json"])).unwrap();
     let share = |place: usize, when: &str| said["pops"][place][when].as_f64().unwrap();
     assert_eq!((share(0, "before"), share(1, "before")), (1.0, 0.0));
     // East Asia, and who lives round it: a good third of the people, India not among them.
@@ -37,6 +40,15 @@ fn a_plan_tells_what_another_config_would_do() {
     fs::copy(&file, network.path("hither.toml")).unwrap();
     let said = run(HITHER, &["check", &old, "--plan"]);
     assert!(said.contains("2 PoPs") && said.contains("one  100.0 %"), "{said}");
+    // Warnings are on standard error.
+    let output = Command::new(HITHER).args(["check", &old, "--plan", "--json"]).output().unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let told = (&said["good"], &said["counts"]["pops"], &said["counts"]["sites"]);
+    assert_eq!(told, (&json!(true), &json!(2), &json!(1)), "{said}");
+    let (one, two) = (&said["plan"]["pops"][0], &said["plan"]["pops"][1]);
+    let ids_and_before = (&one["pop"], &one["before"], &two["pop"], &two["before"]);
+    assert_eq!(ids_and_before, (&json!("one"), &json!(1.0), &json!("two"), &json!(0.0)), "{said}");
+    assert!((two["after"].as_f64().unwrap() - moved).abs() < 1e-9, "{said}");
 }
 
 /// A world of 60 nodes on three continents whose round trips are what distance says, but for the first PoP: what
