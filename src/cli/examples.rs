@@ -83,7 +83,8 @@ pub(super) const KEYS: &str = "Examples:
 pub(super) const MAP: &str = "Examples:
   hither map stats
   hither map export > latency/measured.csv
-  hither map bench --matrix rtt.csv --nodes nodes.csv --plot map.svg";
+  hither map bench --matrix rtt.csv --nodes nodes.csv --plot map.svg
+  hither map bench --matrix rtt.csv --json | jq '.ways[] | {sent_by, mean_ms}'";
 
 pub(super) const COMPLETIONS: &str = "Examples:
   hither completions bash > /usr/share/bash-completion/completions/hither

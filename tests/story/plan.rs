@@ -89,6 +89,22 @@ fn a_bench_tells_what_learning_is_worth() {
     assert!(mean("learned") < mean("optimal") + 1.0, "{said}");
     assert!(said.contains("4 PoPs, 56 clients, coordinates as given, seed 1"), "{said}");
     assert_eq!(bench(&[&["--nodes", &nodes], &pops[..]].concat()), said, "the same seed, the same table");
+    let told = bench(&[&["--nodes", &nodes, "--json"], &pops[..]].concat());
+    let told: Value = serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"));
+    assert_eq!(told["pops"], json!(["n0", "n3", "n1", "n2"]), "{told}");
+    let about = (&told["clients"], &told["coordinates"], &told["seed"]);
+    assert_eq!(about, (&json!(56), &json!("given"), &json!(1)), "{told}");
+    for (way, sent_by) in
+        told["ways"].as_array().unwrap().iter().zip(["random", "geography", "prior", "learned", "optimal"])
+    {
+        assert_eq!(way["sent_by"], sent_by, "{told}");
+        assert_eq!(format!("{:.1}", way["mean_ms"].as_f64().unwrap()), format!("{:.1}", mean(sent_by)), "{told}");
+    }
+    assert_eq!((&told["ways"][1]["gap_closed"], &told["ways"][4]["gap_closed"]), (&json!(0.0), &json!(1.0)), "{told}");
+    let number = |key: &str| told["learning"][key].as_f64().unwrap();
+    let (learning_ms, closed) = (number("mean_ms"), 100.0 * number("gap_closed"));
+    let learning = format!("50 samples a prefix: {learning_ms:.1} ms on average ({closed:.0} % of the gap)");
+    assert!(said.contains(&learning) && number("samples_per_prefix") == 50.0, "{learning}: {said}");
     fs::write(&nodes, line(0)).unwrap();
     let said = bench(&["--nodes", &nodes]);
     assert!(said.contains("1 nodes, but 60 rows in the matrix"), "{said}");
