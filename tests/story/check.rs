@@ -273,3 +273,24 @@ fn a_program_is_told_all_in_one_object() {
     assert_eq!(faults[0]["message"], "there is no PoP `ones`");
     assert_eq!(faults[0]["help"], "did you mean `one`?");
 }
+
+#[test]
+fn without_a_fleet_key_check_names_the_file_and_what_is_lost() {
+    let network = crate::support::Network::new(90, ([192, 0, 2, 1], 80).into(), "");
+    let (told_with_it, _) = told(&network);
+    assert!(problems(&told_with_it, "message", "fleet.key").is_empty(), "{told_with_it}");
+    fs::remove_file(network.path("secrets/fleet.key")).unwrap();
+    let warned = || {
+        let (told, code) = told(&network);
+        assert_eq!((&told["good"], code), (&json!(true), Some(0)), "{told}");
+        let warnings = problems(&told, "message", "there is no secrets/fleet.key");
+        assert_eq!(warnings.len(), 1, "{told}");
+        assert_eq!(warnings[0]["severity"], "warning");
+        assert_eq!(warnings[0]["help"], "write at least 16 random characters there, the same on every node, mode 0600");
+        warnings[0]["message"].as_str().unwrap().to_owned()
+    };
+    let lost = warned();
+    assert!(!lost.contains("gather"), "{lost}");
+    network.edit(|text| text.replace("[admin]\n", "[admin]\ngather = [\"ns1\"]\n"));
+    assert_eq!(warned(), format!("{lost}, and `ns1`, named by `gather` of [admin], cannot hear of other nodes"));
+}
