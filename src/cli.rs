@@ -140,6 +140,9 @@ pub(crate) struct Check {
     /// With --plan: a name server's `queries.jsonl`. Left out: every country's people, for every site
     #[arg(long, value_name = "FILE", requires = "plan")]
     pub(crate) queries: Option<PathBuf>,
+    /// Print JSON, once all is known
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -352,7 +355,14 @@ pub(crate) enum MapCommand {
     /// How much is measured, how old it is, and what it gains over geography
     Stats(MapStats),
     /// What was measured, as a file of latency/ has it, sorted: to be compared, and kept in git
-    Export,
+    Export(MapExport),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MapExport {
+    /// Print JSON: for programs, not for latency/
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -383,6 +393,9 @@ pub(crate) struct MapBench {
     /// Where randomness begins; the same seed gives the same table
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

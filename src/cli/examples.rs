@@ -26,7 +26,8 @@ pub(super) const RUN: &str = "Examples:
 pub(super) const CHECK: &str = "Examples:
   hither check ./cdn                 # exit code 0: nodes would take it
   hither check --online ./cdn        # also whether edges are reached and names lead here
-  hither check --plan ./cdn          # also where clients would go";
+  hither check --plan ./cdn          # also where clients would go
+  hither check --json ./cdn | jq '.problems[] | {file, line, message}'";
 
 pub(super) const EXPLAIN: &str = "Examples:
   hither explain www.shop.example --from 193.0.6.1
@@ -82,7 +83,8 @@ pub(super) const KEYS: &str = "Examples:
 pub(super) const MAP: &str = "Examples:
   hither map stats
   hither map export > latency/measured.csv
-  hither map bench --matrix rtt.csv --nodes nodes.csv --plot map.svg";
+  hither map bench --matrix rtt.csv --nodes nodes.csv --plot map.svg
+  hither map bench --matrix rtt.csv --json | jq '.ways[] | {sent_by, mean_ms}'";
 
 pub(super) const COMPLETIONS: &str = "Examples:
   hither completions bash > /usr/share/bash-completion/completions/hither

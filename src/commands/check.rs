@@ -17,55 +17,75 @@ use crate::waiting::wait_for;
 
 mod judged;
 mod online;
+mod told;
 
 use online::Looked;
+use told::{Counts, Told};
 
 pub(crate) fn run(args: Check, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(args.directory.or(dir));
-    let built = build(&dir, Roles::BOTH, None).map_err(|problems| directory::refused(&problems))?;
+    let built = match build(&dir, Roles::BOTH, None) {
+        Ok(built) => built,
+        Err(problems) => {
+            if args.json {
+                say(Told::refused(&dir, &problems).text()?);
+            }
+            return Err(directory::refused(&problems));
+        }
+    };
+    // A program is told at the end, in one object.
+    let tell = |line: String| {
+        if !args.json {
+            say(line);
+        }
+    };
     directory::print(&built.warnings);
-    let config = built.config();
-    let counts = [
-        (config.network.pops.len(), "PoP"),
-        (config.network.edges().count(), "edge"),
-        (config.network.name_servers.len(), "name server"),
-        (config.sites.len(), "site"),
-        (config.zones.len(), "zone"),
-        (config.routes.routes.len(), "route"),
-    ];
-    let counts = counts.map(|(count, noun)| counted(count, noun));
-    say(format!("{}: good. {}", dir.display(), counts.join(", ")));
+    let counts = Counts::of(built.config());
+    tell(format!("{}: good. {}", dir.display(), counts.show()));
+    let mut told = Told::good(&dir, counts, &built.warnings);
     if args.online {
-        say(look_online(config, args.resolver)?);
+        let looked = look_online(built.config(), args.resolver)?;
+        tell(show_looked(&looked));
+        told.online = Some(looked.into());
     } else {
-        say("Not looked up: whether edges are reached, and names lead here. `hither check --online` does.");
+        tell("Not looked up: whether edges are reached, and names lead here. `hither check --online` does.".to_owned());
     }
     if args.plan {
         let new = built.into_unprobed().ok_or_else(|| Failure::ours("no name server was built"))?;
-        say(format!("\n{}", plan(&dir, &new, args.queries.as_deref())?.trim_end()));
+        let planned = plan(&dir, &new, args.queries.as_deref())?;
+        tell(format!("\n{}", planned.show().trim_end()));
+        told.plan = Some(planned.json());
+    }
+    if args.json {
+        say(told.text()?);
     }
     Ok(Exit::Done)
 }
 
-/// Asks the network outside; warnings are printed, and what is returned is what was looked at.
-fn look_online(config: &Config, resolver: Option<SocketAddr>) -> Result<String, Failure> {
+/// Asks the network outside; warnings are printed.
+fn look_online(config: &Config, resolver: Option<SocketAddr>) -> Result<Looked, Failure> {
     let looked = wait_for(online::look(config, resolver))??;
     directory::print(&looked.warnings);
+    Ok(looked)
+}
+
+/// What was looked at.
+fn show_looked(looked: &Looked) -> String {
     let Looked { warnings, addresses, names, left_out } = looked;
-    let left_out = if left_out > 0 { format!(" ({left_out} more names were left out)") } else { String::new() };
+    let left_out = if *left_out > 0 { format!(" ({left_out} more names were left out)") } else { String::new() };
     let told = match warnings.len() {
         0 => "edges are reached, and names lead here".to_owned(),
         count => counted(count, "warning"),
     };
-    let addresses = match addresses {
+    let addresses = match *addresses {
         1 => "1 address of an edge".to_owned(),
         count => format!("{count} addresses of edges"),
     };
-    Ok(format!("Looked up: {addresses} and {}{left_out}: {told}", counted(names, "name")))
+    format!("Looked up: {addresses} and {}{left_out}: {told}", counted(*names, "name"))
 }
 
 /// What a directory would do beside the config that serves.
-fn plan(dir: &Path, new: &Unprobed, queries: Option<&Path>) -> Result<String, Failure> {
+fn plan(dir: &Path, new: &Unprobed, queries: Option<&Path>) -> Result<Planned, Failure> {
     let admin = &new.config.network.admin;
     let status = client::ask_json(admin.listen, "/status", admin.token.as_ref()).ok();
     let serves = status.and_then(|status| status.get("directory")?.as_str().map(PathBuf::from));
@@ -74,7 +94,7 @@ fn plan(dir: &Path, new: &Unprobed, queries: Option<&Path>) -> Result<String, Fa
         // These files serve already, or soon: what came before them.
         _ => before(dir, &new.config.network)?,
     };
-    Ok(Planned::of(&old, new, queries)?.show())
+    Planned::of(&old, new, queries)
 }
 
 /// The last config that a name server here has kept.

@@ -1,6 +1,7 @@
 //! `hither map`: what the map is worth, and what it has learned.
 
 mod bench;
+mod figures;
 mod fit;
 mod learned;
 mod matrix;
@@ -16,6 +17,6 @@ pub(crate) fn run(args: Map, dir: Option<PathBuf>) -> Done {
     match args.command {
         MapCommand::Bench(args) => bench::run(&args),
         MapCommand::Stats(args) => learned::stats(&args, dir),
-        MapCommand::Export => learned::export(dir),
+        MapCommand::Export(args) => learned::export(&args, dir),
     }
 }

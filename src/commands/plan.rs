@@ -52,6 +52,7 @@ impl Planned {
         Ok(Self { change, capacity: capacity(&new.config), asked: describe(&queries, log) })
     }
 
+    /// For a person.
     pub(crate) fn show(&self) -> String {
         let Change { moved, unanswered, cost_ms: (before, after), cold, pops } = &self.change;
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
@@ -79,7 +80,8 @@ impl Planned {
         format!("{out}\n{}", table::draw(&["PoP", "before", "after", "of the capacity"], &rows.collect::<Vec<_>>()))
     }
 
-    fn json(&self) -> Value {
+    /// The same for a program.
+    pub(crate) fn json(&self) -> Value {
         let Change { moved, unanswered, cost_ms: (before, after), cold, pops } = &self.change;
         let pop = |(pop, capacity): (PopId, Option<f64>)| {
             let (before, after) = pops.get(&pop).copied().unwrap_or_default();

@@ -22,3 +22,35 @@ pub(crate) fn draw(heading: &[&str], rows: &[Vec<String>]) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::cli::Cli;
+
+    #[test]
+    fn what_prints_a_table_prints_json_too() {
+        for command in [
+            "check --plan",
+            "check --online",
+            "explain www.shop.example --from 192.0.2.1",
+            "explain www.shop.example --batch clients.txt",
+            "explain --url https://www.shop.example/",
+            "get https://www.shop.example/ --from 192.0.2.1",
+            "keys",
+            "map bench --matrix rtt.csv",
+            "map export",
+            "map stats",
+            "plan old new",
+            "purge --site shop",
+            "report",
+            "status",
+            "status --watch",
+        ] {
+            let words = ["hither"].into_iter().chain(command.split(' ')).chain(["--json"]);
+            let read = Cli::try_parse_from(words);
+            assert!(read.is_ok(), "{command}: {}", read.err().map(|error| error.to_string()).unwrap_or_default());
+        }
+    }
+}

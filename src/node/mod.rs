@@ -213,13 +213,7 @@ fn build_loaded(
         warnings.extend(listen::warn_of_congestion(&config));
         warnings.extend(certs::warn_of_names(&config, &names, SystemTime::now()));
     }
-    if config.fleet_key.is_none() {
-        let mut problem = Problem::general(
-            "there is no secrets/fleet.key: nodes cannot tell each other purges, round trips, load and sites",
-        );
-        problem.severity = config::Severity::Warning;
-        warnings.push(problem.help("write at least 16 random characters there, the same on every node, mode 0600"));
-    }
+    warnings.extend(peer::warn_of_no_key(&config));
     Ok(Built { config, names, dns_names, sites, view, world, warnings })
 }
 

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 
 use admin::Door;
-use config::{Config, NodeId};
+use config::{Config, NodeId, Problem, Severity};
 use listen::{BindError, Sharing, bind_tcp};
 
 use super::gate::Gate;
@@ -18,6 +18,21 @@ pub(crate) struct Peer(Mutex<Option<Gate>>);
 pub(crate) struct Bound {
     wanted: Option<SocketAddr>,
     new: Option<TcpListener>,
+}
+
+/// A warning of all that is lost without the fleet's key.
+pub(super) fn warn_of_no_key(config: &Config) -> Option<Problem> {
+    if config.fleet_key.is_some() {
+        return None;
+    }
+    let mut message =
+        "there is no secrets/fleet.key: nodes cannot tell each other purges, round trips, load and sites".to_owned();
+    let gatherers: Vec<String> = config.network.admin.gather.iter().map(|id| format!("`{id}`")).collect();
+    if !gatherers.is_empty() {
+        message += &format!(", and {}, named by `gather` of [admin], cannot hear of other nodes", gatherers.join(", "));
+    }
+    let warning = Problem { severity: Severity::Warning, ..Problem::general(message) };
+    Some(warning.help("write at least 16 random characters there, the same on every node, mode 0600"))
 }
 
 /// Where a config wants the node to be reached; nowhere without the fleet's key. Name servers are while there are
@@ -93,5 +108,47 @@ impl Peer {
         if let Some(gate) = lock(&self.0).take() {
             gate.close();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn without_the_fleet_s_key_who_gathers_is_warned_of_too() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("sites")).unwrap();
+        fs::create_dir(dir.path().join("secrets")).unwrap();
+        let warned = |gather: &str| {
+            let network = format!(
+                "zone = \"cdn.example\"\n[admin]\n{gather}\n\
+                 [[nameserver]]\nid = \"ns1\"\naddresses = [\"192.0.2.1\"]\n\
+                 [[pop]]\nid = \"one\"\nlocation = [50.0, 8.0]\n[[pop.edge]]\nid = \"one-1\"\naddresses = [\"192.0.2.2\"]\n"
+            );
+            fs::write(dir.path().join("hither.toml"), network).unwrap();
+            let problem = warn_of_no_key(&config::load(dir.path()).unwrap().config)?;
+            assert_eq!(problem.severity, Severity::Warning);
+            Some(problem.to_string())
+        };
+        let lost = "there is no secrets/fleet.key: nodes cannot tell each other purges, round trips, load and sites";
+        let mend = "(write at least 16 random characters there, the same on every node, mode 0600)";
+        for (gather, expected) in [
+            ("", format!("{lost} {mend}")),
+            (
+                "gather = [\"ns1\"]",
+                format!("{lost}, and `ns1`, named by `gather` of [admin], cannot hear of other nodes {mend}"),
+            ),
+            (
+                "gather = [\"ns1\", \"one-1\"]",
+                format!("{lost}, and `ns1`, `one-1`, named by `gather` of [admin], cannot hear of other nodes {mend}"),
+            ),
+        ] {
+            assert_eq!(warned(gather), Some(expected), "{gather}");
+        }
+        fs::write(dir.path().join("secrets/fleet.key"), "a key for tests only").unwrap();
+        assert_eq!(warned("gather = [\"ns1\"]"), None);
     }
 }

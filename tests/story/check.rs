@@ -1,6 +1,9 @@
 //! A config with mistakes is told all of them.
 
 use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
 
 use crate::support::{HITHER, run};
 
@@ -53,7 +56,7 @@ fn a_good_directory_is_told_so_and_exits_with_0() {
     fs::write(&site, without_tls).unwrap();
     fs::create_dir(dir.path().join("secrets")).unwrap();
     fs::write(dir.path().join("secrets/admin.token"), "0123456789abcdef").unwrap();
-    let output = std::process::Command::new(HITHER).arg("check").arg(dir.path()).output().unwrap();
+    let output = Command::new(HITHER).arg("check").arg(dir.path()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && text.contains("12 PoPs, 24 edges, 2 name servers, 1 site,"), "{text}");
 }
@@ -235,4 +238,59 @@ fn what_is_likely_a_mistake_is_a_warning() {
         assert!(said.contains(expected), "{expected}\n{said}");
     }
     assert!(!said.contains("for *.other.example"), "{said}");
+}
+
+/// What a program is told of a directory, and the exit code.
+fn told(network: &crate::support::Network) -> (Value, Option<i32>) {
+    let output = Command::new(HITHER).args(["check", "--json"]).arg(network.dir.path()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let told = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    (told, output.status.code())
+}
+
+/// Those of its problems of which a key says something.
+fn problems(told: &Value, key: &str, says: &str) -> Vec<Value> {
+    let all = told["problems"].as_array().unwrap();
+    all.iter().filter(|problem| problem[key].as_str().is_some_and(|text| text.contains(says))).cloned().collect()
+}
+
+#[test]
+fn a_program_is_told_all_in_one_object() {
+    let network = crate::support::Network::new(90, ([192, 0, 2, 1], 80).into(), "");
+    let (good, code) = told(&network);
+    assert_eq!((&good["good"], code), (&json!(true), Some(0)), "{good}");
+    assert!(problems(&good, "severity", "fault").is_empty(), "{good}");
+    let counts = json!({ "pops": 1, "edges": 1, "name_servers": 1, "sites": 1, "zones": 0, "routes": 0 });
+    assert_eq!(good["counts"], counts);
+    assert_eq!(good["directory"], network.dir.path().display().to_string());
+    assert!(good["online"].is_null() && good["plan"].is_null(), "{good}");
+    fs::write(network.path("routes.toml"), "[[route]]\ncountry = \"DE\"\npin = \"ones\"\n").unwrap();
+    let (refused, code) = told(&network);
+    assert_eq!((&refused["good"], &refused["counts"], code), (&json!(false), &Value::Null, Some(1)), "{refused}");
+    let faults = problems(&refused, "severity", "fault");
+    assert_eq!(faults.len(), 1, "{refused}");
+    assert_eq!((&faults[0]["file"], &faults[0]["line"]), (&json!("routes.toml"), &json!(3)), "{refused}");
+    assert_eq!(faults[0]["message"], "there is no PoP `ones`");
+    assert_eq!(faults[0]["help"], "did you mean `one`?");
+}
+
+#[test]
+fn without_a_fleet_key_check_names_the_file_and_what_is_lost() {
+    let network = crate::support::Network::new(90, ([192, 0, 2, 1], 80).into(), "");
+    let (told_with_it, _) = told(&network);
+    assert!(problems(&told_with_it, "message", "fleet.key").is_empty(), "{told_with_it}");
+    fs::remove_file(network.path("secrets/fleet.key")).unwrap();
+    let warned = || {
+        let (told, code) = told(&network);
+        assert_eq!((&told["good"], code), (&json!(true), Some(0)), "{told}");
+        let warnings = problems(&told, "message", "there is no secrets/fleet.key");
+        assert_eq!(warnings.len(), 1, "{told}");
+        assert_eq!(warnings[0]["severity"], "warning");
+        assert_eq!(warnings[0]["help"], "write at least 16 random characters there, the same on every node, mode 0600");
+        warnings[0]["message"].as_str().unwrap().to_owned()
+    };
+    let lost = warned();
+    assert!(!lost.contains("gather"), "{lost}");
+    network.edit(|text| text.replace("[admin]\n", "[admin]\ngather = [\"ns1\"]\n"));
+    assert_eq!(warned(), format!("{lost}, and `ns1`, named by `gather` of [admin], cannot hear of other nodes"));
 }

@@ -111,6 +111,9 @@ fn round_trips_of_the_operator_weigh_like_measured_ones() {
     assert!(stats.contains("20 of the prefixes, in 1 groups") && stats.contains("moved     20 prefixes"), "{stats}");
     let exported = run(HITHER, &["-C", &dir, "map", "export"]);
     assert_eq!(exported, "prefix,pop,rtt_ms,samples\n", "the operator's own are not measured here");
+    let exported = run(HITHER, &["-C", &dir, "map", "export", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&exported).unwrap();
+    assert_eq!(told, serde_json::json!({ "rows": [] }), "{exported}");
     // A typing mistake changes nothing.
     fs::write(&file, rows("two", 20).replace("two,20", "tow,20")).unwrap();
     let said = run(HITHER, &["check", &dir]);

@@ -1,6 +1,9 @@
 //! What another config would do, and what the map is worth, is told before it counts.
 
 use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
 
 use crate::support::{HITHER, Network, copy_dir, run};
 
@@ -14,7 +17,7 @@ fn a_plan_tells_what_another_config_would_do() {
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("{text}{tokyo}")).unwrap();
     let (old, new) = (old.display().to_string(), new.path().display().to_string());
-    let said: serde_json::Value = serde_json::from_str(&run(HITHER, &["plan", &old, &new, "--json"])).unwrap();
+    let said: Value = serde_json::from_str(&run(HITHER, &["plan", &old, &new, "--json"])).unwrap();
     let share = |place: usize, when: &str| said["pops"][place][when].as_f64().unwrap();
     assert_eq!((share(0, "before"), share(1, "before")), (1.0, 0.0));
     // East Asia, and who lives round it: a good third of the people, India not among them.
@@ -37,6 +40,15 @@ fn a_plan_tells_what_another_config_would_do() {
     fs::copy(&file, network.path("hither.toml")).unwrap();
     let said = run(HITHER, &["check", &old, "--plan"]);
     assert!(said.contains("2 PoPs") && said.contains("one  100.0 %"), "{said}");
+    // Warnings are on standard error.
+    let output = Command::new(HITHER).args(["check", &old, "--plan", "--json"]).output().unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let told = (&said["good"], &said["counts"]["pops"], &said["counts"]["sites"]);
+    assert_eq!(told, (&json!(true), &json!(2), &json!(1)), "{said}");
+    let (one, two) = (&said["plan"]["pops"][0], &said["plan"]["pops"][1]);
+    let ids_and_before = (&one["pop"], &one["before"], &two["pop"], &two["before"]);
+    assert_eq!(ids_and_before, (&json!("one"), &json!(1.0), &json!("two"), &json!(0.0)), "{said}");
+    assert!((two["after"].as_f64().unwrap() - moved).abs() < 1e-9, "{said}");
 }
 
 /// A world of 60 nodes on three continents whose round trips are what distance says, but for the first PoP: what
@@ -77,6 +89,22 @@ fn a_bench_tells_what_learning_is_worth() {
     assert!(mean("learned") < mean("optimal") + 1.0, "{said}");
     assert!(said.contains("4 PoPs, 56 clients, coordinates as given, seed 1"), "{said}");
     assert_eq!(bench(&[&["--nodes", &nodes], &pops[..]].concat()), said, "the same seed, the same table");
+    let told = bench(&[&["--nodes", &nodes, "--json"], &pops[..]].concat());
+    let told: Value = serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"));
+    assert_eq!(told["pops"], json!(["n0", "n3", "n1", "n2"]), "{told}");
+    let about = (&told["clients"], &told["coordinates"], &told["seed"]);
+    assert_eq!(about, (&json!(56), &json!("given"), &json!(1)), "{told}");
+    for (way, sent_by) in
+        told["ways"].as_array().unwrap().iter().zip(["random", "geography", "prior", "learned", "optimal"])
+    {
+        assert_eq!(way["sent_by"], sent_by, "{told}");
+        assert_eq!(format!("{:.1}", way["mean_ms"].as_f64().unwrap()), format!("{:.1}", mean(sent_by)), "{told}");
+    }
+    assert_eq!((&told["ways"][1]["gap_closed"], &told["ways"][4]["gap_closed"]), (&json!(0.0), &json!(1.0)), "{told}");
+    let number = |key: &str| told["learning"][key].as_f64().unwrap();
+    let (learning_ms, closed) = (number("mean_ms"), 100.0 * number("gap_closed"));
+    let learning = format!("50 samples a prefix: {learning_ms:.1} ms on average ({closed:.0} % of the gap)");
+    assert!(said.contains(&learning) && number("samples_per_prefix") == 50.0, "{learning}: {said}");
     fs::write(&nodes, line(0)).unwrap();
     let said = bench(&["--nodes", &nodes]);
     assert!(said.contains("1 nodes, but 60 rows in the matrix"), "{said}");

@@ -2,12 +2,12 @@
 
 use config::Location;
 
+use super::figures::{Bench, Coordinates, Figures, Way};
 use super::fit::fit;
 use super::matrix::{Matrix, Node, read_nodes};
 use super::plot;
 use super::trial::{Client, Dice, Outcome, World};
 use crate::cli::MapBench;
-use crate::commands::table;
 use crate::exit::{Done, Exit, Failure};
 use crate::say::say;
 
@@ -18,19 +18,19 @@ pub(crate) fn run(args: &MapBench) -> Done {
     let matrix = Matrix::read(&args.matrix)?;
     let nodes = args.nodes.as_deref().map(read_nodes).transpose()?;
     let mut dice = Dice::new(args.seed);
-    let (locations, judged, how) = match &nodes {
+    let (locations, judged, coordinates) = match &nodes {
         Some(nodes) if nodes.len() != matrix.len() => {
             let (nodes, rows) = (nodes.len(), matrix.len());
             return Err(Failure::operator(format!("{nodes} nodes, but {rows} rows in the matrix: one each is wanted")));
         }
         Some(nodes) => {
             let locations: Vec<Location> = nodes.iter().map(|node| node.location).collect();
-            (locations, (0..matrix.len()).collect::<Vec<usize>>(), "coordinates as given")
+            (locations, (0..matrix.len()).collect::<Vec<usize>>(), Coordinates::Given)
         }
         None => {
             let (locations, is_landmark) = fit(&matrix, &mut dice);
             let others = (0..matrix.len()).filter(|node| is_landmark.get(*node) == Some(&false));
-            (locations, others.collect(), "coordinates fitted on the other half of the nodes")
+            (locations, others.collect(), Coordinates::Fitted)
         }
     };
     let pops = match &args.pop {
@@ -38,29 +38,31 @@ pub(crate) fn run(args: &MapBench) -> Done {
         named => find(named, nodes.as_deref(), matrix.len())?,
     };
     let world = world(&matrix, &locations, &judged, &pops)?;
-    say(format!(
-        "{} PoPs, {} clients, {how}, seed {}\nPoPs: {}\n",
-        pops.len(),
-        world.clients.len(),
-        args.seed,
-        pops.iter().map(|pop| name(*pop, nodes.as_deref())).collect::<Vec<_>>().join(" ")
-    ));
+    let bench = Bench {
+        pops: pops.iter().map(|pop| name(*pop, nodes.as_deref())).collect(),
+        clients: world.clients.len(),
+        coordinates,
+        seed: args.seed,
+    };
+    if !args.json {
+        say(format!("{}\nPoPs: {}\n", bench.title(), bench.pops.join(" ")));
+    }
     let outcome = world.learn(ROUNDS, &mut dice);
     let ways = ways(&world, &outcome, &mut dice);
-    say(report(&ways, &outcome).trim_end());
+    let figures = Figures::of(&ways, &outcome);
+    let text = if args.json { figures.json(&bench).map_err(Failure::ours)? } else { figures.show() };
+    say(text.trim_end());
     if let Some(file) = &args.plot {
-        let title = format!("{} PoPs, {} clients, {how}, seed {}", pops.len(), world.clients.len(), args.seed);
-        let drawn = plot::draw(file, &title, &ways);
+        let drawn = plot::draw(file, &bench.title(), &ways);
         drawn.map_err(|why| {
             Failure::operator(format!("cannot draw {}: {why}; name a file that you may write to", file.display()))
         })?;
-        say(format!("drawn: {}", file.display()));
+        if !args.json {
+            say(format!("drawn: {}", file.display()));
+        }
     }
     Ok(Exit::Done)
 }
-
-/// How clients are sent, and the round trip that each gets by it, milliseconds.
-pub(super) type Way = (&'static str, Vec<f64>);
 
 fn ways(world: &World, outcome: &Outcome, dice: &mut Dice) -> [Way; 5] {
     let random = world
@@ -127,39 +129,4 @@ fn find(named: &[String], nodes: Option<&[Node]>, count: usize) -> Result<Vec<us
 fn name(node: usize, nodes: Option<&[Node]>) -> String {
     let named = nodes.and_then(|nodes| nodes.get(node)).map(|node| node.name.clone());
     named.unwrap_or_else(|| node.to_string())
-}
-
-/// The table.
-fn report(ways: &[Way; 5], outcome: &Outcome) -> String {
-    let [_, (_, geography), .., (_, optimal)] = ways;
-    let (far, near) = (mean(geography), mean(optimal));
-    let closed = |mean: f64| format!("{:.0} %", 100.0 * (far - mean) / (far - near).max(f64::MIN_POSITIVE));
-    let rows: Vec<Vec<String>> = ways
-        .iter()
-        .map(|(name, all)| {
-            let ms = |value: f64| format!("{value:.1} ms");
-            vec![(*name).to_owned(), ms(mean(all)), ms(part(all, 0.5)), ms(part(all, 0.95)), closed(mean(all))]
-        })
-        .collect();
-    format!(
-        "{}\nwhile learning, {ROUNDS} samples a prefix: {:.1} ms on average ({} of the gap), {:.2} % of answers were trials, \
-         {:.1} wrong moves in 100 groups\n",
-        table::draw(&["sent by", "mean", "p50", "p95", "gap closed"], &rows),
-        outcome.meanwhile,
-        closed(outcome.meanwhile),
-        outcome.tried,
-        outcome.wrong_moves,
-    )
-}
-
-fn mean(all: &[f64]) -> f64 {
-    all.iter().sum::<f64>() / all.len().max(1) as f64
-}
-
-/// The value below which this part of them lies.
-fn part(all: &[f64], share: f64) -> f64 {
-    let mut sorted = all.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let at = ((sorted.len().max(1) - 1) as f64 * share).round() as usize;
-    sorted.get(at).copied().unwrap_or(f64::NAN)
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use config::Network;
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::cli::MapStats;
+use crate::cli::{MapExport, MapStats};
 use crate::client;
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
@@ -26,9 +26,28 @@ pub(crate) fn stats(args: &MapStats, dir: Option<PathBuf>) -> Done {
     Ok(Exit::Done)
 }
 
-pub(crate) fn export(dir: Option<PathBuf>) -> Done {
-    say(ask(dir, "/latency.csv")?.trim_end());
+pub(crate) fn export(args: &MapExport, dir: Option<PathBuf>) -> Done {
+    let csv = ask(dir, "/latency.csv")?;
+    if args.json {
+        say(format!("{:#}", rows(&csv).map_err(Failure::ours)?));
+    } else {
+        say(csv.trim_end());
+    }
     Ok(Exit::Done)
+}
+
+/// The lines below the heading, as JSON.
+fn rows(csv: &str) -> Result<Value, String> {
+    let row = |line: &str| {
+        let mut cells = line.split(',');
+        let (prefix, pop) = (cells.next()?, cells.next()?);
+        let rtt_ms: f64 = cells.next()?.parse().ok()?;
+        let samples: u64 = cells.next()?.parse().ok()?;
+        Some(json!({ "prefix": prefix, "pop": pop, "rtt_ms": rtt_ms, "samples": samples }))
+    };
+    let read = |line: &str| row(line).ok_or_else(|| format!("what was measured has a line that is none: `{line}`"));
+    let rows: Vec<Value> = csv.lines().skip(1).map(read).collect::<Result<_, _>>()?;
+    Ok(json!({ "rows": rows }))
 }
 
 /// Asks a name server that runs on this machine, else the admin address.
@@ -86,7 +105,6 @@ fn show(stats: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn figures_read_well() {
@@ -95,5 +113,20 @@ mod tests {
             "prefixes_moved": 82, "round_trips_moved": 1_976.0, "geography_ms": 38.2, "learned_ms": 36.9,
         });
         insta::assert_snapshot!(show(&stats));
+    }
+
+    #[test]
+    fn an_export_is_rows_to_a_program() {
+        let csv = "prefix,pop,rtt_ms,samples\n93.192.7.0/24,fra,20.5,12\n2001:db8::/48,syd,281.0,3\n";
+        let told = rows(csv).unwrap();
+        assert_eq!(
+            told["rows"],
+            json!([
+                { "prefix": "93.192.7.0/24", "pop": "fra", "rtt_ms": 20.5, "samples": 12 },
+                { "prefix": "2001:db8::/48", "pop": "syd", "rtt_ms": 281.0, "samples": 3 },
+            ])
+        );
+        assert_eq!(rows("prefix,pop,rtt_ms,samples\n").unwrap(), json!({ "rows": [] }));
+        assert!(rows("prefix,pop,rtt_ms,samples\n93.192.7.0/24,fra,near,12\n").unwrap_err().contains("fra,near,12"));
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use super::bench::Way;
+use super::figures::Way;
 
 const SIZE: (u32, u32) = (900, 540);
 /// Told apart by people who do not see red and green as different (Okabe and Ito 2008).
