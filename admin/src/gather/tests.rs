@@ -109,6 +109,21 @@ fn a_fallen_edge_and_an_unreachable_node_are_told() {
 }
 
 #[test]
+fn what_nobody_tells_of_an_edge_is_null_and_not_nothing() {
+    let gathering = Gathering::new(ground(), 0);
+    // No edge is heard: its requests are known by what it told a name server, and its hits by nobody.
+    for second in 1..=3 {
+        gathering.take(vec![name_server("up", 10 * second)], 1_000 * second);
+    }
+    let seen = gathered(&gathering);
+    let edge = &seen["edges"][0];
+    assert_eq!((&edge["requests"], &edge["hits"]), (&json!(3), &Value::Null));
+    for rates in [&edge["rates"], &seen["pops"][0]["rates"], &seen["totals"], &seen["sites"][0]] {
+        assert_eq!(rates["hit_ratio"], Value::Null, "{rates}");
+    }
+}
+
+#[test]
 fn what_a_config_has_no_more_is_forgotten() {
     let gathering = Gathering::new(ground(), 0);
     for second in 1..=2 {
