@@ -165,6 +165,29 @@ fn what_sites_took_by_day_outlives_restarts_and_names_who_does_not_answer() {
 }
 
 #[test]
+fn bytes_of_a_long_body_are_counted_while_they_leave() {
+    // More than kernels hold for a connection.
+    const LENGTH: usize = 64 << 20;
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| reply(200, &[], vec![b'x'; LENGTH])).await;
+        let network = Network::new(49, origin.address, "");
+        let _node = network.start("one-1");
+        let mut stream = TcpStream::connect(network.edge).unwrap();
+        stream.write_all(b"GET /long HTTP/1.1\r\nHost: www.shop.example\r\n\r\n").unwrap();
+        tokio::task::block_in_place(|| {
+            stream.read_exact(&mut vec![0; 4 << 20]).unwrap();
+            // It takes no more, and does not go.
+            let (bytes, _) = wait_for(Duration::from_secs(5), "what it has taken is told", || {
+                let (said, _) = network.hither(&["report", "--site", "shop"]);
+                let told = said.lines().nth(1).and_then(|row| row.split(',').nth(4)?.parse::<usize>().ok());
+                told.filter(|bytes| *bytes > 2 << 20).ok_or(said)
+            });
+            assert!(bytes < LENGTH, "{bytes}: the kernel has taken all of it, and the test tells nothing");
+        });
+    });
+}
+
+#[test]
 fn lines_that_others_read_hold_hostile_clients_and_a_log_that_fails_costs_no_request() {
     runtime().block_on(async {
         let origin = Origin::start(|_, _| reply(200, &[("cache-control", "max-age=60")], "page")).await;
