@@ -55,7 +55,8 @@ impl Totals {
     /// Bytes that have come from the origin since this was asked last.
     pub(crate) fn unnoted(&self) -> u64 {
         let now = self.bytes_in.load(Ordering::Relaxed);
-        now.saturating_sub(self.noted_in.swap(now, Ordering::Relaxed))
+        // Two may ask at the same time: what the one has is not the other's.
+        now.saturating_sub(self.noted_in.fetch_max(now, Ordering::Relaxed))
     }
 }
 

@@ -47,7 +47,8 @@ pub(crate) struct Tally {
     complete: bool,
 }
 
-/// A long body is counted in steps of this: what loads an edge now, or is lost with it, must not come to light when it ends.
+/// A long body is counted in steps of this: what loads an edge now, or is lost with it, must not come to light when it
+/// ends.
 const NOTED: u64 = 1 << 20;
 
 /// A request that is over, for the counters and the log.
