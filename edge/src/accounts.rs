@@ -72,6 +72,15 @@ impl Accounts {
         Arc::clone(lock(&self.totals).entry(site.clone()).or_default())
     }
 
+    /// Looks what has come, and writes it down; waits for the disk.
+    ///
+    /// # Errors
+    /// The first day that could not be written.
+    pub(crate) fn settle(&self, today: Date) -> io::Result<()> {
+        self.look(today);
+        self.save()
+    }
+
     /// Looks what has come.
     pub(crate) fn look(&self, today: Date) {
         self.look_into(&mut lock(&self.ledger), today);

@@ -165,6 +165,36 @@ fn what_sites_took_by_day_outlives_restarts_and_names_who_does_not_answer() {
 }
 
 #[test]
+fn figures_of_a_killed_edge_are_there_but_for_the_last_minute() {
+    if std::env::var_os("HITHER_FULL").is_none() {
+        // It takes that minute.
+        return;
+    }
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| reply(200, &[("cache-control", "max-age=60")], "page")).await;
+        let network = Network::new(77, origin.address, "");
+        let node = network.start("one-1");
+        for _ in 0..4 {
+            get(network.edge, "/page", &[]).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(62)).await;
+        get(network.edge, "/page", &[]).await.unwrap();
+        tokio::task::block_in_place(|| {
+            signal(node.0.id(), Signal::SIGKILL);
+            drop(node);
+            let _node = network.start("one-1");
+            wait_for(Duration::from_secs(5), "it is told", || {
+                let (said, code) = network.hither(&["report", "--site", "shop", "--from", "2001-01-01"]);
+                // Midnight may have been within it.
+                let rows = said.lines().skip(1).filter_map(|row| row.split(',').nth(3)?.parse::<u64>().ok());
+                let requests: u64 = rows.sum();
+                if code == 0 && (4..=5).contains(&requests) { Ok(()) } else { Err(said) }
+            });
+        });
+    });
+}
+
+#[test]
 fn bytes_of_a_long_body_are_counted_while_they_leave() {
     // More than kernels hold for a connection.
     const LENGTH: usize = 64 << 20;
