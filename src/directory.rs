@@ -26,6 +26,12 @@ fn look_for(named: Option<PathBuf>) -> PathBuf {
     running.unwrap_or_else(|| PathBuf::from("/etc/hither"))
 }
 
+/// Whether two paths lead to one directory.
+pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    one == other || real(one) == real(other)
+}
+
 /// What running nodes are asked by.
 pub(crate) struct Known {
     pub(crate) network: Network,
@@ -70,5 +76,31 @@ pub(crate) fn print(problems: &[Problem]) {
     if !problems.is_empty() {
         let look = if std::io::stderr().is_terminal() { Look::Coloured } else { Look::Plain };
         note(report(problems, look));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_the_same_by_any_path_and_a_copy_is_another() {
+        let all = tempfile::tempdir().unwrap();
+        let path = |name: &str| all.path().join(name);
+        std::fs::create_dir(path("cdn")).unwrap();
+        std::fs::create_dir(path("copy")).unwrap();
+        std::os::unix::fs::symlink(path("cdn"), path("link")).unwrap();
+        for (one, other, expected) in [
+            ("cdn", "cdn", true),
+            ("cdn", "link", true),
+            ("cdn", "copy/../cdn/.", true),
+            ("cdn", "copy", false),
+            ("link", "copy", false),
+            // Of another machine, or gone.
+            ("gone", "gone", true),
+            ("cdn", "gone", false),
+        ] {
+            assert_eq!(is_same(&path(one), &path(other)), expected, "{one} {other}");
+        }
     }
 }

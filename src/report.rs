@@ -99,19 +99,13 @@ fn add_up(all: &[Days]) -> Vec<Row> {
 }
 
 impl Row {
-    /// The share of requests that were answered from stores.
     fn hit_ratio(&self) -> Option<f64> {
-        share(self.sums.hits, self.sums.requests)
+        telemetry::hit_ratio(self.sums.requests, self.sums.hits)
     }
 
-    /// The share of bytes that origins did not have to send; less than nothing where they sent more than clients took.
     fn byte_offload(&self) -> Option<f64> {
-        share(self.sums.bytes_in, self.sums.bytes_out).map(|share| 1.0 - share)
+        telemetry::byte_offload(self.sums.bytes_out, self.sums.bytes_in)
     }
-}
-
-fn share(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 impl Report {

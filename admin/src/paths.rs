@@ -180,7 +180,7 @@ pub(crate) static TABLE: [Row; 21] = [
         (GET, "/plots/{name}.svg"),
         Where::Admin,
         "The same drawn, without a colour of its own: `queries`, `requests`, `hit-ratio`, `bytes`, `latency`, `fetches`, \
-         `offload`.",
+         `byte-offload`.",
         &[OF, SPAN],
         Answer::Text("image/svg+xml"),
     ),

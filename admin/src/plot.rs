@@ -20,7 +20,7 @@ pub(crate) enum Plot {
     Bytes,
     Latency,
     Fetches,
-    Offload,
+    ByteOffload,
 }
 
 /// What a line is of.
@@ -39,7 +39,7 @@ struct Line {
 
 impl Plot {
     pub(crate) const ALL: [Self; 7] =
-        [Self::Queries, Self::Requests, Self::HitRatio, Self::Bytes, Self::Latency, Self::Fetches, Self::Offload];
+        [Self::Queries, Self::Requests, Self::HitRatio, Self::Bytes, Self::Latency, Self::Fetches, Self::ByteOffload];
 
     /// As it stands in a path.
     pub(crate) fn name(self) -> &'static str {
@@ -50,7 +50,7 @@ impl Plot {
             Self::Bytes => "bytes",
             Self::Latency => "latency",
             Self::Fetches => "fetches",
-            Self::Offload => "offload",
+            Self::ByteOffload => "byte-offload",
         }
     }
 
@@ -67,7 +67,7 @@ impl Plot {
             Self::Bytes => "Bytes a second",
             Self::Latency => "Time of requests",
             Self::Fetches => "Fetches from origins a second",
-            Self::Offload => "Offload",
+            Self::ByteOffload => "Byte offload",
         }
     }
 
@@ -83,18 +83,18 @@ impl Plot {
                 [half, most].concat()
             }
             Self::Fetches => one("fetches", |rates| rates.fetches_s),
-            Self::Offload => one("offload", |rates| rates.offload),
+            Self::ByteOffload => one("byte offload", |rates| rates.byte_offload),
         }
     }
 
     fn is_share(self) -> bool {
-        matches!(self, Self::HitRatio | Self::Offload)
+        matches!(self, Self::HitRatio | Self::ByteOffload)
     }
 
     /// A number of it as people read it.
     fn told(self, number: f64) -> String {
         match self {
-            Self::HitRatio | Self::Offload => format!("{:.0} %", 100.0 * number),
+            Self::HitRatio | Self::ByteOffload => format!("{:.0} %", 100.0 * number),
             Self::Bytes => format!("{}B", short(number)),
             Self::Latency if number >= 1_000.0 => format!("{} s", trimmed(number / 1_000.0)),
             Self::Latency => format!("{} ms", trimmed(number)),
@@ -172,18 +172,17 @@ fn paint(plot: Plot, span: Span, lines: &[Line]) -> Result<String, Box<dyn Error
             .y_label_formatter(&|number| plot.told(*number))
             .draw()?;
         let longest_gap = 2.5 * span.step_seconds() as f64;
+        // A share that is less than nothing lies at the bottom; the words beside it tell how much less.
+        let place = |(seconds, number): &(f64, f64)| (seconds / unit, number.max(0.0));
         for line in lines {
             for run in runs(&line.points, longest_gap) {
                 match run {
-                    [(seconds, alone)] => {
-                        chart.plotting_area().draw(&Circle::new((seconds / unit, *alone), 2, line.ink.filled()))?;
+                    [alone] => {
+                        chart.plotting_area().draw(&Circle::new(place(alone), 2, line.ink.filled()))?;
                     }
                     run => {
                         let style = line.ink.stroke_width(2);
-                        chart.draw_series(LineSeries::new(
-                            run.iter().map(|(seconds, number)| (seconds / unit, *number)),
-                            style,
-                        ))?;
+                        chart.draw_series(LineSeries::new(run.iter().map(place), style))?;
                     }
                 }
             }
@@ -322,6 +321,18 @@ mod tests {
     fn a_line_ends_where_nothing_is_known() {
         let points: Vec<(f64, f64)> = [0.0, 1.0, 2.0, 9.0, 10.0].iter().map(|at| (*at, 1.0)).collect();
         assert_eq!(runs(&points, 2.5).map(<[_]>::len).collect::<Vec<_>>(), [3, 2]);
+    }
+
+    #[test]
+    fn a_share_less_than_nothing_is_told_and_lies_at_the_bottom() {
+        let point = |at_ms, share| Point { at_ms, rates: Rates { byte_offload: Some(share), ..Rates::default() } };
+        let svg = drawn(Plot::ByteOffload, &[point(590_000, 0.0), point(591_000, -2.0)]);
+        assert!(svg.contains("byte offload: now -200 %, between -200 % and 0 %."), "{svg}");
+        let line = svg.split("<polyline").find(|tag| tag.contains("plot-line plot-1")).unwrap();
+        let (_, points) = line.split_once("points=\"").unwrap();
+        let heights: Vec<&str> = points.split('"').next().unwrap().split_whitespace().collect();
+        let [first, last] = heights[..] else { panic!("{svg}") };
+        assert_eq!(first.split_once(',').unwrap().1, last.split_once(',').unwrap().1, "{svg}");
     }
 
     #[test]

@@ -55,7 +55,8 @@ impl Totals {
     /// Bytes that have come from the origin since this was asked last.
     pub(crate) fn unnoted(&self) -> u64 {
         let now = self.bytes_in.load(Ordering::Relaxed);
-        now.saturating_sub(self.noted_in.swap(now, Ordering::Relaxed))
+        // Two may ask at the same time: what the one has is not the other's.
+        now.saturating_sub(self.noted_in.fetch_max(now, Ordering::Relaxed))
     }
 }
 
@@ -69,6 +70,15 @@ impl Accounts {
     /// Where a site's figures are; the same for every config that has it.
     pub(crate) fn totals_of(&self, site: &SiteId) -> Arc<Totals> {
         Arc::clone(lock(&self.totals).entry(site.clone()).or_default())
+    }
+
+    /// Looks what has come, and writes it down; waits for the disk.
+    ///
+    /// # Errors
+    /// The first day that could not be written.
+    pub(crate) fn settle(&self, today: Date) -> io::Result<()> {
+        self.look(today);
+        self.save()
     }
 
     /// Looks what has come.

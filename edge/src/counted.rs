@@ -42,12 +42,13 @@ pub(crate) struct Tally {
     pub(crate) started: Instant,
     ready: Instant,
     sent: u64,
-    /// How much of it the edge's own counts have.
+    /// How much of it is counted.
     noted: u64,
     complete: bool,
 }
 
-/// A long body is noted in steps of this: what loads an edge now must not come to light when it ends.
+/// A long body is counted in steps of this: what loads an edge now, or is lost with it, must not come to light when it
+/// ends.
 const NOTED: u64 = 1 << 20;
 
 /// A request that is over, for the counters and the log.
@@ -88,19 +89,19 @@ pub(crate) fn count(shared: &Shared, site: &Site, answered: Answered) {
     }
 }
 
-/// Adds bytes that a client has taken to what is reported of the edge.
-pub(crate) fn note_bytes(shared: &Shared, client: IpAddr, bytes: u64, now: Instant) {
+/// Counts bytes that a client has taken, for the site and for the edge.
+pub(crate) fn note_bytes(shared: &Shared, site: &Site, client: IpAddr, bytes: u64, now: Instant) {
+    if let Some(counters) = site.counters.get() {
+        counters.count_sent(bytes);
+    }
     shared.bytes.fetch_add(bytes, Ordering::Relaxed);
     shared.demand.add(client, bytes, now);
 }
 
 impl Over<'_> {
-    /// Counts it, and writes its line.
+    /// Counts the time that it took, and writes its line.
     pub(crate) fn tell(&self, shared: &Shared, now: Instant) {
         let took = now.saturating_duration_since(self.started);
-        if let Some(counters) = self.site.counters.get() {
-            counters.count_sent(self.sent);
-        }
         shared.metrics.request_seconds.observe(took.as_secs_f64());
         let Some(access) = &shared.access else {
             return;
@@ -157,11 +158,11 @@ impl Tally {
         }
     }
 
-    /// Adds what was sent since the last time to what is reported of the edge.
+    /// Counts what was sent since the last time.
     fn note(&mut self, now: Instant) {
         let more = self.sent - self.noted;
         self.noted = self.sent;
-        note_bytes(&self.shared, self.ask.client, more, now);
+        note_bytes(&self.shared, &self.ask.site, self.ask.client, more, now);
     }
 }
 

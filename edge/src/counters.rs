@@ -51,7 +51,7 @@ impl SiteCounters {
         }
     }
 
-    /// Counts bytes of a body that was sent.
+    /// Counts bytes of a body that were sent.
     pub(crate) fn count_sent(&self, bytes: u64) {
         self.bytes.inc_by(bytes);
         self.totals.bytes_out.fetch_add(bytes, Ordering::Relaxed);

@@ -463,8 +463,8 @@ struct Sending {
 impl Sent for Sending {
     fn sent(&mut self, bytes: u64) {
         let now = Instant::now();
-        note_bytes(&self.shared, self.client, bytes, now);
         let Entry { site, host, target, reached, .. } = &*self.entry;
+        note_bytes(&self.shared, site, self.client, bytes, now);
         let over = Over {
             site,
             client: self.client,

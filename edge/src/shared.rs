@@ -244,13 +244,18 @@ impl Shared {
         self.metrics.store_objects.set(i64::try_from(objects).unwrap_or(i64::MAX));
         let position = i64::try_from(self.purging.position()).unwrap_or(i64::MAX);
         self.metrics.purge_position.with_label_values(&[self.id.as_str()]).set(position);
-        self.sites.load().iter().for_each(|sites| sites.note_received());
+        self.note_received();
         if let Some(disk) = &self.store.disk {
             let (bytes, objects, is_failing) = disk.size();
             self.metrics.disk_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
             self.metrics.disk_objects.set(i64::try_from(objects).unwrap_or(i64::MAX));
             self.metrics.disk_failing.set(i64::from(is_failing));
         }
+    }
+
+    /// Counts what has come from origins, for whoever reads the counters next.
+    pub fn note_received(&self) {
+        self.sites.load().iter().for_each(|sites| sites.note_received());
     }
 
     /// The edge's part of `hither status`.

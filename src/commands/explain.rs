@@ -1,23 +1,23 @@
-//! `hither explain`: asked of the running fleet, else worked out from the config alone.
+//! `hither explain`: asked of the fleet that serves the directory, else worked out from its files alone.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use config::Network;
 use dns::{Candidate, Explanation, Measured, View};
 use mapping::Family;
-use serde_json::Value;
 
 use super::alone::unprobed;
 use super::table;
 use crate::cli::Explain;
 use crate::client::{self, AskError};
-use crate::directory;
+use crate::directory::{self, Known};
 use crate::exit::{Done, Exit, Failure};
-use crate::marker::running_name_servers;
 use crate::say::say;
 
 mod rules;
+mod whom;
+
+use whom::Whom;
 
 pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
     let dir = directory::find(dir);
@@ -28,18 +28,16 @@ pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
             return Err(Failure::operator("name what is asked for, as www.shop.example, or a URL by --url"));
         }
     };
-    let mut asking = Asking { network: directory::known(&dir)?.network, dir, alone: None };
+    let mut asking = Asking::of(dir)?;
     let froms = match (&args.batch, args.from) {
         (Some(file), _) => read_addresses(file)?,
         (None, from) => from.into_iter().collect(),
     };
     let explained: Result<Vec<Explanation>, Failure> = froms.iter().map(|from| asking.explain(name, *from)).collect();
     let explained = explained?;
-    let note = if asking.alone.is_some() {
-        "(nobody answers at the admin address: every edge is taken as up, and nothing as measured but latency/*.csv)\n"
-    } else {
-        ""
-    };
+    let note = asking.why_alone().map_or_else(String::new, |why| {
+        format!("({why}: every edge is taken as up, and nothing as measured but latency/*.csv)\n")
+    });
     let text = match (args.json, args.batch.is_some(), explained.as_slice()) {
         (true, false, [one]) => serde_json::to_string_pretty(one).map_err(Failure::ours)?,
         (true, ..) => serde_json::to_string_pretty(&explained).map_err(Failure::ours)?,
@@ -67,41 +65,52 @@ fn read_addresses(file: &Path) -> Result<Vec<IpAddr>, Failure> {
 /// Who is asked.
 struct Asking {
     dir: PathBuf,
-    network: Network,
-    /// What the config alone makes of it, once nobody has answered.
+    known: Known,
+    whom: Whom,
+    /// What the files alone make of it, once that was needed.
     alone: Option<View>,
 }
 
 impl Asking {
+    fn of(dir: PathBuf) -> Result<Self, Failure> {
+        let known = directory::known(&dir)?;
+        let whom = whom::find(&known.network, &dir).map_err(|error| Failure::operator(error.to_string()))?;
+        Ok(Self { dir, known, whom, alone: None })
+    }
+
+    /// Why nobody is asked, where that is so.
+    fn why_alone(&self) -> Option<&str> {
+        match &self.whom {
+            Whom::At(_) => None,
+            Whom::Nobody(why) => Some(why),
+        }
+    }
+
     fn explain(&mut self, name: &str, from: IpAddr) -> Result<Explanation, Failure> {
-        if self.alone.is_none() {
-            match ask(&self.network, &format!("/explain?name={name}&from={from}")) {
+        if let Whom::At(address) = self.whom {
+            let path = format!("/explain?name={name}&from={from}");
+            match client::ask_json(address, &path, self.known.network.admin.token.as_ref()) {
                 Ok(value) => return serde_json::from_value(value).map_err(Failure::ours),
                 Err(AskError::Refused(why) | AskError::Failed(why)) => return Err(Failure::operator(why)),
-                Err(AskError::NobodyThere(_)) => {}
+                Err(AskError::NobodyThere(why)) => self.whom = Whom::Nobody(why),
             }
         }
         let view = match self.alone.take() {
             Some(view) => view,
-            None => alone(&self.dir)?,
+            None => self.work_out()?,
         };
         self.alone.insert(view).explain(name, from, Family::V4).map_err(Failure::operator)
     }
-}
 
-/// Asks a name server that runs on this machine, else the admin address: an edge may have that.
-fn ask(network: &Network, path: &str) -> Result<Value, AskError> {
-    let token = network.admin.token.as_ref();
-    let here = running_name_servers(network);
-    let told = here.first().map(|node| client::ask_json(node.marker.admin, path, token));
-    match told {
-        None | Some(Err(AskError::NobodyThere(_))) => client::ask_json(network.admin.listen, path, token),
-        Some(told) => told,
+    /// What the files alone make of it.
+    fn work_out(&self) -> Result<View, Failure> {
+        if self.known.version.is_none() {
+            // Their faults are drawn already.
+            let why = self.why_alone().unwrap_or_default();
+            return Err(Failure::operator(format!("these files are refused, and there is nobody to ask: {why}")));
+        }
+        Ok(unprobed(&self.dir)?.view)
     }
-}
-
-fn alone(dir: &Path) -> Result<View, Failure> {
-    Ok(unprobed(dir)?.view)
 }
 
 fn show(explained: &Explanation) -> String {

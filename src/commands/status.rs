@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use telemetry::hit_ratio;
 
 use super::table;
 use crate::cli::Status;
@@ -205,7 +206,8 @@ fn row(node: &Value, nodes: &[Value], newest: Option<u64>) -> Row {
     let id = text(node, "id").unwrap_or("-");
     let of_edge = |key: &str| of_edge(node, nodes, key);
     let requests = of_edge("requests");
-    let ratio = requests.filter(|requests| *requests > 0).map(|requests| 100 * of_edge("hits").unwrap_or(0) / requests);
+    // Name servers are told of no hits: what nobody knows is not nothing.
+    let ratio = requests.zip(of_edge("hits")).and_then(|(requests, hits)| hit_ratio(requests, hits));
     let shown = |value: Option<u64>, unit: &str| value.map_or("-".to_owned(), |value| format!("{value}{unit}"));
     let known = version(node).or_else(|| report(id, nodes).and_then(version));
     let config = known.map_or("-", |version| if Some(version) == newest { "newest" } else { "behind" });
@@ -218,9 +220,15 @@ fn row(node: &Value, nodes: &[Value], newest: Option<u64>) -> Row {
         // What an edge has just open, besides the name servers' probes.
         connections: shown(of_edge("connections"), ""),
         requests: shown(requests, ""),
-        hit_ratio: shown(ratio, " %"),
+        hit_ratio: ratio.map_or("-".to_owned(), percent),
         stored: shown(of_edge("stored_bytes").map(|bytes| bytes >> 10), " KiB"),
     }
+}
+
+/// A share as the console shows it: `0 %`, `97.3 %`, and `100 %` only where it is nothing less.
+fn percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    if percent == 0.0 || percent >= 99.95 { format!("{percent:.0} %") } else { format!("{percent:.1} %") }
 }
 
 fn state(node: &Value) -> &'static str {
@@ -276,6 +284,28 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_hit_ratio_that_nobody_knows_is_left_open() {
+        let known_to_name_servers = json!({ "id": "ns1", "edges": { "one-1": { "report": { "requests": 8 } } } });
+        for (edge, requests, ratio) in [
+            (json!({ "requests": 8, "hits": 6 }), "8", "75.0 %"),
+            (json!({ "requests": 8, "hits": 0 }), "8", "0 %"),
+            (json!({ "requests": 1000, "hits": 999 }), "1000", "99.9 %"),
+            (json!({ "requests": 8, "hits": 8 }), "8", "100 %"),
+            (json!({ "requests": 0, "hits": 0 }), "0", "-"),
+            // It runs elsewhere, and is known by what name servers were told.
+            (Value::Null, "8", "-"),
+        ] {
+            let node = if edge.is_null() { json!({ "id": "one-1" }) } else { json!({ "id": "one-1", "edge": edge }) };
+            let row = row(&node, &[known_to_name_servers.clone(), node.clone()], None);
+            assert_eq!((row.requests.as_str(), row.hit_ratio.as_str()), (requests, ratio), "{node}");
+        }
+        // Nothing is known of it at all.
+        let unknown = json!({ "id": "one-2" });
+        let row = row(&unknown, std::slice::from_ref(&unknown), None);
+        assert_eq!((row.requests.as_str(), row.hit_ratio.as_str()), ("-", "-"));
+    }
 
     #[test]
     fn words_of_others_do_nothing_to_a_terminal() {

@@ -41,6 +41,9 @@ impl Facts for NodeFacts {
 
     fn sample(&self) -> Option<Sample> {
         let flows = self.flows().unwrap_or_default();
+        if let Some(edge) = &self.node.edge {
+            edge.note_received();
+        }
         Some(Sample { status: self.node.status(), counted: self.node.metrics.counted(), flows })
     }
 

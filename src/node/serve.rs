@@ -362,6 +362,9 @@ impl Serving {
         let Some(edge) = self.node.edge.clone() else {
             return ends.await;
         };
+        // What sites took is no longer written down each minute: what is owed is now, the rest at the end.
+        let settled = Arc::clone(&edge);
+        drop(tokio::task::spawn_blocking(move || settled.settle_accounts()));
         tokio::select! {
             () = ends => edge.settle_accounts(),
             () = heir.follow(Arc::clone(&self.node)) => {

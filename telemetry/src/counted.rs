@@ -33,10 +33,10 @@ pub struct OfSite {
     pub requests: u64,
     /// Of these, those answered from the store: hits and stale ones.
     pub hits: u64,
-    /// Of these, answers of the edge itself, which no store and no origin has part in.
-    pub own: u64,
     /// Bytes of bodies sent.
     pub bytes: u64,
+    /// Bytes of bodies that came from its origin.
+    pub origin_bytes: u64,
     /// Fetches from its origin, however they ended.
     pub fetches: u64,
 }
@@ -52,13 +52,14 @@ impl Metrics {
         each(&self.requests, |labels, count| {
             let site = counted.sites.entry(labels.of("site")).or_default();
             site.requests += count;
-            match labels.of("result").as_str() {
-                "hit" | "stale" => site.hits += count,
-                "own" => site.own += count,
-                _ => {}
+            if matches!(labels.of("result").as_str(), "hit" | "stale") {
+                site.hits += count;
             }
         });
         each(&self.request_bytes, |labels, count| counted.sites.entry(labels.of("site")).or_default().bytes += count);
+        each(&self.origin_bytes, |labels, count| {
+            counted.sites.entry(labels.of("site")).or_default().origin_bytes += count;
+        });
         each(&self.fetches, |labels, count| counted.sites.entry(labels.of("site")).or_default().fetches += count);
         self.count_times(&mut counted);
         counted
@@ -128,12 +129,13 @@ mod tests {
             metrics.requests.with_label_values(&["shop", result]).inc_by(count);
         }
         metrics.request_bytes.with_label_values(&["shop"]).inc_by(700);
+        metrics.origin_bytes.with_label_values(&["shop"]).inc_by(200);
         metrics.fetches.with_label_values(&["shop", "ok"]).inc_by(2);
         metrics.fetches.with_label_values(&["shop", "connection_refused"]).inc();
         let counted = metrics.counted();
         assert_eq!(counted.queries, 4);
         assert_eq!(counted.routed["fra"], 3);
-        assert_eq!(counted.sites["shop"], OfSite { requests: 12, hits: 6, own: 4, bytes: 700, fetches: 3 });
+        assert_eq!(counted.sites["shop"], OfSite { requests: 12, hits: 6, bytes: 700, origin_bytes: 200, fetches: 3 });
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a node tells about itself: counters, and records of requests and queries.
 //!
-//! [`Metrics`] holds every series in one table; [`Log`] writes records through a bounded queue that
+//! [`Metrics`] holds every series in one table; [`hit_ratio`] and [`byte_offload`] are what they come to; [`Log`] writes records through a bounded queue that
 //! never blocks who hands one in; [`Seldom`] keeps the log of events short.
 
 mod address;
@@ -9,6 +9,7 @@ mod log;
 mod metrics;
 mod record;
 mod seldom;
+mod shares;
 
 pub use address::Clients;
 pub use counted::{Counted, OfSite};
@@ -16,3 +17,4 @@ pub use log::{Log, Reopening};
 pub use metrics::{Metrics, reference};
 pub use record::QueryRecord;
 pub use seldom::Seldom;
+pub use shares::{byte_offload, hit_ratio};

@@ -165,6 +165,59 @@ fn what_sites_took_by_day_outlives_restarts_and_names_who_does_not_answer() {
 }
 
 #[test]
+fn figures_of_a_killed_edge_are_there_but_for_the_last_minute() {
+    if std::env::var_os("HITHER_FULL").is_none() {
+        // It takes that minute.
+        return;
+    }
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| reply(200, &[("cache-control", "max-age=60")], "page")).await;
+        let network = Network::new(77, origin.address, "");
+        let node = network.start("one-1");
+        for _ in 0..4 {
+            get(network.edge, "/page", &[]).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(62)).await;
+        get(network.edge, "/page", &[]).await.unwrap();
+        tokio::task::block_in_place(|| {
+            signal(node.0.id(), Signal::SIGKILL);
+            drop(node);
+            let _node = network.start("one-1");
+            wait_for(Duration::from_secs(5), "it is told", || {
+                let (said, code) = network.hither(&["report", "--site", "shop", "--from", "2001-01-01"]);
+                // Midnight may have been within it.
+                let rows = said.lines().skip(1).filter_map(|row| row.split(',').nth(3)?.parse::<u64>().ok());
+                let requests: u64 = rows.sum();
+                if code == 0 && (4..=5).contains(&requests) { Ok(()) } else { Err(said) }
+            });
+        });
+    });
+}
+
+#[test]
+fn bytes_of_a_long_body_are_counted_while_they_leave() {
+    // More than kernels hold for a connection.
+    const LENGTH: usize = 64 << 20;
+    runtime().block_on(async {
+        let origin = Origin::start(|_, _| reply(200, &[], vec![b'x'; LENGTH])).await;
+        let network = Network::new(49, origin.address, "");
+        let _node = network.start("one-1");
+        let mut stream = TcpStream::connect(network.edge).unwrap();
+        stream.write_all(b"GET /long HTTP/1.1\r\nHost: www.shop.example\r\n\r\n").unwrap();
+        tokio::task::block_in_place(|| {
+            stream.read_exact(&mut vec![0; 4 << 20]).unwrap();
+            // It takes no more, and does not go.
+            let (bytes, _) = wait_for(Duration::from_secs(5), "what it has taken is told", || {
+                let (said, _) = network.hither(&["report", "--site", "shop"]);
+                let told = said.lines().nth(1).and_then(|row| row.split(',').nth(4)?.parse::<usize>().ok());
+                told.filter(|bytes| *bytes > 2 << 20).ok_or(said)
+            });
+            assert!(bytes < LENGTH, "{bytes}: the kernel has taken all of it, and the test tells nothing");
+        });
+    });
+}
+
+#[test]
 fn lines_that_others_read_hold_hostile_clients_and_a_log_that_fails_costs_no_request() {
     runtime().block_on(async {
         let origin = Origin::start(|_, _| reply(200, &[("cache-control", "max-age=60")], "page")).await;

@@ -170,6 +170,36 @@ fn a_refused_directory_is_no_bar_to_asking_the_nodes() {
 }
 
 #[test]
+fn a_changed_copy_beside_a_running_fleet_is_explained_by_itself() {
+    let up = Up::start(76);
+    // Its state directory and addresses are those of the fleet that runs.
+    let copy = Network::new(76, NO_ORIGIN, "");
+    let shop = fs::read_to_string(copy.path("sites/shop.toml")).unwrap();
+    fs::write(copy.path("sites/blog.toml"), shop.replace("www.shop.", "www.blog.")).unwrap();
+    let state = up.network.path(".state");
+    copy.edit(|text| format!("state = \"{}\"\n{text}", state.display()));
+    let (said, code) = copy.hither(&["explain", "blog.cdn.example", "--from", "192.0.2.1"]);
+    let served = fs::canonicalize(up.network.dir.path()).unwrap();
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("site blog, PoP one") && said.contains(&format!("serves {served:?}, which is another")),
+        "{said}"
+    );
+
+    // The same directory by another path is no copy.
+    let link = tempfile::tempdir().unwrap();
+    let link = link.path().join("cdn");
+    std::os::unix::fs::symlink(up.network.dir.path(), &link).unwrap();
+    let said = run(HITHER, &["-C", link.to_str().unwrap(), "explain", "shop.cdn.example", "--from", "192.0.2.1"]);
+    assert!(said.contains("site shop, PoP one") && !said.contains("taken as up"), "{said}");
+
+    // Files that are refused are nobody's but who serves them.
+    copy.edit(|text| text.replace("memory", "memroy"));
+    let (said, code) = copy.hither(&["explain", "shop.cdn.example", "--from", "192.0.2.1"]);
+    assert!(code == 1 && said.contains("unknown key `memroy`") && said.contains("there is nobody to ask"), "{said}");
+}
+
+#[test]
 fn a_node_that_another_process_serves_has_not_died() {
     let up = Up::start(209);
     let _new = take_over(&up.network, "one-1", 1);

@@ -10,7 +10,7 @@ const PLOTS = [
   ["bytes", "Sent", "bytes per second"],
   ["latency", "Latency", "p50, and p99 dashed"],
   ["hit-ratio", "Hit ratio", "of requests"],
-  ["offload", "Offload", "of requests"],
+  ["byte-offload", "Byte offload", "of bytes to clients"],
   ["fetches", "Origin fetches", "per second"],
 ];
 /** How far back, and how often it is worth asking again, in seconds. */
@@ -21,7 +21,7 @@ const SPANS = [
 ];
 const WORDS = [
   ["Hit ratio", "of the requests, those that were answered from what an edge had stored."],
-  ["Offload", "of the requests, the part that cost origins no fetch."],
+  ["Byte offload", "of the bytes to clients, the part that origins did not have to send."],
   ["p50, p99", "half, and 99 of a hundred requests, were answered faster."],
 ];
 /** What means nothing for one site or edge. */

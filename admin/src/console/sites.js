@@ -24,7 +24,7 @@ export function openSites() {
     { head: "Bytes", kind: "number", text: (site) => bytes(site.bytes), sort: (site) => site.bytes },
     { head: "Fetches", kind: "number wide", text: (site) => count(site.fetches), sort: (site) => site.fetches },
     { head: "Hit ratio", kind: "number", text: (site) => share(site.hit_ratio), sort: (site) => site.hit_ratio },
-    { head: "Offload", kind: "number", text: (site) => share(site.offload), sort: (site) => site.offload },
+    { head: "Byte offload", kind: "number", text: (site) => share(site.byte_offload), sort: (site) => site.byte_offload },
     { head: "Origin", text: originWord, tone: (site) => (unwell(site).length > 0 ? "warn" : null), title: originTitle },
   ], (site) => site.id);
   certificates = table(byId("certificates-table"), "Certificates", [

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use config::{EdgeNode, Network, Pop};
 use serde_json::Value;
-use telemetry::OfSite;
+use telemetry::{OfSite, byte_offload, hit_ratio};
 
 use super::heard::{Memory, Remembered, clipped};
 use super::history::History;
 use super::overview::{
     CertificateSeen, ConfigSeen, EdgeSeen, NameServerSeen, NetworkSeen, OriginSeen, Overview, PopSeen, SiteSeen, State,
 };
-use super::rates::{Of, Rates, hit_ratio, offload};
+use super::rates::{Of, Rates};
 
 /// What a config says of the fleet.
 #[derive(Clone, Debug)]
@@ -268,8 +268,8 @@ fn see_sites(ground: &Ground, memory: &Memory, history: &History) -> Vec<SiteSee
         let sum = counted.entry(site).or_default();
         sum.requests = sum.requests.saturating_add(counts.requests);
         sum.hits = sum.hits.saturating_add(counts.hits);
-        sum.own = sum.own.saturating_add(counts.own);
         sum.bytes = sum.bytes.saturating_add(counts.bytes);
+        sum.origin_bytes = sum.origin_bytes.saturating_add(counts.origin_bytes);
         sum.fetches = sum.fetches.saturating_add(counts.fetches);
     }
     let mut origins = see_origins(memory);
@@ -280,9 +280,10 @@ fn see_sites(ground: &Ground, memory: &Memory, history: &History) -> Vec<SiteSee
             hosts: hosts.clone(),
             requests: sum.requests,
             bytes: sum.bytes,
+            origin_bytes: sum.origin_bytes,
             fetches: sum.fetches,
-            hit_ratio: hit_ratio(&sum),
-            offload: offload(&sum),
+            hit_ratio: hit_ratio(sum.requests, sum.hits),
+            byte_offload: byte_offload(sum.bytes, sum.origin_bytes),
             origins: origins.remove(id.as_str()).map(|servers| servers.into_values().collect()).unwrap_or_default(),
             rates: history.now(&Of::Site(id.clone())),
         }

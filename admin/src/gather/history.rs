@@ -162,15 +162,15 @@ fn push(list: &mut VecDeque<Kept>, most: usize, kept: Kept) {
 
 impl Kept {
     fn new(at_ms: u64, rates: Rates) -> Self {
-        let Rates { queries_s, requests_s, bytes_s, fetches_s, hit_ratio, offload, p50_ms, p99_ms } = rates;
-        let all = [queries_s, requests_s, bytes_s, fetches_s, hit_ratio, offload, p50_ms, p99_ms];
+        let Rates { queries_s, requests_s, bytes_s, fetches_s, hit_ratio, byte_offload, p50_ms, p99_ms } = rates;
+        let all = [queries_s, requests_s, bytes_s, fetches_s, hit_ratio, byte_offload, p50_ms, p99_ms];
         Self { at_ms, numbers: all.map(|number| number.map_or(f32::NAN, |number| number as f32)) }
     }
 
     fn rates(&self) -> Rates {
         let known = self.numbers.map(|number| (!number.is_nan()).then(|| told(number)));
-        let [queries_s, requests_s, bytes_s, fetches_s, hit_ratio, offload, p50_ms, p99_ms] = known;
-        Rates { queries_s, requests_s, bytes_s, fetches_s, hit_ratio, offload, p50_ms, p99_ms }
+        let [queries_s, requests_s, bytes_s, fetches_s, hit_ratio, byte_offload, p50_ms, p99_ms] = known;
+        Rates { queries_s, requests_s, bytes_s, fetches_s, hit_ratio, byte_offload, p50_ms, p99_ms }
     }
 }
 

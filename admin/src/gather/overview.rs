@@ -208,12 +208,14 @@ pub struct SiteSeen {
     pub requests: u64,
     /// Bytes of bodies sent.
     pub bytes: u64,
+    /// Bytes of bodies that came from its origin.
+    pub origin_bytes: u64,
     /// Fetches from its origin.
     pub fetches: u64,
     /// Which share of the requests was answered from the store, 0 to 1.
     pub hit_ratio: Option<f64>,
-    /// Which share of the requests cost its origin no fetch, 0 to 1.
-    pub offload: Option<f64>,
+    /// Which share of the bytes sent its origin did not have to send, at most 1; less than 0 where it sent more.
+    pub byte_offload: Option<f64>,
     /// Servers of its origin that some edge takes nothing from.
     pub origins: Vec<OriginSeen>,
     /// How much goes on.

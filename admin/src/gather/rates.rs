@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use telemetry::{Counted, OfSite};
+use telemetry::{Counted, OfSite, byte_offload, hit_ratio};
 
 /// How much goes on, a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, JsonSchema)]
@@ -19,8 +19,9 @@ pub struct Rates {
     pub fetches_s: Option<f64>,
     /// Which share of the requests was answered from the store, 0 to 1; none without requests.
     pub hit_ratio: Option<f64>,
-    /// Which share of the requests cost origins no fetch, 0 to 1; none without requests.
-    pub offload: Option<f64>,
+    /// Which share of the bytes sent origins did not have to send, at most 1; less than 0 where they sent more, none where
+    /// nothing was sent.
+    pub byte_offload: Option<f64>,
     /// Half of the requests took at most so long, milliseconds, as far as the buckets of their histogram tell.
     pub p50_ms: Option<f64>,
     /// Of a hundred requests 99 took at most so long, milliseconds.
@@ -104,8 +105,8 @@ fn difference(now: &Counted, before: &Counted) -> Counted {
         OfSite {
             requests: new.requests.saturating_sub(old.requests),
             hits: new.hits.saturating_sub(old.hits),
-            own: new.own.saturating_sub(old.own),
             bytes: new.bytes.saturating_sub(old.bytes),
+            origin_bytes: new.origin_bytes.saturating_sub(old.origin_bytes),
             fetches: new.fetches.saturating_sub(old.fetches),
         }
     };
@@ -160,8 +161,8 @@ impl Sum {
         for (own, more) in [
             (&mut self.site.requests, other.requests),
             (&mut self.site.hits, other.hits),
-            (&mut self.site.own, other.own),
             (&mut self.site.bytes, other.bytes),
+            (&mut self.site.origin_bytes, other.origin_bytes),
             (&mut self.site.fetches, other.fetches),
         ] {
             *own = own.saturating_add(more);
@@ -176,8 +177,8 @@ impl Sum {
             requests_s: a_second(self.site.requests),
             bytes_s: a_second(self.site.bytes),
             fetches_s: a_second(self.site.fetches),
-            hit_ratio: hit_ratio(&self.site),
-            offload: offload(&self.site),
+            hit_ratio: hit_ratio(self.site.requests, self.site.hits),
+            byte_offload: byte_offload(self.site.bytes, self.site.origin_bytes),
             p50_ms: quantile_ms(&self.bounds_ms, &self.took, 0.5),
             p99_ms: quantile_ms(&self.bounds_ms, &self.took, 0.99),
         }
@@ -187,25 +188,6 @@ impl Sum {
 /// What nodes tell may be anything: nothing that is added up here can be too much.
 fn total(counts: &[u64]) -> u64 {
     counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
-}
-
-/// Requests that a store or an origin has part in.
-fn served(site: &OfSite) -> u64 {
-    site.requests.saturating_sub(site.own)
-}
-
-/// The share of requests answered from the store.
-pub(crate) fn hit_ratio(site: &OfSite) -> Option<f64> {
-    share(site.hits, served(site))
-}
-
-/// The share of requests that cost no fetch. A fetch may serve many, and a request may cost several.
-pub(crate) fn offload(site: &OfSite) -> Option<f64> {
-    share(site.fetches.min(served(site)), served(site)).map(|fetched| 1.0 - fetched)
-}
-
-fn share(part: u64, of: u64) -> Option<f64> {
-    (of > 0).then(|| part as f64 / of as f64)
 }
 
 /// The time that a share of the requests took at most: within a bucket as if they were spread evenly, beyond the last bound
@@ -233,23 +215,8 @@ fn quantile_ms(bounds_ms: &[u32], took: &[u64], share: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn site(requests: u64, hits: u64, own: u64, fetches: u64) -> OfSite {
-        OfSite { requests, hits, own, bytes: 100 * requests, fetches }
-    }
-
-    #[test]
-    fn shares_are_of_what_a_store_has_part_in() {
-        // Requests, hits, own, fetches; hit ratio, offload.
-        for ((requests, hits, own, fetches), ratio, offloaded) in [
-            ((10, 8, 0, 2), Some(0.8), Some(0.8)),
-            ((12, 8, 2, 1), Some(0.8), Some(0.9)),
-            ((10, 0, 0, 30), Some(0.0), Some(0.0)),
-            ((3, 0, 3, 0), None, None),
-            ((0, 0, 0, 0), None, None),
-        ] {
-            let site = site(requests, hits, own, fetches);
-            assert_eq!((hit_ratio(&site), offload(&site)), (ratio, offloaded), "{site:?}");
-        }
+    fn site(requests: u64, hits: u64, fetches: u64) -> OfSite {
+        OfSite { requests, hits, bytes: 100 * requests, origin_bytes: 50 * fetches, fetches }
     }
 
     #[test]
@@ -276,7 +243,7 @@ mod tests {
     fn a_node_that_has_started_anew_begins_at_zero() {
         let counted = |queries, requests| Counted {
             queries,
-            sites: [("shop".to_owned(), site(requests, 0, 0, 0))].into(),
+            sites: [("shop".to_owned(), site(requests, 0, 0))].into(),
             ..Counted::default()
         };
         let mut counters = Counters::default();
@@ -295,7 +262,7 @@ mod tests {
         let most = Counted {
             queries: u64::MAX,
             routed: [("fra".to_owned(), u64::MAX)].into(),
-            sites: ["news", "shop"].map(|id| (id.to_owned(), OfSite { bytes: u64::MAX, ..site(1, 1, 1, 1) })).into(),
+            sites: ["news", "shop"].map(|id| (id.to_owned(), OfSite { bytes: u64::MAX, ..site(1, 1, 1) })).into(),
             took: vec![u64::MAX, u64::MAX],
             bounds_ms: vec![1],
         };
@@ -317,7 +284,7 @@ mod tests {
     fn what_is_counted_belongs_to_all_that_it_is_a_part_of() {
         let mut sums = BTreeMap::new();
         let edge = Counted {
-            sites: [("shop".to_owned(), site(10, 8, 0, 2)), ("-".to_owned(), site(1, 0, 1, 0))].into(),
+            sites: [("shop".to_owned(), site(10, 8, 2)), ("-".to_owned(), site(1, 0, 0))].into(),
             took: vec![11, 0],
             bounds_ms: vec![1],
             ..Counted::default()
@@ -328,11 +295,13 @@ mod tests {
         let of = |of: Of| sums[&of].rates(2_000);
         let fleet = of(Of::Fleet);
         assert_eq!((fleet.queries_s, fleet.requests_s, fleet.bytes_s), (Some(3.5), Some(5.5), Some(550.0)));
-        assert_eq!((fleet.hit_ratio, fleet.fetches_s), (Some(0.8), Some(1.0)));
+        // Requests that no site has taken are requests of the fleet.
+        assert_eq!((fleet.hit_ratio, fleet.fetches_s), (Some(8.0 / 11.0), Some(1.0)));
         let pop = of(Of::Pop("fra".to_owned()));
         assert_eq!((pop.queries_s, pop.requests_s), (Some(3.0), Some(5.5)));
         assert!(pop.p99_ms.is_some_and(|ms| ms <= 1.0), "{pop:?}");
-        assert_eq!(of(Of::Site("shop".to_owned())).requests_s, Some(5.0));
+        let shop = of(Of::Site("shop".to_owned()));
+        assert_eq!((shop.requests_s, shop.hit_ratio, shop.byte_offload), (Some(5.0), Some(0.8), Some(0.9)));
         assert!(!sums.contains_key(&Of::Site("-".to_owned())));
         assert_eq!(of(Of::Node("ns1".to_owned())).p50_ms, None);
     }

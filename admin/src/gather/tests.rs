@@ -21,7 +21,8 @@ fn told(status: Value, counted: Counted, flows: Vec<Flow>) -> Heard {
 
 /// What an edge tells that has answered so many requests, all but one in ten from its store.
 fn edge(id: &str, requests: u64) -> (String, Heard) {
-    let site = OfSite { requests, hits: requests * 9 / 10, own: 0, bytes: 1_000 * requests, fetches: requests / 10 };
+    let (bytes, origin_bytes) = (1_000 * requests, 250 * requests);
+    let site = OfSite { requests, hits: requests * 9 / 10, bytes, origin_bytes, fetches: requests / 10 };
     let status = json!({
         "id": id, "pid": 7, "config_version": 5, "uptime_s": 3,
         "certificates": { "www.shop.example": { "left_s": 86_400, "alarming": false, "fails": null } },
@@ -73,6 +74,10 @@ fn a_fleet_is_put_together_of_what_its_nodes_tell() {
     let first = &seen["edges"][0];
     assert_eq!((&first["state"], &first["reason"], &first["since_ms"]), (&json!("up"), &Value::Null, &json!(1_000)));
     assert_eq!((&first["rates"]["hit_ratio"], &first["heard_ms"]), (&json!(0.9), &json!(0)));
+    let shop = &seen["sites"][0];
+    for told in [&first["rates"], &shop["rates"], shop] {
+        assert_eq!((&told["hit_ratio"], &told["byte_offload"]), (&json!(0.9), &json!(0.75)), "{told}");
+    }
     assert_eq!(first["load"], json!(0.8), "100 kB/s of 1 Mbit/s");
     assert_eq!((&first["by"], &first["sites_digest"]), (&json!({ "ns1": "up" }), &json!("abc")));
     assert_eq!(seen["totals"]["queries_s"], json!(10.0));
@@ -106,6 +111,21 @@ fn a_fallen_edge_and_an_unreachable_node_are_told() {
     let expected =
         ["fra-1 is down: 192.0.2.1:80: refused", "fra-1 cannot be reached: 192.0.2.1:8444: connection refused"];
     assert_eq!(texts, expected);
+}
+
+#[test]
+fn what_nobody_tells_of_an_edge_is_null_and_not_nothing() {
+    let gathering = Gathering::new(ground(), 0);
+    // No edge is heard: its requests are known by what it told a name server, and its hits by nobody.
+    for second in 1..=3 {
+        gathering.take(vec![name_server("up", 10 * second)], 1_000 * second);
+    }
+    let seen = gathered(&gathering);
+    let edge = &seen["edges"][0];
+    assert_eq!((&edge["requests"], &edge["hits"]), (&json!(3), &Value::Null));
+    for rates in [&edge["rates"], &seen["pops"][0]["rates"], &seen["totals"], &seen["sites"][0]] {
+        assert_eq!((&rates["hit_ratio"], &rates["byte_offload"]), (&Value::Null, &Value::Null), "{rates}");
+    }
 }
 
 #[test]

@@ -181,9 +181,10 @@ fn certificates_origins_and_purges_are_told_when_they_change() {
             hosts: Vec::new(),
             requests: 0,
             bytes: 0,
+            origin_bytes: 0,
             fetches: 0,
             hit_ratio: None,
-            offload: None,
+            byte_offload: None,
             origins: if one.down.is_empty() { Vec::new() } else { vec![one] },
             rates: Rates::default(),
         }];
