@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::listeners::Listeners;
 use super::peer::Peer;
+use super::sockets::Reached;
 use super::supervisor::{Word, tell};
 use super::{Node, Roles, build, lock};
 
@@ -115,7 +116,7 @@ async fn reload(node: &Arc<Node>, (listeners, peer): (&Listeners, &Peer), starte
     let ready = built.and_then(|built| {
         let fault = |error: BindError| vec![Problem::general(error.to_string())];
         let bound = listeners.bind(built.config(), &node.id).map_err(fault)?;
-        let reached = peer.bind(built.config(), &node.id, None).map_err(fault)?;
+        let reached = peer.bind(built.config(), &node.id, Reached::new()).map_err(fault)?;
         Ok((built, bound, reached))
     });
     match ready {

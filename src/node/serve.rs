@@ -29,7 +29,7 @@ use super::handover::{Giver, Heir, NotGiven, Taken, ask, check, hand_over, is_an
 use super::last_good::LastGood;
 use super::listeners::Listeners;
 use super::peer::{self, Peer};
-use super::sockets::{self, Sockets};
+use super::sockets::{self, Reached, Sockets};
 use super::supervisor::{Word, tell};
 use super::{
     Built, NameServer, Node, Roles, build_loaded, build_view, gather, last_good, latency, load, lock, logs, reload,
@@ -182,10 +182,10 @@ impl Start<'_> {
             Begin::TakeOver => ask(&self.home).await,
         };
         let mut taken = asked.map_err(|error| not_handed(&error))?;
-        let (mut admin, mut handed, mut reached) = (None, Sockets::new(), None);
+        let (mut admin, mut handed, mut reached) = (None, Sockets::new(), Reached::new());
         if let Some(taken) = &mut taken {
             (admin, handed) = (taken.admin.take(), std::mem::take(&mut taken.listeners));
-            reached = taken.peer.take();
+            reached = std::mem::take(&mut taken.peer);
         }
         let operator = |error: BindError| Failure::operator(error.to_string());
         let admin = bind_admin(self.admin, admin).map_err(operator)?;
