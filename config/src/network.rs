@@ -423,7 +423,6 @@ impl Network {
             ("[admin] listen", self.admin.listen != started.admin.listen),
             ("[edge] memory", self.edge.memory != started.edge.memory),
             ("[edge] disk", self.edge.disk != started.edge.disk),
-            ("[log]", self.log != started.log),
         ];
         differing.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }

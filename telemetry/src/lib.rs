@@ -12,7 +12,7 @@ mod seldom;
 
 pub use address::Clients;
 pub use counted::{Counted, OfSite};
-pub use log::{Log, Reopening};
+pub use log::{Log, let_go};
 pub use metrics::{Metrics, reference};
 pub use record::QueryRecord;
 pub use seldom::Seldom;
