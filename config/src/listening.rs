@@ -1,6 +1,7 @@
 //! Where the roles of one node listen, and where two of them would need one port.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::network::{NameServer, Network, Node};
 use crate::problem::Problem;
@@ -26,6 +27,28 @@ impl Network {
         let is_edges = |at: &SocketAddr| https.iter().any(|edge| takes_all_of(*edge, *at));
         let (shared, own): (Vec<_>, Vec<_>) = on(node.name_server, port).into_iter().partition(is_edges);
         DnsHttps { own, is_beside_sites: !shared.is_empty() }
+    }
+
+    /// Where a node is bound to be reached at `peer`: there, where its machine has that address, which `is_own` tells. Where
+    /// it has not, others dial what leads here (NAT): then at the same port of those addresses where the node listens that are
+    /// not among its `addresses`, if there are any.
+    #[must_use]
+    pub fn peer_listen_of(
+        &self,
+        node: &Node<'_>,
+        sites: &[Site],
+        peer: SocketAddr,
+        is_own: impl FnOnce(IpAddr) -> bool,
+    ) -> Vec<SocketAddr> {
+        let of_edge = node.edge.map(|(_, edge)| edge.addresses.all()).unwrap_or_default();
+        let of_name_server = node.name_server.map(|node| node.addresses.all()).unwrap_or_default();
+        let is_public = |ip: &IpAddr| of_edge.contains(ip) || of_name_server.contains(ip);
+        let listening = self.uses_of(node, sites).into_iter().flat_map(|(_, at)| at).map(|at| at.ip());
+        let behind: BTreeSet<IpAddr> = listening.filter(|ip| !is_public(ip)).collect();
+        if behind.is_empty() || is_own(peer.ip()) {
+            return vec![peer];
+        }
+        led_to(peer.ip(), &behind).into_iter().map(|ip| SocketAddr::new(ip, peer.port())).collect()
     }
 
     /// Where a node's edge takes TLS: nowhere without a site that has it.
@@ -108,6 +131,15 @@ fn on(name_server: Option<&NameServer>, port: Option<u16>) -> Vec<SocketAddr> {
     at
 }
 
+/// To which addresses behind it one that is dialled may lead: those of its family, where there are any. None is in it that
+/// another, which stands for all of a family, takes already.
+fn led_to(dialled: IpAddr, behind: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
+    let has_family = behind.iter().any(|ip| ip.is_ipv4() == dialled.is_ipv4());
+    let of_family = behind.iter().copied().filter(|ip| !has_family || ip.is_ipv4() == dialled.is_ipv4());
+    let all_of = |ip: &IpAddr| behind.iter().any(|all| all.is_unspecified() && all.is_ipv4() == ip.is_ipv4());
+    of_family.filter(|ip| ip.is_unspecified() || !all_of(ip)).collect()
+}
+
 /// Whether all that comes to the second comes to the first, where both listen.
 fn takes_all_of(one: SocketAddr, other: SocketAddr) -> bool {
     let is_wider = one.ip() == other.ip() || one.ip().is_unspecified();
@@ -125,28 +157,93 @@ mod tests {
 
     use std::fs;
 
-    use crate::{NodeId, load};
+    use crate::{Config, NodeId, load};
 
-    /// A network with one node of both roles, what stands in its `listen`, the name server's `https` and the edge's.
-    fn said(listen: &str, dns: &str, http: &str, https: &str) -> Result<DnsHttps, Vec<String>> {
+    /// The config of a network of which this is the text, and of a site with TLS.
+    fn config(network: &str) -> Result<Config, Vec<String>> {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("sites")).unwrap();
         fs::create_dir_all(dir.path().join("secrets")).unwrap();
         fs::write(dir.path().join("secrets/fleet.key"), "a key for tests only").unwrap();
-        let network = format!(
-            "zone = \"cdn.example\"\n[dns.tls]\nauto = true\n{dns}\n\
-             [[nameserver]]\nid = \"a\"\naddresses = [\"192.0.2.1\"]\nlisten = [{listen}]\n\
-             [[pop]]\nid = \"one\"\nlocation = [50.0, 8.0]\n\
-             [[pop.edge]]\nid = \"a\"\naddresses = [\"192.0.2.1\"]\nhttp = {http}\nhttps = {https}\n"
-        );
         fs::write(dir.path().join("hither.toml"), network).unwrap();
         let site =
             "hosts = [\"www.shop.example\"]\ntls = \"auto\"\n[origin]\nservers = [\"https://origin.shop.example\"]\n";
         fs::write(dir.path().join("sites/shop.toml"), site).unwrap();
-        let loaded = load(dir.path())
-            .map_err(|refused| refused.problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>())?;
-        let node = loaded.config.network.node(&NodeId::parse("a").unwrap()).unwrap();
-        Ok(loaded.config.network.dns_https_of(&node, &loaded.config.sites))
+        let loaded = load(dir.path());
+        loaded
+            .map(|loaded| loaded.config)
+            .map_err(|refused| refused.problems.iter().map(|problem| problem.message.clone()).collect())
+    }
+
+    /// Of a node of both roles: what stands in its `listen`, the name server's `https` and the edge's.
+    fn said(listen: &str, dns: &str, http: &str, https: &str) -> Result<DnsHttps, Vec<String>> {
+        let config = config(&format!(
+            "zone = \"cdn.example\"\n[dns.tls]\nauto = true\n{dns}\n\
+             [[nameserver]]\nid = \"a\"\naddresses = [\"192.0.2.1\"]\nlisten = [{listen}]\n\
+             [[pop]]\nid = \"one\"\nlocation = [50.0, 8.0]\n\
+             [[pop.edge]]\nid = \"a\"\naddresses = [\"192.0.2.1\"]\nhttp = {http}\nhttps = {https}\n"
+        ))?;
+        let node = config.network.node(&NodeId::parse("a").unwrap()).unwrap();
+        Ok(config.network.dns_https_of(&node, &config.sites))
+    }
+
+    /// Where the edge `a` and the name server `b` are bound for their peers on machines that have `own` addresses.
+    fn bound(edge: &str, name_server: &str, own: &[&str]) -> [Vec<String>; 2] {
+        let config = config(&format!(
+            "zone = \"cdn.example\"\n\
+             [[nameserver]]\nid = \"b\"\naddresses = [\"192.0.2.2\"]\n{name_server}\n\
+             [[pop]]\nid = \"one\"\nlocation = [50.0, 8.0]\n\
+             [[pop.edge]]\nid = \"a\"\naddresses = [\"192.0.2.1\", \"2001:db8::1\"]\n{edge}\n"
+        ))
+        .unwrap();
+        let network = &config.network;
+        ["a", "b"].map(|id| {
+            let node = network.node(&NodeId::parse(id).unwrap()).unwrap();
+            let peer = match (node.edge, node.name_server) {
+                (Some((_, edge)), _) => network.peer_of(edge),
+                (None, name_server) => network.peer_of_name_server(name_server.unwrap()),
+            };
+            let is_own = |ip: IpAddr| own.contains(&ip.to_string().as_str());
+            let bound = network.peer_listen_of(&node, &config.sites, peer.unwrap(), is_own);
+            bound.iter().map(ToString::to_string).collect()
+        })
+    }
+
+    #[test]
+    fn a_node_behind_nat_is_bound_where_it_listens_and_any_other_where_it_is_dialled() {
+        let behind = "http = [\"10.0.0.1:80\"]";
+        for (edge, own, expected) in [
+            ("", &["192.0.2.1", "2001:db8::1"][..], &["192.0.2.1:8444"][..]),
+            // What is listened on beside it changes nothing.
+            (behind, &["192.0.2.1", "10.0.0.1"], &["192.0.2.1:8444"]),
+            // Where nothing says what is behind it, binding says what is wrong.
+            ("", &["10.0.0.1"], &["192.0.2.1:8444"]),
+            (behind, &["10.0.0.1"], &["10.0.0.1:8444"]),
+            (
+                "http = [\"10.0.0.1:80\", \"10.0.0.2:80\"]\nhttps = [\"10.0.0.2:443\", \"10.0.0.3:443\"]",
+                &[],
+                &["10.0.0.1:8444", "10.0.0.2:8444", "10.0.0.3:8444"],
+            ),
+            // IPv6 needs no NAT, and what is dialled by IPv4 leads to IPv4.
+            ("http = [\"10.0.0.1:80\", \"[2001:db8::1]:80\"]", &["2001:db8::1"], &["10.0.0.1:8444"]),
+            ("http = [\"10.0.0.1:80\", \"[fd00::1]:80\"]", &["fd00::1"], &["10.0.0.1:8444"]),
+            ("http = [\"[fd00::1]:80\"]", &["fd00::1"], &["[fd00::1]:8444"]),
+            // One for all addresses is enough.
+            ("http = [\"0.0.0.0:80\", \"[::]:80\"]\nhttps = [\"10.0.0.1:443\"]", &["10.0.0.1"], &["0.0.0.0:8444"]),
+            // One that is named is dialled, too.
+            ("http = [\"10.0.0.1:80\"]\npeer = \"192.0.2.9:9000\"", &["10.0.0.1"], &["10.0.0.1:9000"]),
+            ("http = [\"10.0.0.1:80\"]\npeer = \"10.0.0.9:9000\"", &["10.0.0.9"], &["10.0.0.9:9000"]),
+        ] {
+            assert_eq!(bound(edge, "", own)[0], expected, "{edge} {own:?}");
+        }
+        let listen = "listen = [\"10.0.0.2:53\"]";
+        for (name_server, own, expected) in [
+            ("", &["10.0.0.2"][..], "192.0.2.2:8444"),
+            (listen, &["10.0.0.2"], "10.0.0.2:8444"),
+            (listen, &["192.0.2.2"], "192.0.2.2:8444"),
+        ] {
+            assert_eq!(bound("", name_server, own)[1], [expected], "{name_server} {own:?}");
+        }
     }
 
     #[test]

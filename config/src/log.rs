@@ -11,17 +11,17 @@ use crate::wrong::Wrong;
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 pub struct Log {
     /// Whether edges write a line for each request, to `requests.jsonl` or, where `format` is another than
-    /// JSON, `requests.log`. Default: `true`. Read at start only.
+    /// JSON, `requests.log`. Default: `true`. A reload takes it.
     pub requests: bool,
     /// What a request's line looks like: `"json"`, `"combined"` as other HTTP servers write it, or a text in
     /// which `${name}` stands for what is known of the request; docs/logs.md has the names. Default:
-    /// `"json"`. Read at start only.
+    /// `"json"`. A reload takes it, unless its file cannot be opened: then the log goes on as it was.
     pub format: LogFormat,
     /// Whether name servers write a line for each query, as JSON, to `queries.jsonl`. Default: `false`, since
-    /// queries are many. Read at start only.
+    /// queries are many. A reload takes it, unless the file cannot be opened.
     pub queries: bool,
     /// How much of a client's address is written. Default: `"prefix"`, so that no line names a person.
-    /// Read at start only.
+    /// A reload takes it.
     pub clients: Clients,
 }
 
@@ -167,6 +167,15 @@ impl LogFormat {
             return Err(Wrong::new("this is not one line").help("each request's line ends by itself"));
         }
         Ok(Self::Text(pieces(text, LogField::parse)?))
+    }
+
+    /// The file of such lines in an edge's directory.
+    #[must_use]
+    pub fn file(&self) -> &'static str {
+        match self {
+            Self::Json => "requests.jsonl",
+            Self::Text(_) => "requests.log",
+        }
     }
 
     /// Whether this is in its lines.

@@ -325,8 +325,9 @@ pub struct EdgeNode {
     #[schemars(transform = shape::socket)]
     pub admin: Option<SocketAddr>,
     /// Where other nodes reach it, with the credential that `secrets/fleet.key` gives them; without that file it
-    /// is not bound. An address of the machine that no client can reach is best: it speaks clear HTTP.
-    /// Default: port 8444 on the first of its addresses. A reload opens the new and closes the old.
+    /// is not bound. An address of the machine that no client can reach is best: it speaks clear HTTP. Where the machine does
+    /// not have it (NAT), the same port is bound on those addresses of `listen`, `http` and `https` that are not among
+    /// `addresses`. Default: port 8444 on the first of its addresses. A reload opens the new and closes the old.
     #[schemars(transform = shape::socket)]
     pub peer: Option<SocketAddr>,
 }
@@ -422,7 +423,6 @@ impl Network {
             ("[admin] listen", self.admin.listen != started.admin.listen),
             ("[edge] memory", self.edge.memory != started.edge.memory),
             ("[edge] disk", self.edge.disk != started.edge.disk),
-            ("[log]", self.log != started.log),
         ];
         differing.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }

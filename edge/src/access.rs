@@ -15,7 +15,7 @@ use std::path::Path;
 use config::{LogField, LogFormat, NodeId, limits};
 use http::{HeaderMap, header};
 use httparse::Header;
-use telemetry::{Clients, Log, Metrics, Reopening};
+use telemetry::{Clients, Log, Metrics};
 
 use crate::access::line::Lines;
 
@@ -43,33 +43,28 @@ pub(crate) struct Said {
 const REQUEST_ID: &str = "x-request-id";
 
 impl Access {
-    /// Begins the log of an edge in its own directory, as the config wants it.
+    /// Begins the log of an edge in a file, with lines of this format.
     ///
     /// # Errors
     /// No thread can be started.
     pub fn start(
-        home: &Path,
-        config: &config::Log,
+        path: &Path,
+        format: &LogFormat,
         clients: Clients,
         edge: &NodeId,
         metrics: &Metrics,
     ) -> io::Result<Self> {
-        let name = match config.format {
-            LogFormat::Json => "requests.jsonl",
-            LogFormat::Text(_) => "requests.log",
-        };
         let dropped = metrics.log_dropped.with_label_values(&["requests"]);
-        let mut lines = Lines::new(config.format.clone(), edge.as_str());
+        let mut lines = Lines::new(format.clone(), edge.as_str());
         let render = move |records: &[u8], out: &mut Vec<u8>| lines.render(records, out);
-        let log = Log::start_rendering(&home.join(name), limits::LOG_QUEUE, dropped, render)?;
+        let log = Log::start_rendering(path, limits::LOG_QUEUE, dropped, render)?;
         let said = [LogField::UserAgent, LogField::Referer, LogField::RequestId];
-        Ok(Self { log, clients, has_said: said.into_iter().any(|field| config.format.has(field)) })
+        Ok(Self { log, clients, has_said: said.into_iter().any(|field| format.has(field)) })
     }
 
-    /// What has its file opened anew.
-    #[must_use]
-    pub fn reopening(&self) -> Reopening {
-        self.log.reopening()
+    /// Has its file opened anew.
+    pub(crate) fn reopen(&self) {
+        self.log.reopen();
     }
 
     /// Copies what a client says of itself, before the edge makes its fields an origin's.
@@ -111,16 +106,56 @@ impl Said {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::tests::{Client, Stage};
 
     fn access(format: &str, home: &Path) -> Access {
-        let log = config::Log {
-            requests: true,
-            format: LogFormat::parse(format).unwrap(),
-            queries: false,
-            clients: config::Clients::Full,
+        let (format, edge) = (LogFormat::parse(format).unwrap(), NodeId::parse("fra-1").unwrap());
+        Access::start(&home.join(format.file()), &format, Clients::Full, &edge, &Metrics::new().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_log_that_is_exchanged_while_requests_come_loses_no_line() {
+        const REQUESTS: usize = 2_000;
+        let (stage, home) = (Stage::new(""), tempfile::tempdir().unwrap());
+        stage.shared.log_to(Some(access("json", home.path())));
+        let edge = stage.both;
+        let asking = std::thread::spawn(move || {
+            let mut client = Client::to(edge);
+            for number in 0..REQUESTS {
+                client.ask(&format!("GET /plain HTTP/1.1\r\nhost: shop.example\r\nx-request-id: <{number}>\r\n\r\n"));
+            }
+        });
+        let formats = ["${request_id}", "${status} ${request_id}", "json"];
+        for format in formats.iter().cycle() {
+            if asking.is_finished() {
+                break;
+            }
+            stage.shared.log_to(Some(access(format, home.path())));
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        asking.join().unwrap();
+        let lines = || {
+            let files = ["requests.jsonl", "requests.log"].map(|name| fs::read_to_string(home.path().join(name)));
+            let id = |line: &str| line.split(['<', '>']).nth(1).map(str::to_owned);
+            let mut counts = BTreeMap::<Option<String>, usize>::new();
+            let texts = files.map(Result::unwrap_or_default);
+            texts.iter().flat_map(|text| text.lines()).for_each(|line| *counts.entry(id(line)).or_default() += 1);
+            counts
         };
-        Access::start(home, &log, Clients::Full, &NodeId::parse("fra-1").unwrap(), &Metrics::new().unwrap()).unwrap()
+        // The last is written after its client has its answer.
+        let start = Instant::now();
+        while lines().values().sum::<usize>() < REQUESTS && start.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        stage.shared.log_to(None);
+        let (expected, told) = ((0..REQUESTS).map(|number| (Some(number.to_string()), 1)), lines());
+        let missing: Vec<_> = expected.filter(|(id, _)| told.get(id) != Some(&1)).collect();
+        assert!(missing.is_empty() && told.len() == REQUESTS, "{missing:?} of {}", told.len());
     }
 
     #[test]

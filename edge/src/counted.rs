@@ -103,7 +103,8 @@ impl Over<'_> {
     pub(crate) fn tell(&self, shared: &Shared, now: Instant) {
         let took = now.saturating_duration_since(self.started);
         shared.metrics.request_seconds.observe(took.as_secs_f64());
-        let Some(access) = &shared.access else {
+        let access = shared.access.load();
+        let Some(access) = access.as_ref() else {
             return;
         };
         let duration_ms = millis(took);
@@ -246,7 +247,8 @@ pub(crate) fn note_refusal(
 ) {
     shared.requests.fetch_add(1, Ordering::Relaxed);
     shared.metrics.requests.with_label_values(&["-", Answered::Own.name()]).inc();
-    let Some(access) = &shared.access else {
+    let access = shared.access.load();
+    let Some(access) = access.as_ref() else {
         return;
     };
     let host = head.headers.get(HOST).map(http::HeaderValue::as_bytes).unwrap_or_default();

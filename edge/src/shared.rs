@@ -14,7 +14,7 @@ use http::HeaderMap;
 use moka::sync::Cache;
 use origin::Fares;
 use serde_json::{Value, json};
-use telemetry::{Metrics, Reopening};
+use telemetry::{Metrics, let_go};
 
 use crate::access::{Access, Said};
 use crate::accounts::Accounts;
@@ -52,7 +52,8 @@ pub struct Shared {
     /// Hashes of keys whose bodies do not fit the window: parts of them are asked for as parts at once.
     pub(crate) long: Cache<u128, ()>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) access: Option<Access>,
+    /// The log of requests, where they are written.
+    pub(crate) access: ArcSwapOption<Access>,
     /// What sites take, by day.
     pub(crate) accounts: Accounts,
     pub(crate) clock: Clock,
@@ -106,13 +107,13 @@ const WINDOW_SHARE: u64 = 8;
 impl Shared {
     /// An edge of so many bytes of memory, without sites yet: of what the allocator leaves three quarters are for
     /// what is stored, with what a disk tier takes of them, the rest is for bodies on their way. What was purged is remembered in `home`.
+    /// Requests are not written anywhere yet.
     #[must_use]
     pub fn new(
         id: NodeId,
         (memory, disk): (u64, Option<&config::Disk>),
         home: &Path,
         metrics: Arc<Metrics>,
-        access: Option<Access>,
     ) -> Arc<Self> {
         // Each process has random keys of its own.
         let seed = RandomState::new().hash_one(id.as_str());
@@ -142,7 +143,7 @@ impl Shared {
             alone: Cache::builder().max_capacity(limits::UNSHARED_KEYS).time_to_live(ALONE_FOR).build(),
             long: Cache::builder().max_capacity(limits::UNSHARED_KEYS).time_to_live(LONG_FOR).build(),
             metrics,
-            access,
+            access: ArcSwapOption::empty(),
             accounts: Accounts::new(&home.join("report")),
             clock,
             rates: Rates::new(),
@@ -164,15 +165,19 @@ impl Shared {
         self.store.disk.iter().for_each(|disk| _ = disk.close());
     }
 
-    /// What has the access log's file opened anew, where there is one.
-    #[must_use]
-    pub fn reopening(&self) -> Option<Reopening> {
-        self.access.as_ref().map(Access::reopening)
+    /// Has requests written to this log from the next line on, or to none. Waits until all lines of the one before are written.
+    pub fn log_to(&self, access: Option<Access>) {
+        self.access.swap(access.map(Arc::new)).into_iter().for_each(let_go);
+    }
+
+    /// Has the file of the access log opened anew, where there is one.
+    pub fn reopen_log(&self) {
+        self.access.load().iter().for_each(|access| access.reopen());
     }
 
     /// What a client says of itself, where lines have it; else nothing is copied.
     pub(crate) fn said(&self, copy: impl FnOnce(&Access) -> Said) -> Said {
-        self.access.as_ref().map(copy).unwrap_or_default()
+        self.access.load().as_ref().map(|access| copy(access)).unwrap_or_default()
     }
 
     /// Puts the sites of a new config in place of the old.

@@ -108,7 +108,7 @@ impl Stage {
     pub(crate) fn new(rules: &str) -> Self {
         let (dir, origin) = (tempfile::tempdir().unwrap(), origin());
         let id = config::NodeId::parse("one-1").unwrap();
-        let shared = Shared::new(id, (64 << 20, None), dir.path(), Arc::new(Metrics::new().unwrap()), None);
+        let shared = Shared::new(id, (64 << 20, None), dir.path(), Arc::new(Metrics::new().unwrap()));
         shared.swap(sites(dir.path(), origin, rules));
         let at_once = Arc::<AtomicUsize>::default();
         let bind = || TcpListener::bind("127.0.0.1:0").unwrap();

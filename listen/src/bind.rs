@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -89,6 +89,14 @@ pub fn bind_udp(address: SocketAddr, sharing: Sharing) -> Result<std::net::UdpSo
     Ok(socket.into())
 }
 
+/// Whether this machine has an address, or the kernel lets it be used as if it had.
+#[must_use]
+pub fn is_own(address: IpAddr) -> bool {
+    // Any other failure is told by who binds it in earnest.
+    let bound = open(SocketAddr::new(address, 0), Type::DGRAM, Protocol::UDP, Sharing::Alone);
+    !bound.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
+}
+
 fn open(address: SocketAddr, kind: Type, protocol: Protocol, sharing: Sharing) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.is_ipv6() {
@@ -115,6 +123,14 @@ impl BindError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_own_where_it_can_be_bound() {
+        // One of those that are for examples alone (RFC 5737).
+        for (address, expected) in [("127.0.0.1", true), ("0.0.0.0", true), ("192.0.2.1", false)] {
+            assert_eq!(is_own(address.parse().unwrap()), expected, "{address}");
+        }
+    }
 
     #[test]
     fn a_taken_port_names_its_holder() {

@@ -41,7 +41,7 @@ mod turns;
 mod waiting;
 mod wire;
 
-pub use bind::{BindError, Sharing, bind_tcp, bind_udp};
+pub use bind::{BindError, Sharing, bind_tcp, bind_udp, is_own};
 pub use body::{Body, BoxError, empty, full};
 pub use congestion::{CongestionNow, warn_of_congestion};
 pub use connection::{Connection, Scheme};

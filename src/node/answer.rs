@@ -9,14 +9,14 @@ use hickory_server::proto::op::Query;
 use hickory_server::proto::rr::RecordType;
 use mapping::{Cause, PopIndex};
 use prometheus::IntCounter;
-use telemetry::{Clients, Log, Metrics, QueryRecord, Seldom};
+use telemetry::{Clients, Metrics, QueryRecord, Seldom};
 
 use super::Node;
+use super::logs::Queries;
 
 /// A node's answers.
 pub(crate) struct Answering {
     node: Arc<Node>,
-    log: Option<(Log, Clients)>,
     /// By transport and response code: looked up once, so that no answer takes a lock.
     replies: [[IntCounter; RCODES.len()]; Transport::ALL.len()],
     /// Cut and dropped by the rate limit.
@@ -69,12 +69,12 @@ impl Answers {
 }
 
 impl Answering {
-    pub(crate) fn new(node: Arc<Node>, log: Option<(Log, Clients)>) -> Self {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
         let replies = Transport::ALL.map(|transport| {
             RCODES.map(|(_, rcode)| node.metrics.dns_replies.with_label_values(&[transport.as_str(), rcode]))
         });
         let limited = ["cut", "dropped"].map(|what| node.metrics.dns_limited.with_label_values(&[what]));
-        Self { node, log, replies, limited, told: Default::default() }
+        Self { node, replies, limited, told: Default::default() }
     }
 }
 
@@ -143,7 +143,8 @@ impl Answering {
 impl Answer for Answering {
     fn answer(&self, message: &[u8], peer: SocketAddr, arrival: &Arrival) -> Option<Reply> {
         let transport = arrival.transport;
-        let answers = self.node.name_server.as_ref()?.answers.load();
+        let name_server = self.node.name_server.as_ref()?;
+        let answers = name_server.answers.load();
         let answers = answers.as_ref()?;
         let Some(reply) = answers.view.answer(message, arrival) else {
             self.node.metrics.dns_silent.inc();
@@ -156,15 +157,15 @@ impl Answer for Answering {
             answers.count(pop, cause);
             self.offer(&answers.view, reply.facts.client(arrival.resolver), pop);
         }
-        if let Some((log, clients)) = &self.log {
-            write(log, *clients, &answers.view, &reply, peer, transport.as_str(), rcode);
+        if let Some(queries) = name_server.queries.load().as_ref() {
+            write(queries, &answers.view, &reply, peer, transport.as_str(), rcode);
         }
         Some(reply)
     }
 
     fn view(&self) -> Option<Arc<View>> {
         // The log wants to know more of each.
-        let name_server = self.node.name_server.as_ref().filter(|_| self.log.is_none())?;
+        let name_server = self.node.name_server.as_ref().filter(|name_server| name_server.queries.load().is_none())?;
         Some(Arc::clone(&name_server.answers.load().as_ref()?.view))
     }
 
@@ -212,7 +213,8 @@ impl Answer for Answering {
     }
 }
 
-fn write(log: &Log, clients: Clients, view: &View, reply: &Reply, peer: SocketAddr, transport: &str, rcode: &str) {
+fn write(queries: &Queries, view: &View, reply: &Reply, peer: SocketAddr, transport: &str, rcode: &str) {
+    let Queries { log, clients } = queries;
     let question = reply.message.queries.first();
     let name = question.map(|question| question.name().to_string()).unwrap_or_default();
     let kind = question.map(|question| question.query_type().to_string()).unwrap_or_default();

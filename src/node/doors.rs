@@ -1,6 +1,6 @@
 //! All that a node answers at.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
@@ -10,7 +10,7 @@ use super::ending::End;
 use super::gate::Gate;
 use super::listeners::Listeners;
 use super::peer::Peer;
-use super::sockets::Sockets;
+use super::sockets::{Reached, Sockets};
 
 /// The open listeners and addresses of a node.
 pub(super) struct Doors {
@@ -23,7 +23,7 @@ pub(super) struct Doors {
 pub(super) struct Handles {
     pub(super) listeners: Sockets,
     pub(super) admin: TcpListener,
-    pub(super) peer: Option<(SocketAddr, TcpListener)>,
+    pub(super) peer: Reached,
 }
 
 impl Doors {
@@ -33,7 +33,7 @@ impl Doors {
     /// There are no descriptors left.
     pub(super) async fn handles(&self) -> std::io::Result<Handles> {
         let admin = self.admin.lock().await.socket()?;
-        Ok(Handles { listeners: self.listeners.sockets()?, admin, peer: self.peer.socket()? })
+        Ok(Handles { listeners: self.listeners.sockets()?, admin, peer: self.peer.sockets()? })
     }
 
     /// Takes nothing more, and keeps the sockets: whoever comes waits in the kernel. Where purges come first, so that none is

@@ -45,6 +45,7 @@ use telemetry::Metrics;
 
 use answer::Answers;
 use certificates::Holding;
+use logs::{Logs, Queries};
 
 pub(crate) use facts::keys;
 pub(crate) use last_good::LastGood;
@@ -75,6 +76,8 @@ pub(crate) struct Node {
     world: Mutex<World>,
     /// Why the last reload was refused, until one is taken.
     refused: ArcSwapOption<String>,
+    /// How requests and queries are written down now.
+    logs: Mutex<Logs>,
     /// What is known of the whole fleet, while the config has this node gather.
     gathering: ArcSwapOption<Gathering>,
 }
@@ -92,6 +95,8 @@ pub(crate) struct NameServer {
     kept: KeptMap,
     /// Where its queries come from.
     flows: flows::Noted,
+    /// The log of queries, where they are written.
+    queries: ArcSwapOption<Queries>,
 }
 
 impl NameServer {

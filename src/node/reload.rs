@@ -8,12 +8,12 @@ use config::{Config, Problem, Severity, limits};
 use listen::BindError;
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecursiveMode, Watcher};
-use telemetry::Reopening;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::listeners::Listeners;
 use super::peer::Peer;
+use super::sockets::Reached;
 use super::supervisor::{Word, tell};
 use super::{Node, Roles, build, lock};
 
@@ -23,8 +23,6 @@ pub(crate) struct Watching {
     sender: Sender<()>,
     changes: Receiver<()>,
     hangups: Signal,
-    /// Logs whose files are opened anew on SIGHUP.
-    logs: Vec<Reopening>,
     watcher: Option<Watched>,
 }
 
@@ -36,10 +34,10 @@ impl Watching {
     ///
     /// # Errors
     /// SIGHUP cannot be listened for.
-    pub(crate) fn begin(node: &Node, logs: Vec<Reopening>) -> std::io::Result<Self> {
+    pub(crate) fn begin(node: &Node) -> std::io::Result<Self> {
         // One place: a change that comes while one waits is the same reload.
         let (sender, changes) = channel(1);
-        let mut this = Self { sender, changes, hangups: signal(SignalKind::hangup())?, logs, watcher: None };
+        let mut this = Self { sender, changes, hangups: signal(SignalKind::hangup())?, watcher: None };
         this.renew(node);
         if node.name_server.is_some() && !lock(&node.world).is_read() {
             // It serves by the map it had: the databases are read now.
@@ -64,10 +62,10 @@ impl Watching {
     }
 
     /// Resolves when there is something to reload.
-    async fn changed(&mut self) {
+    async fn changed(&mut self, node: &Node) {
         tokio::select! {
             // Who rotates logs sends it, too: a reload that finds nothing new changes nothing.
-            _ = self.hangups.recv() => self.logs.iter().for_each(Reopening::reopen),
+            _ = self.hangups.recv() => node.reopen_logs(),
             () = settled(&mut self.changes) => {}
             () = tokio::time::sleep(WATCH_AGAIN), if self.watcher.is_none() => {}
         }
@@ -87,7 +85,7 @@ impl Watching {
 /// Reloads for as long as the node runs; `started` is the config it started with.
 pub(crate) async fn follow(watching: &mut Watching, node: &Arc<Node>, doors: (&Listeners, &Peer), started: &Config) {
     loop {
-        watching.changed().await;
+        watching.changed(node).await;
         watching.renew(node);
         tell(Word::Reloading);
         reload(node, doors, started).await;
@@ -115,17 +113,18 @@ async fn reload(node: &Arc<Node>, (listeners, peer): (&Listeners, &Peer), starte
     let ready = built.and_then(|built| {
         let fault = |error: BindError| vec![Problem::general(error.to_string())];
         let bound = listeners.bind(built.config(), &node.id).map_err(fault)?;
-        let reached = peer.bind(built.config(), &node.id, None).map_err(fault)?;
+        let reached = peer.bind(built.config(), &node.id, Reached::new()).map_err(fault)?;
         Ok((built, bound, reached))
     });
     match ready {
         Ok((built, bound, reached)) => {
             warn(node, built.config(), started);
-            let kept = built.kept();
+            let (kept, log) = (built.kept(), built.config().network.log.clone());
             node.apply(built);
             note_kept(node, &kept);
             listeners.put(bound);
             peer.put(node, reached);
+            change_logs(node, log).await;
             tracing::info!(version = node.version(), "config loaded");
         }
         Err(problems) => {
@@ -141,18 +140,32 @@ async fn reload(node: &Arc<Node>, (listeners, peer): (&Listeners, &Peer), starte
 
 /// Says which zones stay as they were, though all else is taken.
 fn note_kept(node: &Node, problems: &[Problem]) {
-    let mut refused = None;
     for problem in problems {
         if problem.severity == Severity::Fault {
             tracing::error!(%problem, "zone refused; the one before stays, and all else is taken");
-            refused.get_or_insert_with(|| Arc::new(format!("all else of it is taken, but {problem}")));
+            note_refused(node, problem);
         } else {
             tracing::warn!(%problem, "zone taken");
         }
     }
-    if refused.is_some() {
+}
+
+/// Has logs written as the config in use wants them. Says which go on as they were, though all else is taken.
+async fn change_logs(node: &Arc<Node>, log: config::Log) {
+    let changing = Arc::clone(node);
+    let problems = tokio::task::spawn_blocking(move || changing.change_logs(&log)).await;
+    let problems = problems.unwrap_or_else(|error| vec![Problem::general(format!("changing logs failed: {error}"))]);
+    for problem in &problems {
+        tracing::error!(%problem, "log refused; all else is taken");
+        note_refused(node, problem);
+    }
+}
+
+/// Notes what of a config was refused, though all else is taken. The first of several is told.
+fn note_refused(node: &Node, problem: &Problem) {
+    if node.refused.load().is_none() {
         node.metrics.reloads.with_label_values(&["refused"]).inc();
-        node.refused.store(refused);
+        node.refused.store(Some(Arc::new(format!("all else of it is taken, but {problem}"))));
     }
 }
 

@@ -28,12 +28,13 @@ use super::gate::Closed;
 use super::handover::{Giver, Heir, NotGiven, Taken, ask, check, hand_over, is_anybody_there};
 use super::last_good::LastGood;
 use super::listeners::Listeners;
+use super::logs::Logs;
 use super::peer::{self, Peer};
-use super::sockets::{self, Sockets};
+use super::sockets::{self, Reached, Sockets};
 use super::supervisor::{Word, tell};
 use super::{
-    Built, NameServer, Node, Roles, build_loaded, build_view, gather, last_good, latency, load, lock, logs, reload,
-    visits, with_other_faults,
+    Built, NameServer, Node, Roles, build_loaded, build_view, gather, last_good, latency, load, lock, reload, visits,
+    with_other_faults,
 };
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
@@ -182,10 +183,10 @@ impl Start<'_> {
             Begin::TakeOver => ask(&self.home).await,
         };
         let mut taken = asked.map_err(|error| not_handed(&error))?;
-        let (mut admin, mut handed, mut reached) = (None, Sockets::new(), None);
+        let (mut admin, mut handed, mut reached) = (None, Sockets::new(), Reached::new());
         if let Some(taken) = &mut taken {
             (admin, handed) = (taken.admin.take(), std::mem::take(&mut taken.listeners));
-            reached = taken.peer.take();
+            reached = std::mem::take(&mut taken.peer);
         }
         let operator = |error: BindError| Failure::operator(error.to_string());
         let admin = bind_admin(self.admin, admin).map_err(operator)?;
@@ -204,12 +205,9 @@ impl Start<'_> {
             taken.release().await.map_err(|error| not_handed(&error))?;
         }
         let metrics = Arc::new(Metrics::new().map_err(Failure::ours)?);
-        let node = Arc::new(make(&self, &built, &metrics)?);
-        let log = logs::of_queries(&config, home, &metrics)?;
-        let reopenings =
-            log.iter().map(|(log, _)| log.reopening()).chain(node.edge.iter().filter_map(|edge| edge.reopening()));
-        let reopenings = reopenings.collect();
-        let listeners = Listeners::start(&node, Answering::new(Arc::clone(&node), log)).map_err(Failure::ours)?;
+        let node = Arc::new(make(&self, &built, &metrics));
+        node.begin_logs(&config.network.log)?;
+        let listeners = Listeners::start(&node, Answering::new(Arc::clone(&node))).map_err(Failure::ours)?;
         node.apply(built);
         if self.booted == Booted::LastGood {
             let why = "the starts before died within a minute: this is the last good config, until a change is taken";
@@ -218,7 +216,7 @@ impl Start<'_> {
         }
         // Before anybody is answered.
         latency::relearn(&node, latency::News::Moves).await;
-        let watching = reload::Watching::begin(&node, reopenings).map_err(Failure::ours)?;
+        let watching = reload::Watching::begin(&node).map_err(Failure::ours)?;
         let ending = Ending::listen().map_err(Failure::ours)?;
         // Once the other has left, nothing may fail.
         let admin = Closed::new(&node, opened.admin, Door::Admin)?;
@@ -347,6 +345,7 @@ impl Serving {
         if let Some(edge) = &self.node.edge {
             edge.close();
         }
+        self.node.end_logs();
     }
 
     /// Finishes what is begun. Marker and socket are the other's by now, or will be in a moment.
@@ -358,7 +357,10 @@ impl Serving {
             lock(&name_server.watch).rest();
         }
         // Who watches over processes has to hear first that this one no longer counts.
-        let ends = async { _ = tokio::join!(self.doors.end(End::Gently), tokio::time::sleep(limits::HANDOVER_KNOWN)) };
+        let ends = async {
+            _ = tokio::join!(self.doors.end(End::Gently), tokio::time::sleep(limits::HANDOVER_KNOWN));
+            self.node.end_logs();
+        };
         let Some(edge) = self.node.edge.clone() else {
             return ends.await;
         };
@@ -394,7 +396,7 @@ fn tend(node: &Arc<Node>, latency_path: &Path, last_good: &LastGood) -> JoinSet<
 }
 
 /// The node before its first config is applied.
-fn make(start: &Start<'_>, built: &Built, metrics: &Arc<Metrics>) -> Result<Node, Failure> {
+fn make(start: &Start<'_>, built: &Built, metrics: &Arc<Metrics>) -> Node {
     let Start { dir, id, home, started, .. } = start;
     let config = built.config();
     let name_server = match &built.view {
@@ -407,26 +409,20 @@ fn make(start: &Start<'_>, built: &Built, metrics: &Arc<Metrics>) -> Result<Node
                 cookie_key: random(),
                 kept: KeptMap::new(home),
                 flows: Noted::default(),
+                queries: ArcSwapOption::empty(),
             })
         }
         None => None,
     };
     let edge = match &built.sites {
         Some(_) => {
-            let log = logs::of_requests(config, id, home, metrics)?;
             let memory = config.network.edge.memory.unwrap_or_else(edge::default_memory);
-            Some(edge::Shared::new(
-                id.clone(),
-                (memory, config.network.edge.disk.as_ref()),
-                home,
-                Arc::clone(metrics),
-                log,
-            ))
+            Some(edge::Shared::new(id.clone(), (memory, config.network.edge.disk.as_ref()), home, Arc::clone(metrics)))
         }
         None => None,
     };
     let holding = Holding::read(home);
-    Ok(Node {
+    Node {
         id: id.clone(),
         dir: dir.to_path_buf(),
         metrics: Arc::clone(metrics),
@@ -441,8 +437,9 @@ fn make(start: &Start<'_>, built: &Built, metrics: &Arc<Metrics>) -> Result<Node
         config: ArcSwapOption::empty(),
         world: Mutex::new(World::unread()),
         refused: ArcSwapOption::empty(),
+        logs: Mutex::new(Logs::new(home)),
         gathering: ArcSwapOption::empty(),
-    })
+    }
 }
 
 /// A key that nobody can guess: of the system's randomness, by which hash tables are keyed.

@@ -44,6 +44,9 @@ pub(super) enum Socket {
 /// Sockets by listener, in the order in which they were bound.
 pub(super) type Sockets = BTreeMap<Listener, Vec<Socket>>;
 
+/// Sockets at which other nodes reach this one, by address.
+pub(super) type Reached = BTreeMap<SocketAddr, std::net::TcpListener>;
+
 /// Sockets of new listeners, not served yet.
 #[derive(Debug)]
 pub(crate) struct Bound {
@@ -89,7 +92,7 @@ pub(super) fn bind(
     let had: BTreeSet<Listener> = open.iter().chain(handed.keys()).copied().collect();
     // What this node itself gives up with the same config may be shared for a moment: a port that
     // changes its use, an address that becomes all of them.
-    let leaving = |new: &Listener| had.iter().any(|old| !wanted.contains(old) && old.overlaps(new));
+    let leaving = |new: &Listener| had.iter().any(|old| !wanted.contains(old) && overlap(old.address, new.address));
     for listener in wanted.difference(&had).filter(|listener| !leaving(listener)) {
         listener.probe()?;
     }
@@ -102,6 +105,12 @@ pub(super) fn bind(
         sockets.insert(*listener, own);
     }
     Ok(Bound { sockets, wanted, _spare: handed })
+}
+
+/// Whether a connection could be meant for both.
+pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_shared = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && one.is_ipv4() == other.is_ipv4() && is_shared
 }
 
 impl Listener {
@@ -122,13 +131,6 @@ impl Listener {
             bind_udp(self.address, Sharing::Alone)?;
         }
         Ok(())
-    }
-
-    /// Whether a connection could be meant for both.
-    fn overlaps(&self, other: &Self) -> bool {
-        let (one, two) = (self.address.ip(), other.address.ip());
-        let is_shared = one == two || one.is_unspecified() || two.is_unspecified();
-        self.address.port() == other.address.port() && one.is_ipv4() == two.is_ipv4() && is_shared
     }
 
     /// A socket of each kind for each core.

@@ -13,7 +13,7 @@ mod shares;
 
 pub use address::Clients;
 pub use counted::{Counted, OfSite};
-pub use log::{Log, Reopening};
+pub use log::{Log, let_go};
 pub use metrics::{Metrics, reference};
 pub use record::QueryRecord;
 pub use seldom::Seldom;

@@ -16,10 +16,6 @@ use serde::Serialize;
 #[derive(Clone, Debug)]
 pub struct Log(Arc<Handle>);
 
-/// Has a log's file opened anew; it keeps no log from ending.
-#[derive(Clone, Debug)]
-pub struct Reopening(Arc<Queue>);
-
 /// Makes lines of the bytes that were handed in, on the writer's thread.
 type Render = Box<dyn FnMut(&[u8], &mut Vec<u8>) + Send>;
 
@@ -136,22 +132,33 @@ impl Log {
         });
     }
 
-    /// What has its file opened anew.
-    #[must_use]
-    pub fn reopening(&self) -> Reopening {
-        Reopening(Arc::clone(&self.0.queue))
-    }
-}
-
-impl Reopening {
     /// Has the file opened that the path leads to now, made where there is none: whoever has moved the old one away gets no
     /// line more there.
     pub fn reopen(&self) {
-        let mut state = self.0.state();
+        let queue = &self.0.queue;
+        let mut state = queue.state();
         state.is_reopening = true;
         state.is_writer_waiting = false;
-        self.0.changed.notify_all();
+        queue.changed.notify_all();
     }
+
+    /// Opens a log's file as its writer will, and makes it where there is none.
+    ///
+    /// # Errors
+    /// It cannot be appended to.
+    pub fn try_file(path: &Path) -> std::io::Result<()> {
+        open(path).map(drop)
+    }
+}
+
+/// Lets go of what holds a log, as the last: who is that waits until every line is written, which those who hand lines in must
+/// not. No one else may come to hold it any more.
+pub fn let_go<T>(holder: Arc<T>) {
+    let start = Instant::now();
+    while Arc::strong_count(&holder) > 1 && start.elapsed() < CLOSING {
+        std::thread::sleep(REST);
+    }
+    drop(holder);
 }
 
 impl Handle {
@@ -304,7 +311,7 @@ mod tests {
                 std::thread::yield_now();
             }
         };
-        log.reopening().reopen();
+        log.reopen();
         until_there();
         log.add(&1);
         let start = Instant::now();
@@ -313,12 +320,36 @@ mod tests {
             std::thread::yield_now();
         }
         std::fs::rename(&path, &moved).unwrap();
-        log.reopening().reopen();
+        log.reopen();
         until_there();
         log.add(&2);
         drop(log);
         assert_eq!(std::fs::read_to_string(&moved).unwrap(), "1\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n");
+    }
+
+    #[test]
+    fn a_file_is_tried_before_it_is_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        assert!(Log::try_file(&path).is_ok() && path.exists());
+        assert!(Log::try_file(dir.path()).is_err(), "a directory is no file");
+    }
+
+    #[test]
+    fn who_lets_go_waits_for_who_writes_and_for_the_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let dropped = IntCounter::new("dropped", "Lines.").unwrap();
+        let holder = Arc::new(Log::start(&path, 1_000, dropped).unwrap());
+        let other = Arc::clone(&holder);
+        let writing = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            other.add(&1);
+        });
+        let_go(holder);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n");
+        writing.join().unwrap();
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -164,6 +165,68 @@ fn what_sites_took_by_day_outlives_restarts_and_names_who_does_not_answer() {
     });
 }
 
+/// Changes `[log]` of an edge that runs and writes `combined`.
+fn a_change_is_taken_while_the_edge_runs(network: &Network, pid: u32) {
+    let [text, json] = ["requests.log", "requests.jsonl"].map(|name| network.path(".state/one-1").join(name));
+    let mut connection = connect(network.edge);
+    let mut asked = |number: usize| {
+        let head = ask(&mut connection, &format!("/page?n={number}"), &[]);
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    };
+    // A line of each number from the first on, at the end of the file.
+    let has = |path: &Path, lines: &[&str]| {
+        wait_for(Duration::from_secs(5), "its lines are there", || {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            let last: Vec<&str> = text.lines().rev().take(lines.len()).collect();
+            let fits = last.iter().rev().zip(lines).filter(|(line, part)| line.contains(**part)).count();
+            if fits == lines.len() { Ok(()) } else { Err(format!("{}: {text}", path.display())) }
+        });
+    };
+    let loaded = |what: &str, change: &dyn Fn()| {
+        let loads = || network.log("one-1").matches("config loaded").count();
+        let before = loads();
+        change();
+        wait_for(Duration::from_secs(5), what, || if loads() > before { Ok(()) } else { Err(network.log("one-1")) });
+    };
+    let changed = |from: &str, to: &str| {
+        assert!(fs::read_to_string(network.path("hither.toml")).unwrap().contains(from));
+        loaded(to, &|| network.edit(|text| text.replace(from, to)));
+    };
+    asked(1);
+    changed("\"combined\"", "'${query} ${status}'");
+    asked(2);
+    has(&text, &["GET /page?n=1 HTTP/1.1", "n=2 200"]);
+
+    // A file that cannot be opened leaves the log as it was, and the next reload tries it again.
+    fs::create_dir(&json).unwrap();
+    changed("'${query} ${status}'", "\"json\"");
+    asked(3);
+    has(&text, &["n=2 200", "n=3 200"]);
+    let refused = format!("cannot log to {}: ", json.display());
+    let (status, _) = network.hither(&["status"]);
+    assert!(
+        status.contains(&format!("one-1 refused the newest config: all else of it is taken, but {refused}")),
+        "{status}"
+    );
+    let log = network.log("one-1");
+    assert!(log.contains("log refused; all else is taken") && log.contains(&refused), "{log}");
+    fs::remove_dir(&json).unwrap();
+    loaded("SIGHUP tries it again", &|| signal(pid, Signal::SIGHUP));
+    asked(4);
+    has(&json, &["\"client\":\"127.0.0.1\""]);
+    let (status, _) = network.hither(&["status"]);
+    assert!(!status.contains("refused the newest config"), "{status}");
+
+    changed("clients = \"full\"", "requests = false");
+    asked(5);
+    changed("requests = false", "clients = \"none\"");
+    asked(6);
+    has(&json, &["/page?n=4", "/page?n=6"]);
+    let (text, json) = (fs::read_to_string(&text).unwrap(), fs::read_to_string(&json).unwrap());
+    assert!(text.ends_with("n=3 200\n") && !json.contains("n=5"), "{text}{json}");
+    assert!(json.lines().last().is_some_and(|line| !line.contains("\"client\"")), "{json}");
+}
+
 #[test]
 fn figures_of_a_killed_edge_are_there_but_for_the_last_minute() {
     if std::env::var_os("HITHER_FULL").is_none() {
@@ -223,7 +286,7 @@ fn lines_that_others_read_hold_hostile_clients_and_a_log_that_fails_costs_no_req
         let origin = Origin::start(|_, _| reply(200, &[("cache-control", "max-age=60")], "page")).await;
         let network = Network::new(236, origin.address, "");
         log(&network, "format = \"combined\"\nclients = \"full\"");
-        let _node = network.start("one-1");
+        let node = network.start("one-1");
         let (edge, path) = (network.edge, network.path(".state/one-1/requests.log"));
         let hostile: &[u8] = b"User-Agent: a\" 200 9 \"\\x\t\xff";
         let asked = move || {
@@ -267,5 +330,6 @@ fn lines_that_others_read_hold_hostile_clients_and_a_log_that_fails_costs_no_req
         fs::remove_dir(&path).unwrap();
         tokio::task::block_in_place(asked);
         assert_eq!(lines_there(2).lines().count(), 2);
+        tokio::task::block_in_place(|| a_change_is_taken_while_the_edge_runs(&network, node.0.id()));
     });
 }

@@ -1,6 +1,7 @@
 //! A name server asked by real resolvers' tools, and by hostile ones.
 
 use std::net::UdpSocket;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::support::{Network, addresses, dig, wait_for};
@@ -65,6 +66,33 @@ fn a_name_server_answers_as_the_standards_say() {
         let whole = line.contains("\"pop\":\"one\"") && line.contains("\"resolver\":\"127.0.0.0\"");
         if whole { Ok(()) } else { Err(line.to_owned()) }
     });
+    queries_are_logged_while_the_config_says_so(&network, &log);
+}
+
+/// Changes `[log]` of a name server that runs and logs queries.
+fn queries_are_logged_while_the_config_says_so(network: &Network, log: &Path) {
+    let server = format!("@{}", network.dns.ip());
+    let asked = |name: &str| {
+        // What was asked before is answered at once, where there is no log.
+        for _ in 0..3 {
+            assert!(dig(&server, network.dns.port(), &[name]).contains("status: NXDOMAIN"));
+        }
+    };
+    let changed = |from: &str, to: &str| {
+        let loads = || network.log("ns1").matches("config loaded").count();
+        let before = loads();
+        network.edit(|text| text.replace(from, to));
+        wait_for(Duration::from_secs(5), to, || if loads() > before { Ok(()) } else { Err(network.log("ns1")) });
+    };
+    changed("queries = true", "queries = false");
+    asked("silent.shop.example");
+    changed("queries = false", "queries = true");
+    asked("told.shop.example");
+    wait_for(Duration::from_secs(2), "queries are logged again", || {
+        let lines = std::fs::read_to_string(log).unwrap();
+        if lines.matches("told.shop.example").count() == 3 { Ok(()) } else { Err(lines) }
+    });
+    assert!(!std::fs::read_to_string(log).unwrap().contains("silent.shop.example"));
 }
 
 /// Header, question `www.shop.example A`, OPT with these options.

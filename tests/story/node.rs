@@ -207,6 +207,46 @@ fn a_taken_port_is_told_with_who_has_it() {
 }
 
 #[test]
+fn a_node_behind_nat_is_reached_by_others_where_it_listens() {
+    runtime().block_on(async {
+        let network = Network::new(249, SocketAddr::from(([127, 0, 0, 1], 9)), "");
+        let before = network.hither(&["check"]);
+        assert_eq!(before.1, 0, "{}", before.0);
+        let own = "id = \"one-1\"\naddresses = [\"127.0.2.249\"]\n";
+        // What others dial is no address of this machine (RFC 5737).
+        let behind = "id = \"one-1\"\naddresses = [\"192.0.2.1\"]\nhttp = [\"127.0.2.249:8100\"]\nhttps = [\"127.0.2.249:8143\"]\n";
+        network.edit(|text| text.replace(own, behind));
+        assert_eq!(network.hither(&["check"]), before, "there is nothing to be warned of");
+        let _edge = network.start("one-1");
+        let status = |fields: Vec<(&'static str, String)>| async move {
+            let fields = [vec![("host", "192.0.2.1:8444".to_owned())], fields].concat();
+            let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            get(SocketAddr::from(([127, 0, 2, 249], 8444)), "/status", &fields).await.unwrap().status.as_u16()
+        };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+        let signed = Credential::sign(
+            &Secret::new("a key for stories only"),
+            u64::try_from(now).unwrap(),
+            1,
+            "GET",
+            "/status",
+            b"",
+        );
+        assert_eq!(status(Vec::new()).await, 401);
+        assert_eq!(status(vec![(HEADER, signed)]).await, 200);
+        let log = network.log("one-1");
+        assert!(log.contains("what comes there has to be led here"), "{log}");
+
+        let moved = behind.replace("http =", "peer = \"192.0.2.1:8445\"\nhttp =");
+        network.edit(|text| text.replace(behind, &moved));
+        wait_for(Duration::from_secs(5), "its port follows the config", || {
+            let open = [8444, 8445].map(|port| std::net::TcpStream::connect(("127.0.2.249", port)).is_ok());
+            if open == [false, true] { Ok(()) } else { Err(format!("{open:?} {}", network.log("one-1"))) }
+        });
+    });
+}
+
+#[test]
 fn a_node_serves_where_its_state_cannot_be_written() {
     let network = Network::new(46, SocketAddr::from(([127, 0, 0, 1], 9)), "");
     // As on a full disk: neither its marker nor its log can be made.

@@ -158,10 +158,6 @@ fn few_keys_wait_for_a_start() {
         "[edge.disk] size",
         "[edge] disk",
         "[edge] memory",
-        "[log] clients",
-        "[log] format",
-        "[log] queries",
-        "[log] requests",
         "state",
     ];
     assert_eq!(waiting, expected);

@@ -96,7 +96,7 @@ impl Figures {
         let [_, (_, geography), .., (_, optimal)] = ways;
         let gap = Gap { geography_ms: mean(geography), optimal_ms: mean(optimal) };
         let of_way = |(sent_by, all): &Way| OfWay {
-            sent_by: *sent_by,
+            sent_by,
             mean_ms: mean(all),
             p50_ms: part(all, 0.5),
             p95_ms: part(all, 0.95),

@@ -129,9 +129,7 @@ impl Handed {
 /// Hands the sockets over, some at a time.
 async fn hand(line: &mut Line, handles: &Handles) -> io::Result<()> {
     let mut all: Vec<(Place, BorrowedFd<'_>)> = vec![(Place::Admin, handles.admin.as_fd())];
-    if let Some((address, socket)) = &handles.peer {
-        all.push((Place::Peer { address: *address }, socket.as_fd()));
-    }
+    all.extend(handles.peer.iter().map(|(address, socket)| (Place::Peer { address: *address }, socket.as_fd())));
     for (listener, sockets) in &handles.listeners {
         let of = |socket: &Socket| Place::Listener { listener: *listener, kind: socket.kind() };
         all.extend(sockets.iter().map(|socket| (of(socket), socket.as_fd())));

@@ -1,7 +1,7 @@
 //! The new process's part.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use nix::unistd::Pid;
 
 use super::line::Line;
 use super::{Answer, Ask, Place, Rest, VERSION, path};
-use crate::node::sockets::{Socket, Sockets};
+use crate::node::sockets::{Reached, Socket, Sockets};
 
 /// What the process that serves has handed over.
 pub(in crate::node) struct Taken {
     line: Line,
     pub(in crate::node) listeners: Sockets,
     pub(in crate::node) admin: Option<TcpListener>,
-    pub(in crate::node) peer: Option<(SocketAddr, TcpListener)>,
+    pub(in crate::node) peer: Reached,
 }
 
 /// The process before, which finishes what it has begun.
@@ -44,7 +44,7 @@ pub(in crate::node) async fn ask(home: &Path) -> io::Result<Option<Taken>> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut taken = Taken { line: Line::new(stream), listeners: Sockets::new(), admin: None, peer: None };
+    let mut taken = Taken { line: Line::new(stream), listeners: Sockets::new(), admin: None, peer: Reached::new() };
     taken.line.say(&Ask::Sockets { version: VERSION }, &[]).await?;
     loop {
         let (places, rest) = match taken.line.hear(limits::HANDOVER_PATIENCE).await? {
@@ -55,7 +55,7 @@ pub(in crate::node) async fn ask(home: &Path) -> io::Result<Option<Taken>> {
             let socket = taken.line.socket()?;
             match place {
                 Place::Admin => taken.admin = Some(socket.into()),
-                Place::Peer { address } => taken.peer = Some((address, socket.into())),
+                Place::Peer { address } => _ = taken.peer.insert(address, socket.into()),
                 Place::Listener { listener, kind } => {
                     taken.listeners.entry(listener).or_default().push(Socket::of(kind, socket));
                 }
