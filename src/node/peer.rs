@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use admin::Door;
-use config::{Config, NodeId, Problem, Severity};
+use config::{Config, NodeId, Problem, Severity, overlaps};
 use futures_util::future::join_all;
 use listen::{BindError, Sharing, bind_tcp, is_own};
 
 use super::gate::Gate;
-use super::sockets::{Reached, overlap};
+use super::sockets::Reached;
 use super::{Node, lock};
 
 /// The listeners for `peer`; they follow the config.
@@ -67,7 +67,7 @@ impl Peer {
         let open: BTreeSet<SocketAddr> = lock(&self.0).iter().map(|gate| gate.address).collect();
         let had: BTreeSet<SocketAddr> = open.iter().chain(handed.keys()).copied().collect();
         // As of other listeners: what this node gives up with the same config may be shared for a moment.
-        let is_left = |new: SocketAddr| had.iter().any(|old| !wanted.contains(old) && overlap(*old, new));
+        let is_left = |new: SocketAddr| had.iter().any(|old| !wanted.contains(old) && overlaps(*old, new));
         let mut new = Reached::new();
         for address in wanted.difference(&open).copied() {
             let socket = match handed.remove(&address) {
