@@ -54,7 +54,7 @@ pub use continent::Continent;
 pub use host::{DomainName, HostName, HostPattern};
 pub use id::{CountryCode, NodeId, PopId, SiteId};
 pub use keys::{KEY_SETTLES, KeyAlgorithm, KeyRole, ZoneKey, ZoneKeys};
-pub use listening::DnsHttps;
+pub use listening::{DnsHttps, overlaps};
 pub use load::{
     Config, Loaded, Refused, ZoneFile, default_state, is_leftover, load, load_copy, read_bounded, zone_names,
 };

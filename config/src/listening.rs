@@ -40,11 +40,8 @@ impl Network {
         peer: SocketAddr,
         is_own: impl FnOnce(IpAddr) -> bool,
     ) -> Vec<SocketAddr> {
-        let of_edge = node.edge.map(|(_, edge)| edge.addresses.all()).unwrap_or_default();
-        let of_name_server = node.name_server.map(|node| node.addresses.all()).unwrap_or_default();
-        let is_public = |ip: &IpAddr| of_edge.contains(ip) || of_name_server.contains(ip);
         let listening = self.uses_of(node, sites).into_iter().flat_map(|(_, at)| at).map(|at| at.ip());
-        let behind: BTreeSet<IpAddr> = listening.filter(|ip| !is_public(ip)).collect();
+        let behind: BTreeSet<IpAddr> = listening.filter(|ip| !node.has_address(*ip)).collect();
         if behind.is_empty() || is_own(peer.ip()) {
             return vec![peer];
         }
@@ -147,7 +144,8 @@ fn takes_all_of(one: SocketAddr, other: SocketAddr) -> bool {
 }
 
 /// Whether a connection could be meant for both.
-fn overlaps(one: SocketAddr, other: SocketAddr) -> bool {
+#[must_use]
+pub fn overlaps(one: SocketAddr, other: SocketAddr) -> bool {
     takes_all_of(one, other) || takes_all_of(other, one)
 }
 

@@ -366,6 +366,15 @@ pub struct Node<'a> {
     pub edge: Option<(&'a Pop, &'a EdgeNode)>,
 }
 
+impl Node<'_> {
+    /// Whether an address is among its `addresses`: clients are told of those.
+    #[must_use]
+    pub fn has_address(&self, ip: IpAddr) -> bool {
+        let of_edge = self.edge.is_some_and(|(_, edge)| edge.addresses.all().contains(&ip));
+        of_edge || self.name_server.is_some_and(|node| node.addresses.all().contains(&ip))
+    }
+}
+
 impl Network {
     /// Every edge with its PoP, in the order written.
     pub fn edges(&self) -> impl Iterator<Item = (&Pop, &EdgeNode)> {

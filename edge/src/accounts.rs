@@ -399,4 +399,22 @@ mod tests {
         totals.bytes_in.fetch_add(5, Ordering::Relaxed);
         assert_eq!((totals.unnoted(), totals.unnoted()), (5, 0));
     }
+
+    #[test]
+    fn bytes_from_the_origin_are_noted_once_whoever_asks_at_the_same_time() {
+        const ROUNDS: u64 = 100_000;
+        let totals = Totals::default();
+        let ask = || {
+            let noted = (0..ROUNDS).map(|_| {
+                totals.bytes_in.fetch_add(1, Ordering::Relaxed);
+                totals.unnoted()
+            });
+            noted.sum::<u64>()
+        };
+        let noted: u64 = std::thread::scope(|scope| {
+            let asking = [(); 4].map(|()| scope.spawn(ask));
+            asking.into_iter().map(|asking| asking.join().unwrap()).sum()
+        });
+        assert_eq!(noted + totals.unnoted(), 4 * ROUNDS);
+    }
 }

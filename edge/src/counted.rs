@@ -49,7 +49,7 @@ pub(crate) struct Tally {
 
 /// A long body is counted in steps of this: what loads an edge now, or is lost with it, must not come to light when it
 /// ends.
-const NOTED: u64 = 1 << 20;
+pub(crate) const NOTED: u64 = 1 << 20;
 
 /// A request that is over, for the counters and the log.
 pub(crate) struct Over<'a> {

@@ -10,9 +10,9 @@
 //! that time changes: of HTTP/1.1 its bytes, of HTTP/2 its fields. A table is one core's and holds for one config.
 
 mod head;
+mod sending;
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
@@ -25,13 +25,14 @@ use httparse::Header;
 use listen::{AtOnce, Connection, Plain, Sent, Whole, empty};
 
 use self::head::{Fields, Lines};
+use self::sending::Sending;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::access::Said;
 use crate::answered::Answered;
 use crate::ask::Ask;
 use crate::client::{FORWARDED_FOR, is_trusted};
-use crate::counted::{Over, count, note_bytes, scheme, version_name};
+use crate::counted::{count, scheme};
 use crate::effect::Effect;
 use crate::fields::is_unkeyed;
 use crate::object::{Body, Object};
@@ -372,7 +373,7 @@ impl Fast {
         let Again { entry, slices, started, .. } = again;
         count(&self.shared, &entry.site, Answered::Hit);
         let (shared, client, length) = (Arc::clone(&self.shared), connection.peer.ip(), slices.length());
-        Box::new(Sending { shared, entry, client, tls: connection.tls, said, length, started })
+        Box::new(Sending { shared, entry, client, tls: connection.tls, said, length, started, noted: 0 })
     }
 
     /// Keeps the answer to a request that was a hit, to be given again.
@@ -446,45 +447,6 @@ impl Fast {
 impl Reached {
     fn of(connection: &Connection, version: Version) -> Self {
         Self { version, port: connection.local.port(), scheme: connection.scheme, sni: connection.sni.clone() }
-    }
-}
-
-/// An answer on its way.
-struct Sending {
-    shared: Arc<Shared>,
-    entry: Arc<Entry>,
-    client: IpAddr,
-    tls: Option<&'static str>,
-    said: Said,
-    length: u64,
-    started: Instant,
-}
-
-impl Sent for Sending {
-    fn sent(&mut self, bytes: u64) {
-        let now = Instant::now();
-        let Entry { site, host, target, reached, .. } = &*self.entry;
-        note_bytes(&self.shared, site, self.client, bytes, now);
-        let over = Over {
-            site,
-            client: self.client,
-            method: "GET",
-            scheme: scheme(reached.scheme),
-            host: std::str::from_utf8(host).unwrap_or_default(),
-            target,
-            version: version_name(reached.version),
-            tls: self.tls,
-            status: 200,
-            answered: Answered::Hit,
-            sent: bytes,
-            started: self.started,
-            // Head and body leave together.
-            ready: self.started,
-            complete: bytes == self.length,
-            origin: None,
-            said: &self.said,
-        };
-        over.tell(&self.shared, now);
     }
 }
 

@@ -54,6 +54,9 @@ pub struct Whole {
 
 /// Who is told how much of an answer went out.
 pub trait Sent: Send {
+    /// So many bytes of the body were handed to the connection by now, and more are to follow.
+    fn sent_so_far(&mut self, _: u64) {}
+
     /// So many bytes of the body were handed to the connection: all, or those before it broke.
     fn sent(&mut self, bytes: u64);
 }
@@ -308,6 +311,7 @@ impl Owed {
         self.body.drain(..whole);
         if let Some(piece) = self.body.first_mut() {
             piece.advance(written);
+            self.teller.sent_so_far(self.sent);
         }
     }
 }

@@ -90,7 +90,7 @@ fn plan(dir: &Path, new: &Unprobed, queries: Option<&Path>) -> Result<Planned, F
     let status = client::ask_json(admin.listen, "/status", admin.token.as_ref()).ok();
     let serves = status.and_then(|status| status.get("directory")?.as_str().map(PathBuf::from));
     let old = match serves {
-        Some(other) if other != dir => unprobed(&other)?,
+        Some(other) if !directory::is_same(&other, dir) => unprobed(&other)?,
         // These files serve already, or soon: what came before them.
         _ => before(dir, &new.config.network)?,
     };

@@ -12,7 +12,7 @@ use crate::cli::Explain;
 use crate::client::{self, AskError};
 use crate::directory::{self, Known};
 use crate::exit::{Done, Exit, Failure};
-use crate::say::say;
+use crate::say::{note, say};
 
 mod rules;
 mod whom;
@@ -35,16 +35,20 @@ pub(crate) fn run(args: Explain, dir: Option<PathBuf>) -> Done {
     };
     let explained: Result<Vec<Explanation>, Failure> = froms.iter().map(|from| asking.explain(name, *from)).collect();
     let explained = explained?;
-    let note = asking.why_alone().map_or_else(String::new, |why| {
+    let alone = asking.why_alone().map_or_else(String::new, |why| {
         format!("({why}: every edge is taken as up, and nothing as measured but latency/*.csv)\n")
     });
     let text = match (args.json, args.batch.is_some(), explained.as_slice()) {
         (true, false, [one]) => serde_json::to_string_pretty(one).map_err(Failure::ours)?,
         (true, ..) => serde_json::to_string_pretty(&explained).map_err(Failure::ours)?,
-        (false, false, [one]) => format!("{}{note}", show(one)),
-        (false, ..) => format!("{}{note}", show_all(&explained)),
+        (false, false, [one]) => format!("{}{alone}", show(one)),
+        (false, ..) => format!("{}{alone}", show_all(&explained)),
     };
     say(text.trim_end());
+    if args.json {
+        // What is printed is for a program.
+        note(alone);
+    }
     Ok(Exit::Done)
 }
 

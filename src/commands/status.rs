@@ -225,7 +225,7 @@ fn row(node: &Value, nodes: &[Value], newest: Option<u64>) -> Row {
     }
 }
 
-/// A share as the console shows it: `0 %`, `97.3 %`, and `100 %` only where it is nothing less.
+/// A share as the console shows it: `0 %`, `97.3 %`, and `100 %` from 99.95 on.
 fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     if percent == 0.0 || percent >= 99.95 { format!("{percent:.0} %") } else { format!("{percent:.1} %") }

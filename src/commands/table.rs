@@ -25,9 +25,31 @@ pub(crate) fn draw(heading: &[&str], rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use std::collections::BTreeSet;
+
+    use clap::{Command, CommandFactory, Parser};
 
     use crate::cli::Cli;
+
+    /// Adds a command that has no `--json`, and those below it.
+    fn add_without_json(command: &Command, name: &str, found: &mut BTreeSet<String>) {
+        let has_json = command.get_arguments().any(|argument| argument.get_id().as_str() == "json");
+        if !has_json && !command.has_subcommands() {
+            found.insert(name.trim_start().to_owned());
+        }
+        for below in command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help") {
+            add_without_json(below, &format!("{name} {}", below.get_name()), found);
+        }
+    }
+
+    #[test]
+    fn a_command_without_json_is_one_that_prints_no_table() {
+        let mut found = BTreeSet::new();
+        add_without_json(&Cli::command(), "", &mut found);
+        // What is new stands here only if it tells nothing that a program would read.
+        let expected = ["completions", "init", "keys create", "keys finish", "keys roll", "man", "run", "sign", "up"];
+        assert_eq!(found, BTreeSet::from(expected.map(str::to_owned)));
+    }
 
     #[test]
     fn what_prints_a_table_prints_json_too() {

@@ -359,16 +359,16 @@ impl Serving {
         // Who watches over processes has to hear first that this one no longer counts.
         let ends = async {
             _ = tokio::join!(self.doors.end(End::Gently), tokio::time::sleep(limits::HANDOVER_KNOWN));
-            self.node.end_logs();
         };
         let Some(edge) = self.node.edge.clone() else {
-            return ends.await;
+            ends.await;
+            return self.node.end_logs();
         };
         // What sites took is no longer written down each minute: what is owed is now, the rest at the end.
         let settled = Arc::clone(&edge);
         drop(tokio::task::spawn_blocking(move || settled.settle_accounts()));
         tokio::select! {
-            () = ends => edge.settle_accounts(),
+            () = ends => {}
             () = heir.follow(Arc::clone(&self.node)) => {
                 tracing::error!("it is no longer known what the other process purges: what is under way here is cut");
                 edge.settle_accounts();
@@ -376,6 +376,9 @@ impl Serving {
                 std::process::exit(0);
             }
         }
+        // Who purges waits for no word of this process any more: it may wait for the disk.
+        edge.settle_accounts();
+        self.node.end_logs();
     }
 }
 

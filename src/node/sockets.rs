@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use config::{Config, NodeId};
+use config::{Config, NodeId, overlaps};
 use listen::{BindError, Sharing, bind_tcp, bind_udp};
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +92,7 @@ pub(super) fn bind(
     let had: BTreeSet<Listener> = open.iter().chain(handed.keys()).copied().collect();
     // What this node itself gives up with the same config may be shared for a moment: a port that
     // changes its use, an address that becomes all of them.
-    let leaving = |new: &Listener| had.iter().any(|old| !wanted.contains(old) && overlap(old.address, new.address));
+    let leaving = |new: &Listener| had.iter().any(|old| !wanted.contains(old) && overlaps(old.address, new.address));
     for listener in wanted.difference(&had).filter(|listener| !leaving(listener)) {
         listener.probe()?;
     }
@@ -105,12 +105,6 @@ pub(super) fn bind(
         sockets.insert(*listener, own);
     }
     Ok(Bound { sockets, wanted, _spare: handed })
-}
-
-/// Whether a connection could be meant for both.
-pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let is_shared = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() == other.port() && one.is_ipv4() == other.is_ipv4() && is_shared
 }
 
 impl Listener {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -142,11 +142,15 @@ impl Log {
         queue.changed.notify_all();
     }
 
-    /// Opens a log's file as its writer will, and makes it where there is none.
+    /// Opens a log's file as its writer will, and makes it where there is none. A pipe is left to the writer.
     ///
     /// # Errors
     /// It cannot be appended to.
     pub fn try_file(path: &Path) -> std::io::Result<()> {
+        // Its opening waits for who reads it.
+        if std::fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo()) {
+            return Ok(());
+        }
         open(path).map(drop)
     }
 }
@@ -334,6 +338,16 @@ mod tests {
         let path = dir.path().join("log");
         assert!(Log::try_file(&path).is_ok() && path.exists());
         assert!(Log::try_file(dir.path()).is_err(), "a directory is no file");
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_holds_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let (said, heard) = std::sync::mpsc::channel();
+        std::thread::spawn(move || said.send(Log::try_file(&path).is_ok()));
+        assert_eq!(heard.recv_timeout(Duration::from_secs(5)), Ok(true));
     }
 
     #[test]

@@ -186,6 +186,15 @@ fn a_changed_copy_beside_a_running_fleet_is_explained_by_itself() {
         "{said}"
     );
 
+    // A program is told what was asked alone, and who called it why nobody was.
+    let mut asked = Command::new(HITHER);
+    asked.arg("-C").arg(copy.dir.path()).args(["explain", "blog.cdn.example", "--from", "192.0.2.1", "--json"]);
+    let output = asked.output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["site"], "blog", "{told}");
+    let why = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(why.contains("which is another directory: every edge is taken as up"), "{why}");
+
     // The same directory by another path is no copy.
     let link = tempfile::tempdir().unwrap();
     let link = link.path().join("cdn");

@@ -49,6 +49,18 @@ const LINES: [&str; 30] = [
     "content-length: 0",
 ];
 
+fn connection() -> Connection {
+    Connection {
+        peer: "127.0.0.1:50000".parse().unwrap(),
+        is_relayed: false,
+        local: "127.0.0.1:80".parse().unwrap(),
+        scheme: listen::Scheme::Http,
+        sni: None,
+        tls: None,
+        interim: None,
+    }
+}
+
 /// Random requests: what is answered at once is what the general way answers, byte by byte.
 #[test]
 fn both_ways_answer_alike() {
@@ -95,15 +107,7 @@ fn both_ways_answer_alike_by_http2() {
     let entered = runtime.enter();
     let edge = crate::mounts(&stage.shared).into_iter().find(|mount| mount.path == "/").unwrap().handler;
     drop(entered);
-    let connection = Connection {
-        peer: "127.0.0.1:50000".parse().unwrap(),
-        is_relayed: false,
-        local: "127.0.0.1:80".parse().unwrap(),
-        scheme: listen::Scheme::Http,
-        sni: None,
-        tls: None,
-        interim: None,
-    };
+    let connection = connection();
     let general = |request: &Request<()>| {
         let request = request.clone().map(|()| listen::Incoming::from(empty()));
         let response = runtime.block_on(edge.serve(request, connection.clone()));
@@ -143,6 +147,38 @@ fn both_ways_answer_alike_by_http2() {
     for path in ["/told", "/browsers", "/limited", "/guarded"] {
         assert!(!compared.contains_key(path), "{path} depends on who asks");
     }
+}
+
+#[test]
+fn bytes_of_a_hit_are_counted_while_they_leave_and_once() {
+    const MIB: u64 = 1 << 20;
+    let stage = Stage::new("");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let entered = runtime.enter();
+    let edge = crate::mounts(&stage.shared).into_iter().find(|mount| mount.path == "/").unwrap().handler;
+    drop(entered);
+    let connection = connection();
+    // Fetched, stored, and learned by one that finds it.
+    for _ in 0..4 {
+        let request = Request::get("/plain").header("host", "shop.example").body(listen::Incoming::from(empty()));
+        let response = runtime.block_on(edge.serve(request.unwrap(), connection.clone()));
+        runtime.block_on(response.into_body().collect()).unwrap();
+    }
+    let fields = [Header { name: "host", value: b"shop.example" }];
+    let plain = Plain { target: "/plain", fields: &fields };
+    let mut sent = edge.at_once(&plain, &connection, &mut Vec::new()).unwrap().sent;
+    let totals = stage.shared.accounts.totals_of(&config::SiteId::parse("shop").unwrap());
+    let counted = || [&stage.shared.bytes, &totals.bytes_out].map(|bytes| bytes.load(Ordering::Relaxed));
+    let before = counted();
+    // What was handed over by then, and what is counted of it.
+    for (so_far, expected) in
+        [(MIB - 1, 0), (MIB + 5, MIB + 5), (2 * MIB, MIB + 5), (2 * MIB + 5, 2 * MIB + 5), (9 * MIB, 9 * MIB)]
+    {
+        sent.sent_so_far(so_far);
+        assert_eq!(counted(), before.map(|bytes| bytes + expected), "{so_far}");
+    }
+    sent.sent(9 * MIB + 7);
+    assert_eq!(counted(), before.map(|bytes| bytes + 9 * MIB + 7));
 }
 
 #[test]

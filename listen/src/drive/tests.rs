@@ -18,14 +18,23 @@ use crate::mount::{Handler, Mount};
 struct Echo {
     at_once: AtomicUsize,
     general: AtomicUsize,
+    told: Told,
+}
+
+/// What is told of answers that were given at once.
+#[derive(Clone, Default)]
+struct Told {
+    so_far: Arc<AtomicU64>,
     sent: Arc<AtomicU64>,
 }
 
-struct Count(Arc<AtomicU64>);
+impl Sent for Told {
+    fn sent_so_far(&mut self, bytes: u64) {
+        self.so_far.store(bytes, Ordering::Relaxed);
+    }
 
-impl Sent for Count {
     fn sent(&mut self, bytes: u64) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
@@ -44,7 +53,7 @@ impl Handler for Echo {
         let body = body_of(plain.target);
         head.extend_from_slice(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes());
         let body: SmallVec<[Bytes; 2]> = body.chunks(700).map(Bytes::copy_from_slice).collect();
-        Some(AtOnce { body, sent: Box::new(Count(Arc::clone(&self.sent))) })
+        Some(AtOnce { body, sent: Box::new(self.told.clone()) })
     }
 
     fn serve(&self, request: Request<Incoming>, _: Connection) -> crate::Reply {
@@ -228,9 +237,25 @@ async fn who_takes_nothing_is_given_up_and_what_was_sent_is_told() {
         let took = start.elapsed().as_secs();
         let limit = limits::HTTP_WRITE_TIME.as_secs();
         assert!((limit..=limit * 2).contains(&took), "{way}: {took}");
-        let sent = echo.sent.load(Ordering::Relaxed);
+        let sent = echo.told.sent.load(Ordering::Relaxed);
         assert_eq!((1..256).contains(&sent), way == "fast", "{sent}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_gone_of_an_answer_is_told_while_the_rest_goes() {
+    let echo = Arc::<Echo>::default();
+    let (mut client, driven) = connect(&echo, 256);
+    client.write_all(b"GET /fast/100000 HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    // Head and body; so much more at most is on its way.
+    client.read_exact(&mut vec![0; 50_000]).await.unwrap();
+    let so_far = echo.told.so_far.load(Ordering::Relaxed);
+    assert!((49_900..=50_256).contains(&so_far), "{so_far}");
+    assert_eq!(echo.told.sent.load(Ordering::Relaxed), 0, "it is not over");
+    drop(client);
+    driven.await.unwrap();
+    let sent = echo.told.sent.load(Ordering::Relaxed);
+    assert!((so_far..100_000).contains(&sent), "{sent}");
 }
 
 #[tokio::test(start_paused = true)]
