@@ -3,11 +3,12 @@
 # same toolchain: prints where it is and its digest.
 #
 # Usage: deploy/static/build.sh [TARGET]
-#   TARGET   left out: this machine's architecture with musl, whose resolver needs no other file. With glibc
-#            (x86_64-unknown-linux-gnu) the file is the same everywhere too, but not static.
+#   TARGET   left out: this machine's architecture with musl. With glibc (x86_64-unknown-linux-gnu) the file is static
+#            too; the system's own resolver, which is asked for origins' names without a dot and for those in /etc/hosts,
+#            then has what is built into the C library.
 #
-# It needs a C compiler for the target (Debian: musl-tools; Alpine: build-base), and the target's standard library
-# (rustup target add TARGET).
+# It needs a C compiler for the target (Debian: musl-tools, or gcc for glibc; Alpine: build-base), and the target's
+# standard library (rustup target add TARGET).
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -28,7 +29,7 @@ fi
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 export CARGO_INCREMENTAL=0 LC_ALL=C TZ=UTC
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}"
-export RUSTFLAGS="--remap-path-prefix=$PWD=/hither --remap-path-prefix=$cargo_home=/cargo \
+export RUSTFLAGS="-Ctarget-feature=+crt-static --remap-path-prefix=$PWD=/hither --remap-path-prefix=$cargo_home=/cargo \
 --remap-path-prefix=$(rustc --print sysroot)=/rust"
 maps="-ffile-prefix-map=$PWD=/hither -ffile-prefix-map=$cargo_home=/cargo"
 export CFLAGS="${CFLAGS:-} $maps" CXXFLAGS="${CXXFLAGS:-} $maps"
