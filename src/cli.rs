@@ -96,7 +96,7 @@ pub(crate) struct Init {
     /// A site: the names that it answers to, and where its content comes from. May be given again
     #[arg(long, value_name = "ID=HOST[,HOST]=URL", value_parser = answers::site)]
     pub(crate) site: Vec<NewSite>,
-    /// Where nodes keep what they must not forget. Left out: /var/lib/hither
+    /// Where a node keeps its state: purges, certificates, logs. Left out: /var/lib/hither
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<String>,
     /// Ask nothing: what has no option gets its default. So it is too where there is no terminal
