@@ -65,12 +65,14 @@ impl Answers {
         let twice = |what: &str, name: Option<String>| name.map(|name| format!("there are two {what} `{name}`"));
         let hosts = self.sites.iter().flat_map(|site| &site.hosts);
         let addresses = self.edges.iter().flat_map(|edge| &edge.addresses);
+        let servers = self.name_servers.iter().flat_map(|node| &node.addresses);
         twice("name servers", repeated(self.name_servers.iter().map(|node| &node.id)))
             .or_else(|| twice("PoPs", repeated(self.pops.iter().map(|pop| &pop.id))))
             .or_else(|| twice("edges", repeated(self.edges.iter().map(|edge| &edge.id))))
             .or_else(|| twice("sites", repeated(self.sites.iter().map(|site| &site.id))))
             .or_else(|| twice("sites with the host", repeated(hosts)))
             .or_else(|| twice("edges with the address", repeated(addresses)))
+            .or_else(|| twice("name servers with the address", repeated(servers)))
             .or_else(|| self.edges.iter().find_map(|edge| self.clash_of_edge(edge)))
             .or_else(|| self.sites.iter().find_map(|site| self.clash_of_site(site)))
     }
@@ -78,7 +80,7 @@ impl Answers {
     fn clash_of_edge(&self, edge: &NewEdge) -> Option<String> {
         let NewEdge { id, pop, addresses } = edge;
         if !self.pops.iter().any(|known| known.id == *pop) {
-            return Some(format!("edge `{id}` is in a PoP `{pop}` that there is not"));
+            return Some(format!("edge `{id}` is of PoP `{pop}`, and there is no such PoP"));
         }
         let shares = |node: &&NewNameServer| node.id != *id && node.addresses.iter().any(|one| addresses.contains(one));
         let other = &self.name_servers.iter().find(shares)?.id;
@@ -161,6 +163,9 @@ pub(crate) fn site(text: &str) -> Result<NewSite, String> {
 
 /// Reads the network's zone.
 pub(crate) fn zone(text: &str) -> Result<DomainName, String> {
+    if text.is_empty() {
+        return Err("write a name such as cdn.example".to_owned());
+    }
     DomainName::parse(text).map_err(said)
 }
 
@@ -239,6 +244,7 @@ mod tests {
             (wrong(site("shop=www.shop.example=origin.shop.example")), "begin with http:// or https://"),
             (wrong(site("shop=www.shop.example=https://o.example/path")), "leave out the path"),
             (wrong(zone("a..b")), "`a..b` is not a domain name"),
+            (wrong(zone("")), "write a name such as cdn.example"),
             (wrong(contact("me")), "`me` is not a mail address; write one such as"),
         ] {
             assert!(said.contains(expected), "{expected}: {said}");
@@ -262,13 +268,17 @@ mod tests {
     #[test]
     fn what_does_not_go_together_is_told() {
         type Change = fn(&mut Answers);
-        let rows: [(Change, &str); 10] = [
+        let rows: [(Change, &str); 11] = [
             (|_| {}, ""),
             (|all| all.name_servers.push(name_server("ns1=192.0.2.54").unwrap()), "two name servers `ns1`"),
+            (
+                |all| all.name_servers.push(name_server("ns2=192.0.2.53").unwrap()),
+                "two name servers with the address `192.0.2.53`",
+            ),
             (|all| all.pops.push(pop("fra@1.0,1.0").unwrap()), "two PoPs `fra`"),
             (|all| all.edges.push(edge("fra-1@syd=192.0.2.12").unwrap()), "two edges `fra-1`"),
             (|all| all.edges.push(edge("fra-2@fra=192.0.2.10").unwrap()), "two edges with the address `192.0.2.10`"),
-            (|all| all.edges.push(edge("lhr-1@lhr=192.0.2.12").unwrap()), "a PoP `lhr` that there is not"),
+            (|all| all.edges.push(edge("lhr-1@lhr=192.0.2.12").unwrap()), "of PoP `lhr`, and there is no such PoP"),
             (|all| all.edges.push(edge("fra-2@fra=192.0.2.53").unwrap()), "give both one id"),
             // One node of both roles.
             (|all| all.edges.push(edge("ns1@fra=192.0.2.53").unwrap()), ""),

@@ -96,7 +96,7 @@ pub(crate) struct Init {
     /// A site: the names that it answers to, and where its content comes from. May be given again
     #[arg(long, value_name = "ID=HOST[,HOST]=URL", value_parser = answers::site)]
     pub(crate) site: Vec<NewSite>,
-    /// Where nodes keep what they must not forget. Left out: /var/lib/hither
+    /// Where a node keeps its state: purges, certificates, logs. Left out: /var/lib/hither
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<String>,
     /// Ask nothing: what has no option gets its default. So it is too where there is no terminal
@@ -127,11 +127,11 @@ pub(crate) struct Check {
     /// The config directory. Left out: as for -C
     #[arg(value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
-    /// Also look whether every edge is reached at its port of clear HTTP, and whether sites' names lead here, as this
-    /// machine resolves them: some seconds
+    /// Also look whether every edge is reached at its port of clear HTTP, and whether the zone is delegated and sites'
+    /// names lead here, as the resolver of /etc/resolv.conf finds them: some seconds
     #[arg(long)]
     pub(crate) online: bool,
-    /// With --online: the resolver to ask in place of this machine's, as `9.9.9.9`, or with a port
+    /// With --online: the resolver to ask in place of that one, as `9.9.9.9`, or with a port
     #[arg(long, value_name = "IP[:PORT]", requires = "online", value_parser = resolver)]
     pub(crate) resolver: Option<SocketAddr>,
     /// Also tell what it would do beside the config that serves: as `hither plan`
@@ -151,7 +151,7 @@ pub(crate) struct Explain {
     /// A name that is routed, or an alias of one
     #[arg(value_name = "NAME", required_unless_present = "url")]
     pub(crate) name: Option<String>,
-    /// The client's or resolver's address
+    /// The client's or resolver's address. Needed with NAME, unless --batch has them
     #[arg(long, value_name = "IP", required_unless_present_any = ["batch", "url"], conflicts_with = "batch")]
     pub(crate) from: Option<IpAddr>,
     /// Tell of a URL instead which rules of its site apply, and what each says
@@ -197,7 +197,7 @@ pub(crate) struct Get {
     /// The client's address
     #[arg(long, value_name = "IP")]
     pub(crate) from: IpAddr,
-    /// A PEM file with the authority that signed the site's certificate
+    /// A PEM file with the authority that signed the site's certificate. Left out: the public ones
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Option<PathBuf>,
     /// Print JSON
@@ -208,7 +208,7 @@ pub(crate) struct Get {
 #[derive(Debug, Args)]
 #[command(after_help = examples::STATUS)]
 pub(crate) struct Status {
-    /// Look every second: on a terminal a live table with rates, else a table for each look
+    /// Look every second: on a terminal a live table with rates, until `q` or Ctrl-C; else a table for each look
     #[arg(long)]
     pub(crate) watch: bool,
     /// Print JSON
@@ -219,7 +219,7 @@ pub(crate) struct Status {
 #[derive(Debug, Args)]
 #[command(after_help = examples::REPORT)]
 pub(crate) struct Report {
-    /// Of this site alone
+    /// Of this site alone. Left out: of every site
     #[arg(long, value_name = "SITE")]
     pub(crate) site: Option<String>,
     /// The first day, in UTC, as 2026-11-01. Left out: the first of the last day's month
@@ -305,10 +305,13 @@ pub(crate) struct Keys {
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
     /// Make keys for every zone that has none, under secrets/dnssec; then copy these to every name server
+    #[command(after_help = examples::KEYS_CREATE)]
     Create(KeysCreate),
     /// Begin to replace a zone's key: publish a new one beside it
+    #[command(after_help = examples::KEYS_ROLL)]
     Roll(KeysRoll),
     /// End it, once the zone's parent has had the new DS for as long as the old one's TTL
+    #[command(after_help = examples::KEYS_FINISH)]
     Finish(KeysFinish),
 }
 
@@ -351,10 +354,13 @@ pub(crate) struct KeysFinish {
 #[derive(Debug, Subcommand)]
 pub(crate) enum MapCommand {
     /// Judge the map by a matrix of round trips: random, geography, prior, learned, optimal
+    #[command(after_help = examples::MAP_BENCH)]
     Bench(MapBench),
     /// How much is measured, how old it is, and what it gains over geography
+    #[command(after_help = examples::MAP_STATS)]
     Stats(MapStats),
     /// What was measured, as a file of latency/ has it, sorted: to be compared, and kept in git
+    #[command(after_help = examples::MAP_EXPORT)]
     Export(MapExport),
 }
 
@@ -384,8 +390,8 @@ pub(crate) struct MapBench {
     /// A node to be a PoP, by its name or row, from 0. May be given again. Left out: nodes far from each other
     #[arg(long, value_name = "NODE")]
     pub(crate) pop: Vec<String>,
-    /// How many PoPs to pick
-    #[arg(long, value_name = "N", default_value_t = 12)]
+    /// How many PoPs to pick where no --pop names them
+    #[arg(long, value_name = "N", default_value_t = 12, conflicts_with = "pop")]
     pub(crate) pops: usize,
     /// Also draw the shares of clients by round trip, as SVG
     #[arg(long, value_name = "FILE")]
@@ -444,41 +450,4 @@ fn time(text: &str) -> Result<std::time::Duration, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_definition_holds() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn every_command_shows_examples_that_are_read() {
-        let mut cli = Cli::command();
-        cli.build();
-        for command in cli.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help") {
-            let shown = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let lines = shown.replace("\\\n", " ");
-            let lines = lines.lines().filter_map(|line| line.trim().strip_prefix("hither "));
-            let mut count = 0;
-            for line in lines {
-                let words = line.split(['#', '|', '>', '&']).next().unwrap_or_default();
-                let words = words.split('\'').next().unwrap_or_default().trim_end_matches(" -H ").split_whitespace();
-                let read = Cli::try_parse_from(["hither"].into_iter().chain(words));
-                assert!(read.is_ok(), "{line}: {}", read.err().map(|error| error.to_string()).unwrap_or_default());
-                count += 1;
-            }
-            assert!(count > 0, "{} shows no example", command.get_name());
-            assert!(shown.lines().all(|line| line.chars().count() <= 100), "{}: {shown}", command.get_name());
-        }
-    }
-
-    #[test]
-    fn a_purge_names_what() {
-        let read = |args: &[&str]| Cli::try_parse_from(["hither", "purge"].iter().chain(args)).is_ok();
-        assert!(read(&["--site", "shop"]) && read(&["--tag", "a", "--site", "shop", "--soft"]));
-        assert!(!read(&["--soft"]) && !read(&["--json"]));
-    }
-}
+mod tests;

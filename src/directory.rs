@@ -1,12 +1,11 @@
 //! Finding the config directory, and reading it for a person.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use config::{Config, Loaded, Look, Network, Problem, Refused, Secret, Site, report};
 
 use crate::exit::Failure;
-use crate::say::{counted, note};
+use crate::say::{counted, is_coloured, note};
 
 /// Where `-C`, the environment or the place say the config is. Absolute, as what is told of changed files.
 pub(crate) fn find(named: Option<PathBuf>) -> PathBuf {
@@ -74,7 +73,7 @@ pub(crate) fn refused(problems: &[Problem]) -> Failure {
 /// Draws problems on standard error.
 pub(crate) fn print(problems: &[Problem]) {
     if !problems.is_empty() {
-        let look = if std::io::stderr().is_terminal() { Look::Coloured } else { Look::Plain };
+        let look = if is_coloured(&std::io::stderr()) { Look::Coloured } else { Look::Plain };
         note(report(problems, look));
     }
 }

@@ -344,12 +344,11 @@ impl Reading {
         match read_text(&full, most_bytes) {
             Ok(text) => Some(self.note(path, text)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let problem = Problem::general(format!("there is no {} in {}", path.display(), self.copy.display()));
-                self.context.add(
-                    problem.help(
-                        "name yours by -C; or `hither init DIR` writes one to start from, `hither up` runs a demo",
-                    ),
-                );
+                let there = if self.copy.is_dir() { "" } else { ", which is no directory" };
+                let what = format!("there is no {} in {}{there}", path.display(), self.copy.display());
+                self.context.add(Problem::general(what).help(
+                    "name the directory that has yours; or `hither init DIR` writes one to start from, `hither up` runs a demo",
+                ));
                 None
             }
             Err(error) => self.unreadable(path, &error.to_string()),

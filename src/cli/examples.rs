@@ -26,6 +26,7 @@ pub(super) const RUN: &str = "Examples:
 pub(super) const CHECK: &str = "Examples:
   hither check ./cdn                 # exit code 0: nodes would take it
   hither check --online ./cdn        # also whether edges are reached and names lead here
+  hither check --online --resolver 9.9.9.9 ./cdn
   hither check --plan ./cdn          # also where clients would go
   hither check --json ./cdn | jq '.problems[] | {file, line, message}'";
 
@@ -40,7 +41,7 @@ pub(super) const GET: &str = "Examples:
 
 pub(super) const STATUS: &str = "Examples:
   hither status
-  hither status --watch              # on a terminal a live table; Ctrl-C ends it
+  hither status --watch              # on a terminal a live table; q ends it
   hither status --json | jq '.nodes[] | select(.edge) | {id, requests: .edge.requests}'";
 
 pub(super) const REPORT: &str = "Examples:
@@ -80,11 +81,39 @@ pub(super) const KEYS: &str = "Examples:
   hither keys create
   hither keys roll cdn.example       # then `hither keys` tells when to finish";
 
+pub(super) const KEYS_CREATE: &str = "Examples:
+  hither keys create
+  hither keys create --split --algorithm ed25519";
+
+pub(super) const KEYS_ROLL: &str = "Examples:
+  hither keys roll cdn.example       # then `hither keys` tells when to finish
+  hither keys roll cdn.example --zsk # needs no finish";
+
+pub(super) const KEYS_FINISH: &str = "Examples:
+  hither keys finish cdn.example";
+
 pub(super) const MAP: &str = "Examples:
   hither map stats
   hither map export > latency/measured.csv
   hither map bench --matrix rtt.csv --nodes nodes.csv --plot map.svg
   hither map bench --matrix rtt.csv --json | jq '.ways[] | {sent_by, mean_ms}'";
+
+pub(super) const MAP_BENCH: &str = "Examples:
+  hither map bench --matrix rtt.csv
+  hither map bench --matrix rtt.csv --nodes nodes.csv --pop fra --pop syd --plot map.svg
+  hither map bench --matrix rtt.csv --json | jq '.ways[] | {sent_by, mean_ms}'
+
+Clients are sent to a PoP at random; to the nearest (geography); the same, stretched by what PoPs
+measure among themselves (prior); by what clients measured (learned); to the best there is
+(optimal). Of the gap between geography and optimal a way closes a share.";
+
+pub(super) const MAP_STATS: &str = "Examples:
+  hither map stats                   # where a name server runs
+  hither map stats --json | jq .prefixes";
+
+pub(super) const MAP_EXPORT: &str = "Examples:
+  hither map export > latency/measured.csv
+  hither map export --json | jq '.rows[] | select(.rtt_ms > 200)'";
 
 pub(super) const COMPLETIONS: &str = "Examples:
   hither completions bash > /usr/share/bash-completion/completions/hither

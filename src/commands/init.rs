@@ -23,6 +23,7 @@ pub(crate) fn run(args: Init, dir: Option<PathBuf>) -> Done {
     let named = args.directory.or(dir).unwrap_or_else(|| PathBuf::from(DIRECTORY));
     let dir = std::path::absolute(&named).unwrap_or(named);
     put::refuse_if_taken(&dir)?;
+    put::refuse_if_closed(&dir)?;
     let given = Given {
         zone: args.zone,
         contact: args.contact,

@@ -150,7 +150,7 @@ impl Zones {
         if json {
             let value = |(zone, told, ds): &(DomainName, Vec<rollover::Told>, Option<String>)| serde_json::json!({ "zone": zone.as_str(), "keys": told, "ds": ds });
             let zones: Vec<_> = zones.iter().map(value).collect();
-            say(serde_json::json!({ "signing": self.network.dns.dnssec, "zones": zones }));
+            say(format!("{:#}", serde_json::json!({ "signing": self.network.dns.dnssec, "zones": zones })));
             return Ok(Exit::Done);
         }
         if !self.network.dns.dnssec {

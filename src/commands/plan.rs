@@ -77,7 +77,10 @@ impl Planned {
             let (before, after) = pops.get(&pop).copied().unwrap_or_default();
             vec![pop.to_string(), percent(before), percent(after), capacity.map_or("-".to_owned(), percent)]
         });
-        format!("{out}\n{}", table::draw(&["PoP", "before", "after", "of the capacity"], &rows.collect::<Vec<_>>()))
+        let drawn = table::draw(&["PoP", "before", "after", "of the capacity"], &rows.collect::<Vec<_>>());
+        format!(
+            "{out}\n{drawn}before and after: its share of the queries; of the capacity: its share of what all edges can send\n"
+        )
     }
 
     /// The same for a program.

@@ -18,6 +18,7 @@ use crate::waiting::wait_for;
 mod rates;
 mod screen;
 mod seen;
+mod terminal;
 mod watch;
 
 use watch::Form;

@@ -189,7 +189,10 @@ impl Start<'_> {
             reached = std::mem::take(&mut taken.peer);
         }
         let operator = |error: BindError| Failure::operator(error.to_string());
-        let admin = bind_admin(self.admin, admin).map_err(operator)?;
+        let admin = bind_admin(self.admin, admin).map_err(|error| {
+            // Two nodes on one machine are the usual reason.
+            Failure::operator(format!("the admin address: {error}; or run this node with --admin IP:PORT"))
+        })?;
         let wanted = sockets::wanted(config, &self.id);
         let listeners = sockets::bind(wanted, &BTreeSet::new(), handed, available_cores()).map_err(operator)?;
         let peer = Peer::default().bind(config, &self.id, reached);

@@ -1,7 +1,7 @@
 //! A new user's first steps: a directory, a check, a node, a look at it.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -113,7 +113,8 @@ fn a_watch_prints_looks_and_a_terminal_is_put_back() {
     assert!(watch.0.wait().unwrap().success());
 
     let _node = start(&dir);
-    let watch = format!("stty rows 8 cols 60; timeout --foreground -s INT 3 {HITHER} -C {name} status --watch");
+    let terminal = "export TERM=xterm; stty rows 8 cols 60";
+    let watch = format!("{terminal}; timeout --foreground -s INT 3 {HITHER} -C {name} status --watch");
     let shown = run("script", &["-qec", &watch, "/dev/null"]);
     let place = |what: &str| shown.rfind(what).unwrap_or_else(|| panic!("{what:?} is not in {shown:?}"));
     assert!(place("\x1b[?25l") < place("1 of 1 nodes") && place("1 of 1 nodes") < place("\x1b[?25h"), "{shown:?}");
@@ -122,6 +123,39 @@ fn a_watch_prints_looks_and_a_terminal_is_put_back() {
     assert_eq!(headings, 1, "what does not change is drawn once\n{shown:?}");
     let widest = shown.split("\x1b[K").map(|drawn| drawn.rsplit('H').next().unwrap_or_default().chars().count()).max();
     assert!(widest <= Some(60 + "\x1b[1m\x1b[0m".len()), "{widest:?}\n{shown:?}");
+
+    // A terminal that takes no orders is given none.
+    let watch = format!("export TERM=dumb; timeout --foreground -s INT 3 {HITHER} -C {name} status --watch");
+    let shown = run("script", &["-qec", &watch, "/dev/null"]);
+    assert!(shown.contains("1 of 1 nodes answer here") && !shown.contains('\x1b'), "{shown:?}");
+}
+
+#[test]
+fn keys_are_not_drawn_into_the_table_and_q_ends_it() {
+    let outside = tempfile::tempdir().unwrap();
+    let dir = written(outside.path(), 233, ([127, 0, 0, 1], 9).into());
+    let _node = start(&dir);
+    let watch = format!(
+        "export TERM=xterm; stty rows 8 cols 60; timeout --foreground 20 {HITHER} -C {} status --watch; echo code $?; stty -a",
+        dir.display()
+    );
+    let mut script = Command::new("script");
+    script.args(["-qec", &watch, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut script = Process(script.spawn().unwrap());
+    let (mut keys, mut screen) = (script.0.stdin.take().unwrap(), script.0.stdout.take().unwrap());
+    let mut shown = String::new();
+    while !shown.contains("1 of 1 nodes") {
+        let mut some = [0; 4096];
+        let count = screen.read(&mut some).unwrap();
+        assert!(count > 0, "it ended: {shown:?}");
+        shown.push_str(&String::from_utf8_lossy(&some[..count]));
+    }
+    keys.write_all(b"typed\nq").unwrap();
+    let mut rest = String::new();
+    screen.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("code 0") && !rest.contains("typed"), "{rest:?}");
+    let after: Vec<&str> = rest.split_whitespace().map(|word| word.trim_end_matches(';')).collect();
+    assert!(after.contains(&"echo") && after.contains(&"icanon"), "keys are shown again\n{rest:?}");
 }
 
 #[test]

@@ -22,9 +22,54 @@ pub(super) enum Found {
     /// Names that it is an alias of, or that serve it, and its addresses.
     Answer(Vec<String>, Vec<IpAddr>),
     Nothing,
-    /// Nobody knows: why.
-    Failed(String),
+    Failed(Failed),
 }
+
+/// Why nobody knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// The resolver does not get to know: SERVFAIL.
+    Unknown,
+    /// The resolver does not want to: REFUSED.
+    Refused,
+    /// The resolver that is there does not answer, or none is reached.
+    Silent(String),
+    /// Something else, in its own words.
+    Other(String),
+}
+
+impl Failed {
+    /// What is wrong, and what to do.
+    fn told(&self) -> (&str, &'static str) {
+        match self {
+            Self::Unknown => (
+                "the resolver answers SERVFAIL",
+                "see by `dig +trace` whether the zone's name servers answer, and by `dig +cd` whether its signatures are wrong",
+            ),
+            Self::Refused => (
+                "the resolver answers REFUSED",
+                "it does not serve this machine, or is no resolver; --resolver IP asks another",
+            ),
+            Self::Silent(why) => (
+                why.as_str(),
+                "where it answers for other names, the name servers of this one's zone do not answer it; else mend \
+                 /etc/resolv.conf, or ask another with --resolver IP",
+            ),
+            Self::Other(why) => (why.as_str(), "ask another resolver with --resolver IP"),
+        }
+    }
+}
+
+/// Where a name stands in its zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stands {
+    Below,
+    /// At the top, where no alias may stand (RFC 1034 §3.6.2).
+    AtTop,
+}
+
+/// Names that nobody knows for one reason are told each up to so many.
+const TOLD_EACH: usize = 3;
 
 /// What is this network's own.
 pub(super) struct Ours {
@@ -61,29 +106,75 @@ pub(super) fn leading(config: &Config) -> Vec<Leading> {
     all
 }
 
+/// Whether a name that was looked up does not lead here.
+pub(super) fn is_astray(found: &Found, ours: &Ours) -> bool {
+    match found {
+        Found::Answer(names, addresses) => {
+            !names.iter().any(|name| ours.has(name)) && !addresses.iter().any(|one| ours.addresses.contains(one))
+        }
+        Found::Nothing => true,
+        Found::Failed(_) => false,
+    }
+}
+
 /// A warning of a name that does not lead here.
-pub(super) fn judge_name(asked: &Leading, found: &Found, ours: &Ours) -> Option<Problem> {
+pub(super) fn judge_name(asked: &Leading, found: &Found, stands: Stands, ours: &Ours) -> Option<Problem> {
+    if !is_astray(found, ours) {
+        return None;
+    }
     let Leading { site, host, .. } = asked;
     let why = match found {
         Found::Answer(names, addresses) => {
-            let is_ours =
-                names.iter().any(|name| ours.has(name)) || addresses.iter().any(|one| ours.addresses.contains(one));
-            if is_ours {
-                return None;
-            }
             let at: Vec<String> = names.iter().cloned().chain(addresses.iter().map(ToString::to_string)).collect();
             format!("it leads to {}", at.join(", "))
         }
-        Found::Nothing => "resolvers find no address for it".to_owned(),
-        Found::Failed(why) => {
-            let message = format!("whether `{host}` of site `{site}` leads here could not be looked up: {why}");
-            return Some(warning(message, "ask another resolver with --resolver IP"));
-        }
+        Found::Nothing | Found::Failed(_) => "resolvers find no address for it".to_owned(),
     };
     let message = format!("`{host}` of site `{site}` does not lead here: {why}");
-    let help =
-        format!("have `{host}. CNAME {site}.{}.` in its zone; until then no client comes by that name", ours.zone);
+    let zone = &ours.zone;
+    let help = match stands {
+        Stands::Below => {
+            format!("have `{host}. CNAME {site}.{zone}.` in its zone; until then no client comes by that name")
+        }
+        Stands::AtTop => format!(
+            "it is the top of its zone, where no CNAME may stand: have the zone served here (docs/how-to/apex.md), or let \
+             its provider follow {site}.{zone} (ALIAS, ANAME)"
+        ),
+    };
     Some(warning(message, help))
+}
+
+/// Warnings of names that nobody knows of: each, or those at once that have one reason.
+pub(super) fn judge_unknown<'a>(names: impl Iterator<Item = (&'a Leading, &'a Found)>) -> Vec<Problem> {
+    let mut reasons: Vec<(&Failed, Vec<&Leading>)> = Vec::new();
+    for (asked, found) in names {
+        let Found::Failed(why) = found else { continue };
+        match reasons.iter_mut().find(|(other, _)| *other == why) {
+            Some((_, all)) => all.push(asked),
+            None => reasons.push((why, vec![asked])),
+        }
+    }
+    let mut warnings = Vec::new();
+    for (failed, all) in reasons {
+        let (why, mend) = failed.told();
+        let name = |one: &Leading| format!("`{}` of site `{}`", one.host, one.site);
+        match all.as_slice() {
+            [first, ..] if all.len() > TOLD_EACH => {
+                let message = format!(
+                    "whether {} names lead here, such as {}, could not be looked up: {why}",
+                    all.len(),
+                    name(first)
+                );
+                warnings.push(warning(message, mend));
+            }
+            few => {
+                let each =
+                    few.iter().map(|one| format!("whether {} leads here could not be looked up: {why}", name(one)));
+                warnings.extend(each.map(|message| warning(message, mend)));
+            }
+        }
+    }
+    warnings
 }
 
 /// A warning of a zone that resolvers do not find at its name servers.
@@ -93,9 +184,15 @@ pub(super) fn judge_delegation(zone: &DomainName, name_servers: &[DomainName], f
         Found::Answer(names, _) if names.iter().any(known) => return None,
         Found::Answer(names, _) => format!("resolvers find it at {}", names.join(", ")),
         Found::Nothing => "resolvers find no name server of it".to_owned(),
-        Found::Failed(why) => {
-            let help = "where the resolver is well (--resolver IP asks another), the zone is not delegated, or its name \
-                servers do not answer at port 53";
+        Found::Failed(failed) => {
+            let (why, mend) = failed.told();
+            let help = match failed {
+                Failed::Refused => mend,
+                _ => {
+                    "where the resolver is well (--resolver IP asks another), the zone is not delegated, or its name \
+                     servers do not answer at port 53"
+                }
+            };
             return Some(warning(format!("zone `{zone}` could not be looked up: {why}"), help));
         }
     };
@@ -115,21 +212,27 @@ pub(super) struct Reached {
 /// Warnings of the addresses that nobody answers at; those of a family that this machine does not have are one.
 pub(super) fn judge_edges(reached: &[Reached]) -> Vec<Problem> {
     let is_without_way = |one: &&Reached| matches!(&one.outcome, Err((ErrorKind::NetworkUnreachable, _)));
-    let without_way: Vec<&Reached> = reached.iter().filter(is_without_way).collect();
     let silent = reached.iter().filter(|one| !is_without_way(one)).filter_map(|one| {
         let Reached { edge, address, outcome: Err((_, why)) } = one else { return None };
         let message = format!("nobody answers at {address}, where name servers probe edge `{edge}`: {why}");
         Some(warning(message, "start it, open the port to everybody, or mend its `addresses`"))
     });
     let mut warnings: Vec<Problem> = silent.collect();
-    if let Some(first) = without_way.first() {
-        let family = if first.address.is_ipv4() { "IPv4" } else { "IPv6" };
-        let count = without_way.len();
-        let message = format!(
-            "{count} addresses of edges, such as {}, were not looked at: no way leads there",
-            first.address.ip()
-        );
-        warnings.push(warning(message, format!("check where there is {family}, too")));
+    for (family, is_v4) in [("IPv4", true), ("IPv6", false)] {
+        let without_way = reached.iter().filter(is_without_way).filter(|one| one.address.is_ipv4() == is_v4);
+        let without_way: Vec<&Reached> = without_way.collect();
+        let message = match without_way.as_slice() {
+            [] => continue,
+            [Reached { edge, address, .. }] => {
+                format!("the address {} of edge `{edge}` was not looked at: no way leads there", address.ip())
+            }
+            [Reached { address, .. }, ..] => format!(
+                "{} addresses of edges, such as {}, were not looked at: no way leads there",
+                without_way.len(),
+                address.ip()
+            ),
+        };
+        warnings.push(warning(message, format!("check on a machine that has {family} to the world, too")));
     }
     warnings
 }
@@ -172,11 +275,38 @@ mod tests {
             ),
             (answer(&[], 99), "have `www.shop.example. CNAME shop.cdn.example.`"),
             (Found::Nothing, "does not lead here: resolvers find no address for it"),
-            (Found::Failed("timeout".to_owned()), "could not be looked up: timeout (ask another resolver"),
+            // Nobody knows: that is told elsewhere.
+            (Found::Failed(Failed::Unknown), ""),
         ] {
-            let said = said(judge_name(&asked, &found, &ours));
+            let said = said(judge_name(&asked, &found, Stands::Below, &ours));
             assert!(said.contains(expected) && said.is_empty() == expected.is_empty(), "{found:?}: {said}");
         }
+        let said = said(judge_name(&asked, &Found::Nothing, Stands::AtTop, &ours));
+        assert!(said.contains("docs/how-to/apex.md") && said.contains("follow shop.cdn.example"), "{said}");
+        assert!(!said.contains(". CNAME "), "{said}");
+    }
+
+    #[test]
+    fn names_that_nobody_knows_are_told_each_or_by_their_reason() {
+        let leading =
+            |host: &str| Leading { site: SiteId::parse("shop").unwrap(), host: host.to_owned(), name: host.to_owned() };
+        let names: Vec<Leading> = ["a.example", "b.example", "c.example", "d.example", "e.example"].map(leading).into();
+        let silent = || Found::Failed(Failed::Silent("192.0.2.1 does not answer".to_owned()));
+        let told = |found: &[Found]| -> Vec<String> {
+            judge_unknown(names.iter().zip(found)).iter().map(ToString::to_string).collect()
+        };
+        let broken = Found::Failed(Failed::Unknown);
+        let all = told(&[silent(), silent(), broken.clone(), silent(), silent()]);
+        assert_eq!(all.len(), 2, "{all:?}");
+        let many =
+            "whether 4 names lead here, such as `a.example` of site `shop`, could not be looked up: 192.0.2.1 does";
+        assert!(all[0].starts_with(many) && all[0].contains("/etc/resolv.conf"), "{all:?}");
+        let one =
+            "whether `c.example` of site `shop` leads here could not be looked up: the resolver answers SERVFAIL (";
+        assert!(all[1].starts_with(one) && all[1].contains("dig +trace"), "{all:?}");
+        let few = told(&[broken, Found::Nothing, Found::Failed(Failed::Refused), silent()]);
+        assert_eq!(few.len(), 3, "{few:?}");
+        assert!(few[1].contains("answers REFUSED (it does not serve this machine"), "{few:?}");
     }
 
     #[test]
@@ -190,7 +320,11 @@ mod tests {
                 "ns1.cdn.example, ns2.cdn.example: resolvers find it at ns.registrar.example.",
             ),
             (Found::Nothing, "resolvers find no name server of it"),
-            (Found::Failed("timeout".to_owned()), "zone `cdn.example` could not be looked up: timeout"),
+            (
+                Found::Failed(Failed::Silent("192.0.2.1 does not answer".to_owned())),
+                "zone `cdn.example` could not be looked up: 192.0.2.1 does not answer (where the resolver is well",
+            ),
+            (Found::Failed(Failed::Refused), "the resolver answers REFUSED (it does not serve this machine"),
         ] {
             let said = said(judge_delegation(&name("cdn.example"), &servers, &found));
             assert!(said.contains(expected) && said.is_empty() == expected.is_empty(), "{found:?}: {said}");
@@ -211,11 +345,14 @@ mod tests {
             reached("a", "[2001:db8::1]:80", no_way()),
             reached("b", "192.0.2.2:80", refused()),
             reached("b", "[2001:db8::2]:80", no_way()),
+            reached("c", "192.0.2.3:80", no_way()),
         ]);
         let told: Vec<String> = told.iter().map(ToString::to_string).collect();
-        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told.len(), 3, "{told:?}");
         assert!(told[0].starts_with("nobody answers at 192.0.2.2:80, where name servers probe edge `b`"), "{told:?}");
-        assert!(told[1].starts_with("2 addresses of edges, such as 2001:db8::1, were not looked at"), "{told:?}");
-        assert!(told[1].contains("where there is IPv6"), "{told:?}");
+        assert!(told[1].starts_with("the address 192.0.2.3 of edge `c` was not looked at: no way"), "{told:?}");
+        assert!(told[1].contains("that has IPv4"), "{told:?}");
+        assert!(told[2].starts_with("2 addresses of edges, such as 2001:db8::1, were not looked at"), "{told:?}");
+        assert!(told[2].contains("that has IPv6"), "{told:?}");
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use config::DomainName;
 
 use crate::answers::{self, Answers, NewEdge, NewNameServer, NewPop, NewSite};
+use crate::say::counted;
 
 /// Where nodes keep their state unless the operator says.
 const STATE: &str = "/var/lib/hither";
@@ -85,7 +86,9 @@ pub(super) fn gather<R: BufRead, W: Write>(
     };
     let state = match given.state {
         Some(state) => state,
-        None => asker.ask("Where nodes keep what they must not forget", Some(STATE), |text| Ok(text.to_owned()))?,
+        None => asker.ask("Directory for a node's state (purges, certificates, logs)", Some(STATE), |text| {
+            Ok(text.to_owned())
+        })?,
     };
     let Given { name_servers, pops, edges, sites, .. } = given;
     let mut answers = Answers { zone, contact, state, name_servers, pops, edges, sites };
@@ -95,8 +98,20 @@ pub(super) fn gather<R: BufRead, W: Write>(
     ask_for_name_servers(&mut answers, asker)?;
     ask_for_pops(&mut answers, asker)?;
     ask_for_sites(&mut answers, asker)?;
-    asker.confirm(&format!("\nWrite {}?", dir.display()))?;
+    asker.tell(&format!("\n{}", counts(&answers)));
+    asker.confirm(&format!("Write {}?", dir.display()))?;
     Ok(answers)
+}
+
+/// What has been said, before it is written.
+fn counts(all: &Answers) -> String {
+    let parts = [
+        counted(all.name_servers.len(), "name server"),
+        counted(all.pops.len(), "PoP"),
+        counted(all.edges.len(), "edge"),
+        counted(all.sites.len(), "site"),
+    ];
+    format!("{} for {}.", parts.join(", "), all.zone)
 }
 
 fn ask_for_name_servers<R: BufRead, W: Write>(all: &mut Answers, asker: &mut Asker<R, W>) -> Result<(), Ended> {
@@ -146,9 +161,10 @@ fn ask_for_sites<R: BufRead, W: Write>(all: &mut Answers, asker: &mut Asker<R, W
     if !all.sites.is_empty() {
         return Ok(());
     }
-    asker.tell("\nSites: a customer's names, and the origin that their content comes from.");
+    asker.tell("\nSites: a customer's names, and the origin that their content comes from, each as");
+    asker.tell("shop=www.shop.example=https://origin.shop.example");
     let add = |all: &mut Answers, text: &str| answers::site(text).map(|one| all.sites.push(one));
-    let mut question = "Site, as shop=www.shop.example=https://origin.shop.example, or Enter for none yet";
+    let mut question = "Site, or Enter for none yet";
     while asker.one_more(all, question, Need::Enough, add)? {
         question = "One more, or Enter";
     }
@@ -224,7 +240,7 @@ impl<R: BufRead, W: Write> Asker<R, W> {
         let is_yes = self.ask(question, Some("yes"), |text| match text.to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(true),
             "n" | "no" => Ok(false),
-            _ => Err("yes or no".to_owned()),
+            _ => Err("write yes or no".to_owned()),
         })?;
         if is_yes { Ok(()) } else { Err(Ended::Here) }
     }
@@ -262,7 +278,8 @@ mod tests {
             "there are two name servers `ns1`",
             "latitude, -90 to 90, comes first",
             "give both one id",
-            "yes or no",
+            "write yes or no",
+            "\n2 name servers, 2 PoPs, 3 edges, 1 site for cdn.example.\n",
         ] {
             assert!(said.contains(wrong), "{wrong}\n{said}");
         }

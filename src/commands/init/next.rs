@@ -3,16 +3,19 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use config::HostName;
+use config::{DomainName, HostName};
 
 use crate::answers::Answers;
 use crate::commands::table;
+
+/// More nodes than that are not named where a line has room for a few.
+const NAMED: usize = 3;
 
 /// The steps, with the records and commands of this network.
 pub(super) fn steps(dir: &Path, answers: &Answers) -> String {
     let (zone, dir) = (&answers.zone, dir.display());
     let mut out = format!(
-        "Written to {dir}: hither.toml, routes.toml, sites/, and secrets/ with a fleet key and an admin token\n\n"
+        "Written to {dir}:\nhither.toml, routes.toml, sites/, secrets/ with a fleet key and an admin token\n\n"
     );
     let mut step = |title: &str, lines: &str| {
         let _ = writeln!(out, "{title}");
@@ -29,11 +32,11 @@ pub(super) fn steps(dir: &Path, answers: &Answers) -> String {
     if aliases.is_empty() {
         step("3. Write a file for each site:", &format!("{dir}/sites/shop.toml    # what it says: docs/sites.md"));
     } else {
-        step("3. Have each customer point its names here:", &aliases);
+        step("3. Have each customer point its names here:", &format!("{aliases}{}", tops(answers)));
     }
     step("4. Open the ports:", &ports(answers));
     step(
-        "5. Copy it to /etc/hither of each machine, secrets/ readable by none but the user of hither, and run there:",
+        "5. Copy it to /etc/hither of each machine, secrets/ readable by hither's user alone, and run there:",
         &runs(answers),
     );
     let asked = answers.sites.first().map_or_else(|| "shop".to_owned(), |site| site.id.to_string());
@@ -72,17 +75,46 @@ fn aliases(answers: &Answers) -> String {
     }))
 }
 
+/// What is said of names that are likely the top of a zone: they have two parts, or others lie below them.
+fn tops(answers: &Answers) -> String {
+    let hosts = || answers.sites.iter().flat_map(|site| &site.hosts);
+    let names: Vec<_> = hosts()
+        .filter_map(|host| match &host.name {
+            HostName::Exact(name) if !name.is_in(&answers.zone) => Some(name),
+            _ => None,
+        })
+        .collect();
+    let is_above = |top: &DomainName| {
+        hosts().any(|host| match &host.name {
+            HostName::Exact(name) => name != top && name.is_in(top),
+            HostName::Below(name) => name.is_in(top),
+            HostName::Address(_) => false,
+        })
+    };
+    let top = names.into_iter().find(|name| name.as_str().split('.').count() == 2 || is_above(name));
+    top.map_or_else(String::new, |top| {
+        format!("({top}: at the top of a zone no CNAME may stand; docs/how-to/apex.md tells what does)\n")
+    })
+}
+
 fn ports(answers: &Answers) -> String {
-    let servers: Vec<&str> = answers.name_servers.iter().map(|node| node.id.as_str()).collect();
-    let edges: Vec<&str> = answers.edges.iter().map(|edge| edge.id.as_str()).collect();
+    let servers = names(answers.name_servers.iter().map(|node| node.id.as_str()), "each name server");
+    let edges = names(answers.edges.iter().map(|edge| edge.id.as_str()), "each edge");
     let row = |port: &str, whose: &str, from: &str| [port.to_owned(), whose.to_owned(), from.to_owned()];
-    let (servers, edges) = (servers.join(", "), edges.join(", "));
     columns([
         row("53 UDP and TCP", &servers, "from everywhere"),
-        row("80 TCP", &edges, "from everywhere, the name servers too"),
+        row("80 TCP", &edges, "from everywhere, every node too"),
         row("443 TCP and UDP", &edges, "from everywhere, once a site has `tls`"),
-        row("8444 TCP", &edges, "from name servers, and from where `hither purge` runs; from no client"),
+        row("8444 TCP", &edges, "from every node and where `hither purge` runs; no client"),
     ])
+}
+
+/// A few by their names, more in a word.
+fn names<'n>(all: impl Iterator<Item = &'n str>, in_a_word: &str) -> String {
+    match all.collect::<Vec<_>>() {
+        few if few.len() <= NAMED => few.join(", "),
+        _ => in_a_word.to_owned(),
+    }
 }
 
 fn runs(answers: &Answers) -> String {
@@ -140,6 +172,14 @@ mod tests {
             "nothing is to be done for names in the zone, and for addresses\n{said}"
         );
         assert_eq!(said.matches("--node ").count(), 2, "a node of both roles is one\n{said}");
+        assert!(said.contains("80 TCP           fra-1, ns1") && !said.contains("at the top of a zone"), "{said}");
+        all.sites.push(answers::site("blog=blog.example,www.blog.example=https://o.example").unwrap());
+        let more = ["fra-2@fra=192.0.2.11", "fra-3@fra=192.0.2.12"].map(|one| answers::edge(one).unwrap());
+        all.edges.extend(more);
+        let said = steps(Path::new("/srv/cdn"), &all);
+        assert!(said.contains("     (blog.example: at the top of a zone no CNAME may stand"), "{said}");
+        assert!(said.contains("80 TCP           each edge"), "{said}");
+        assert!(said.lines().all(|line| line.chars().count() <= 100), "{said}");
         all.sites.clear();
         let said = steps(Path::new("/srv/cdn"), &all);
         assert!(said.contains("/srv/cdn/sites/shop.toml") && !said.contains("CNAME"), "{said}");

@@ -34,14 +34,29 @@ pub(super) fn refuse_if_taken(dir: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Sees that files can be written there, before anybody has answered for nothing. Directories that lack are not made.
+pub(super) fn refuse_if_closed(dir: &Path) -> Result<(), Failure> {
+    let draft = draft_in(dir.ancestors().find(|above| above.exists()).unwrap_or(dir));
+    fs::create_dir(&draft).and_then(|()| fs::remove_dir(&draft)).map_err(|error| closed(dir, &error))
+}
+
+/// Where files are written that have no place yet.
+fn draft_in(home: &Path) -> PathBuf {
+    home.join(format!(".hither-init-{}", std::process::id()))
+}
+
+fn closed(dir: &Path, error: &std::io::Error) -> Failure {
+    Failure::file("write", dir, error, "name a directory that you may write to")
+}
+
 /// Writes the files beside their place, sees whether a node would take them, and moves them there. What is returned are
 /// the warnings.
 pub(super) fn write(dir: &Path, answers: &Answers) -> Result<Vec<Problem>, Failure> {
-    let fail = |error: std::io::Error| Failure::file("write", dir, &error, "name a directory that you may write to");
+    let fail = |error: std::io::Error| closed(dir, &error);
     let exists = dir.is_dir();
     let home = if exists { dir } else { dir.parent().unwrap_or(dir) };
     fs::create_dir_all(home).map_err(fail)?;
-    let draft = home.join(format!(".hither-init-{}", std::process::id()));
+    let draft = draft_in(home);
     fs::create_dir(&draft).map_err(fail)?;
     let draft = Draft(draft);
     fill(&draft.0, answers).map_err(|error| match error {
@@ -146,6 +161,8 @@ mod tests {
         let mut tokens = Vec::new();
         for dir in [&new, &empty] {
             refuse_if_taken(dir).unwrap();
+            refuse_if_closed(dir).unwrap();
+            assert_eq!(dir.exists(), dir == &empty, "nothing is made of {}", dir.display());
             assert!(write(dir, &answers()).unwrap().is_empty());
             assert_eq!(names(dir), [".gitignore", "hither.toml", "routes.toml", "secrets", "sites"]);
             assert_eq!(names(&dir.join("sites")), ["shop.toml"]);
@@ -171,8 +188,12 @@ mod tests {
         fs::write(&file, "").unwrap();
         let refused = refuse_if_taken(&file).unwrap_err().to_string();
         assert!(refused.contains("cannot look into") && refused.contains("name a directory"), "{refused}");
-        let refused = write(&file.join("below"), &answers()).unwrap_err().to_string();
-        assert!(refused.contains("cannot write"), "{refused}");
+        for refused in
+            [refuse_if_closed(&file.join("below")).unwrap_err(), write(&file.join("below"), &answers()).unwrap_err()]
+        {
+            let refused = refused.to_string();
+            assert!(refused.contains("cannot write") && refused.contains("name a directory"), "{refused}");
+        }
         refuse_if_taken(outside.path()).unwrap_err();
 
         let wrong = Answers { zone: answers::zone("x.example").unwrap(), name_servers: Vec::new(), ..answers() };

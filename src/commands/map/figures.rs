@@ -38,8 +38,6 @@ pub(super) struct Figures {
     ways: Vec<OfWay>,
     /// How it went while the map learned.
     learning: Learning,
-    #[serde(skip)]
-    gap: Gap,
 }
 
 /// What clients get who are sent one way.
@@ -109,23 +107,25 @@ impl Figures {
             trials: outcome.tried / 100.0,
             wrong_moves_per_group: outcome.wrong_moves / 100.0,
         };
-        Self { ways: ways.iter().map(of_way).collect(), learning, gap }
+        Self { ways: ways.iter().map(of_way).collect(), learning }
     }
 
     /// The table.
     pub(super) fn show(&self) -> String {
-        let closed = |mean: f64| format!("{:.0} %", 100.0 * self.gap.closed(mean));
+        let percent = |share: f64| format!("{:.0} %", 100.0 * share);
         let row = |way: &OfWay| {
             let ms = |value: f64| format!("{value:.1} ms");
-            vec![way.sent_by.to_owned(), ms(way.mean_ms), ms(way.p50_ms), ms(way.p95_ms), closed(way.mean_ms)]
+            let closed = way.gap_closed.map_or_else(|| "-".to_owned(), percent);
+            vec![way.sent_by.to_owned(), ms(way.mean_ms), ms(way.p50_ms), ms(way.p95_ms), closed]
         };
         let rows: Vec<Vec<String>> = self.ways.iter().map(row).collect();
-        let Learning { samples_per_prefix, mean_ms, trials, wrong_moves_per_group, .. } = &self.learning;
+        let Learning { samples_per_prefix, mean_ms, gap_closed, trials, wrong_moves_per_group } = &self.learning;
+        let of_gap = gap_closed
+            .map_or_else(|| "geography leaves no gap".to_owned(), |share| format!("{} of the gap", percent(share)));
         format!(
-            "{}\nwhile learning, {samples_per_prefix} samples a prefix: {mean_ms:.1} ms on average ({} of the gap), {:.2} % of \
+            "{}\nwhile learning, {samples_per_prefix} samples a prefix: {mean_ms:.1} ms on average ({of_gap}), {:.2} % of \
              answers were trials, {:.1} wrong moves in 100 groups\n",
             table::draw(&["sent by", "mean", "p50", "p95", "gap closed"], &rows),
-            closed(*mean_ms),
             100.0 * trials,
             100.0 * wrong_moves_per_group,
         )
@@ -145,14 +145,10 @@ impl Figures {
 }
 
 impl Gap {
-    /// How much of it a mean closes.
-    fn closed(&self, mean_ms: f64) -> f64 {
-        (self.geography_ms - mean_ms) / (self.geography_ms - self.optimal_ms).max(f64::MIN_POSITIVE)
-    }
-
-    /// The same for a program; of no gap there is no share.
+    /// How much of it a mean closes; of no gap there is no share.
     fn share(&self, mean_ms: f64) -> Option<f64> {
-        (self.geography_ms > self.optimal_ms).then(|| self.closed(mean_ms))
+        let gap = self.geography_ms - self.optimal_ms;
+        (gap > 0.0).then(|| (self.geography_ms - mean_ms) / gap)
     }
 }
 
@@ -228,6 +224,9 @@ mod tests {
 
     #[test]
     fn no_gap_has_no_share() {
+        let shown = figures([10.0, 10.0]).show();
+        assert!(shown.contains("\nrandom     100.0 ms  110.0 ms  110.0 ms  -\n"), "{shown}");
+        assert!(shown.contains("15.0 ms on average (geography leaves no gap), "), "{shown}");
         let told: Value = serde_json::from_str(&figures([10.0, 10.0]).json(&bench()).unwrap()).unwrap();
         assert_eq!((&told["ways"][3]["mean_ms"], &told["ways"][3]["gap_closed"]), (&json!(12.0), &Value::Null));
     }

@@ -16,13 +16,9 @@ use crate::say::say;
 use crate::waiting::wait_for;
 
 pub(crate) fn stats(args: &MapStats, dir: Option<PathBuf>) -> Done {
-    let text = ask(dir, "/latency")?;
-    if args.json {
-        say(&text);
-    } else {
-        let stats: Value = serde_json::from_str(&text).map_err(Failure::ours)?;
-        say(show(&stats).trim_end());
-    }
+    let stats: Value = serde_json::from_str(&ask(dir, "/latency")?).map_err(Failure::ours)?;
+    let text = if args.json { format!("{stats:#}") } else { show(&stats) };
+    say(text.trim_end());
     Ok(Exit::Done)
 }
 
@@ -94,6 +90,9 @@ fn show(stats: &Value) -> String {
         number("prefixes_moved"),
         share(number("round_trips_moved"), number("round_trips"))
     ));
+    if number("prefixes_grouped") == 0.0 {
+        return out + "worth     nothing yet: no prefix is in a group, and all go as distance says\n";
+    }
     out.push_str(&format!(
         "worth     {then:.1} ms by geography, {now:.1} ms as they go: {:.1} ms ({:.1} %) less for the grouped\n",
         then - now,
@@ -113,6 +112,10 @@ mod tests {
             "prefixes_moved": 82, "round_trips_moved": 1_976.0, "geography_ms": 38.2, "learned_ms": 36.9,
         });
         insta::assert_snapshot!(show(&stats));
+        let early = json!({ "prefixes": 3, "round_trips": 12.0, "heard_s_ago": 2, "groups": 0, "prefixes_grouped": 0 });
+        assert!(
+            show(&early).ends_with("\nworth     nothing yet: no prefix is in a group, and all go as distance says\n")
+        );
     }
 
     #[test]

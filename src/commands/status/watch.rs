@@ -1,26 +1,26 @@
 //! `hither status --watch`: looks every second, on a terminal in place, else one look after the other.
 
-use std::io::{IsTerminal, Write};
+use std::future::pending;
+use std::io::Write;
 use std::path::Path;
+use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use terminal_size::{Height, Width, terminal_size};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
 use super::ask;
-use super::screen::{Look, change, fit, paint};
+use super::screen::{Look, paint};
 use super::seen::Seen;
+use super::terminal::{Event, Terminal};
 use crate::directory::Known;
 use crate::exit::{Done, Exit, Failure};
-use crate::say::note;
+use crate::say::{is_drawn_on, note};
 
 /// Time between two looks.
 const LOOK: Duration = Duration::from_secs(1);
-/// What a terminal is taken to be that does not tell.
-const SIZE: (usize, usize) = (80, 24);
 
 /// What is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,46 +33,61 @@ pub(super) enum Form {
 /// Looks until it is told to end, or nobody reads any more.
 pub(super) async fn run(dir: &Path, known: Known, form: Form) -> Done {
     let mut files = Files::new(dir, known);
-    let mut ending = Ending::listen().map_err(Failure::ours)?;
-    let mut sizes = signal(SignalKind::window_change()).map_err(Failure::ours)?;
-    let began = Instant::now();
-    let mut seen = Seen::default();
-    let mut output = match form {
-        Form::Table if std::io::stdout().is_terminal() => Output::Screen(Screen::open()),
-        Form::Table => Output::Lines,
-        Form::Json => Output::Json,
-    };
+    let mut watch = Watch::begin(form).map_err(Failure::ours)?;
     loop {
         let look = Instant::now();
         files.read_again();
-        let told = tokio::select! {
-            told = ask(dir, &files.known, form) => told,
-            () = ending.told() => return Ok(Exit::Done),
-        };
-        let clock = clock();
+        let Some(told) = watch.meanwhile(ask(dir, &files.known, form)).await else { return Ok(Exit::Done) };
+        let (now, clock) = (watch.began.elapsed(), clock());
         let status = match told {
             Ok(status) => {
-                seen.take(status.clone(), files.known.version, began.elapsed(), &clock);
+                watch.seen.take(status.clone(), files.known.version, now, &clock);
                 Some(status)
             }
             Err(why) => {
-                seen.miss(&why.to_string(), began.elapsed(), &clock);
+                watch.seen.miss(&why.to_string(), now, &clock);
                 None
             }
         };
         // Who reads no more is told no more.
-        if output.show(&seen, status.as_ref(), began.elapsed()).is_err() {
+        if watch.output.show(&watch.seen, status.as_ref(), now).is_err() {
             return Ok(Exit::Done);
         }
+        if watch.meanwhile(sleep(LOOK.saturating_sub(look.elapsed()))).await.is_none() {
+            return Ok(Exit::Done);
+        }
+    }
+}
+
+/// Who looks, and what has been seen.
+struct Watch {
+    output: Output,
+    ending: Ending,
+    seen: Seen,
+    began: Instant,
+}
+
+impl Watch {
+    fn begin(form: Form) -> std::io::Result<Self> {
+        let ending = Ending::listen()?;
+        let output = match form {
+            Form::Table if is_drawn_on(&std::io::stdout()) => Output::Screen(Terminal::open()?),
+            Form::Table => Output::Lines,
+            Form::Json => Output::Json,
+        };
+        Ok(Self { output, ending, seen: Seen::default(), began: Instant::now() })
+    }
+
+    /// Waits for something, and draws anew where that is needed meanwhile. None once it is to end.
+    async fn meanwhile<T>(&mut self, what: impl Future<Output = T>) -> Option<T> {
+        let mut what = pin!(what);
         loop {
             tokio::select! {
-                () = sleep(LOOK.saturating_sub(look.elapsed())) => break,
-                () = ending.told() => return Ok(Exit::Done),
-                _ = sizes.recv() => if let Output::Screen(screen) = &mut output {
-                    screen.clear();
-                    if screen.draw(&seen, began.elapsed()).is_err() {
-                        return Ok(Exit::Done);
-                    }
+                done = &mut what => return Some(done),
+                () = self.ending.told() => return None,
+                event = self.output.event() => match event {
+                    Event::Enough => return None,
+                    Event::Blank => self.output.show_again(&self.seen, self.began.elapsed()).ok()?,
                 },
             }
         }
@@ -137,7 +152,7 @@ impl Ending {
 
 /// Where looks are shown.
 enum Output {
-    Screen(Screen),
+    Screen(Terminal),
     Lines,
     Json,
 }
@@ -146,7 +161,7 @@ impl Output {
     fn show(&mut self, seen: &Seen, status: Option<&Value>, now: Duration) -> std::io::Result<()> {
         let mut out = std::io::stdout();
         match (self, status) {
-            (Self::Screen(screen), _) => screen.draw(seen, now),
+            (Self::Screen(terminal), _) => terminal.draw(&seen.frame(now, &clock())),
             (Self::Json, Some(status)) => writeln!(out, "{status}"),
             (Self::Json, None) => {
                 note(format!("hither: {}\n", seen.frame(now, &clock()).title.text));
@@ -160,43 +175,20 @@ impl Output {
             }
         }
     }
-}
 
-/// A terminal's other screen, without its cursor; what was there before comes back when it is dropped.
-struct Screen {
-    look: Look,
-    drawn: Vec<String>,
-}
-
-impl Screen {
-    fn open() -> Self {
-        let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let _ = write!(std::io::stdout(), "\x1b[?1049h\x1b[?25l\x1b[2J");
-        Self { look: if is_plain { Look::Plain } else { Look::Coloured }, drawn: Vec::new() }
+    /// The same once more, on a terminal that has lost it.
+    fn show_again(&mut self, seen: &Seen, now: Duration) -> std::io::Result<()> {
+        match self {
+            Self::Screen(terminal) => terminal.draw(&seen.frame(now, &clock())),
+            Self::Lines | Self::Json => Ok(()),
+        }
     }
 
-    /// Forgets what is drawn: the terminal has moved it about.
-    fn clear(&mut self) {
-        self.drawn.clear();
-        let _ = write!(std::io::stdout(), "\x1b[2J");
-    }
-
-    fn draw(&mut self, seen: &Seen, now: Duration) -> std::io::Result<()> {
-        let size = terminal_size().map(|(Width(width), Height(height))| (usize::from(width), usize::from(height)));
-        let (width, height) = size.unwrap_or(SIZE);
-        let lines = fit(&seen.frame(now, &clock()), width, height);
-        let lines: Vec<String> = lines.iter().map(|line| paint(line, self.look)).collect();
-        let mut out = std::io::stdout();
-        write!(out, "{}", change(&self.drawn, &lines))?;
-        self.drawn = lines;
-        out.flush()
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        let mut out = std::io::stdout();
-        let _ = write!(out, "\x1b[?25h\x1b[?1049l");
-        let _ = out.flush();
+    /// What happens there; nothing where it is no terminal.
+    async fn event(&mut self) -> Event {
+        match self {
+            Self::Screen(terminal) => terminal.event().await,
+            Self::Lines | Self::Json => pending().await,
+        }
     }
 }

@@ -1,0 +1,148 @@
+//! The terminal that a table is drawn on: its other screen, without its cursor and what is typed there.
+
+use std::future::pending;
+use std::io::{IsTerminal, Read, Write, stdin, stdout};
+use std::thread;
+
+use nix::libc::SIGTSTP;
+use nix::sys::signal::{Signal as Order, raise};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use terminal_size::{Height, Width, terminal_size};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, channel};
+
+use super::screen::{Frame, Look, change, fit, paint};
+use crate::say::is_coloured;
+
+/// What a terminal is taken to be that does not tell.
+const SIZE: (usize, usize) = (80, 24);
+
+/// What happens at a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// Nothing of what was drawn is there any more.
+    Blank,
+    /// Whoever sits there has seen enough.
+    Enough,
+}
+
+/// What was there before comes back when it is dropped.
+pub(super) struct Terminal {
+    look: Look,
+    drawn: Vec<String>,
+    /// How it takes keys when nobody draws on it.
+    before: Option<Termios>,
+    keys: Keys,
+    sizes: Signal,
+    stops: Signal,
+}
+
+impl Terminal {
+    /// Takes over the terminal that standard output is.
+    ///
+    /// # Errors
+    /// The system takes no more signals.
+    pub(super) fn open() -> std::io::Result<Self> {
+        let look = if is_coloured(&stdout()) { Look::Coloured } else { Look::Plain };
+        let sizes = signal(SignalKind::window_change())?;
+        let stops = signal(SignalKind::from_raw(SIGTSTP))?;
+        let mut this = Self { look, drawn: Vec::new(), before: None, keys: Keys::read(), sizes, stops };
+        this.enter();
+        Ok(this)
+    }
+
+    /// What happens next.
+    pub(super) async fn event(&mut self) -> Event {
+        tokio::select! {
+            () = self.keys.quit() => return Event::Enough,
+            // The terminal has moved about what is there.
+            _ = self.sizes.recv() => self.clear(),
+            _ = self.stops.recv() => self.stop(),
+        }
+        Event::Blank
+    }
+
+    /// Draws what fits, where it differs from what is there.
+    pub(super) fn draw(&mut self, frame: &Frame) -> std::io::Result<()> {
+        let size = terminal_size().map(|(Width(width), Height(height))| (usize::from(width), usize::from(height)));
+        let (width, height) = size.unwrap_or(SIZE);
+        let lines = fit(frame, width, height);
+        let lines: Vec<String> = lines.iter().map(|line| paint(line, self.look)).collect();
+        let mut out = stdout();
+        write!(out, "{}", change(&self.drawn, &lines))?;
+        self.drawn = lines;
+        out.flush()
+    }
+
+    /// Keys come one by one, and are not shown: they would stand in the table. Ctrl-C and Ctrl-Z are signals as ever.
+    fn enter(&mut self) {
+        self.before = tcgetattr(stdout()).ok();
+        if let Some(mut silent) = self.before.clone() {
+            silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
+            let _ = tcsetattr(stdout(), OptionalActions::Now, &silent);
+        }
+        let _ = write!(stdout(), "\x1b[?1049h\x1b[?25l");
+        self.clear();
+    }
+
+    fn clear(&mut self) {
+        self.drawn.clear();
+        let _ = write!(stdout(), "\x1b[2J");
+    }
+
+    fn leave(&mut self) {
+        let mut out = stdout();
+        let _ = write!(out, "\x1b[?25h\x1b[?1049l");
+        let _ = out.flush();
+        if let Some(before) = self.before.take() {
+            let _ = tcsetattr(&out, OptionalActions::Now, &before);
+        }
+    }
+
+    /// As Ctrl-Z asks for: until somebody has this process go on, the terminal is the shell's.
+    fn stop(&mut self) {
+        self.leave();
+        let _ = raise(Order::SIGSTOP);
+        self.enter();
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Keys that are pressed.
+struct Keys(Receiver<u8>);
+
+impl Keys {
+    /// Of a terminal; of anything else none is read. A thread waits for them, and ends with the process.
+    fn read() -> Self {
+        let (tell, told) = channel(16);
+        if stdin().is_terminal() {
+            thread::spawn(move || {
+                let mut key = [0];
+                while let Ok(1..) = stdin().read(&mut key) {
+                    let [key] = key;
+                    if tell.blocking_send(key).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Self(told)
+    }
+
+    /// Waits for the key that ends it.
+    async fn quit(&mut self) {
+        loop {
+            match self.0.recv().await {
+                Some(b'q' | b'Q') => return,
+                Some(_) => {}
+                // There are no more keys; a signal ends it.
+                None => pending().await,
+            }
+        }
+    }
+}
