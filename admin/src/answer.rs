@@ -17,7 +17,7 @@ pub(crate) async fn refuse(refusal: Refusal) -> Response<Body> {
     match refusal {
         // Nobody guesses here.
         Refusal::CrossSite | Refusal::NotJson => error(refusal.status(), refusal.message().trim_end()),
-        Refusal::ForeignHost | Refusal::NoToken | Refusal::NoChanges => {
+        Refusal::ForeignHost | Refusal::NoToken | Refusal::WrongSignature | Refusal::NoChanges => {
             tokio::time::sleep(REFUSED_AFTER).await;
             text(refusal.status(), refusal.message().to_owned())
         }

@@ -47,6 +47,8 @@ pub(crate) enum Refusal {
     NotJson,
     /// It needs the token.
     NoToken,
+    /// It is signed, but not with this node's fleet key, or not now.
+    WrongSignature,
     /// Nothing could allow it: the config has no token.
     NoChanges,
 }
@@ -56,7 +58,7 @@ impl Refusal {
         match self {
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::NoToken => StatusCode::UNAUTHORIZED,
+            Self::NoToken | Self::WrongSignature => StatusCode::UNAUTHORIZED,
             Self::CrossSite | Self::NoChanges => StatusCode::FORBIDDEN,
         }
     }
@@ -67,6 +69,9 @@ impl Refusal {
             Self::CrossSite => "a page of another site asks for this; open the console at this address itself\n",
             Self::NotJson => "from a browser send `Content-Type: application/json`\n",
             Self::NoToken => "send `Authorization: Bearer TOKEN` with the token of secrets/\n",
+            Self::WrongSignature => {
+                "signed by another secrets/fleet.key than this node's, or by a clock that differs by more than five minutes\n"
+            }
             Self::NoChanges => "the config has no `[admin] token`: nothing can be changed by HTTP\n",
         }
     }
@@ -86,7 +91,7 @@ pub(crate) fn may_read(head: &Parts, peer: SocketAddr, door: Door, keys: &Keys) 
     }
     let is_free = door == Door::Admin && peer.ip().to_canonical().is_loopback();
     let is_known = keys.admin.as_ref().is_some_and(|token| shows(head, token)) || is_signed(head, b"", keys);
-    if is_free || is_known { Ok(()) } else { Err(Refusal::NoToken) }
+    if is_free || is_known { Ok(()) } else { Err(lacking(head)) }
 }
 
 /// What a request with this body may change.
@@ -102,8 +107,13 @@ pub(crate) fn may_change(head: &Parts, body: &[u8], keys: &Keys) -> Result<Reach
     match of_sites.pop() {
         Some(site) => Ok(Reach::Site(site)),
         None if keys.admin.is_none() && keys.sites.is_empty() && keys.fleet.is_none() => Err(Refusal::NoChanges),
-        None => Err(Refusal::NoToken),
+        None => Err(lacking(head)),
     }
+}
+
+/// What is wrong with a request that shows nothing which is known here.
+fn lacking(head: &Parts) -> Refusal {
+    if head.headers.contains_key(HEADER) { Refusal::WrongSignature } else { Refusal::NoToken }
 }
 
 fn has_own_host(head: &Parts) -> Result<(), Refusal> {
@@ -231,7 +241,12 @@ mod tests {
         assert_eq!(bearer(KEY), Err(Refusal::NoToken));
         let signed = Credential::sign(&Secret::new(KEY), wall_clock_ms(), 7, "POST", "/purge", b"body");
         assert_eq!(may_change(&head("127.0.0.1", HEADER, &signed), b"body", &keys()), Ok(Reach::All));
-        assert_eq!(may_change(&head("127.0.0.1", HEADER, &signed), b"other", &keys()), Err(Refusal::NoToken));
+        assert_eq!(may_change(&head("127.0.0.1", HEADER, &signed), b"other", &keys()), Err(Refusal::WrongSignature));
+        let of_others =
+            Credential::sign(&Secret::new("the key of another fleet"), wall_clock_ms(), 7, "POST", "/purge", b"");
+        let by_peer =
+            may_read(&head("192.0.2.1", HEADER, &of_others), "192.0.2.9:5".parse().unwrap(), Door::Peer, &keys());
+        assert_eq!(by_peer, Err(Refusal::WrongSignature));
         assert_eq!(may_change(&head("127.0.0.1", "x", ""), b"", &Keys::default()), Err(Refusal::NoChanges));
     }
     #[test]

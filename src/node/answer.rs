@@ -118,7 +118,7 @@ impl Answering {
         if late_told.is_due() {
             tracing::error!(
                 late,
-                "signatures past half of their life cannot be renewed: answers fail when they expire; see `hither keys` and secrets/dnssec"
+                "signatures past half of their life cannot be renewed: answers fail when they expire; restart this name server, if secrets/dnssec is there"
             );
         }
     }

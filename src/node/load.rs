@@ -22,8 +22,8 @@ type Demands = Mutex<BTreeMap<NodeId, (Instant, Demand)>>;
 
 /// An edge that is silent for longer has no clients that we know of.
 const SILENT: Duration = Duration::from_secs(60);
-/// How often is looked whether the map is another one.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often is looked whether the map is another one: with other PoPs, nobody is moved until then.
+const LOOK: Duration = Duration::from_millis(100);
 /// What an edge sends that is down.
 const NOTHING: Rate = Rate { bits: 0.0, over: Duration::ZERO };
 /// Demand and load of an edge are means over different times: by so much one may exceed the other.

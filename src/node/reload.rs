@@ -88,7 +88,14 @@ pub(crate) async fn follow(watching: &mut Watching, node: &Arc<Node>, doors: (&L
         watching.changed(node).await;
         watching.renew(node);
         tell(Word::Reloading);
+        let watched = node.databases();
         reload(node, doors, started).await;
+        if node.databases() != watched {
+            // The config names others, or had been served by a kept map. What changed while they were read is seen by reading
+            // once more.
+            watching.renew(node);
+            let _ = watching.sender.try_send(());
+        }
         tell(Word::Serving(&node.in_a_line()));
     }
 }

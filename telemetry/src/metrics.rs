@@ -45,7 +45,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    dns_replies: IntCounterVec "hither_dns_replies_total" ["transport", "rcode"] "Replies sent, by transport and response code.";
+    dns_replies: IntCounterVec "hither_dns_replies_total" ["transport", "rcode"] "Replies, by transport and response code; with those that `[dns] rate_limit` drops.";
     dns_silent: IntCounter "hither_dns_silent_total" [] "Messages that got no reply because they were no queries.";
     dns_limited: IntCounterVec "hither_dns_limited_total" ["what"] "Replies by UDP beyond `[dns] rate_limit`: cut or dropped.";
     dns_signatures_late: IntCounter "hither_dns_signatures_late_total" [] "Signatures sent past half of their life since they could not be renewed. That it rises is an alarm: answers fail once they expire.";

@@ -177,7 +177,7 @@ fn a_site_gets_its_certificates_by_dns_and_an_edge_serves_with_them() {
             };
             assert_eq!(of_tls(), "", "nobody is sent to handshakes that are refused");
             let _first = network.start("ns2");
-            let _edge = network.start("one-1");
+            let edge = network.start("one-1");
             for (name, how) in [
                 ("www.shop.example", "--http2"),
                 ("shop.example", "--http1.1"),
@@ -204,8 +204,20 @@ fn a_site_gets_its_certificates_by_dns_and_an_edge_serves_with_them() {
             is_shown_by_http3(&network, &pebble);
             let keys = run("sh", &["-c", &format!("grep -l PRIVATE {}/*.log", network.dir.path().display())]);
             assert_eq!(keys, "", "no key is logged");
+            a_node_that_lost_them_takes_them_from_name_servers(&network, &pebble, edge);
         });
     });
+}
+
+fn a_node_that_lost_them_takes_them_from_name_servers(network: &Network, pebble: &Pebble, edge: Process) {
+    drop(edge);
+    fs::remove_dir_all(network.path(".state/one-1")).unwrap();
+    let issued = || pebble.log().matches("Issued certificate").count();
+    let before = issued();
+    assert!(before >= 4, "{}", pebble.log());
+    let _edge = network.start("one-1");
+    every_node_has_them(network);
+    assert_eq!(issued(), before, "and the authority is not asked");
 }
 
 /// Every node has every certificate, for its own eyes.

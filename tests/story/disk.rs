@@ -100,11 +100,18 @@ fn after_a_restart_what_was_asked_for_twice_is_a_hit_and_what_was_purged_stays_p
         assert!(purged.unwrap().success());
         stop(edge);
         let before = origin.requests();
-        let _edge = network.start("one-1");
+        let edge = network.start("one-1");
         let hits = fetch(network.edge, 0..200, 1).await;
         assert_eq!((hits, origin.requests() - before), (198, 2), "all but the two purged");
         let got = get(network.edge, "/all/3", &[("range", "bytes=5-9")]).await.unwrap();
         assert_eq!((got.status.as_u16(), &got.body[..]), (206, &body("/all/3")[5..10]));
+
+        stop(edge);
+        fs::remove_file(network.path(".state/one-1/purges.seal")).unwrap();
+        let before = origin.requests();
+        let _edge = network.start("one-1");
+        let hits = fetch(network.edge, 0..200, 1).await;
+        assert_eq!((hits, origin.requests() - before), (0, 200), "nobody knows what was purged: it begins empty");
     });
 }
 

@@ -47,7 +47,7 @@ fn connect(edge: SocketAddr) -> BufReader<TcpStream> {
 }
 
 /// Ends a node as Ctrl-C does, and waits for it.
-fn end(mut node: Process) {
+pub(crate) fn end(mut node: Process) {
     signal(node.0.id(), Signal::SIGINT);
     assert!(node.0.wait().unwrap().success());
 }

@@ -49,6 +49,7 @@ mod plan;
 mod proxies;
 mod purge;
 mod resolvers;
+mod restore;
 mod runbook;
 mod scan;
 mod secondaries;

@@ -280,6 +280,8 @@ fn an_edge_is_named_for_a_site_once_it_has_it() {
 #[test]
 fn a_restarted_name_server_answers_by_the_map_it_had() {
     let network = Network::new(239, UNUSED.into(), "");
+    network.edit(|text| text.replace("[health]\n", "[geo]\ngeofeed = [\"corrections.csv\"]\n[health]\n"));
+    std::fs::write(network.path("corrections.csv"), "202.12.29.0/24,BR,,,\n").unwrap();
     let ask = || dig(&format!("@{}", network.dns.ip()), network.dns.port(), &["shop.cdn.example", "+short"]);
     let map = network.path(".state/ns1/map.bin");
     let ns = network.start("ns1");
@@ -304,8 +306,32 @@ fn a_restarted_name_server_answers_by_the_map_it_had() {
     let mut bytes = std::fs::read(&map).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    std::fs::write(&map, bytes).unwrap();
-    let _ns = network.start("ns1");
+    std::fs::write(&map, &bytes).unwrap();
+    let ns = network.start("ns1");
     assert!(!network.log("ns1").contains("the map that was kept"), "a damaged one is none");
     assert_eq!(addresses(&ask()).len(), 1);
+    wait_for(Duration::from_secs(10), "a whole one takes its place", || {
+        if std::fs::read(&map).is_ok_and(|new| new != bytes) { Ok(()) } else { Err(String::new()) }
+    });
+    drop(ns);
+    a_new_database_is_seen_behind_the_kept_map(&network);
+}
+
+/// Of a name server whose geofeed says that a network is in Brazil.
+fn a_new_database_is_seen_behind_the_kept_map(network: &Network) {
+    let _ns = network.start("ns1");
+    let placed = |country: &str| {
+        wait_for(Duration::from_secs(10), "it is placed there", || {
+            let (said, _) = network.hither(&["explain", "shop.cdn.example", "--from", "202.12.29.1"]);
+            let log = network.log("ns1");
+            let is_placed = said.contains(&format!("somewhere in {country}")) && log.contains("config loaded");
+            if is_placed { Ok(()) } else { Err(format!("{said}\n{log}")) }
+        });
+    };
+    placed("BR");
+    assert!(network.log("ns1").contains("the map that was kept"), "{}", network.log("ns1"));
+    let new = network.path("corrections.new");
+    std::fs::write(&new, "202.12.29.0/24,FR,,,\n").unwrap();
+    std::fs::rename(&new, network.path("corrections.csv")).unwrap();
+    placed("FR");
 }
