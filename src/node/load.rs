@@ -57,7 +57,7 @@ pub(crate) async fn follow(node: Arc<Node>) {
             continue;
         }
         let heard = steering.hear(&config, &lock(&name_server.watch).states(), &demands);
-        // A thousand PoPs take seconds.
+        // A thousand PoPs take half a second.
         let moved = tokio::task::spawn_blocking(move || {
             let table = steering.step(&config, &answers, &heard);
             (steering, heard, table)

@@ -114,7 +114,7 @@ fn a_watch_prints_looks_and_a_terminal_is_put_back() {
 
     let _node = start(&dir);
     let terminal = "export TERM=xterm; stty rows 8 cols 60";
-    let watch = format!("{terminal}; timeout --foreground -s INT 3 {HITHER} -C {name} status --watch");
+    let watch = format!("{terminal}; timeout --foreground -s QUIT 5 {HITHER} -C {name} status --watch");
     let shown = run("script", &["-qec", &watch, "/dev/null"]);
     let place = |what: &str| shown.rfind(what).unwrap_or_else(|| panic!("{what:?} is not in {shown:?}"));
     assert!(place("\x1b[?25l") < place("1 of 1 nodes") && place("1 of 1 nodes") < place("\x1b[?25h"), "{shown:?}");
@@ -125,7 +125,7 @@ fn a_watch_prints_looks_and_a_terminal_is_put_back() {
     assert!(widest <= Some(60 + "\x1b[1m\x1b[0m".len()), "{widest:?}\n{shown:?}");
 
     // A terminal that takes no orders is given none.
-    let watch = format!("export TERM=dumb; timeout --foreground -s INT 3 {HITHER} -C {name} status --watch");
+    let watch = format!("export TERM=dumb; timeout --foreground -s INT 5 {HITHER} -C {name} status --watch");
     let shown = run("script", &["-qec", &watch, "/dev/null"]);
     assert!(shown.contains("1 of 1 nodes answer here") && !shown.contains('\x1b'), "{shown:?}");
 }

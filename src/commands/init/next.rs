@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use config::{DomainName, HostName};
+use config::{DomainName, HostName, HostPattern};
 
 use crate::answers::Answers;
 use crate::commands::table;
@@ -28,11 +28,11 @@ pub(super) fn steps(dir: &Path, answers: &Answers) -> String {
         &format!("2. Have the zone above {zone}, at its registrar, delegate it with these records:"),
         &delegation(answers),
     );
-    let aliases = aliases(answers);
-    if aliases.is_empty() {
+    let pointed = format!("{}{}", aliases(answers), tops(answers));
+    if pointed.is_empty() {
         step("3. Write a file for each site:", &format!("{dir}/sites/shop.toml    # what it says: docs/sites.md"));
     } else {
-        step("3. Have each customer point its names here:", &format!("{aliases}{}", tops(answers)));
+        step("3. Have each customer point its names here:", &pointed);
     }
     step("4. Open the ports:", &ports(answers));
     step(
@@ -61,12 +61,12 @@ fn delegation(answers: &Answers) -> String {
     columns(servers.chain(glue))
 }
 
-/// The aliases that lead to sites: of names that have none in the zone already.
+/// The aliases that lead to sites: of names that have none in the zone already, and may have one.
 fn aliases(answers: &Answers) -> String {
     let zone = &answers.zone;
     columns(answers.sites.iter().flat_map(|site| {
-        let hosts = site.hosts.iter().filter_map(|host| match &host.name {
-            HostName::Exact(name) if !name.is_in(zone) => Some(name.to_string()),
+        let hosts = site.hosts.iter().filter_map(move |host| match &host.name {
+            HostName::Exact(name) if !name.is_in(zone) && !is_likely_top(name, answers) => Some(name.to_string()),
             HostName::Below(name) if !name.is_in(zone) => Some(format!("*.{name}")),
             _ => None,
         });
@@ -75,26 +75,35 @@ fn aliases(answers: &Answers) -> String {
     }))
 }
 
-/// What is said of names that are likely the top of a zone: they have two parts, or others lie below them.
+/// What is said of names that no alias may lead from.
 fn tops(answers: &Answers) -> String {
-    let hosts = || answers.sites.iter().flat_map(|site| &site.hosts);
-    let names: Vec<_> = hosts()
+    let tops: Vec<&str> = hosts(answers)
         .filter_map(|host| match &host.name {
-            HostName::Exact(name) if !name.is_in(&answers.zone) => Some(name),
+            HostName::Exact(name) if !name.is_in(&answers.zone) && is_likely_top(name, answers) => Some(name.as_str()),
             _ => None,
         })
         .collect();
-    let is_above = |top: &DomainName| {
-        hosts().any(|host| match &host.name {
-            HostName::Exact(name) => name != top && name.is_in(top),
-            HostName::Below(name) => name.is_in(top),
+    if tops.is_empty() {
+        return String::new();
+    }
+    let tops = names(tops.into_iter(), "several names");
+    format!("({tops}: at the top of a zone no CNAME may stand; docs/how-to/apex.md tells what does)\n")
+}
+
+/// Whether a name is likely the top of a zone: it has two parts, or others lie below it.
+fn is_likely_top(name: &DomainName, answers: &Answers) -> bool {
+    let is_above = || {
+        hosts(answers).any(|host| match &host.name {
+            HostName::Exact(other) => other != name && other.is_in(name),
+            HostName::Below(other) => other.is_in(name),
             HostName::Address(_) => false,
         })
     };
-    let top = names.into_iter().find(|name| name.as_str().split('.').count() == 2 || is_above(name));
-    top.map_or_else(String::new, |top| {
-        format!("({top}: at the top of a zone no CNAME may stand; docs/how-to/apex.md tells what does)\n")
-    })
+    name.as_str().split('.').count() == 2 || is_above()
+}
+
+fn hosts(answers: &Answers) -> impl Iterator<Item = &HostPattern> {
+    answers.sites.iter().flat_map(|site| &site.hosts)
 }
 
 fn ports(answers: &Answers) -> String {
@@ -178,6 +187,8 @@ mod tests {
         all.edges.extend(more);
         let said = steps(Path::new("/srv/cdn"), &all);
         assert!(said.contains("     (blog.example: at the top of a zone no CNAME may stand"), "{said}");
+        let has_alias = |name: &str| said.lines().any(|line| line.trim_start().starts_with(&format!("{name}. ")));
+        assert!(has_alias("www.blog.example") && !has_alias("blog.example"), "{said}");
         assert!(said.contains("80 TCP           each edge"), "{said}");
         assert!(said.lines().all(|line| line.chars().count() <= 100), "{said}");
         all.sites.clear();

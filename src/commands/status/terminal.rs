@@ -99,10 +99,11 @@ impl Terminal {
         }
     }
 
-    /// As Ctrl-Z asks for: until somebody has this process go on, the terminal is the shell's.
+    /// As Ctrl-Z asks for: until somebody has this process go on, the terminal is the shell's. Where there is no shell
+    /// that could (`ssh -t HOST hither ...`), this signal stops nothing, as Ctrl-Z stops nothing there.
     fn stop(&mut self) {
         self.leave();
-        let _ = raise(Order::SIGSTOP);
+        let _ = raise(Order::SIGTTOU);
         self.enter();
     }
 }

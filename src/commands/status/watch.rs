@@ -131,19 +131,20 @@ impl Files {
 }
 
 /// The signals that end it.
-struct Ending([Signal; 3]);
+struct Ending([Signal; 4]);
 
 impl Ending {
     fn listen() -> std::io::Result<Self> {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let [interrupt, terminate, hangup] = kinds.map(signal);
-        Ok(Self([interrupt?, terminate?, hangup?]))
+        let kinds = [SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate(), SignalKind::hangup()];
+        let [interrupt, quit, terminate, hangup] = kinds.map(signal);
+        Ok(Self([interrupt?, quit?, terminate?, hangup?]))
     }
 
     async fn told(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
+        let [interrupt, quit, terminate, hangup] = &mut self.0;
         tokio::select! {
             _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
             _ = terminate.recv() => {}
             _ = hangup.recv() => {}
         }
