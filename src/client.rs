@@ -154,9 +154,10 @@ async fn exchange(
         }
         let request = request.body(Full::new(body));
         let response = sender.send_request(request.map_err(|error| error.to_string())?).await;
-        let response = response.map_err(|error| error.to_string())?;
+        let response = response.map_err(|error| format!("{address}: the request broke off: {error}"))?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), most).collect().await.map_err(|error| error.to_string())?;
+        let body = Limited::new(response.into_body(), most).collect().await;
+        let body = body.map_err(|error| format!("{address}: the answer broke off: {error}"))?;
         driven.abort();
         Ok((status, body.to_bytes()))
     };
