@@ -7,7 +7,7 @@
 //! ```
 //!
 //! hyper holds 11 to 19 KiB for a connection, and its HTTP/1 server cannot be asked what is in between two requests.
-//! So it has a connection only while there is something to do for it.
+//! So it has a connection only while there is something to do for it: a request that is not plain.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -31,7 +31,8 @@ use crate::activity::{Activity, Held, Way};
 use crate::answer::answer;
 use crate::connection::Connection;
 use crate::cores::Stop;
-use crate::fast::{Front, Next};
+use crate::exchange::Exchange;
+use crate::fast::{Front, Next, Plain};
 use crate::http2::{self, PING_TIME};
 use crate::incoming::Incoming;
 use crate::inline::Inline;
@@ -94,31 +95,36 @@ pub(crate) async fn drive<S>(
 {
     let mut stopped = Box::pin(stop.stopped());
     // There once all is to stop.
-    let mut farewell: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
+    let mut leaving: Option<Leaving> = None;
     let mut front = Front::new(stream);
+    let begin = |request| begin(request, mounts, &connection, stop);
     loop {
         let next = poll_fn(|cx| {
-            let is_last = farewell.is_some();
-            let polled = front.poll(cx, &|plain, head| {
+            let is_last = leaving.is_some();
+            let at_once = |plain: &Plain<'_>, head: &mut Vec<u8>| {
                 // What is answered at once says nothing of the connection's end.
                 if is_last {
                     return None;
                 }
                 mounts.find(plain.target)?.at_once(plain, &connection, head)
-            });
+            };
+            let polled = front.poll(cx, &at_once, &begin);
             if polled.is_ready() {
                 return polled;
             }
-            if farewell.is_none() && stopped.as_mut().poll(cx).is_ready() {
-                farewell = Some(Box::pin(stop.farewell()));
+            if leaving.is_none() && stopped.as_mut().poll(cx).is_ready() {
+                leaving = Some(Leaving { farewell: Box::pin(stop.farewell()), over: Box::pin(stop.over()) });
             }
-            match &mut farewell {
-                Some(farewell) if !front.is_owing() => farewell.as_mut().poll(cx).map(|()| Next::Ended),
-                _ => Poll::Pending,
+            match &mut leaving {
+                Some(Leaving { over, .. }) if front.is_owing() => over.as_mut().poll(cx).map(|()| Next::Cut),
+                Some(Leaving { farewell, .. }) => farewell.as_mut().poll(cx).map(|()| Next::Ended),
+                None => Poll::Pending,
             }
         });
+        let next = next.await;
         let connection = connection.clone();
-        match next.await {
+        match next {
+            Next::Cut => return,
             Next::Ended => {
                 let _ = poll_fn(|cx| Poll::Ready(Pin::new(&mut front.stream).poll_shutdown(cx))).await;
                 return;
@@ -136,6 +142,21 @@ pub(crate) async fn drive<S>(
             }
         }
     }
+}
+
+/// When a connection ends once all is to stop: that has nothing under way, and that has.
+struct Leaving {
+    farewell: Pin<Box<dyn Future<Output = ()> + Send>>,
+    over: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Has a plain request answered.
+fn begin(request: Request<Incoming>, mounts: &Arc<Mounts>, connection: &Connection, stop: &Stop) -> Exchange {
+    let queue = Arc::<Queue>::default();
+    let connection = Connection { interim: Some(queue.begin()), ..connection.clone() };
+    let mounts = Arc::clone(mounts);
+    let answered = Box::pin(async move { answer(&mounts, request, connection).await });
+    Exchange::new(answered, queue, stop.clone())
 }
 
 /// Serves HTTP/1.1 until nothing is left to do, and gives the connection back with what was read of the next request; or

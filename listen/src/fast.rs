@@ -1,12 +1,13 @@
 //! The front of an HTTP/1.1 connection: requests that can be answered at once are; any other goes on.
 //!
 //! ```text
-//! bytes -> head (httparse) -> Handler::at_once ── answer ──> one write
-//!                                  └── none ──> the bytes, untouched, for hyper (drive.rs)
+//! bytes -> head (httparse) ── plain ──> Handler::at_once ── answer ──> one write
+//!                                │            └── none ──> Handler::serve, piece by piece (exchange.rs)
+//!                                └── any other ──> the bytes, untouched, for hyper (drive.rs)
 //! ```
 //!
 //! While a connection is idle it is here, and owns no buffer: bytes are read into the core's. Only GETs of HTTP/1.1
-//! that have no body and change nothing about the connection are shown to a handler; whatever is odd about a message
+//! that have no body and change nothing about the connection are answered here; whatever is odd about a message
 //! is hyper's to judge.
 
 use std::cell::RefCell;
@@ -17,12 +18,15 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use config::limits;
-use http::HeaderMap;
-use httparse::{Header, Request, Status};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use httparse::{Header, Status};
 use smallvec::SmallVec;
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::body::empty;
+use crate::exchange::{After, Exchange, Step};
+use crate::incoming::Incoming;
 use crate::wire::Wire;
 
 /// A request that may be answered at once, as it was written.
@@ -65,6 +69,8 @@ pub trait Sent: Send {
 pub(crate) enum Next {
     /// Nothing: the connection has ended.
     Ended,
+    /// Nothing: it is cut, within a response or since its client has gone.
+    Cut,
     /// These bytes begin a request that is not for here.
     General(Bytes),
     /// These bytes begin the connection, and may be HTTP/2 (RFC 9113 §3.4).
@@ -77,6 +83,8 @@ pub(crate) struct Front<S> {
     /// Read, and not yet looked at; or what does not tell yet whether the connection is HTTP/2.
     carried: Bytes,
     owed: Option<Owed>,
+    /// The request that a handler has.
+    exchange: Option<Exchange>,
     /// Whether nothing was read yet that tells this.
     is_new: bool,
     timer: Pin<Box<Sleep>>,
@@ -130,36 +138,83 @@ impl<S: Wire> Front<S> {
     /// The front of one that comes back, with what is read of its next requests.
     pub(crate) fn again(stream: S, carried: Bytes) -> Self {
         let timer = Box::pin(sleep(TICK));
-        Self { stream, carried, owed: None, is_new: false, timer, moved: 0, idle: 0 }
+        Self { stream, carried, owed: None, exchange: None, is_new: false, timer, moved: 0, idle: 0 }
     }
 
-    /// Answers what it can, until something comes that it cannot.
+    /// Answers plain requests: at once, or as by an exchange that begins; until another comes.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        answer: &dyn Fn(&Plain<'_>, &mut Vec<u8>) -> Option<AtOnce>,
+        at_once: &dyn Fn(&Plain<'_>, &mut Vec<u8>) -> Option<AtOnce>,
+        begin: &dyn Fn(Request<Incoming>) -> Exchange,
     ) -> Poll<Next> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            match self.poll_requests(cx, scratch, answer) {
-                Poll::Ready(Ok(next)) => Poll::Ready(next),
+        loop {
+            let polled = match self.exchange {
+                // Whoever answers may use the core's buffers, too.
+                Some(_) => self.poll_exchange(cx),
+                None => SCRATCH.with_borrow_mut(|scratch| self.poll_requests(cx, scratch, at_once, begin)),
+            };
+            match polled {
+                Poll::Ready(Ok(None)) => {}
+                Poll::Ready(Ok(Some(next))) => return Poll::Ready(next),
                 // The client has gone.
-                Poll::Ready(Err(_)) => Poll::Ready(Next::Ended),
-                Poll::Pending => self.poll_timer(cx),
+                Poll::Ready(Err(_)) => return Poll::Ready(Next::Cut),
+                Poll::Pending => return self.poll_timer(cx),
             }
-        })
+        }
     }
 
     /// Whether it would be cut off by ending now.
     pub(crate) fn is_owing(&self) -> bool {
-        self.owed.is_some()
+        self.owed.is_some() || self.exchange.is_some()
+    }
+
+    /// Sends what a handler answers, to the response's end.
+    fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Next>>> {
+        loop {
+            ready!(self.poll_owed(cx))?;
+            let Some(exchange) = &mut self.exchange else {
+                return Poll::Ready(Ok(None));
+            };
+            match exchange.poll(cx) {
+                Poll::Ready(Step::Send(pieces)) => self.owed = Some(Owed::pieces(pieces)),
+                Poll::Ready(Step::Over(after)) => {
+                    self.exchange = None;
+                    return Poll::Ready(Ok(match after {
+                        After::Next => None,
+                        After::End => Some(Next::Ended),
+                        After::Cut => Some(Next::Cut),
+                    }));
+                }
+                Poll::Pending => return self.poll_gone(cx).map_ok(|()| Some(Next::Cut)),
+            }
+        }
+    }
+
+    /// Ready when the client, which waits for an answer, has gone. What it asks meanwhile is read once.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.carried.is_empty() {
+            return Poll::Pending;
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut into = ReadBuf::new(&mut scratch.read);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into))?;
+            if into.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.moved += 1;
+            self.carried = Bytes::copy_from_slice(into.filled());
+            Poll::Pending
+        })
     }
 
     fn poll_requests(
         &mut self,
         cx: &mut Context<'_>,
         scratch: &mut Scratch,
-        answer: &dyn Fn(&Plain<'_>, &mut Vec<u8>) -> Option<AtOnce>,
-    ) -> Poll<io::Result<Next>> {
+        at_once: &dyn Fn(&Plain<'_>, &mut Vec<u8>) -> Option<AtOnce>,
+        begin: &dyn Fn(Request<Incoming>) -> Exchange,
+    ) -> Poll<io::Result<Option<Next>>> {
         let Scratch { read: buffer, head } = scratch;
         loop {
             ready!(self.poll_owed(cx))?;
@@ -170,7 +225,7 @@ impl<S: Wire> Front<S> {
                 ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into))?;
                 let count = into.filled().len();
                 if count == self.carried.len() {
-                    return Poll::Ready(Ok(Next::Ended));
+                    return Poll::Ready(Ok(Some(Next::Ended)));
                 }
                 self.moved += 1;
                 self.carried = Bytes::new();
@@ -184,17 +239,23 @@ impl<S: Wire> Front<S> {
                     self.carried = bytes;
                     continue;
                 }
-                return Poll::Ready(Ok(Next::Unknown(bytes)));
+                return Poll::Ready(Ok(Some(Next::Unknown(bytes))));
             }
             self.is_new = false;
             let mut rest = bytes;
             while !rest.is_empty() {
                 head.clear();
-                let Some((length, at_once)) = read(rest, |plain| answer(plain, head)) else {
-                    return Poll::Ready(Ok(Next::General(Bytes::copy_from_slice(rest))));
+                let (length, answer) = match read(rest, |plain| at_once(plain, head)) {
+                    Read::AtOnce(length, answer) => (length, answer),
+                    Read::Plain(length, request) => {
+                        self.carried = Bytes::copy_from_slice(rest.get(length..).unwrap_or_default());
+                        self.exchange = Some(begin(request));
+                        return Poll::Ready(Ok(None));
+                    }
+                    Read::Other => return Poll::Ready(Ok(Some(Next::General(Bytes::copy_from_slice(rest))))),
                 };
                 rest = rest.get(length..).unwrap_or_default();
-                if let Some(owed) = self.send(cx, head, at_once)? {
+                if let Some(owed) = self.send(cx, head, answer)? {
                     self.owed = Some(owed);
                     self.carried = Bytes::copy_from_slice(rest);
                     break;
@@ -254,10 +315,15 @@ impl<S: Wire> Front<S> {
     /// Ends a connection on which nothing moves for too long.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         while self.timer.as_mut().poll(cx).is_ready() {
-            let (least, most) = if self.owed.is_some() { (LEAST_MOVED, STALLED_TICKS) } else { (1, IDLE_TICKS) };
+            let (least, most) = match (&self.owed, &self.exchange) {
+                (Some(_), _) => (LEAST_MOVED, STALLED_TICKS),
+                // Whoever answers has a time of its own.
+                (None, Some(_)) => (0, IDLE_TICKS),
+                (None, None) => (1, IDLE_TICKS),
+            };
             self.idle = if std::mem::take(&mut self.moved) < least { self.idle + 1 } else { 0 };
             if self.idle >= most {
-                return Poll::Ready(Next::Ended);
+                return Poll::Ready(if self.is_owing() { Next::Cut } else { Next::Ended });
             }
             self.timer.as_mut().reset(Instant::now() + TICK);
         }
@@ -267,11 +333,16 @@ impl<S: Wire> Front<S> {
 
 impl Owed {
     fn nothing() -> Self {
+        Self::pieces(SmallVec::new())
+    }
+
+    /// Pieces of which nobody is told.
+    fn pieces(body: SmallVec<[Bytes; 2]>) -> Self {
         struct Nobody;
         impl Sent for Nobody {
             fn sent(&mut self, _: u64) {}
         }
-        Self { head: Bytes::new(), body: SmallVec::new(), sent: 0, teller: Box::new(Nobody) }
+        Self { head: Bytes::new(), body, sent: 0, teller: Box::new(Nobody) }
     }
 
     fn is_done(&self) -> bool {
@@ -339,21 +410,56 @@ fn poll_write<S: AsyncWrite + Unpin>(
     Pin::new(stream).poll_write_vectored(cx, &pieces)
 }
 
-/// Reads one head, and has it answered: how long it is, and the answer.
-fn read(bytes: &[u8], answer: impl FnOnce(&Plain<'_>) -> Option<AtOnce>) -> Option<(usize, AtOnce)> {
+/// What a head that was read is.
+enum Read {
+    /// One of so many bytes, that is answered.
+    AtOnce(usize, AtOnce),
+    /// One that has to be answered yet.
+    Plain(usize, Request<Incoming>),
+    /// None that is plain, or not whole.
+    Other,
+}
+
+/// Reads one head, and has it answered if it can be.
+fn read(bytes: &[u8], at_once: impl FnOnce(&Plain<'_>) -> Option<AtOnce>) -> Read {
     // Heads of browsers have 15 to 30 lines.
     let mut headers = [const { std::mem::MaybeUninit::uninit() }; 48];
-    let mut request = Request::new(&mut []);
+    let mut request = httparse::Request::new(&mut []);
     let Ok(Status::Complete(length)) = request.parse_with_uninit_headers(bytes, &mut headers) else {
-        return None;
+        return Read::Other;
     };
     let (Some("GET"), Some(1), Some(target)) = (request.method, request.version, request.path) else {
-        return None;
+        return Read::Other;
     };
     if !target.starts_with('/') || request.headers.iter().any(is_about_framing) {
-        return None;
+        return Read::Other;
     }
-    answer(&Plain { target, fields: request.headers }).map(|at_once| (length, at_once))
+    let plain = Plain { target, fields: request.headers };
+    match at_once(&plain) {
+        Some(answer) => Read::AtOnce(length, answer),
+        None => compose(&plain, bytes.get(..length).unwrap_or_default())
+            .map_or(Read::Other, |request| Read::Plain(length, request)),
+    }
+}
+
+/// A plain request, from its head and what was read of that.
+fn compose(plain: &Plain<'_>, head: &[u8]) -> Option<Request<Incoming>> {
+    // One copy, of which all values are parts.
+    let copy = Bytes::copy_from_slice(head);
+    let part = |text: &[u8]| {
+        let start = text.as_ptr().addr().checked_sub(head.as_ptr().addr())?;
+        let range = start..start.checked_add(text.len())?;
+        (range.end <= copy.len()).then(|| copy.slice(range))
+    };
+    let mut fields = HeaderMap::with_capacity(plain.fields.len());
+    for line in plain.fields {
+        let value = if line.value.is_empty() { Bytes::new() } else { part(line.value)? };
+        fields.append(HeaderName::from_bytes(line.name.as_bytes()).ok()?, HeaderValue::from_maybe_shared(value).ok()?);
+    }
+    let mut request = Request::new(Incoming::from(empty()));
+    *request.uri_mut() = Uri::from_maybe_shared(part(plain.target.as_bytes())?).ok()?;
+    *request.headers_mut() = fields;
+    Some(request)
 }
 
 /// Whether a line frames a body, or is about the connection and more than its usual "keep-alive".

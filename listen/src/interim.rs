@@ -67,6 +67,18 @@ impl Queue {
         Interim(Way::Beside(Arc::clone(self), state.request))
     }
 
+    /// One that waits. Pending, it wakes when there is one.
+    pub(crate) fn poll_waiting(&self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        let mut state = self.state();
+        if let Some(next) = state.waiting.pop_front() {
+            return Poll::Ready(next);
+        }
+        if state.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            state.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,6 +17,7 @@ mod connection;
 mod cores;
 mod crowd;
 mod drive;
+mod exchange;
 mod extended;
 mod fast;
 mod holder;

@@ -18,7 +18,25 @@ use crate::mount::{Handler, Mount};
 struct Echo {
     at_once: AtomicUsize,
     general: AtomicUsize,
+    /// Requests that are never answered.
+    waiting: Arc<AtomicUsize>,
     told: Told,
+}
+
+/// A request that waits, until it is given up.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn new(count: Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What is told of answers that were given at once.
@@ -58,8 +76,13 @@ impl Handler for Echo {
 
     fn serve(&self, request: Request<Incoming>, _: Connection) -> crate::Reply {
         self.general.fetch_add(1, Ordering::Relaxed);
+        let waiting = Arc::clone(&self.waiting);
         Box::pin(async move {
             let (head, body) = request.into_parts();
+            if head.uri.path().starts_with("/never/") {
+                let _waits = Waiting::new(waiting);
+                return std::future::pending().await;
+            }
             // Some look at no body.
             if head.uri.path().starts_with("/ignore/") {
                 return Response::new(crate::full(body_of(head.uri.path())));
@@ -256,6 +279,44 @@ async fn what_has_gone_of_an_answer_is_told_while_the_rest_goes() {
     driven.await.unwrap();
     let sent = echo.told.sent.load(Ordering::Relaxed);
     assert!((so_far..100_000).contains(&sent), "{sent}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_while_it_waits_is_given_up_and_who_stays_is_not() {
+    for asks_more in [false, true] {
+        let echo = Arc::<Echo>::default();
+        let (mut client, driven) = connect(&echo, 1_024);
+        client.write_all(b"GET /never/1 HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        if asks_more {
+            client.write_all(b"GET /general/1 HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        }
+        // Whoever answers has a time of its own.
+        tokio::time::sleep(limits::HTTP_WRITE_TIME * 10).await;
+        assert_eq!((echo.waiting.load(Ordering::Relaxed), echo.general.load(Ordering::Relaxed)), (1, 1));
+        drop(client);
+        if asks_more {
+            driven.abort();
+            continue;
+        }
+        driven.await.unwrap();
+        assert_eq!(echo.waiting.load(Ordering::Relaxed), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_at_a_stop_has_its_time() {
+    for method in ["GET", "POST"] {
+        let (echo, stop) = (Arc::<Echo>::default(), Stop::new());
+        let (mut client, driven) = connect_until(&echo, 1_024, stop.clone());
+        client.write_all(format!("{method} /never/1 HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let start = tokio::time::Instant::now();
+        stop.stop();
+        driven.await.unwrap();
+        let took = start.elapsed();
+        assert!(took >= limits::HTTP_DRAIN && took < limits::HTTP_DRAIN + Duration::from_secs(1), "{method}: {took:?}");
+        assert_eq!(echo.waiting.load(Ordering::Relaxed), 0, "{method}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
