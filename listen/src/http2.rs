@@ -34,11 +34,12 @@ use crate::activity::Activity;
 use crate::body::empty;
 use crate::connection::Connection;
 use crate::cores::Stop;
+use crate::deferred::{Deferred, poll_serving};
 use crate::fast::Whole;
 use crate::incoming::Incoming;
 use crate::inline;
 use crate::mount::Mounts;
-use crate::tls_stream::{Deferred, Tls, poll_serving};
+use crate::tls_stream::Tls;
 use crate::wire::Wire;
 
 /// How long a client may take to answer a ping.

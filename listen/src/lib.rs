@@ -16,6 +16,7 @@ mod congestion;
 mod connection;
 mod cores;
 mod crowd;
+mod deferred;
 mod drive;
 mod extended;
 mod fast;
