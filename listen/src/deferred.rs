@@ -1,7 +1,7 @@
 //! A stream whose writes leave together: when its connection's turn is over, in as few calls of the kernel's as may be.
 //!
 //! ```text
-//! h2 ─> Deferred ─> what keeps bytes (Tls) ─> the socket, at Deferred::poll_send
+//! h2 ─> Deferred ─> what keeps bytes (Tls, Batched) ─> the socket, at Deferred::poll_send
 //! ```
 //!
 //! The HTTP/2 library flushes its stream between any two DATA frames, and each flush would be a call. So a flush is
@@ -35,7 +35,8 @@ pub(crate) trait Batch: AsyncRead + Unpin {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// A stream whose writes wait for [`Self::poll_send`], and a handle to it. It is one core's: the lock is never waited for.
+/// A stream whose writes wait for [`Self::poll_send`], and a handle to it. It is one core's: the lock is never waited
+/// for.
 pub(crate) struct Deferred<T>(Arc<Mutex<State<T>>>);
 
 struct State<T> {

@@ -10,6 +10,7 @@
 
 mod activity;
 mod answer;
+mod batched;
 mod bind;
 mod body;
 mod congestion;

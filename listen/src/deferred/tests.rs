@@ -3,10 +3,11 @@ use std::pin::pin;
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::time::timeout;
 
 use super::*;
+use crate::batched::Batched;
 use crate::tls_stream::tests::pair;
 
 /// Writes of this size to a stream whose client reads nothing are refused in time.
@@ -29,6 +30,8 @@ async fn a_client_that_reads_nothing_bounds_what_is_kept() {
         let (ours, _theirs, tapped) = pair(1 << 10).await;
         tapped.pause();
         is_bounded(ours, size);
+        let (ours, _theirs) = duplex(1 << 10);
+        is_bounded(Batched::new(ours), size);
     }
 }
 
@@ -63,5 +66,7 @@ async fn all_that_is_written_leaves_and_the_end_is_told() {
         // An end without a close_notify would be an error.
         let (ours, theirs, _) = pair(room).await;
         all_goes_through(ours, theirs, room).await;
+        let (ours, theirs) = duplex(room);
+        all_goes_through(Batched::new(ours), theirs, room).await;
     }
 }

@@ -13,7 +13,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client};
 use super::*;
 use crate::deferred::Deferred;
 
-/// A client's end of a pipe, which is watched, and reads as it is told to.
+/// A client's end of a pipe, which is watched, and reads as it is told to. Without TLS what it sees are no records.
 pub(crate) struct Tap {
     io: DuplexStream,
     tapped: Arc<Tapped>,
@@ -50,6 +50,11 @@ impl Tapped {
 }
 
 impl Tap {
+    pub(crate) fn new(io: DuplexStream) -> (Self, Arc<Tapped>) {
+        let tapped = Arc::<Tapped>::default();
+        (Self { io, tapped: Arc::clone(&tapped), header: Vec::new(), left: 0, rest: None }, tapped)
+    }
+
     fn see(&mut self, byte: u8) {
         if self.left > 0 {
             self.left -= 1;
@@ -123,8 +128,7 @@ fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
 pub(crate) async fn pair(room: usize) -> (Tls<DuplexStream>, client::TlsStream<Tap>, Arc<Tapped>) {
     let (server, client) = configs();
     let (ours, theirs) = tokio::io::duplex(room);
-    let tapped = Arc::<Tapped>::default();
-    let tap = Tap { io: theirs, tapped: Arc::clone(&tapped), header: Vec::new(), left: 0, rest: None };
+    let (tap, tapped) = Tap::new(theirs);
     let name = ServerName::try_from("www.shop.example").unwrap();
     let accepts = TlsAcceptor::from(server).accept(ours);
     let (ours, theirs) = tokio::join!(accepts, TlsConnector::from(client).connect(name, tap));
