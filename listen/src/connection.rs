@@ -29,7 +29,6 @@ pub struct Connection {
     pub sni: Option<Arc<str>>,
     /// The version of TLS, as it is called in logs: `TLSv1.3`.
     pub tls: Option<&'static str>,
-    /// Where interim responses to the request go; nowhere for HTTP/1.0, which has none, and HTTP/2 in the clear, whose
-    /// server cannot send them yet.
+    /// Where interim responses to the request go; nowhere for HTTP/1.0, which has none.
     pub interim: Option<Interim>,
 }

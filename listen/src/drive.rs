@@ -4,6 +4,7 @@
 //!        ┌──────── what it has read ahead ─────────┐
 //!        v                                         │
 //! bytes ─> front (fast.rs) ── what is not for it ──> hyper, until it has nothing to do
+//!                    └── HTTP/2 ──> http2.rs, to its end
 //! ```
 //!
 //! hyper holds 11 to 19 KiB for a connection, and its HTTP/1 server cannot be asked what is in between two requests.
@@ -24,8 +25,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming as HyperBody;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::TokioIo;
 
 use crate::activity::{Activity, Held, Way};
 use crate::answer::answer;
@@ -33,9 +33,8 @@ use crate::connection::Connection;
 use crate::cores::Stop;
 use crate::exchange::Exchange;
 use crate::fast::{Front, Next, Plain};
-use crate::http2::{self, PING_TIME};
+use crate::http2::{self, serve_prior_knowledge};
 use crate::incoming::Incoming;
-use crate::inline::Inline;
 use crate::interim::{Interim, Queue, WithInterim};
 use crate::mount::Mounts;
 use crate::rewind::Rewind;
@@ -46,9 +45,6 @@ use crate::wire::Wire;
 #[derive(Debug)]
 pub(crate) struct Protocols {
     http1: http1::Builder,
-    /// Tells the version by the first bytes.
-    any: auto::Builder<Inline>,
-    /// What was agreed on by TLS.
     pub(crate) http2: h2::server::Builder,
 }
 
@@ -64,20 +60,7 @@ impl Protocols {
         let mut http1 = http1::Builder::new();
         // A connection without a whole head ends with its activity, which needs no timer of each request.
         http1.header_read_timeout(None).max_headers(limits::HTTP_HEADERS).max_buf_size(MOST_BUFFERED);
-        let header_list = u32::try_from(limits::HTTP_HEADER_BYTES).unwrap_or(u32::MAX);
-        let mut any = auto::Builder::new(Inline);
-        any.http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits::HTTP_HEADER_TIME)
-            .max_headers(limits::HTTP_HEADERS)
-            .max_buf_size(MOST_BUFFERED);
-        any.http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limits::HTTP2_STREAMS)
-            .max_header_list_size(header_list)
-            .keep_alive_interval(limits::HTTP_HEADER_TIME)
-            .keep_alive_timeout(PING_TIME);
-        Self { http1, any, http2: http2::builder() }
+        Self { http1, http2: http2::builder() }
     }
 }
 
@@ -131,7 +114,8 @@ pub(crate) async fn drive<S>(
             }
             Next::Unknown(ahead) => {
                 let stream = Rewind::new(ahead, front.stream);
-                return Box::pin(unknown(&protocols.any, stream, connection, Arc::clone(mounts), stop)).await;
+                let mounts = Arc::clone(mounts);
+                return Box::pin(serve_prior_knowledge(&protocols.http2, stream, connection, mounts, stop)).await;
             }
             Next::General(ahead) => {
                 let stream = Rewind::new(ahead, front.stream);
@@ -245,30 +229,6 @@ enum End {
     Stopped,
     /// The client has sent, or taken, nothing for too long; or what was under way at a stop has had its time.
     Silent,
-}
-
-/// Serves a connection of which it is not known yet whether it is HTTP/2, to its end. Until the first bytes tell the
-/// version no other timer runs, and HTTP/2 has none for a client that only answers pings.
-async fn unknown<S>(
-    any: &auto::Builder<Inline>,
-    stream: Rewind<S>,
-    connection: Connection,
-    mounts: Arc<Mounts>,
-    stop: &Stop,
-) where
-    S: Wire,
-{
-    let (activity, stream, serve) = lend(stream, connection, mounts, stop);
-    let mut served = pin!(any.serve_connection(stream, service_fn(serve)));
-    tokio::select! {
-        _ = served.as_mut() => return,
-        () = stop.stopped() => {}
-        () = activity.idle(limits::HTTP_HEADER_TIME) => {}
-        () = activity.stalled(limits::HTTP_WRITE_TIME) => return,
-    }
-    served.as_mut().graceful_shutdown();
-    // An error is the client's, which has gone.
-    let _ = tokio::time::timeout(limits::HTTP_DRAIN, served).await;
 }
 
 /// Prepares a stream for hyper, and what answers its requests.

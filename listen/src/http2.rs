@@ -1,13 +1,14 @@
-//! HTTP/2 over TLS, once it was agreed on (RFC 7301): from the end of the handshake to the connection's.
+//! HTTP/2, agreed on by TLS or begun without asking: from the handshake, or the first byte, to the connection's end.
 //!
 //! ```text
-//! records ─> h2 ─┬─> Handler::whole_at_once ───── head and body ─┐
-//!                ├─> else its answer, begun at once (reply.rs) ──┤
-//!                └─> the next request                            v
-//! socket  <─ one call, when h2 has nothing more to do <── records (tls_stream.rs)
+//! over TLS       Tls (tls_stream.rs) ─┐
+//! in the clear   Batched (batched.rs) ┴─> h2 ─┬─> Handler::whole_at_once ───── head and body ─┐
+//!                                             ├─> else its answer, begun at once (reply.rs) ──┤
+//!                                             └─> the next request                            v
+//! socket  <─ one call, when h2 has nothing more to do <── what was written, and kept (deferred.rs)
 //! ```
 //!
-//! What is sent is noted below the records, so that a client that takes nothing is found by what has left, not by what
+//! What is sent is noted next to the socket, so that a client that takes nothing is found by what has left, not by what
 //! the library was handed; [`Activity`] knows the rest: when requests are open, and whose turn it is. The stream is
 //! never flushed in the library's view, and needs not be: nobody asks whether this connection is between two requests.
 
@@ -31,18 +32,21 @@ use tokio::time::{Instant, Sleep, sleep};
 use self::body::Http2Body;
 use self::piece::Piece;
 use crate::activity::Activity;
+use crate::batched::Batched;
 use crate::body::empty;
 use crate::connection::Connection;
 use crate::cores::Stop;
+use crate::deferred::{Batch, Deferred, poll_serving};
 use crate::fast::Whole;
 use crate::incoming::Incoming;
 use crate::inline;
 use crate::mount::Mounts;
-use crate::tls_stream::{Deferred, Tls, poll_serving};
+use crate::rewind::Rewind;
+use crate::tls_stream::Tls;
 use crate::wire::Wire;
 
 /// How long a client may take to answer a ping.
-pub(crate) const PING_TIME: Duration = Duration::from_secs(10);
+const PING_TIME: Duration = Duration::from_secs(10);
 /// What a client may send before we have taken it, of one request and of all: enough for 80 Mbit/s over 100 ms.
 const WINDOW: u32 = 1 << 20;
 /// What is taken of a response before its client gives it room.
@@ -64,24 +68,45 @@ pub(crate) fn builder() -> Builder {
     builder
 }
 
-/// Serves a connection to its end: until its client ends it, nothing moves for too long, or all is to stop. Then what was
-/// begun is finished, and no more taken.
-pub(crate) async fn serve_http2<S: Wire>(
+/// Serves a connection whose handshake has agreed on HTTP/2 (RFC 7301) to its end.
+pub(crate) fn serve_http2<S: Wire>(
     http2: &Builder,
     stream: Tls<S>,
     connection: Connection,
     mounts: Arc<Mounts>,
     stop: &Stop,
-) {
-    let activity = Activity::new();
-    let stream = Deferred::new(stream.watch(Arc::clone(&activity)));
-    let service = Service { mounts, connection, activity: Arc::clone(&activity), stop: stop.clone() };
+) -> impl Future<Output = ()> {
+    let service = Service { mounts, connection, activity: Activity::new(), stop: stop.clone() };
+    let stream = stream.watch(Arc::clone(&service.activity));
+    serve(http2, stream, service)
+}
+
+/// The same of a connection that has begun as one of HTTP/2, by prior knowledge (RFC 9113 §3.3). One that does not go on
+/// so ends: the method PRI of HTTP/1.1 "is never used by an actual client" (RFC 7540 §11.6).
+pub(crate) fn serve_prior_knowledge<S: Wire>(
+    http2: &Builder,
+    stream: Rewind<S>,
+    connection: Connection,
+    mounts: Arc<Mounts>,
+    stop: &Stop,
+) -> impl Future<Output = ()> {
+    let service = Service { mounts, connection, activity: Activity::new(), stop: stop.clone() };
+    let (stream, ahead) = stream.into_parts();
+    let stream = Rewind::new(ahead, stream.watch(Arc::clone(&service.activity)));
+    serve(http2, Batched::new(stream), service)
+}
+
+/// Serves until the client ends the connection, nothing moves for too long, or all is to stop. Then what was begun is
+/// finished, and no more taken.
+async fn serve<T: Batch>(http2: &Builder, stream: T, service: Service) {
+    let (activity, stop) = (Arc::clone(&service.activity), service.stop.clone());
+    let stream = Deferred::new(stream);
     let state = State::Beginning(Box::new(http2.handshake(stream.clone())));
     let mut served = pin!(Served { state, service, is_ending: false });
     tokio::select! {
         () = poll_fn(|cx| poll_serving(served.as_mut(), &stream, cx)) => return,
         () = stop.stopped() => {}
-        () = activity.idle(limits::HTTP_HEADER_TIME) => {}
+        () = activity.idle(limits::HTTP_HEADER_TIME) => if !served.has_begun() { return },
         () = activity.stalled(limits::HTTP_WRITE_TIME) => return,
     }
     served.end();
@@ -111,6 +136,11 @@ struct Service {
 }
 
 impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Served<S> {
+    /// Whether the client has said all that a connection begins with (RFC 9113 §3.4).
+    fn has_begun(&self) -> bool {
+        matches!(self.state, State::Open(..))
+    }
+
     /// Says GOAWAY: what was asked is answered, and no more.
     fn end(&mut self) {
         match &mut self.state {
@@ -220,4 +250,4 @@ impl Pings {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,7 +14,7 @@ pub struct Incoming(Source);
 
 #[derive(Debug)]
 enum Source {
-    /// HTTP/1.1 and 2.
+    /// HTTP/1.1.
     Hyper(hyper::body::Incoming),
     Other(Body),
 }

@@ -1,30 +1,15 @@
 //! Where HTTP/2 runs its handlers: at once, and as tasks only if they have to wait.
 //!
-//! hyper hands each request to an executor, and so do we. A task costs an allocation, two turns of the scheduler and a wake of the
-//! connection; a hit is answered as soon as it is asked for. So each is polled here first, with a waker that does
-//! nothing. What is pending becomes a task, and a task is polled anew before anything else could be waited for: whatever
-//! it had its waker left with meanwhile gets the task's then, so that no wake is lost.
+//! A task for each request would cost an allocation, two turns of the scheduler and a wake of the connection; a hit is
+//! answered as soon as it is asked for. So each is polled here first, with a waker that does nothing. What is pending
+//! becomes a task, and a task is polled anew before anything else could be waited for: whatever it had its waker left
+//! with meanwhile gets the task's then, so that no wake is lost.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use hyper::rt::Executor;
-
-/// Polls once, then spawns what is not done. Used on a runtime.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Inline;
-
-impl<F> Executor<F> for Inline
-where
-    F: Future<Output = ()> + Send + Unpin + 'static,
-{
-    fn execute(&self, future: F) {
-        run(future);
-    }
-}
-
-/// Runs what answers a request of HTTP/2.
+/// Runs what answers a request of HTTP/2: polls it once, then spawns it if it is not done. Used on a runtime.
 pub(crate) fn run(mut future: impl Future<Output = ()> + Send + Unpin + 'static) {
     let poll = || Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop()));
     // A panic is one stream's, which is reset as it is dropped, as it would be in a task of its own.
@@ -45,14 +30,14 @@ mod tests {
     async fn what_is_ready_is_done_at_once_and_what_waits_is_woken() {
         let done = Arc::new(AtomicUsize::new(0));
         let ready = Arc::clone(&done);
-        Inline.execute(Box::pin(async move { _ = ready.fetch_add(1, Ordering::Relaxed) }));
+        run(Box::pin(async move { _ = ready.fetch_add(1, Ordering::Relaxed) }));
         assert_eq!(done.load(Ordering::Relaxed), 1);
 
         // What it waits for happens before its task has run, or after.
         for has_run in [false, true] {
             let (asks, answers) = oneshot::channel();
             let (said, hears) = oneshot::channel();
-            Inline.execute(Box::pin(async move {
+            run(Box::pin(async move {
                 let number: u32 = answers.await.unwrap();
                 tokio::task::yield_now().await;
                 said.send(number).unwrap();
@@ -65,7 +50,7 @@ mod tests {
         }
         let (first, second) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (waits, tells) = (Arc::clone(&first), Arc::clone(&second));
-        Inline.execute(Box::pin(async move {
+        run(Box::pin(async move {
             waits.notified().await;
             tells.notify_one();
         }));
@@ -76,6 +61,6 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_its_own() {
         let bug: Option<()> = std::hint::black_box(None);
-        Inline.execute(Box::pin(async move { bug.unwrap() }));
+        run(Box::pin(async move { bug.unwrap() }));
     }
 }

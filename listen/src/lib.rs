@@ -10,12 +10,14 @@
 
 mod activity;
 mod answer;
+mod batched;
 mod bind;
 mod body;
 mod congestion;
 mod connection;
 mod cores;
 mod crowd;
+mod deferred;
 mod drive;
 mod exchange;
 mod extended;

@@ -1,18 +1,11 @@
 //! TLS after its handshake: a stream over rustls and a socket, whose records leave together.
 //!
 //! ```text
-//! HTTP/1.1  Tls       bytes ──> records ──> the socket, at each write: an answer is one call of the kernel's
-//! HTTP/2    Deferred  bytes ─┬─ large ──> records ─┬─> the socket, when the connection's turn is over
-//!                            └─ small: kept for one ┘    (`poll_send`): many answers are one call
+//! HTTP/1.1  bytes ──> records ──> the socket, at each write: an answer is one call of the kernel's
+//! HTTP/2    bytes ─┬─ large ──> records ─┬─> the socket, when the connection's turn is over (deferred.rs)
+//!                  └─ small: kept for one ┘
 //! ```
 //!
-//! The HTTP/2 library flushes its stream between any two DATA frames, and each flush would be a call. So a flush of
-//! [`Deferred`] is nothing, and who drives the connection calls [`Deferred::poll_send`] whenever it has been polled
-//! ([`poll_serving`]). One of [`Tls`] is what it says: done when all has left.
-//!
-//! * **Bounds.** Above [`MOST_UNSENT`] bytes, and one write, nothing more is taken before some has left, and above
-//!   [`MOST_BLOCKED`] where the socket is full; what is refused then is asked for again as soon as there is room, also
-//!   where the socket takes the rest in the same turn and would never wake anybody.
 //! * **Slow readers.** What was encrypted has not left. Who wants to know what has ([`crate::wire::Wire::watch`]) stands
 //!   below this stream, where records are written.
 //! * **Ends.** A `close_notify` ends what is read and nothing else: a client may still read (RFC 8446 §6.1). An end of
@@ -20,13 +13,13 @@
 
 use std::io::{self, BufRead, IoSlice, Write};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use rustls::ServerConnection;
-use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
+
+use crate::deferred::{Batch, first_of};
 
 /// A TLS stream whose writes leave at once.
 pub(crate) struct Tls<S> {
@@ -37,31 +30,12 @@ pub(crate) struct Tls<S> {
     small: Vec<u8>,
     /// Bytes in records that have not left; their frames are left out.
     sealed: usize,
-    /// Whether the socket took not all of it when it was last tried.
-    is_blocked: bool,
 }
 
-/// A TLS stream whose writes wait for [`Deferred::poll_send`], and a handle to it. It is one core's: the lock is never
-/// waited for.
-pub(crate) struct Deferred<S>(Arc<Mutex<State<S>>>);
-
-struct State<S> {
-    tls: Tls<S>,
-    /// Whether whoever writes was told to wait, since it was last asked.
-    has_refused: bool,
-}
-
-/// Bytes that are kept in one turn at most, before one more write.
-const MOST_UNSENT: usize = 256 << 10;
-/// Bytes that wait for a socket that is full at most, before one more write: what a slow client is pinged with has to
-/// come through behind them.
-const MOST_BLOCKED: usize = 32 << 10;
 /// Writes up to this are kept for a common record; it is not worth copying more.
 const SMALL: usize = 4 << 10;
 /// What a record holds (RFC 8446 §5.1).
 const RECORD: usize = 16 << 10;
-
-type Pieces<'a> = SmallVec<[IoSlice<'a>; 8]>;
 
 impl<S> Tls<S> {
     /// Goes on after a handshake.
@@ -69,13 +43,13 @@ impl<S> Tls<S> {
         let (io, mut session) = stream.into_inner();
         // The bound is ours.
         session.set_buffer_limit(None);
-        Self { io, session: Box::new(session), small: Vec::new(), sealed: 0, is_blocked: false }
+        Self { io, session: Box::new(session), small: Vec::new(), sealed: 0 }
     }
 
     /// The same over another stream of the same bytes.
     pub(crate) fn map<T>(self, into: impl FnOnce(S) -> T) -> Tls<T> {
-        let Self { io, session, small, sealed, is_blocked } = self;
-        Tls { io: into(io), session, small, sealed, is_blocked }
+        let Self { io, session, small, sealed } = self;
+        Tls { io: into(io), session, small, sealed }
     }
 
     /// What is below.
@@ -86,16 +60,6 @@ impl<S> Tls<S> {
     /// What was agreed on.
     pub(crate) fn session(&self) -> &ServerConnection {
         &self.session
-    }
-
-    /// Bytes that were taken and have not left.
-    pub(crate) fn unsent_bytes(&self) -> usize {
-        self.sealed + self.small.len()
-    }
-
-    /// Whether some must leave before more is taken.
-    fn is_full(&self) -> bool {
-        self.unsent_bytes() > if self.is_blocked { MOST_BLOCKED } else { MOST_UNSENT }
     }
 
     /// Makes records of bytes, as many as may wait; how many.
@@ -115,8 +79,8 @@ impl<S> Tls<S> {
         Ok(())
     }
 
-    /// Takes a small write.
-    fn keep(&mut self, pieces: &[IoSlice<'_>], length: usize) -> io::Result<()> {
+    /// Keeps a small write.
+    fn keep_small(&mut self, pieces: &[IoSlice<'_>], length: usize) -> io::Result<()> {
         if self.small.len() + length > RECORD {
             self.seal()?;
         }
@@ -133,7 +97,7 @@ impl<S> Tls<S> {
             return self.encrypt(pieces);
         }
         let small = std::mem::take(&mut self.small);
-        let mut all: Pieces<'_> = first_of(pieces);
+        let mut all = first_of(pieces);
         all.insert(0, IoSlice::new(&small));
         let taken = self.session.writer().write_vectored(&all)?;
         self.sealed += taken;
@@ -142,19 +106,26 @@ impl<S> Tls<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Tls<S> {
-    /// Sends all there is.
+impl<S: AsyncRead + AsyncWrite + Unpin> Batch for Tls<S> {
+    fn unsent_bytes(&self) -> usize {
+        self.sealed + self.small.len()
+    }
+
+    fn keep(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        if length > SMALL {
+            return self.encrypt_behind(pieces);
+        }
+        self.keep_small(pieces, length).map(|()| length)
+    }
+
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.seal()?;
-        self.is_blocked = false;
         while self.session.wants_write() {
             match self.session.write_tls(&mut Socket { io: &mut self.io, cx }) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(sent) => self.sealed = self.sealed.saturating_sub(sent),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.is_blocked = true;
-                    return Poll::Pending;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
@@ -162,6 +133,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tls<S> {
         Poll::Ready(Ok(()))
     }
 
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self).poll_shutdown(cx)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Tls<S> {
     /// Reads from the socket once, and decrypts what is whole.
     fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.session.read_tls(&mut Socket { io: &mut self.io, cx }) {
@@ -247,111 +224,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tls<S> {
             ended => Poll::Ready(ended),
         }
     }
-}
-
-impl<S> Deferred<S> {
-    pub(crate) fn new(tls: Tls<S>) -> Self {
-        Self(Arc::new(Mutex::new(State { tls, has_refused: false })))
-    }
-
-    /// Whether it has refused a write, or an end, since this was last asked.
-    fn has_refused(&self) -> bool {
-        std::mem::take(&mut self.state().has_refused)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State<S>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<S> Clone for Deferred<S> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Deferred<S> {
-    /// Sends all there is. Pending, it wakes when the socket takes more.
-    pub(crate) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.state().tls.poll_send(cx)
-    }
-}
-
-/// Polls what serves the connection of a stream, then sends what it has written, until neither can go on. Ready when it
-/// is over, or nothing can be sent any more.
-pub(crate) fn poll_serving<S, F>(mut served: Pin<&mut F>, stream: &Deferred<S>, cx: &mut Context<'_>) -> Poll<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    F: Future,
-{
-    loop {
-        if served.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        match stream.poll_send(cx) {
-            Poll::Ready(Err(_)) => return Poll::Ready(()),
-            // There is room for what it was refused, and nobody else tells it so.
-            Poll::Ready(Ok(())) if stream.has_refused() => {}
-            Poll::Ready(Ok(())) | Poll::Pending => return Poll::Pending,
-        }
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Deferred<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.state().tls).poll_read(cx, into)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Deferred<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let mut state = self.state();
-        let State { tls, has_refused } = &mut *state;
-        if tls.is_full() && tls.poll_send(cx)?.is_pending() && tls.is_full() {
-            *has_refused = true;
-            return Poll::Pending;
-        }
-        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-        if length > SMALL {
-            return Poll::Ready(tls.encrypt_behind(pieces));
-        }
-        Poll::Ready(tls.keep(pieces, length).map(|()| length))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.state();
-        let State { tls, has_refused } = &mut *state;
-        let ended = Pin::new(tls).poll_shutdown(cx);
-        *has_refused |= ended.is_pending();
-        ended
-    }
-}
-
-/// As many of the bytes as are taken at once.
-fn first_of<'a>(pieces: &'a [IoSlice<'_>]) -> Pieces<'a> {
-    let mut left = MOST_UNSENT;
-    let first = pieces.iter().map(|piece| {
-        let length = piece.len().min(left);
-        left -= length;
-        IoSlice::new(piece.get(..length).unwrap_or_default())
-    });
-    first.filter(|piece| !piece.is_empty()).collect()
 }
 
 /// The socket as rustls reads and writes it: what is pending would block.

@@ -6,6 +6,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::activity::{Activity, Watched};
+use crate::deferred::Batch;
 use crate::round_trip::Measured;
 use crate::tls_stream::Tls;
 

@@ -95,17 +95,23 @@ fn hints_come_by_http2_too() {
     runtime().block_on(async {
         let site = Secured::of(248, origin(), "", "");
         let _edge = site.network.start("one-1");
-        let start = Instant::now();
-        let said = site.curl(&["--http2", "https://www.shop.example/curl"]);
-        assert!(
-            said.starts_with("http/2 102") && said.contains("http/2 103 \nlink: </a.css>; rel=preload\n"),
-            "{said}"
-        );
-        assert!(said.ends_with("\n\nhello") && said.contains("http/2 200") && !said.contains("x-own"), "{said}");
-        assert!(start.elapsed() >= THINKING, "they came from the origin");
-        let many = site.curl(&["--http2", "https://www.shop.example/many"]);
-        assert_eq!(many.matches("http/2 103").count(), 16, "{many}");
-        let hit = site.curl(&["--http2", "https://www.shop.example/curl"]);
-        assert!(hit.starts_with("http/2 200") && hit.contains("one-1;hit"), "{hit}");
+        // Over TLS and in the clear they are two objects.
+        for (how, url) in
+            [("--http2", "https://www.shop.example"), ("--http2-prior-knowledge", "http://www.shop.example")]
+        {
+            let start = Instant::now();
+            let said = site.curl(&[how, &format!("{url}/curl")]);
+            assert!(
+                said.starts_with("http/2 102") && said.contains("http/2 103 \nlink: </a.css>; rel=preload\n"),
+                "{how}: {said}"
+            );
+            let is_whole = said.ends_with("\n\nhello") && said.contains("http/2 200") && !said.contains("x-own");
+            assert!(is_whole, "{how}: {said}");
+            assert!(start.elapsed() >= THINKING, "{how}: they came from the origin");
+            let many = site.curl(&[how, &format!("{url}/many")]);
+            assert_eq!(many.matches("http/2 103").count(), 16, "{how}: {many}");
+            let hit = site.curl(&[how, &format!("{url}/curl")]);
+            assert!(hit.starts_with("http/2 200") && hit.contains("one-1;hit"), "{how}: {hit}");
+        }
     });
 }

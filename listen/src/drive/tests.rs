@@ -321,7 +321,12 @@ async fn what_is_under_way_at_a_stop_has_its_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_head_that_does_not_come_is_waited_for_only_so_long() {
-    for said in ["GET /fast/1 HTT", "PRI * HT", "GET /general/1 HTTP/1.1\r\nhost: a\r\n\r\nGET /gen"] {
+    for said in [
+        "GET /fast/1 HTT",
+        "PRI * HT",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r",
+        "GET /general/1 HTTP/1.1\r\nhost: a\r\n\r\nGET /gen",
+    ] {
         let echo = Arc::<Echo>::default();
         let (mut client, driven) = connect(&echo, 1_024);
         client.write_all(said.as_bytes()).await.unwrap();
@@ -431,7 +436,7 @@ async fn who_asks_nothing_after_a_stop_is_left_after_a_while() {
 }
 
 #[tokio::test]
-async fn http2_goes_to_hyper() {
+async fn http2_goes_a_way_of_its_own() {
     let echo = Arc::<Echo>::default();
     let (client, _driven) = connect(&echo, 65_536);
     let executor = TokioExecutor::new();
@@ -480,4 +485,27 @@ async fn first_bytes_that_could_be_http2_wait_for_those_that_tell() {
     client.write_all(b"PR").await.unwrap();
     driven.await.unwrap();
     assert_eq!(client.read(&mut heard).await.unwrap(), 0, "who says no more is given up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_begins_as_http2_and_goes_on_otherwise_is_ended_unanswered() {
+    for said in ["PRI /general/3 HTTP/1.1\r\nhost: a\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nGET /fast/3 HTTP/1.1\r\n\r\n"] {
+        for cut in [2, 7, said.len()] {
+            let echo = Arc::<Echo>::default();
+            let (mut client, driven) = connect(&echo, 64 << 10);
+            let start = tokio::time::Instant::now();
+            let (first, rest) = said.split_at(cut);
+            client.write_all(first.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            // It may have ended by now.
+            let _ = client.write_all(rest.as_bytes()).await;
+            driven.await.unwrap();
+            assert!(start.elapsed() < Duration::from_secs(1), "{said} {cut}: {:?}", start.elapsed());
+            let mut heard = Vec::new();
+            client.read_to_end(&mut heard).await.unwrap();
+            assert!(!heard.windows(4).any(|part| part == b"HTTP"), "{said} {cut}: {heard:?}");
+            let asked = echo.general.load(Ordering::Relaxed) + echo.at_once.load(Ordering::Relaxed);
+            assert_eq!(asked, 0, "{said} {cut}");
+        }
+    }
 }

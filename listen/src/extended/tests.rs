@@ -7,10 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::connection::Scheme;
-use crate::http2::{builder, serve_http2};
-use crate::mount::{Handler, Mount};
-use crate::tls_stream::tests::pair;
+use crate::http2::tests::{BOTH, Over, connect as connect_over};
+use crate::mount::Handler;
 
 /// Says back what it hears below `/chat`, and answers as HTTP alone elsewhere.
 struct Chat;
@@ -47,21 +45,8 @@ async fn say_back(stream: DuplexStream) {
 }
 
 /// A client whose connection is served.
-async fn client(stop: &Stop) -> SendRequest<Body> {
-    let (ours, theirs, _) = pair(64 << 10).await;
-    let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: Arc::new(Chat) }]));
-    let address = "127.0.0.1:443".parse().unwrap();
-    let connection = Connection {
-        peer: address,
-        is_relayed: false,
-        local: address,
-        scheme: Scheme::Https,
-        sni: None,
-        tls: None,
-        interim: None,
-    };
-    let stop = stop.clone();
-    tokio::spawn(async move { serve_http2(&builder(), ours, connection, mounts, &stop).await });
+async fn client(over: Over, stop: &Stop) -> SendRequest<Body> {
+    let theirs = connect_over(over, 64 << 10, Arc::new(Chat), stop).await.client;
     let handshake = ClientBuilder::new(TokioExecutor::new()).handshake(TokioIo::new(theirs));
     let (mut sender, connection) = handshake.await.unwrap();
     tokio::spawn(connection);
@@ -120,51 +105,57 @@ async fn only_what_has_switched_is_told_to_have() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_becomes_a_conversation_beside_requests_and_outlives_their_pauses() {
-    let stop = Stop::new();
-    let mut sender = client(&stop).await;
-    let mut response = ask_for(&mut sender, "/chat", "websocket").await;
-    assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(response.headers()["sec-websocket-protocol"], "talk");
-    let mut stream = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
-    for _ in 0..3 {
-        stream.write_all(b"hello").await.unwrap();
-        let mut heard = [0; 5];
-        stream.read_exact(&mut heard).await.unwrap();
-        assert_eq!(&heard, b"hello");
-        assert_eq!(ask_for(&mut sender, "/closed", "websocket").await.status(), StatusCode::FORBIDDEN);
-        // A connection without requests would be over.
-        sleep(limits::HTTP_HEADER_TIME * 3).await;
+    for over in BOTH {
+        let stop = Stop::new();
+        let mut sender = client(over, &stop).await;
+        let mut response = ask_for(&mut sender, "/chat", "websocket").await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["sec-websocket-protocol"], "talk");
+        let mut stream = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
+        for _ in 0..3 {
+            stream.write_all(b"hello").await.unwrap();
+            let mut heard = [0; 5];
+            stream.read_exact(&mut heard).await.unwrap();
+            assert_eq!(&heard, b"hello");
+            assert_eq!(ask_for(&mut sender, "/closed", "websocket").await.status(), StatusCode::FORBIDDEN);
+            // A connection without requests would be over.
+            sleep(limits::HTTP_HEADER_TIME * 3).await;
+        }
+        stream.shutdown().await.unwrap();
+        assert_eq!(stream.read_to_end(&mut Vec::new()).await.unwrap(), 0, "both ends have said that they are through");
     }
-    stream.shutdown().await.unwrap();
-    assert_eq!(stream.read_to_end(&mut Vec::new()).await.unwrap(), 0, "both ends have said that they are through");
 }
 
 #[tokio::test]
 async fn what_is_not_websocket_and_what_is_too_much_is_refused() {
-    let stop = Stop::new();
-    let mut sender = client(&stop).await;
-    assert_eq!(ask_for(&mut sender, "/chat", "connect-udp").await.status(), StatusCode::NOT_IMPLEMENTED);
-    assert_eq!(ask_for(&mut sender, "/", "websocket").await.status(), StatusCode::BAD_GATEWAY);
-    let mut open = Vec::new();
-    for _ in 0..limits::HTTP2_TUNNELS {
-        let mut response = ask_for(&mut sender, "/chat", "websocket").await;
-        assert_eq!(response.status(), StatusCode::OK);
-        open.push(hyper::upgrade::on(&mut response).await.unwrap());
+    for over in BOTH {
+        let stop = Stop::new();
+        let mut sender = client(over, &stop).await;
+        assert_eq!(ask_for(&mut sender, "/chat", "connect-udp").await.status(), StatusCode::NOT_IMPLEMENTED);
+        assert_eq!(ask_for(&mut sender, "/", "websocket").await.status(), StatusCode::BAD_GATEWAY);
+        let mut open = Vec::new();
+        for _ in 0..limits::HTTP2_TUNNELS {
+            let mut response = ask_for(&mut sender, "/chat", "websocket").await;
+            assert_eq!(response.status(), StatusCode::OK);
+            open.push(hyper::upgrade::on(&mut response).await.unwrap());
+        }
+        assert_eq!(ask_for(&mut sender, "/chat", "websocket").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let page = Request::get("https://a/").body(crate::empty()).unwrap();
+        assert_eq!(sender.send_request(page).await.unwrap().status(), StatusCode::OK, "there is room for requests");
     }
-    assert_eq!(ask_for(&mut sender, "/chat", "websocket").await.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let page = Request::get("https://a/").body(crate::empty()).unwrap();
-    assert_eq!(sender.send_request(page).await.unwrap().status(), StatusCode::OK, "there is room for requests");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_a_conversation_after_a_while() {
-    let stop = Stop::new();
-    let mut sender = client(&stop).await;
-    let mut response = ask_for(&mut sender, "/chat", "websocket").await;
-    let mut stream = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
-    let began = Instant::now();
-    stop.stop();
-    let _ = stream.read_to_end(&mut Vec::new()).await;
-    let took = began.elapsed();
-    assert!((limits::HTTP_DRAIN / 2..limits::HTTP_DRAIN).contains(&took), "{took:?}");
+    for over in BOTH {
+        let stop = Stop::new();
+        let mut sender = client(over, &stop).await;
+        let mut response = ask_for(&mut sender, "/chat", "websocket").await;
+        let mut stream = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
+        let began = Instant::now();
+        stop.stop();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+        let took = began.elapsed();
+        assert!((limits::HTTP_DRAIN / 2..limits::HTTP_DRAIN).contains(&took), "{took:?}");
+    }
 }

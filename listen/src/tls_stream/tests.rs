@@ -1,7 +1,6 @@
 use std::future::poll_fn;
-use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::Waker;
 use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs;
@@ -12,8 +11,9 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client};
 
 use super::*;
+use crate::deferred::Deferred;
 
-/// A client's end of a pipe, which is watched, and reads as it is told to.
+/// A client's end of a pipe, which is watched, and reads as it is told to. Without TLS what it sees are no records.
 pub(crate) struct Tap {
     io: DuplexStream,
     tapped: Arc<Tapped>,
@@ -50,6 +50,11 @@ impl Tapped {
 }
 
 impl Tap {
+    pub(crate) fn new(io: DuplexStream) -> (Self, Arc<Tapped>) {
+        let tapped = Arc::<Tapped>::default();
+        (Self { io, tapped: Arc::clone(&tapped), header: Vec::new(), left: 0, rest: None }, tapped)
+    }
+
     fn see(&mut self, byte: u8) {
         if self.left > 0 {
             self.left -= 1;
@@ -123,15 +128,14 @@ fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
 pub(crate) async fn pair(room: usize) -> (Tls<DuplexStream>, client::TlsStream<Tap>, Arc<Tapped>) {
     let (server, client) = configs();
     let (ours, theirs) = tokio::io::duplex(room);
-    let tapped = Arc::<Tapped>::default();
-    let tap = Tap { io: theirs, tapped: Arc::clone(&tapped), header: Vec::new(), left: 0, rest: None };
+    let (tap, tapped) = Tap::new(theirs);
     let name = ServerName::try_from("www.shop.example").unwrap();
     let accepts = TlsAcceptor::from(server).accept(ours);
     let (ours, theirs) = tokio::join!(accepts, TlsConnector::from(client).connect(name, tap));
     (Tls::new(ours.unwrap()), theirs.unwrap(), tapped)
 }
 
-async fn send(stream: &Deferred<DuplexStream>) {
+async fn send(stream: &Deferred<Tls<DuplexStream>>) {
     poll_fn(|cx| stream.poll_send(cx)).await.unwrap();
 }
 
@@ -163,55 +167,8 @@ async fn many_small_writes_become_few_records() {
     assert!(got[..9] == [1; 9] && got[9..].iter().all(|byte| *byte == 2));
     assert_eq!(tapped.records() - before, 1);
     send(&ours).await;
-    assert_eq!(ours.state().tls.unsent_bytes(), 0);
-    assert_eq!(ours.state().tls.small.capacity(), 0, "an idle connection keeps nothing");
-}
-
-#[tokio::test]
-async fn a_client_that_reads_nothing_bounds_what_is_kept() {
-    for size in [200, 16 << 10, 1 << 20] {
-        let (ours, _theirs, tapped) = pair(1 << 10).await;
-        tapped.pause();
-        let ours = Deferred::new(ours);
-        let (mut writes, bytes) = (ours.clone(), vec![0; size]);
-        let cx = &mut Context::from_waker(Waker::noop());
-        let mut taken = 0;
-        while let Poll::Ready(count) = Pin::new(&mut writes).poll_write(cx, &bytes) {
-            taken += count.unwrap();
-            assert!(taken <= 2 * MOST_UNSENT + (4 << 10), "{size}");
-        }
-        assert!(ours.has_refused() && !ours.has_refused());
-        assert!(taken > MOST_UNSENT && ours.state().tls.unsent_bytes() <= taken, "{size}");
-    }
-}
-
-/// Whether the socket takes little, some, or all at once: what was refused is asked for again.
-#[tokio::test]
-async fn all_that_is_written_leaves_and_the_end_is_told() {
-    for room in [1 << 10, 64 << 10, 8 << 20] {
-        let (ours, mut theirs, _) = pair(room).await;
-        let ours = Deferred::new(ours);
-        let mut writes = ours.clone();
-        let mut served = pin!(async move {
-            for number in 0..64 {
-                writes.write_all(&vec![number; 100_000]).await.unwrap();
-                writes.write_all(&[number; 10]).await.unwrap();
-                writes.flush().await.unwrap();
-            }
-            writes.shutdown().await.unwrap();
-        });
-        let serves = poll_fn(|cx| poll_serving(served.as_mut(), &ours, cx));
-        let reads = async {
-            let mut got = Vec::new();
-            // An end without a close_notify is an error.
-            theirs.read_to_end(&mut got).await.unwrap();
-            got
-        };
-        let both = async { tokio::join!(serves, reads) };
-        let ((), got) = timeout(Duration::from_secs(20), both).await.expect("it goes on");
-        let expected = (0..64).flat_map(|number| std::iter::repeat_n(number, 100_010));
-        assert!(got.into_iter().eq(expected), "{room}");
-    }
+    let kept = ours.look(|tls| (tls.unsent_bytes(), tls.small.capacity()));
+    assert_eq!(kept, (0, 0), "an idle connection keeps nothing");
 }
 
 /// Records that come, and leave, in pieces; and a client that has ended its side still reads.
