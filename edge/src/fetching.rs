@@ -198,7 +198,8 @@ impl Errand {
         let (mut keep, storing) = match judgement.verdict {
             Verdict::Store(keep) => match sliced_whole(status, &keep, &response) {
                 Some(length) if !self.intake.compresses(&keep.headers, length) => {
-                    return self.take_slices(response, *keep, length, leader).await;
+                    // In a box of its own, so that bodies that are kept whole do not carry it.
+                    return Box::pin(self.take_slices(response, *keep, length, leader)).await;
                 }
                 _ => (keep, Storing::Yes),
             },
@@ -211,7 +212,7 @@ impl Errand {
             Verdict::StorePart(keep, ContentRange { part, complete: Some(length) })
                 if self.range.is_some() && has_strong_tag(&keep.headers) =>
             {
-                return self.take_part(response, *keep, part, length, leader).await;
+                return Box::pin(self.take_part(response, *keep, part, length, leader)).await;
             }
             Verdict::Share(keep) => (keep, Storing::No),
             Verdict::StorePart(..) | Verdict::Not(_)
