@@ -405,7 +405,7 @@ impl Edge {
             Landed::Unfit => self.pass(ask, reason).await,
             Landed::Own(fetched) => {
                 let handled = forwarded(Some(fetched.status()), false);
-                (from_origin(*fetched, handled), Answered::Miss)
+                (from_origin(fetched, handled), Answered::Miss)
             }
             Landed::Hidden(status) => match stored.filter(|object| !self.shared.is_purged(&ask.key, &object.head)) {
                 Some(object) => {

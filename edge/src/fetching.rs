@@ -36,7 +36,7 @@ pub(crate) enum Landed {
     /// A part that cannot be stored, and is another than the client asks for.
     Unfit,
     /// A response for this request alone.
-    Own(Box<Fetched>),
+    Own(Fetched),
     /// The origin answered with an error that the stored response may hide.
     Hidden(StatusCode),
     /// No response.
@@ -227,7 +227,7 @@ impl Errand {
                 if let Some(stored) = self.stored.as_ref().filter(|_| displaces(&self.intake.ask.headers, status)) {
                     shared.store.remove_variant(key, stored.head.selector.variant);
                 }
-                return self.finish(leader, Landing::Alone, Landed::Own(Box::new(response)));
+                return self.finish(leader, Landing::Alone, Landed::Own(response));
             }
         };
         let length = length_of(&response);
@@ -322,7 +322,7 @@ impl Errand {
     /// Reads the body to its end. The flight lasts until the object is in the store, so that no
     /// request finds neither.
     async fn fill(self, response: Fetched, filling: &Filling) {
-        let mut body = std::pin::pin!(response.into_body());
+        let mut body = response.into_body();
         let end = loop {
             let frame = match body.frame().await {
                 None => break Ok(()),

@@ -51,18 +51,19 @@ pub(crate) struct Lent {
 }
 
 impl FetchBody {
+    /// In a box: it is large, and passes through many hands on its way to who reads it.
     pub(crate) fn new(
         inner: Incoming,
         (pause, pace): (Duration, Option<Pace>),
         until: Option<Instant>,
         lent: Lent,
         received: Arc<AtomicU64>,
-    ) -> Self {
+    ) -> Pin<Box<Self>> {
         let mut lent = Some(lent);
         if inner.is_end_stream() {
             give_back(&mut lent);
         }
-        Self { inner, pulse: sleep(pause), is_waiting: false, pause, pace, until, lent, received }
+        Box::pin(Self { inner, pulse: sleep(pause), is_waiting: false, pause, pace, until, lent, received })
     }
 }
 

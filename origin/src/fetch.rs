@@ -1,5 +1,6 @@
 //! One fetch: the servers in order, each within its times.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -41,7 +42,7 @@ pub struct OnInterim(pub Arc<Told>);
 type Told = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
 
 /// A response from the origin, its body still on its way.
-pub type Fetched = Response<FetchBody>;
+pub type Fetched = Response<Pin<Box<FetchBody>>>;
 
 /// The server that answered, as the config writes it; an extension of a response's head.
 #[derive(Clone, Debug)]
