@@ -7,7 +7,7 @@ use caching::{CacheKey, Moment, Payload, hops, passage};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version, header};
 use listen::{Connection, Interim};
-use origin::{AnsweredBy, FetchError, Fetched};
+use origin::{FetchError, Fetched};
 
 use crate::access::Said;
 use crate::client::Caller;
@@ -141,10 +141,8 @@ impl Ask {
     /// Counts a fetch that was made for it, and notes who has answered.
     pub(crate) fn note_fetch(&self, fetched: &Result<Fetched, FetchError>) {
         self.site.count_fetch(fetched);
-        if let Some(AnsweredBy(server)) =
-            fetched.as_ref().ok().and_then(|response| response.extensions().get::<AnsweredBy>())
-        {
-            let _ = self.answered_by.set(Arc::clone(server));
+        if let Ok(response) = fetched {
+            let _ = self.answered_by.set(Arc::clone(response.body().server()));
         }
     }
 

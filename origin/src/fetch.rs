@@ -44,10 +44,6 @@ type Told = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
 /// A response from the origin, its body still on its way.
 pub type Fetched = Response<Pin<Box<FetchBody>>>;
 
-/// The server that answered, as the config writes it; an extension of a response's head.
-#[derive(Clone, Debug)]
-pub struct AnsweredBy(pub Arc<str>);
-
 /// Fetches for one site, on one core.
 #[derive(Debug)]
 pub struct Fetcher {
@@ -75,6 +71,8 @@ pub struct Fetcher {
 
 #[derive(Debug)]
 struct Server {
+    /// As the config writes it.
+    name: Arc<str>,
     target: Arc<Target>,
     pool: Arc<Pool<One>>,
     shared: Shared,
@@ -92,9 +90,10 @@ impl Fetcher {
 
     fn with(origin: &Origin, servers: Arc<Servers>, times: Times, tls: &Arc<ClientConfig>, all: Places) -> Self {
         let server = |(place, server): (usize, &OriginServer)| {
+            let name = servers.get(place)?.name();
             let (target, pool) = (Arc::new(Target::new(origin, server, tls)?), Arc::new(Pool::new()));
             let keeper = Keeper::of(origin, &target, &pool, (&servers, place));
-            Some(Server { target, pool, shared: Shared::default(), keeper })
+            Some(Server { name, target, pool, shared: Shared::default(), keeper })
         };
         let host = origin.host.as_ref().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
         Self {
@@ -172,8 +171,7 @@ impl Fetcher {
                 continue;
             };
             let failure = match self.ask((server, standing), head, upload, until).await {
-                Ok(mut response) => {
-                    response.extensions_mut().insert(AnsweredBy(standing.name()));
+                Ok(response) => {
                     self.servers.succeeded(standing, permit);
                     failed.iter().for_each(|_| self.budget.give_back());
                     return Some(Ok(response));
@@ -293,8 +291,8 @@ impl Fetcher {
         let lent = Lent { connection, pool: Arc::clone(&server.pool), place, idle };
         let pause = self.times.between_bytes;
         let pace = Pace::of(&head.method, response.headers(), pause);
-        let received = Arc::clone(&self.received);
-        Ok(response.map(|body| FetchBody::new(body, (pause, pace), until, lent, received)))
+        let (name, received) = (Arc::clone(&server.name), Arc::clone(&self.received));
+        Ok(response.map(|body| FetchBody::new((body, name), (pause, pace), until, lent, received)))
     }
 
     /// Waits for an answer for as long as whoever has the turn is within its time.

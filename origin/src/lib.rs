@@ -41,7 +41,7 @@ mod warm;
 
 pub use body::FetchBody;
 pub use error::FetchError;
-pub use fetch::{AnsweredBy, Fetched, Fetcher, OnInterim};
+pub use fetch::{Fetched, Fetcher, OnInterim};
 pub use place::Places;
 pub use probe::watch;
 pub use reach::{is_public, prohibited};
