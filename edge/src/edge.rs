@@ -31,7 +31,6 @@ use crate::head::Storing;
 use crate::health::Health;
 use crate::intake::Intake;
 use crate::object::Object;
-use crate::outgoing::compose_for_store;
 use crate::reading::MOST_AT_ONCE;
 use crate::respond::{
     Written, closed, failed, from_filling, from_origin, no_content, not_allowed, not_cached, options, over_tls, own,
@@ -350,11 +349,10 @@ impl Edge {
     ) -> Option<Errand> {
         // It may have been purged since it was found.
         let stored = stored.filter(|object| !self.shared.is_purged(&ask.key, &object.head));
-        let head = compose_for_store(ask)?;
         let range = if stored.is_some() { None } else { widen(&ask.method, &ask.headers, SLICE, MOST_AT_ONCE) };
         let fetcher = self.fetcher(&ask.site)?;
         let intake = Intake::begin(&self.shared, ask, &effect.policy);
-        Some(Errand { intake, fetcher, head, stored, range, pilot })
+        Some(Errand { intake, fetcher, stored, range, pilot })
     }
 
     fn renew_in_background(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, object: &Arc<Object>) {

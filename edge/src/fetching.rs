@@ -1,6 +1,5 @@
 //! Leading a flight: ask the origin, judge, fill the store, tell those who wait.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use caching::{
     conclude, displaces, forbids_transform, has_strong_tag, may_hide, reuse, set_whole,
 };
 use http::header::{CONTENT_LENGTH, RANGE};
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use origin::{FetchError, Fetched, Fetcher};
@@ -21,6 +19,7 @@ use crate::flight::{Landing, Pilot};
 use crate::head::Storing;
 use crate::intake::Intake;
 use crate::object::{Body, Object};
+use crate::outgoing::compose_for_store;
 use crate::part::fill_slices;
 use crate::shared::SLICED_FROM;
 use crate::slices::Slices;
@@ -64,7 +63,6 @@ impl Landed {
 pub(crate) struct Errand {
     pub(crate) intake: Intake,
     pub(crate) fetcher: Arc<Fetcher>,
-    pub(crate) head: Parts,
     pub(crate) stored: Option<Arc<Object>>,
     /// The part to ask for, where the client wants one and nothing is stored.
     pub(crate) range: Option<HeaderValue>,
@@ -156,12 +154,12 @@ impl Errand {
     }
 
     async fn fetch(&self, validators: Option<&Validators>) -> Result<Fetched, FetchError> {
-        let mut head = Cow::Borrowed(&self.head);
+        let mut head = compose_for_store(&self.intake.ask).ok_or(FetchError::ProxyInternalError)?;
         if let Some(validators) = validators {
-            add_validators(&mut head.to_mut().headers, validators);
+            add_validators(head.headers.to_mut(), validators);
         }
         if let Some(range) = &self.range {
-            head.to_mut().headers.insert(RANGE, range.clone());
+            head.headers.to_mut().insert(RANGE, range.clone());
         }
         self.fetcher.fetch(&head, None).await
     }

@@ -13,7 +13,7 @@ pub(crate) fn prepare(headers: &mut HeaderMap, method: &Method, passage: Passage
     forward(headers, passage);
     remove_where(headers, is_unkeyed);
     if *method == Method::GET || *method == Method::HEAD {
-        remove_body_fields(headers);
+        remove_where(headers, is_of_body);
     }
     join_cookies(headers);
     set(headers, FORWARDED_FOR, &caller.chain());
@@ -40,9 +40,9 @@ pub(crate) fn sign(headers: &mut HeaderMap, version: Version, node: &str, loop_i
     add_cdn_loop(headers, loop_id);
 }
 
-/// Removes what describes a body, where none goes out.
-pub(crate) fn remove_body_fields(headers: &mut HeaderMap) {
-    remove_where(headers, |name| matches!(*name, header::CONTENT_LENGTH | header::CONTENT_TYPE | header::EXPECT));
+/// Whether a field describes a body: where none goes out it does not either.
+pub(crate) fn is_of_body(name: &HeaderName) -> bool {
+    matches!(*name, header::CONTENT_LENGTH | header::CONTENT_TYPE | header::EXPECT)
 }
 
 /// Fields by which a client could make an origin answer what other clients then get from the store,

@@ -46,7 +46,7 @@ impl Source {
         let store = &self.shared.store;
         let mut intake = Intake::begin(&self.shared, &self.ask, &self.policy);
         let mut head = compose_for_store(&self.ask).ok_or(FetchError::ProxyInternalError)?;
-        if !ask_for_part(&mut head.headers, &object.head.headers, part) {
+        if !ask_for_part(head.headers.to_mut(), &object.head.headers, part) {
             store.remove_body(&self.ask.key, sliced.id());
             return Err(FetchError::HttpResponseIncomplete);
         }

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use config::{Origin, OriginServer, Secret, limits};
-use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body::Body as _;
@@ -22,6 +21,7 @@ use crate::connect::{Protocol, Target};
 use crate::connection::{Connection, One, Unsent};
 use crate::error::{FetchError, is_refused};
 use crate::framing;
+use crate::head::Head;
 use crate::pace::Pace;
 use crate::place::{Place, Places};
 use crate::pool::Pool;
@@ -33,13 +33,6 @@ use crate::times::Times;
 use crate::tls::{self, Unfit};
 use crate::upload::{RequestBody, State, Upload};
 use crate::warm::Keeper;
-
-/// Told of every interim response of the origin but 100 (RFC 9110 §15.2); an extension of a request's head.
-#[derive(Clone)]
-pub struct OnInterim(pub Arc<Told>);
-
-/// What is done with an interim response.
-type Told = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
 
 /// A response from the origin, its body still on its way.
 pub type Fetched = Response<Pin<Box<FetchBody>>>;
@@ -119,8 +112,7 @@ impl Fetcher {
         Self { received, ..self }
     }
 
-    /// Sends a request whose URI holds the path and query, and whose Host is the client's. Returns
-    /// when the response's head is there.
+    /// Sends a request, and returns when the response's head is there.
     ///
     /// The next server is tried when one cannot have seen the request; a request of an idempotent
     /// method (RFC 9110 §9.2.2), nothing of whose body is gone, also when the connection died before
@@ -128,7 +120,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// The last server's failure.
-    pub async fn fetch(&self, head: &Parts, body: Option<RequestBody>) -> Result<Fetched, FetchError> {
+    pub async fn fetch(&self, head: &Head<'_>, body: Option<RequestBody>) -> Result<Fetched, FetchError> {
         let upload = Upload::new(body);
         let until = self.times.total.map(|total| Instant::now() + total);
         self.budget.earn();
@@ -147,7 +139,7 @@ impl Fetcher {
     /// Tries those of this health; none, where no server takes it.
     async fn try_servers(
         &self,
-        (head, upload): (&Parts, &Upload),
+        (head, upload): (&Head<'_>, &Upload),
         until: Option<Instant>,
         turn: u64,
         health: Option<Health>,
@@ -198,7 +190,7 @@ impl Fetcher {
     async fn ask(
         &self,
         (server, standing): (&Server, &Standing),
-        head: &Parts,
+        head: &Head<'_>,
         upload: &Upload,
         until: Option<Instant>,
     ) -> Result<Fetched, Failure> {
@@ -266,7 +258,7 @@ impl Fetcher {
     async fn send(
         &self,
         (server, mut connection, place): (&Server, Connection, Place),
-        head: &Parts,
+        head: &Head<'_>,
         upload: &Upload,
         until: Option<Instant>,
     ) -> Result<Fetched, Failure> {
@@ -318,14 +310,14 @@ impl Fetcher {
         }
     }
 
-    fn request(&self, head: &Parts, upload: &Upload) -> Request<Upload> {
+    fn request(&self, head: &Head<'_>, upload: &Upload) -> Request<Upload> {
         let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let mut request = Request::new(upload.clone());
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = Uri::from(path);
         *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = head.headers.clone();
-        if let Some(OnInterim(told)) = head.extensions.get().cloned() {
+        *request.headers_mut() = HeaderMap::clone(&head.headers);
+        if let Some(told) = head.on_interim.clone() {
             hyper::ext::on_informational(&mut request, move |interim| {
                 if interim.status() != StatusCode::CONTINUE {
                     told(interim.status(), interim.headers());

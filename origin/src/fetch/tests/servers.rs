@@ -185,7 +185,7 @@ async fn a_secret_stands_in_the_place_of_what_a_client_says() {
     let mut origin = origin(&[server.address], Scheme::Http);
     origin.secret_headers = vec![(header::AUTHORIZATION, Secret::new("Bearer of-the-edges"))];
     let mut asked = head("GET");
-    asked.headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Basic of-a-client"));
+    asked.headers.to_mut().insert(header::AUTHORIZATION, HeaderValue::from_static("Basic of-a-client"));
     assert_eq!(status(of(&origin).fetch(&asked, None).await).await, Ok(StatusCode::OK));
     let seen = seen.lock().unwrap().clone();
     assert!(seen.contains("authorization: Bearer of-the-edges\r\n") && !seen.contains("of-a-client"), "{seen}");
