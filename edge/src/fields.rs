@@ -16,7 +16,9 @@ pub(crate) fn prepare(headers: &mut HeaderMap, method: &Method, passage: Passage
         remove_where(headers, is_of_body);
     }
     join_cookies(headers);
-    set(headers, FORWARDED_FOR, &caller.chain());
+    if let Ok(chain) = HeaderValue::try_from(caller.chain()) {
+        headers.insert(FORWARDED_FOR, chain);
+    }
     set(headers, FORWARDED_PROTO, key.scheme().as_str());
     // As in the key: an origin never sees another host than what it answers is stored under.
     set(headers, header::HOST, key.host());

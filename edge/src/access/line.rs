@@ -4,7 +4,7 @@
 //! escaped as JSON is, in text as nginx does (`\x0A`).
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 
 use config::{LogField, LogFormat, Piece};
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
 use super::record::Record;
+use crate::address::write_address;
 
 /// Makes lines.
 #[derive(Debug)]
@@ -75,8 +76,9 @@ fn write_json(record: &Record<'_>, edge: &str, out: &mut Vec<u8>) {
     figure("{\"time_ms\":", record.time_ms, out);
     member(",\"site\":", record.site, out);
     if let Some(client) = record.client {
-        // It is written to memory.
-        let _ = write!(out, ",\"client\":\"{client}\"");
+        out.extend_from_slice(b",\"client\":\"");
+        write_address(client, out);
+        out.push(b'"');
     }
     member(",\"method\":", record.method, out);
     member(",\"host\":", record.host, out);
@@ -129,10 +131,10 @@ fn write_field(field: LogField, (record, edge): (&Record<'_>, &str), time: &mut 
         LogField::Time => time.of(record.time_ms).write_iso(record.time_ms, out),
         LogField::TimeClf => out.extend_from_slice(time.of(record.time_ms).clf.as_bytes()),
         LogField::TimeMs => number(record.time_ms, out),
-        LogField::ClientIp => {
-            let client = record.client.map(|client| client.to_string());
-            escape(client.unwrap_or_default().as_bytes(), out);
-        }
+        LogField::ClientIp => match record.client {
+            Some(client) => write_address(client, out),
+            None => out.push(NOTHING),
+        },
         LogField::Method => escape(record.method, out),
         LogField::Scheme => escape(record.scheme, out),
         LogField::Host => escape(record.host, out),
