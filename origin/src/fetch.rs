@@ -397,7 +397,7 @@ impl Failure {
 /// How long a connection may wait for its next request: as the server says, less what a request takes to get
 /// there, so that the two do not meet (RFC 9112 §9.3.1 leaves the field to those who use it: RFC 2068 §19.7.1.1).
 fn idle_time(response: &HeaderMap, most: Duration) -> Duration {
-    let lines = response.get_all("keep-alive").into_iter().filter_map(|line| line.to_str().ok());
+    let lines = response.get_all(KEEP_ALIVE).into_iter().filter_map(|line| line.to_str().ok());
     let timeouts = lines.flat_map(|line| line.split(',')).filter_map(|member| {
         let (name, value) = member.split_once('=')?;
         let seconds = value.trim().trim_matches('"').parse().ok()?;
@@ -406,6 +406,8 @@ fn idle_time(response: &HeaderMap, most: Duration) -> Duration {
     let told = timeouts.map(|told| told.saturating_sub(ON_THE_WAY.min(told / 2)));
     told.min().map_or(most, |told| told.min(most))
 }
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// Before a server's own time is over its connection is left alone for so long.
 const ON_THE_WAY: Duration = Duration::from_secs(1);
