@@ -192,11 +192,11 @@ fn is_host(text: &str) -> bool {
         None => text.split_once(':').unwrap_or((text, "")),
     };
     let name = name.strip_suffix('.').unwrap_or(name);
-    let is_label = |label: &str| {
-        let lawful = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        (1..=63).contains(&label.len()) && label.bytes().all(lawful)
+    let is_label = |label: &[u8]| {
+        let lawful = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len()) && label.iter().all(lawful)
     };
-    name.len() <= 253 && name.split('.').all(is_label) && is_port(port)
+    name.len() <= 253 && name.as_bytes().split(|byte| *byte == b'.').all(is_label) && is_port(port)
 }
 
 /// RFC 3986 §3.2.3: a port may be empty.
