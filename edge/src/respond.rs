@@ -142,7 +142,7 @@ fn shape(ask: &Ask, head: &Head, mut headers: HeaderMap, length: Option<u64>) ->
         }
         Plan::Whole => {
             if has_length(head.status) {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+                set_length(&mut headers, length);
             }
             (head.status, length.checked_sub(1).map(|last| Part { first: 0, last }))
         }
@@ -154,6 +154,14 @@ fn shape(ask: &Ask, head: &Head, mut headers: HeaderMap, length: Option<u64>) ->
 /// code of 1xx (Informational) or 204 (No Content)."
 fn has_length(status: StatusCode) -> bool {
     !status.is_informational() && status != StatusCode::NO_CONTENT
+}
+
+/// Says how long a response is, where it does not already.
+fn set_length(headers: &mut HeaderMap, length: u64) {
+    let mut digits = itoa::Buffer::new();
+    if headers.get(CONTENT_LENGTH).is_none_or(|said| said != digits.format(length)) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
 }
 
 /// Forwards what the origin answered to this request alone.
