@@ -13,7 +13,7 @@ use std::io;
 use std::path::Path;
 
 use config::{LogField, LogFormat, NodeId, limits};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use httparse::Header;
 use telemetry::{Clients, Log, Metrics};
 
@@ -40,7 +40,7 @@ pub(crate) struct Said {
 }
 
 /// The field by which clients, or proxies before us, name a request.
-const REQUEST_ID: &str = "x-request-id";
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl Access {
     /// Begins the log of an edge in a file, with lines of this format.
@@ -69,22 +69,25 @@ impl Access {
 
     /// Copies what a client says of itself, before the edge makes its fields an origin's.
     pub(crate) fn said(&self, headers: &HeaderMap) -> Said {
-        let field = |name: &str| Some(headers.get(name)?.as_bytes());
+        let field = |name: &HeaderName| Some(headers.get(name)?.as_bytes());
         self.pack(field)
     }
 
     /// The same of fields as they were written.
     pub(crate) fn said_as_written(&self, fields: &[Header<'_>]) -> Said {
-        let field = |name: &str| Some(fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))?.value);
+        let field = |name: &HeaderName| {
+            let name = name.as_str();
+            Some(fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))?.value)
+        };
         self.pack(field)
     }
 
-    fn pack<'a>(&self, field: impl Fn(&str) -> Option<&'a [u8]>) -> Said {
+    fn pack<'a>(&self, field: impl Fn(&HeaderName) -> Option<&'a [u8]>) -> Said {
         if !self.has_said {
             return Said::default();
         }
-        let [user_agent, referer, request_id] = [header::USER_AGENT.as_str(), header::REFERER.as_str(), REQUEST_ID]
-            .map(|name| field(name).unwrap_or_default());
+        let [user_agent, referer, request_id] =
+            [header::USER_AGENT, header::REFERER, REQUEST_ID].map(|name| field(&name).unwrap_or_default());
         let bytes = [user_agent, referer, request_id].concat();
         Said { bytes, user_agent: user_agent.len(), referer: referer.len() }
     }

@@ -7,7 +7,7 @@ use caching::{CacheKey, Moment, Payload, hops, passage};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version, header};
 use listen::{Connection, Interim};
-use origin::{AnsweredBy, FetchError, Fetched};
+use origin::{FetchError, Fetched};
 
 use crate::access::Said;
 use crate::client::Caller;
@@ -141,10 +141,8 @@ impl Ask {
     /// Counts a fetch that was made for it, and notes who has answered.
     pub(crate) fn note_fetch(&self, fetched: &Result<Fetched, FetchError>) {
         self.site.count_fetch(fetched);
-        if let Some(AnsweredBy(server)) =
-            fetched.as_ref().ok().and_then(|response| response.extensions().get::<AnsweredBy>())
-        {
-            let _ = self.answered_by.set(Arc::clone(server));
+        if let Ok(response) = fetched {
+            let _ = self.answered_by.set(Arc::clone(response.body().server()));
         }
     }
 
@@ -194,11 +192,11 @@ fn is_host(text: &str) -> bool {
         None => text.split_once(':').unwrap_or((text, "")),
     };
     let name = name.strip_suffix('.').unwrap_or(name);
-    let is_label = |label: &str| {
-        let lawful = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        (1..=63).contains(&label.len()) && label.bytes().all(lawful)
+    let is_label = |label: &[u8]| {
+        let lawful = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len()) && label.iter().all(lawful)
     };
-    name.len() <= 253 && name.split('.').all(is_label) && is_port(port)
+    name.len() <= 253 && name.as_bytes().split(|byte| *byte == b'.').all(is_label) && is_port(port)
 }
 
 /// RFC 3986 §3.2.3: a port may be empty.

@@ -13,6 +13,8 @@ use std::net::{IpAddr, SocketAddr};
 use config::{Prefix, limits};
 use http::{HeaderMap, HeaderName};
 
+use crate::address::write_address;
+
 /// Who asks, and through whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
@@ -23,6 +25,9 @@ pub(crate) struct Caller {
 
 /// Where proxies say for whom they ask, and edges tell it to origins.
 pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// What an address without proxies fits in.
+const USUAL_BYTES: usize = "2001:db8:1111:2222:3333:4444:5555:6666".len();
 
 impl Caller {
     /// Of a request that this peer has sent, with these fields.
@@ -47,11 +52,12 @@ impl Caller {
     }
 
     /// What an origin is told: the client, then the proxies. What stands before the client is anybody's word, and left out.
-    pub(crate) fn chain(&self) -> String {
-        let mut chain = self.client.to_string();
+    pub(crate) fn chain(&self) -> Vec<u8> {
+        let mut chain = Vec::with_capacity(USUAL_BYTES);
+        write_address(self.client, &mut chain);
         for proxy in &self.through {
-            chain.push_str(", ");
-            chain.push_str(&proxy.to_string());
+            chain.extend_from_slice(b", ");
+            write_address(*proxy, &mut chain);
         }
         chain
     }
@@ -84,7 +90,7 @@ mod tests {
         for line in lines {
             headers.append(FORWARDED_FOR, HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
-        Caller::of(peer.parse().unwrap(), &trusted, &headers).chain()
+        String::from_utf8(Caller::of(peer.parse().unwrap(), &trusted, &headers).chain()).unwrap()
     }
 
     #[test]

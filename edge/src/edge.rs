@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -30,7 +31,6 @@ use crate::head::Storing;
 use crate::health::Health;
 use crate::intake::Intake;
 use crate::object::Object;
-use crate::outgoing::compose_for_store;
 use crate::reading::MOST_AT_ONCE;
 use crate::respond::{
     Written, closed, failed, from_filling, from_origin, no_content, not_allowed, not_cached, options, over_tls, own,
@@ -98,7 +98,9 @@ impl Handler for Core {
 /// Answers; a panic is one request's, and its site's to bear.
 async fn answer_or_fail(edge: Arc<Edge>, request: Request<Incoming>, connection: Connection) -> Response<Body> {
     let asked = OnceLock::new();
-    let answered = AssertUnwindSafe(answer(&edge, request, connection, &asked)).catch_unwind().await;
+    // Where it is: it is large, and would be moved into what catches its panics.
+    let answering = pin!(answer(&edge, request, connection, &asked));
+    let answered = AssertUnwindSafe(answering).catch_unwind().await;
     answered.unwrap_or_else(|_| {
         asked.get().into_iter().for_each(|site| edge.shared.note_panic(site));
         own(StatusCode::INTERNAL_SERVER_ERROR, "a fault of the edge, which is told to its operator")
@@ -191,7 +193,8 @@ impl Edge {
             return self.switch(ask).await;
         }
         if admission == Admission::Pass {
-            return self.send(ask, effect, body).await;
+            // This, and fetches for the store, in boxes of their own: others do not carry them.
+            return Box::pin(self.send(ask, effect, body)).await;
         }
         if (effect.is_ambiguous || effect.bypass) && admission == Admission::Cache {
             return self.pass(ask, ForwardReason::Bypass).await;
@@ -208,7 +211,6 @@ impl Edge {
                 Found::OtherVariants(names) => (ForwardReason::VaryMiss, Some(self.variant(&names, ask))),
                 _ => (ForwardReason::UriMiss, None),
             };
-            // In boxes of their own, so that hits do not carry them.
             return Box::pin(self.fetch(ask, effect, Wish { stored: None, reason, variant })).await;
         };
         self.shared.store.keep(&ask.key, &object, ask.now);
@@ -241,7 +243,7 @@ impl Edge {
         mut wish: Wish,
     ) -> (Written, Answered) {
         if ask.method == Method::HEAD {
-            return self.ask_for_head(ask, effect, wish).await;
+            return Box::pin(self.ask_for_head(ask, effect, wish)).await;
         }
         let is_part = ask.headers.contains_key(header::RANGE);
         if is_part && wish.stored.is_none() && self.shared.long.contains_key(&ask.key.hash()) {
@@ -347,11 +349,10 @@ impl Edge {
     ) -> Option<Errand> {
         // It may have been purged since it was found.
         let stored = stored.filter(|object| !self.shared.is_purged(&ask.key, &object.head));
-        let head = compose_for_store(ask)?;
         let range = if stored.is_some() { None } else { widen(&ask.method, &ask.headers, SLICE, MOST_AT_ONCE) };
         let fetcher = self.fetcher(&ask.site)?;
         let intake = Intake::begin(&self.shared, ask, &effect.policy);
-        Some(Errand { intake, fetcher, head, stored, range, pilot })
+        Some(Errand { intake, fetcher, stored, range, pilot })
     }
 
     fn renew_in_background(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, object: &Arc<Object>) {
@@ -402,7 +403,7 @@ impl Edge {
             Landed::Unfit => self.pass(ask, reason).await,
             Landed::Own(fetched) => {
                 let handled = forwarded(Some(fetched.status()), false);
-                (from_origin(*fetched, handled), Answered::Miss)
+                (from_origin(fetched, handled), Answered::Miss)
             }
             Landed::Hidden(status) => match stored.filter(|object| !self.shared.is_purged(&ask.key, &object.head)) {
                 Some(object) => {

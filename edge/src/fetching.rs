@@ -1,6 +1,5 @@
 //! Leading a flight: ask the origin, judge, fill the store, tell those who wait.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use caching::{
     conclude, displaces, forbids_transform, has_strong_tag, may_hide, reuse, set_whole,
 };
 use http::header::{CONTENT_LENGTH, RANGE};
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use origin::{FetchError, Fetched, Fetcher};
@@ -21,6 +19,7 @@ use crate::flight::{Landing, Pilot};
 use crate::head::Storing;
 use crate::intake::Intake;
 use crate::object::{Body, Object};
+use crate::outgoing::compose_for_store;
 use crate::part::fill_slices;
 use crate::shared::SLICED_FROM;
 use crate::slices::Slices;
@@ -36,7 +35,7 @@ pub(crate) enum Landed {
     /// A part that cannot be stored, and is another than the client asks for.
     Unfit,
     /// A response for this request alone.
-    Own(Box<Fetched>),
+    Own(Fetched),
     /// The origin answered with an error that the stored response may hide.
     Hidden(StatusCode),
     /// No response.
@@ -64,7 +63,6 @@ impl Landed {
 pub(crate) struct Errand {
     pub(crate) intake: Intake,
     pub(crate) fetcher: Arc<Fetcher>,
-    pub(crate) head: Parts,
     pub(crate) stored: Option<Arc<Object>>,
     /// The part to ask for, where the client wants one and nothing is stored.
     pub(crate) range: Option<HeaderValue>,
@@ -156,12 +154,12 @@ impl Errand {
     }
 
     async fn fetch(&self, validators: Option<&Validators>) -> Result<Fetched, FetchError> {
-        let mut head = Cow::Borrowed(&self.head);
+        let mut head = compose_for_store(&self.intake.ask).ok_or(FetchError::ProxyInternalError)?;
         if let Some(validators) = validators {
-            add_validators(&mut head.to_mut().headers, validators);
+            add_validators(head.headers.to_mut(), validators);
         }
         if let Some(range) = &self.range {
-            head.to_mut().headers.insert(RANGE, range.clone());
+            head.headers.to_mut().insert(RANGE, range.clone());
         }
         self.fetcher.fetch(&head, None).await
     }
@@ -198,7 +196,8 @@ impl Errand {
         let (mut keep, storing) = match judgement.verdict {
             Verdict::Store(keep) => match sliced_whole(status, &keep, &response) {
                 Some(length) if !self.intake.compresses(&keep.headers, length) => {
-                    return self.take_slices(response, *keep, length, leader).await;
+                    // In a box of its own, so that bodies that are kept whole do not carry it.
+                    return Box::pin(self.take_slices(response, *keep, length, leader)).await;
                 }
                 _ => (keep, Storing::Yes),
             },
@@ -211,7 +210,7 @@ impl Errand {
             Verdict::StorePart(keep, ContentRange { part, complete: Some(length) })
                 if self.range.is_some() && has_strong_tag(&keep.headers) =>
             {
-                return self.take_part(response, *keep, part, length, leader).await;
+                return Box::pin(self.take_part(response, *keep, part, length, leader)).await;
             }
             Verdict::Share(keep) => (keep, Storing::No),
             Verdict::StorePart(..) | Verdict::Not(_)
@@ -226,7 +225,7 @@ impl Errand {
                 if let Some(stored) = self.stored.as_ref().filter(|_| displaces(&self.intake.ask.headers, status)) {
                     shared.store.remove_variant(key, stored.head.selector.variant);
                 }
-                return self.finish(leader, Landing::Alone, Landed::Own(Box::new(response)));
+                return self.finish(leader, Landing::Alone, Landed::Own(response));
             }
         };
         let length = length_of(&response);
@@ -321,7 +320,7 @@ impl Errand {
     /// Reads the body to its end. The flight lasts until the object is in the store, so that no
     /// request finds neither.
     async fn fill(self, response: Fetched, filling: &Filling) {
-        let mut body = std::pin::pin!(response.into_body());
+        let mut body = response.into_body();
         let end = loop {
             let frame = match body.frame().await {
                 None => break Ok(()),

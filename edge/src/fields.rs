@@ -13,13 +13,21 @@ pub(crate) fn prepare(headers: &mut HeaderMap, method: &Method, passage: Passage
     forward(headers, passage);
     remove_where(headers, is_unkeyed);
     if *method == Method::GET || *method == Method::HEAD {
-        remove_body_fields(headers);
+        remove_where(headers, is_of_body);
     }
     join_cookies(headers);
-    set(headers, FORWARDED_FOR, &caller.chain());
-    set(headers, FORWARDED_PROTO, key.scheme().as_str());
+    // Once for all that is added, `sign`'s too.
+    headers.reserve(ADDED);
+    if let Ok(chain) = HeaderValue::try_from(caller.chain()) {
+        headers.insert(FORWARDED_FOR, chain);
+    }
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(key.scheme().as_str()));
     // As in the key: an origin never sees another host than what it answers is stored under.
-    set(headers, header::HOST, key.host());
+    if headers.get(header::HOST).is_none_or(|host| host != key.host())
+        && let Ok(host) = HeaderValue::from_str(key.host())
+    {
+        headers.insert(header::HOST, host);
+    }
 }
 
 /// Whether a client's field of this name goes no further.
@@ -40,9 +48,9 @@ pub(crate) fn sign(headers: &mut HeaderMap, version: Version, node: &str, loop_i
     add_cdn_loop(headers, loop_id);
 }
 
-/// Removes what describes a body, where none goes out.
-pub(crate) fn remove_body_fields(headers: &mut HeaderMap) {
-    remove_where(headers, |name| matches!(*name, header::CONTENT_LENGTH | header::CONTENT_TYPE | header::EXPECT));
+/// Whether a field describes a body: where none goes out it does not either.
+pub(crate) fn is_of_body(name: &HeaderName) -> bool {
+    matches!(*name, header::CONTENT_LENGTH | header::CONTENT_TYPE | header::EXPECT)
 }
 
 /// Fields by which a client could make an origin answer what other clients then get from the store,
@@ -76,6 +84,9 @@ const UNKEYED: [&str; 25] = [
     fleet::HEADER,
 ];
 
+/// The fields that an edge adds to a request.
+const ADDED: usize = 5;
+
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// RFC 9113 §8.2.3: split cookies "MUST be concatenated into a single octet string using the
@@ -89,16 +100,29 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use caching::Scheme;
+
+    #[test]
+    fn an_origin_gets_the_host_of_the_key_whatever_the_client_wrote() {
+        for (written, told) in [
+            (Some("www.shop.example"), "www.shop.example"),
+            (Some("WWW.Shop.example:80"), "www.shop.example"),
+            (Some("www.shop.example:8080"), "www.shop.example:8080"),
+            // HTTP/2 has it in `:authority`.
+            (None, "www.shop.example"),
+        ] {
+            let mut headers = HeaderMap::new();
+            written.into_iter().for_each(|host| _ = headers.insert(header::HOST, HeaderValue::from_static(host)));
+            let key = CacheKey::new("shop", Scheme::Http, written.unwrap_or("www.shop.example"), "/");
+            let caller = Caller::of([192, 0, 2, 1].into(), &[], &headers);
+            prepare(&mut headers, &Method::GET, Passage::Plain, &key, &caller);
+            let hosts: Vec<&HeaderValue> = headers.get_all(header::HOST).into_iter().collect();
+            assert_eq!(hosts, [told], "{written:?}");
+        }
+    }
 
     #[test]
     fn an_origin_gets_nothing_by_which_one_client_answers_for_another() {

@@ -13,7 +13,8 @@ pub(crate) struct Head {
     pub(crate) status: StatusCode,
     /// By which it came from the origin, for Via.
     pub(crate) version: Version,
-    pub(crate) headers: HeaderMap,
+    /// Shared by all that is made of it: a fill, what is stored of that, and what a purge leaves.
+    pub(crate) headers: Arc<HeaderMap>,
     pub(crate) terms: Terms,
     pub(crate) selector: Selector,
     /// Its Date, by which the newest of several is chosen (RFC 9111 §4).
@@ -42,7 +43,7 @@ impl Head {
         position: Position,
     ) -> Self {
         let Keep { headers, terms, tags, .. } = keep;
-        let headers = in_own_memory(&headers);
+        let headers = Arc::new(in_own_memory(&headers));
         let date = headers.get(DATE).and_then(|date| read_date(date.as_bytes(), terms.received_at));
         let date = date.unwrap_or(terms.received_at);
         Self { status, version, headers, terms, selector, date, tags: tags.into(), coded: None, position }
@@ -60,7 +61,7 @@ impl Head {
     /// Its fields and those of the origin's answer to a HEAD, as they compare: of what was compressed the origin knows
     /// another tag and length.
     pub(crate) fn to_compare(&self, said: &HeaderMap) -> (HeaderMap, HeaderMap) {
-        let (mut known, mut said) = (self.headers.clone(), said.clone());
+        let (mut known, mut said) = (HeaderMap::clone(&self.headers), said.clone());
         if let Some(Coded { origin_tag }) = &self.coded {
             [&mut known, &mut said].into_iter().for_each(|fields| drop(fields.remove(CONTENT_LENGTH)));
             origin_tag.iter().for_each(|tag| _ = known.insert(ETAG, tag.clone()));
@@ -70,7 +71,7 @@ impl Head {
 
     /// That of the response as it is compressed.
     pub(crate) fn coded(mut self, coding: Coding, length: u64) -> Self {
-        self.coded = Some(Coded { origin_tag: set_coding(&mut self.headers, coding, length) });
+        self.coded = Some(Coded { origin_tag: set_coding(Arc::make_mut(&mut self.headers), coding, length) });
         self
     }
 }

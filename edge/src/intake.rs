@@ -109,7 +109,9 @@ impl Intake {
         let (head, storing) = match judgement.verdict {
             Verdict::Store(keep) => (self.head(start, *keep), Storing::Yes),
             Verdict::Share(keep) => (self.head(start, *keep), Storing::No),
-            Verdict::StorePart(..) | Verdict::Not(_) => (Head { headers: merged, ..stored.head.clone() }, Storing::No),
+            Verdict::StorePart(..) | Verdict::Not(_) => {
+                (Head { headers: Arc::new(merged), ..stored.head.clone() }, Storing::No)
+            }
         };
 
         let head = Head { coded, ..head };

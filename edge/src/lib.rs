@@ -11,6 +11,7 @@
 
 mod access;
 mod accounts;
+mod address;
 mod answered;
 mod arena;
 mod ask;

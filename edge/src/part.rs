@@ -1,6 +1,5 @@
 //! Fetching a part of a body whose slices are stored apart.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use caching::{CacheKey, ContentRange, Part, Policy, ask_for_part, is_same_representation};
@@ -47,7 +46,7 @@ impl Source {
         let store = &self.shared.store;
         let mut intake = Intake::begin(&self.shared, &self.ask, &self.policy);
         let mut head = compose_for_store(&self.ask).ok_or(FetchError::ProxyInternalError)?;
-        if !ask_for_part(&mut head.headers, &object.head.headers, part) {
+        if !ask_for_part(head.headers.to_mut(), &object.head.headers, part) {
             store.remove_body(&self.ask.key, sliced.id());
             return Err(FetchError::HttpResponseIncomplete);
         }
@@ -121,7 +120,7 @@ pub(crate) async fn fill_slices(
     response: Fetched,
     part: Part,
 ) -> Result<(), FetchError> {
-    let mut body = pin!(response.into_body());
+    let mut body = response.into_body();
     let mut slicer = Slicer::at(part.first, part.length());
     let mut come = 0;
     let end = loop {

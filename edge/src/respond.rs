@@ -86,7 +86,7 @@ pub(crate) fn refuse(refusal: Refusal) -> Written {
 
 /// What is to be answered from a stored object: it as it is, a part of it, or that it has not changed.
 pub(crate) fn answer_of(ask: &Ask, object: &Object) -> Answer {
-    let mut headers = object.head.headers.clone();
+    let mut headers = HeaderMap::clone(&object.head.headers);
     set_age(&mut headers, &object.head.terms, ask.now);
     shape(ask, &object.head, headers, Some(object.body.length()))
 }
@@ -103,7 +103,7 @@ pub(crate) fn from_slices(slices: &Slices, part: Part) -> Body {
 
 /// Answers from a response that is still coming.
 pub(crate) fn from_filling(ask: &Ask, head: &Head, length: Option<u64>, reader: Reader, handled: Handled) -> Written {
-    let answer = shape(ask, head, head.headers.clone(), length);
+    let answer = shape(ask, head, HeaderMap::clone(&head.headers), length);
     let body = match (answer.part, length) {
         (None, Some(_)) => empty(),
         (None, None) if answer.status == StatusCode::NOT_MODIFIED || ask.method == Method::HEAD => empty(),
@@ -142,7 +142,7 @@ fn shape(ask: &Ask, head: &Head, mut headers: HeaderMap, length: Option<u64>) ->
         }
         Plan::Whole => {
             if has_length(head.status) {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+                set_length(&mut headers, length);
             }
             (head.status, length.checked_sub(1).map(|last| Part { first: 0, last }))
         }
@@ -154,6 +154,14 @@ fn shape(ask: &Ask, head: &Head, mut headers: HeaderMap, length: Option<u64>) ->
 /// code of 1xx (Informational) or 204 (No Content)."
 fn has_length(status: StatusCode) -> bool {
     !status.is_informational() && status != StatusCode::NO_CONTENT
+}
+
+/// Says how long a response is, where it does not already.
+fn set_length(headers: &mut HeaderMap, length: u64) {
+    let mut digits = itoa::Buffer::new();
+    if headers.get(CONTENT_LENGTH).is_none_or(|said| said != digits.format(length)) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
 }
 
 /// Forwards what the origin answered to this request alone.

@@ -1,5 +1,6 @@
 //! Sites ready for serving, found by host.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
@@ -305,8 +306,8 @@ impl Sites {
     pub(crate) fn find(&self, host: &str, reached: u16) -> Option<&Arc<Site>> {
         let (name, port) = parts_of(host);
         let port = port.map_or(reached, |port| port.parse().unwrap_or(0));
-        let name = name.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
-        let name = name.as_str();
+        let name = lower(name.trim_matches(['[', ']']).trim_end_matches('.'));
+        let name: &str = &name;
         let in_map = |hosts: &Hosts, name: &str| {
             let ports = hosts.get(name)?;
             // Of two that are alike the last counts.
@@ -315,12 +316,20 @@ impl Sites {
         };
         let mut found = in_map(&self.exact, name);
         let mut rest = name;
-        while let Some((_, above)) = rest.split_once('.').filter(|_| found.is_none()) {
+        while found.is_none()
+            && let Some((_, above)) = rest.split_once('.')
+        {
             found = in_map(&self.below, above);
             rest = above;
         }
         found.and_then(|index| self.sites.get(index))
     }
+}
+
+/// A name in lower case, in which nearly all are written.
+fn lower(name: &str) -> Cow<'_, str> {
+    let is_lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
+    if is_lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_ascii_lowercase()) }
 }
 
 /// The name or address of a Host, and its port where it has one.
@@ -439,5 +448,24 @@ impl Site {
     /// The site's part of the memory for bodies on their way.
     pub(crate) fn room(&self, all: &Arc<Room>) -> Arc<Room> {
         Arc::clone(self.room.get_or_init(|| Arc::new(Room::half_of(all))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tests::Stage;
+
+    #[test]
+    fn a_site_is_found_by_its_host_however_that_is_written() {
+        let sites = Stage::new("").shared.sites.load_full().unwrap();
+        let found = |host: &str| sites.find(host, 80).map(|site| site.id.to_string());
+        for host in ["shop.example", "SHOP.Example", "shop.example.", "shop.example:8080", "a.B.shop.example"] {
+            assert_eq!(found(host).as_deref(), Some("shop"), "{host}");
+        }
+        assert_eq!(found("shop.cdn.example").as_deref(), Some("shop"), "by its id");
+        assert_eq!(found("Other.example").as_deref(), Some("other"));
+        for host in ["example", "shop.example.org", "a.other.example", ""] {
+            assert_eq!(found(host), None, "{host}");
+        }
     }
 }

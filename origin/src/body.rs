@@ -37,6 +37,8 @@ pin_project! {
         lent: Option<Lent>,
         // How much has come, of all bodies of the site.
         received: Arc<AtomicU64>,
+        // Who sends it, as the config writes it.
+        server: Arc<str>,
     }
 }
 
@@ -51,18 +53,25 @@ pub(crate) struct Lent {
 }
 
 impl FetchBody {
+    /// In a box: it is large, and passes through many hands on its way to who reads it.
     pub(crate) fn new(
-        inner: Incoming,
+        (inner, server): (Incoming, Arc<str>),
         (pause, pace): (Duration, Option<Pace>),
         until: Option<Instant>,
         lent: Lent,
         received: Arc<AtomicU64>,
-    ) -> Self {
+    ) -> Pin<Box<Self>> {
         let mut lent = Some(lent);
         if inner.is_end_stream() {
             give_back(&mut lent);
         }
-        Self { inner, pulse: sleep(pause), is_waiting: false, pause, pace, until, lent, received }
+        Box::pin(Self { inner, pulse: sleep(pause), is_waiting: false, pause, pace, until, lent, received, server })
+    }
+
+    /// The server that has answered, as the config writes it.
+    #[must_use]
+    pub fn server(&self) -> &Arc<str> {
+        &self.server
     }
 }
 

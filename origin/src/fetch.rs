@@ -1,11 +1,11 @@
 //! One fetch: the servers in order, each within its times.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use config::{Origin, OriginServer, Secret, limits};
-use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body::Body as _;
@@ -21,6 +21,7 @@ use crate::connect::{Protocol, Target};
 use crate::connection::{Connection, One, Unsent};
 use crate::error::{FetchError, is_refused};
 use crate::framing;
+use crate::head::Head;
 use crate::pace::Pace;
 use crate::place::{Place, Places};
 use crate::pool::Pool;
@@ -33,19 +34,8 @@ use crate::tls::{self, Unfit};
 use crate::upload::{RequestBody, State, Upload};
 use crate::warm::Keeper;
 
-/// Told of every interim response of the origin but 100 (RFC 9110 §15.2); an extension of a request's head.
-#[derive(Clone)]
-pub struct OnInterim(pub Arc<Told>);
-
-/// What is done with an interim response.
-type Told = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
-
 /// A response from the origin, its body still on its way.
-pub type Fetched = Response<FetchBody>;
-
-/// The server that answered, as the config writes it; an extension of a response's head.
-#[derive(Clone, Debug)]
-pub struct AnsweredBy(pub Arc<str>);
+pub type Fetched = Response<Pin<Box<FetchBody>>>;
 
 /// Fetches for one site, on one core.
 #[derive(Debug)]
@@ -74,6 +64,8 @@ pub struct Fetcher {
 
 #[derive(Debug)]
 struct Server {
+    /// As the config writes it.
+    name: Arc<str>,
     target: Arc<Target>,
     pool: Arc<Pool<One>>,
     shared: Shared,
@@ -91,9 +83,10 @@ impl Fetcher {
 
     fn with(origin: &Origin, servers: Arc<Servers>, times: Times, tls: &Arc<ClientConfig>, all: Places) -> Self {
         let server = |(place, server): (usize, &OriginServer)| {
+            let name = servers.get(place)?.name();
             let (target, pool) = (Arc::new(Target::new(origin, server, tls)?), Arc::new(Pool::new()));
             let keeper = Keeper::of(origin, &target, &pool, (&servers, place));
-            Some(Server { target, pool, shared: Shared::default(), keeper })
+            Some(Server { name, target, pool, shared: Shared::default(), keeper })
         };
         let host = origin.host.as_ref().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
         Self {
@@ -119,8 +112,7 @@ impl Fetcher {
         Self { received, ..self }
     }
 
-    /// Sends a request whose URI holds the path and query, and whose Host is the client's. Returns
-    /// when the response's head is there.
+    /// Sends a request, and returns when the response's head is there.
     ///
     /// The next server is tried when one cannot have seen the request; a request of an idempotent
     /// method (RFC 9110 §9.2.2), nothing of whose body is gone, also when the connection died before
@@ -128,7 +120,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// The last server's failure.
-    pub async fn fetch(&self, head: &Parts, body: Option<RequestBody>) -> Result<Fetched, FetchError> {
+    pub async fn fetch(&self, head: &Head<'_>, body: Option<RequestBody>) -> Result<Fetched, FetchError> {
         let upload = Upload::new(body);
         let until = self.times.total.map(|total| Instant::now() + total);
         self.budget.earn();
@@ -147,7 +139,7 @@ impl Fetcher {
     /// Tries those of this health; none, where no server takes it.
     async fn try_servers(
         &self,
-        (head, upload): (&Parts, &Upload),
+        (head, upload): (&Head<'_>, &Upload),
         until: Option<Instant>,
         turn: u64,
         health: Option<Health>,
@@ -171,8 +163,7 @@ impl Fetcher {
                 continue;
             };
             let failure = match self.ask((server, standing), head, upload, until).await {
-                Ok(mut response) => {
-                    response.extensions_mut().insert(AnsweredBy(standing.name()));
+                Ok(response) => {
                     self.servers.succeeded(standing, permit);
                     failed.iter().for_each(|_| self.budget.give_back());
                     return Some(Ok(response));
@@ -199,7 +190,7 @@ impl Fetcher {
     async fn ask(
         &self,
         (server, standing): (&Server, &Standing),
-        head: &Parts,
+        head: &Head<'_>,
         upload: &Upload,
         until: Option<Instant>,
     ) -> Result<Fetched, Failure> {
@@ -267,7 +258,7 @@ impl Fetcher {
     async fn send(
         &self,
         (server, mut connection, place): (&Server, Connection, Place),
-        head: &Parts,
+        head: &Head<'_>,
         upload: &Upload,
         until: Option<Instant>,
     ) -> Result<Fetched, Failure> {
@@ -292,8 +283,8 @@ impl Fetcher {
         let lent = Lent { connection, pool: Arc::clone(&server.pool), place, idle };
         let pause = self.times.between_bytes;
         let pace = Pace::of(&head.method, response.headers(), pause);
-        let received = Arc::clone(&self.received);
-        Ok(response.map(|body| FetchBody::new(body, (pause, pace), until, lent, received)))
+        let (name, received) = (Arc::clone(&server.name), Arc::clone(&self.received));
+        Ok(response.map(|body| FetchBody::new((body, name), (pause, pace), until, lent, received)))
     }
 
     /// Waits for an answer for as long as whoever has the turn is within its time.
@@ -319,14 +310,14 @@ impl Fetcher {
         }
     }
 
-    fn request(&self, head: &Parts, upload: &Upload) -> Request<Upload> {
+    fn request(&self, head: &Head<'_>, upload: &Upload) -> Request<Upload> {
         let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let mut request = Request::new(upload.clone());
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = Uri::from(path);
         *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = head.headers.clone();
-        if let Some(OnInterim(told)) = head.extensions.get().cloned() {
+        *request.headers_mut() = HeaderMap::clone(&head.headers);
+        if let Some(told) = head.on_interim.clone() {
             hyper::ext::on_informational(&mut request, move |interim| {
                 if interim.status() != StatusCode::CONTINUE {
                     told(interim.status(), interim.headers());
@@ -406,7 +397,7 @@ impl Failure {
 /// How long a connection may wait for its next request: as the server says, less what a request takes to get
 /// there, so that the two do not meet (RFC 9112 §9.3.1 leaves the field to those who use it: RFC 2068 §19.7.1.1).
 fn idle_time(response: &HeaderMap, most: Duration) -> Duration {
-    let lines = response.get_all("keep-alive").into_iter().filter_map(|line| line.to_str().ok());
+    let lines = response.get_all(KEEP_ALIVE).into_iter().filter_map(|line| line.to_str().ok());
     let timeouts = lines.flat_map(|line| line.split(',')).filter_map(|member| {
         let (name, value) = member.split_once('=')?;
         let seconds = value.trim().trim_matches('"').parse().ok()?;
@@ -415,6 +406,8 @@ fn idle_time(response: &HeaderMap, most: Duration) -> Duration {
     let told = timeouts.map(|told| told.saturating_sub(ON_THE_WAY.min(told / 2)));
     told.min().map_or(most, |told| told.min(most))
 }
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// Before a server's own time is over its connection is left alone for so long.
 const ON_THE_WAY: Duration = Duration::from_secs(1);

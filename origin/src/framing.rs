@@ -18,11 +18,11 @@ pub(crate) fn check(
     if !is_asked_for(method, request, status, response) {
         return Err(FetchError::HttpProtocolError);
     }
-    let codings: Vec<&[u8]> = response.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes).collect();
-    match codings.as_slice() {
-        [] => {}
+    let mut codings = response.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes);
+    match (codings.next(), codings.next()) {
+        (None, _) => {}
         // Chunks are all that is read here: another coding's bytes would pass for the content.
-        [one] if one.trim_ascii().eq_ignore_ascii_case(b"chunked") => {
+        (Some(one), None) if one.trim_ascii().eq_ignore_ascii_case(b"chunked") => {
             // RFC 9112 §6.3: such a message "ought to be handled as an error".
             if response.contains_key(CONTENT_LENGTH) {
                 return Err(FetchError::HttpProtocolError);
@@ -68,6 +68,15 @@ fn is_offered(request: &HeaderMap, response: &HeaderMap) -> bool {
 
 /// RFC 9112 §6.3: a list of identical values may be taken as one; anything else is unrecoverable.
 fn plain_length(response: &mut HeaderMap) -> Result<(), FetchError> {
+    let mut lines = response.get_all(CONTENT_LENGTH).iter();
+    let is_one = match (lines.next(), lines.next()) {
+        (None, _) => true,
+        (Some(line), None) => is_plain(line.as_bytes()),
+        (Some(_), Some(_)) => false,
+    };
+    if is_one {
+        return Ok(());
+    }
     let mut length = None;
     for value in response.get_all(CONTENT_LENGTH) {
         for one in value.as_bytes().split(|byte| *byte == b',') {
@@ -85,6 +94,11 @@ fn plain_length(response: &mut HeaderMap) -> Result<(), FetchError> {
         response.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(())
+}
+
+/// Whether a length is written as we write it, and small enough for that to be told by its digits.
+fn is_plain(length: &[u8]) -> bool {
+    matches!(length, [b'0'] | [b'1'..=b'9', ..]) && length.len() < 20 && length.iter().all(u8::is_ascii_digit)
 }
 
 #[cfg(test)]
@@ -106,7 +120,14 @@ mod tests {
         let coding = Err(FetchError::HttpResponseTransferCoding);
         for (lines, expected) in [
             (&[("content-length", "3")][..], Ok(Some("3"))),
+            (&[("content-length", "0")], Ok(Some("0"))),
+            (&[("content-length", "00")], Ok(Some("0"))),
             (&[("content-length", "03")], Ok(Some("3"))),
+            (&[("content-length", "3 ")], Ok(Some("3"))),
+            (&[("content-length", "9999999999999999999")], Ok(Some("9999999999999999999"))),
+            (&[("content-length", "18446744073709551615")], Ok(Some("18446744073709551615"))),
+            (&[("content-length", "18446744073709551616")], protocol),
+            (&[("content-length", "3x")], protocol),
             (&[("content-length", "3, 3")], Ok(Some("3"))),
             (&[("content-length", "3"), ("content-length", "3")], Ok(Some("3"))),
             (&[("content-length", "3, 4")], protocol),

@@ -21,6 +21,7 @@ mod error;
 mod families;
 mod fetch;
 mod framing;
+mod head;
 mod known;
 mod names;
 mod pace;
@@ -41,7 +42,8 @@ mod warm;
 
 pub use body::FetchBody;
 pub use error::FetchError;
-pub use fetch::{AnsweredBy, Fetched, Fetcher, OnInterim};
+pub use fetch::{Fetched, Fetcher};
+pub use head::{Head, OnInterim};
 pub use place::Places;
 pub use probe::watch;
 pub use reach::{is_public, prohibited};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use config::limits;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use tokio::time::Instant;
 
 /// What came while it was waited for: in each window of waiting there must be so many bytes.
@@ -29,9 +29,9 @@ impl Pace {
     /// The pace of an answer's body, where pauses may be so long; none where it may be slow on purpose: events come when
     /// they happen, and who works long on what was sent to it may show by blanks that it lives.
     pub(crate) fn of(method: &Method, response: &HeaderMap, pause: Duration) -> Option<Self> {
-        let kind = response.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        let may_be_slow = *method != Method::GET || kind.eq_ignore_ascii_case("text/event-stream");
+        let kind = response.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let may_be_slow = *method != Method::GET || kind.eq_ignore_ascii_case(b"text/event-stream");
         // One long pause that is allowed leaves as much time to make up for it.
         let window = limits::ORIGIN_LEAST_WINDOW.max(pause.saturating_mul(2));
         (!may_be_slow).then(|| Self { window, waited: Duration::ZERO, bytes: 0, since: None, noted: None, woken: None })
@@ -82,7 +82,6 @@ impl Wake for Noted {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use tokio::time::advance;
 
     use super::*;
@@ -112,6 +111,8 @@ mod tests {
             ("GET", "text/html", true),
             ("GET", "", true),
             ("GET", "text/event-stream", false),
+            ("GET", " text/event-stream ;x", false),
+            ("GET", "text/event-streams", true),
             ("GET", "Text/Event-Stream; charset=utf-8", false),
             ("POST", "application/xml", false),
             ("HEAD", "text/html", false),

@@ -59,12 +59,11 @@ impl Shared {
     /// What the server speaks, of what it is to be asked for. Of those who ask a while after it has declined one offers it
     /// again; the others go on as before.
     pub(crate) fn protocol(&self, preferred: Protocol) -> Protocol {
-        let now = Instant::now();
         match &mut *self.declined() {
             None => preferred,
-            Some(declined) if now < declined.at + limits::ORIGIN_HTTP2_AGAIN => Protocol::Http1,
+            Some(declined) if Instant::now() < declined.at + limits::ORIGIN_HTTP2_AGAIN => Protocol::Http1,
             Some(declined) => {
-                *declined = Declined { at: now, is_asked_again: true };
+                *declined = Declined { at: Instant::now(), is_asked_again: true };
                 preferred
             }
         }

@@ -25,8 +25,9 @@ pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'
 /// Splits at a separator outside quoted strings (RFC 9110 §5.6.4). A quote that is never closed
 /// opens nothing, so that a stray one cannot hide what follows it.
 pub(crate) fn split(line: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    let mut quotes = Quotes::of(line);
-    line.split(move |byte| !quotes.covers(*byte) && *byte == separator)
+    // Most lines have none.
+    let mut quotes = line.contains(&b'"').then(|| Quotes::of(line));
+    line.split(move |byte| !quotes.as_mut().is_some_and(|quotes| quotes.covers(*byte)) && *byte == separator)
 }
 
 /// Splits a list of entity tags, in whose quotes a backslash is an ordinary character (RFC 9110

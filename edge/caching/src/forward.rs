@@ -28,7 +28,9 @@ pub enum Passage {
 /// from the message with the same name as the connection-option, and then remove the Connection
 /// header field itself". A sender that nominates a field meant for every recipient is not obeyed.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let nominated = field::members(headers, &CONNECTION).filter_map(|name| HeaderName::from_bytes(name).ok());
+    // What most messages have goes whether they name it or not.
+    let options = field::members(headers, &CONNECTION).filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"));
+    let nominated = options.filter_map(|name| HeaderName::from_bytes(name).ok());
     let nominated: Vec<HeaderName> = nominated.filter(|name| !END_TO_END.contains(name)).collect();
     remove_where(headers, |name| is_hop_by_hop(name) || nominated.contains(name));
 }
@@ -174,7 +176,7 @@ mod tests {
     }
 
     const MESSAGE: [(&str, &str); 17] = [
-        ("connection", "X-One, close"),
+        ("connection", "X-One, Keep-Alive, close"),
         ("connection", ", x-two,, host, Cache-Control, upgrade"),
         ("x-one", "1"),
         ("x-one", "2"),
@@ -207,6 +209,23 @@ mod tests {
             let mut expected = headers(&kept);
             expected.extend(headers(more));
             assert_eq!(message, expected, "{passage:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_named_goes_and_what_is_not_stays() {
+        let table: [(&[(&str, &str)], &[(&str, &str)]); 6] = [
+            (&[("connection", "keep-alive"), ("keep-alive", "timeout=5"), ("x", "1")], &[("x", "1")]),
+            (&[("connection", "close"), ("close", "1"), ("keep-alive", "timeout=5"), ("x", "1")], &[("x", "1")]),
+            (&[("connection", "keep-alive, x"), ("x", "1"), ("x", "2"), ("y", "1")], &[("y", "1")]),
+            (&[("keep-alive", "timeout=5"), ("x", "1")], &[("x", "1")]),
+            (&[("connection", "\"a\", x"), ("x", "1"), ("y", "1")], &[("y", "1")]),
+            (&[("x", "1"), ("x", "2")], &[("x", "1"), ("x", "2")]),
+        ];
+        for (before, after) in table {
+            let mut message = headers(before);
+            remove_hop_by_hop(&mut message);
+            assert_eq!(message, headers(after), "{before:?}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use sfv::{ListSerializer, RefBareItem, StringRef, TokenRef, key_ref};
+use sfv::{ItemSerializer, RefBareItem, StringRef, TokenRef};
 
 /// Where each cache on the way tells how it handled the request.
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -92,34 +92,41 @@ pub fn append_status(response: &mut HeaderMap, status: &CacheStatus<'_>) {
 /// The member; what cannot be written in a structured field (RFC 9651) is left out.
 fn compose(status: &CacheStatus<'_>) -> Option<String> {
     let mut text = String::with_capacity(USUAL_BYTES);
-    let mut list = ListSerializer::with_buffer(&mut text);
-    let name = token(status.cache).or_else(|| string(status.cache))?;
-    let mut member = list.bare_item(name);
+    push(&mut text, token(status.cache).or_else(|| string(status.cache))?);
     match status.handled {
-        Handled::Hit => member = member.parameter(key_ref("hit"), true),
+        Handled::Hit => text.push_str(";hit"),
         Handled::Own => {}
         Handled::Forwarded { reason, status, stored, collapsed } => {
-            if let Some(reason) = token(reason.as_str()) {
-                member = member.parameter(key_ref("fwd"), reason);
-            }
+            text.push_str(";fwd=");
+            text.push_str(reason.as_str());
             if let Some(status) = status {
-                member = member.parameter(key_ref("fwd-status"), status.as_u16());
+                text.push_str(";fwd-status=");
+                text.push_str(status.as_str());
             }
-            for (name, _) in [("stored", stored), ("collapsed", collapsed)].into_iter().filter(|(_, is_so)| *is_so) {
-                member = member.parameter(key_ref(name), true);
+            if stored {
+                text.push_str(";stored");
+            }
+            if collapsed {
+                text.push_str(";collapsed");
             }
         }
     }
     if let Some(ttl) = status.ttl.and_then(|ttl| sfv::Integer::try_from(ttl).ok()) {
-        member = member.parameter(key_ref("ttl"), ttl);
+        text.push_str(";ttl=");
+        push(&mut text, RefBareItem::Integer(ttl));
     }
-    for (name, text) in [("key", status.key), ("detail", status.detail)] {
-        if let Some(text) = text.and_then(string) {
-            member = member.parameter(key_ref(name), text);
+    for (name, value) in [(";key=", status.key), (";detail=", status.detail)] {
+        if let Some(value) = value.and_then(string) {
+            text.push_str(name);
+            push(&mut text, value);
         }
     }
-    list.finish()?;
     Some(text)
+}
+
+/// Writes what has to be escaped, or is no text.
+fn push(text: &mut String, item: RefBareItem<'_>) {
+    ItemSerializer::with_buffer(text).bare_item(item);
 }
 
 /// What most members fit in.
@@ -151,6 +158,11 @@ mod tests {
             (CacheStatus { cache: "a b", ttl: None, ..hit }, "\"a b\";hit"),
             (CacheStatus { ttl: None, key: Some("s http://h/\"x\""), ..hit }, r#"hither;hit;key="s http://h/\"x\"""#),
             (CacheStatus { detail: Some("grüße"), ..hit }, "hither;hit;ttl=-5"),
+            (
+                CacheStatus { ttl: Some(i64::MAX), key: Some("k"), detail: Some("d"), ..hit },
+                r#"hither;hit;key="k";detail="d""#,
+            ),
+            (CacheStatus { handled: Handled::Own, ttl: None, ..hit }, "hither"),
             (
                 CacheStatus { handled: forwarded(ForwardReason::Stale, Some(304), true, true), ttl: Some(60), ..hit },
                 "hither;fwd=stale;fwd-status=304;stored;collapsed;ttl=60",

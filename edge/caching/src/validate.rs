@@ -31,16 +31,19 @@ pub enum Conclusion {
 ///
 /// If-Match and If-Unmodified-Since go too: RFC 9111 §4.3.2, they "are not applicable to a cache".
 pub fn remove_conditions(request: &mut HeaderMap) {
-    remove_where(request, |name| CONDITIONS.contains(name));
+    remove_where(request, is_condition);
 }
 
 /// Whether a request has conditions or a Range: the whole response is not what it asks for.
 #[must_use]
 pub fn has_conditions(request: &HeaderMap) -> bool {
-    request.keys().any(|name| CONDITIONS.contains(name))
+    request.keys().any(is_condition)
 }
 
-const CONDITIONS: [HeaderName; 6] = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE];
+/// Whether a field sets a condition, or asks for a part.
+fn is_condition(name: &HeaderName) -> bool {
+    matches!(*name, IF_MATCH | IF_NONE_MATCH | IF_MODIFIED_SINCE | IF_UNMODIFIED_SINCE | IF_RANGE | RANGE)
+}
 
 /// Makes a request into a validation of a stored response, in place of the client's own conditions.
 ///

@@ -4,7 +4,7 @@
 //! escaped as JSON is, in text as nginx does (`\x0A`).
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 
 use config::{LogField, LogFormat, Piece};
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
 use super::record::Record;
+use crate::address::write_address;
 
 /// Makes lines.
 #[derive(Debug)]
@@ -73,25 +74,28 @@ impl Lines {
 /// An object. What is added to it comes at its end.
 fn write_json(record: &Record<'_>, edge: &str, out: &mut Vec<u8>) {
     figure("{\"time_ms\":", record.time_ms, out);
-    member(",\"site\":", record.site, out);
+    word(",\"site\":\"", record.site, out);
     if let Some(client) = record.client {
-        // It is written to memory.
-        let _ = write!(out, ",\"client\":\"{client}\"");
+        out.extend_from_slice(b",\"client\":\"");
+        write_address(client, out);
+        out.push(b'"');
     }
     member(",\"method\":", record.method, out);
     member(",\"host\":", record.host, out);
     member(",\"target\":", record.target, out);
-    member(",\"version\":", record.version, out);
+    word(",\"version\":\"", record.version, out);
     figure(",\"status\":", record.status.into(), out);
     figure(",\"bytes\":", record.bytes, out);
     figure(",\"duration_ms\":", record.duration_ms, out);
-    member(",\"cache\":", record.cache, out);
+    word(",\"cache\":\"", record.cache, out);
     let complete = if record.complete { ",\"complete\":true" } else { ",\"complete\":false" };
     out.extend_from_slice(complete.as_bytes());
     figure(",\"first_byte_ms\":", record.first_byte_ms, out);
-    member(",\"scheme\":", record.scheme, out);
+    word(",\"scheme\":\"", record.scheme, out);
+    if !record.tls.is_empty() {
+        word(",\"tls\":\"", record.tls, out);
+    }
     for (key, text) in [
-        (",\"tls\":", record.tls),
         (",\"origin\":", record.origin),
         (",\"user_agent\":", record.user_agent),
         (",\"referer\":", record.referer),
@@ -101,7 +105,7 @@ fn write_json(record: &Record<'_>, edge: &str, out: &mut Vec<u8>) {
             member(key, text, out);
         }
     }
-    member(",\"edge\":", edge.as_bytes(), out);
+    word(",\"edge\":\"", edge.as_bytes(), out);
     out.push(b'}');
 }
 
@@ -110,6 +114,14 @@ fn figure(key: &str, value: u64, out: &mut Vec<u8>) {
     number(value, out);
 }
 
+/// A word of ours, in which nothing is to be escaped, with what stands before it.
+fn word(before: &str, value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(before.as_bytes());
+    out.extend_from_slice(value);
+    out.push(b'"');
+}
+
+/// What somebody else has written.
 fn member(key: &str, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(key.as_bytes());
     // Without a branch for each byte: many values of every line come by here.
@@ -129,10 +141,10 @@ fn write_field(field: LogField, (record, edge): (&Record<'_>, &str), time: &mut 
         LogField::Time => time.of(record.time_ms).write_iso(record.time_ms, out),
         LogField::TimeClf => out.extend_from_slice(time.of(record.time_ms).clf.as_bytes()),
         LogField::TimeMs => number(record.time_ms, out),
-        LogField::ClientIp => {
-            let client = record.client.map(|client| client.to_string());
-            escape(client.unwrap_or_default().as_bytes(), out);
-        }
+        LogField::ClientIp => match record.client {
+            Some(client) => write_address(client, out),
+            None => out.push(NOTHING),
+        },
         LogField::Method => escape(record.method, out),
         LogField::Scheme => escape(record.scheme, out),
         LogField::Host => escape(record.host, out),

@@ -79,7 +79,7 @@ async fn many_fetches_share_a_connection_and_trailers_come_through() {
     let origin = Http2Origin::new(0, usize::MAX).await;
     let fetcher = by_http2(&[origin.server.address]);
     let mut with_trailers = head("POST");
-    with_trailers.headers.insert("te", HeaderValue::from_static("trailers"));
+    with_trailers.headers.to_mut().insert("te", HeaderValue::from_static("trailers"));
     let fetches = (0..50).map(|_| fetcher.fetch(&with_trailers, Some(whole("a body"))));
     let (fetched, ()) = tokio::join!(futures_util::future::join_all(fetches), origin.open_for(50));
     for fetched in fetched {
@@ -138,7 +138,7 @@ async fn what_is_to_be_switched_is_asked_by_http1() {
     })
     .await;
     let mut head = head("GET");
-    head.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    head.headers.to_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     let fetcher = by_http2(&[server.address]);
     assert_eq!(status(fetcher.fetch(&head, None).await).await, Ok(StatusCode::OK));
 }

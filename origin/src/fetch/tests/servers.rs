@@ -47,6 +47,13 @@ async fn a_server_that_fails_costs_nothing_and_is_left_alone_until_a_trial() {
 }
 
 #[tokio::test]
+async fn a_response_tells_which_server_has_sent_it() {
+    let (bad, other) = (refusing().await, TestOrigin::new(good).await);
+    let fetched = fetcher(&[bad, other.address]).fetch(&head("GET"), None).await.unwrap();
+    assert_eq!(&**fetched.body().server(), format!("http://{}", other.address));
+}
+
+#[tokio::test]
 async fn trying_again_that_goes_well_costs_no_budget() {
     let bad = TestOrigin::new(|stream, _| async move { drop(stream) }).await;
     let fetcher = fetcher(&[bad.address, TestOrigin::new(good).await.address]);
@@ -178,7 +185,7 @@ async fn a_secret_stands_in_the_place_of_what_a_client_says() {
     let mut origin = origin(&[server.address], Scheme::Http);
     origin.secret_headers = vec![(header::AUTHORIZATION, Secret::new("Bearer of-the-edges"))];
     let mut asked = head("GET");
-    asked.headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Basic of-a-client"));
+    asked.headers.to_mut().insert(header::AUTHORIZATION, HeaderValue::from_static("Basic of-a-client"));
     assert_eq!(status(of(&origin).fetch(&asked, None).await).await, Ok(StatusCode::OK));
     let seen = seen.lock().unwrap().clone();
     assert!(seen.contains("authorization: Bearer of-the-edges\r\n") && !seen.contains("of-a-client"), "{seen}");
