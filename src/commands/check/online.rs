@@ -9,17 +9,16 @@ use config::{AdminState, Config, DomainName, Problem};
 use futures_util::StreamExt;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::judged::{
-    Failed, Found, Leading, Ours, Reached, Stands, is_astray, judge_delegation, judge_edges, judge_name, judge_unknown,
-    leading,
+    Failed, Found, Leading, Ours, Reached, Stands, is_astray, judge_delegation, judge_edges, judge_failure, judge_name,
+    judge_unknown, leading,
 };
 use crate::exit::{Failure, plain};
 
@@ -175,16 +174,7 @@ impl Resolver {
 
     /// Why it does not tell.
     fn why(&self, error: &NetError) -> Failed {
-        let at = &self.at;
-        match error {
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => Failed::Unknown,
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => Failed::Refused,
-            NetError::Timeout => {
-                Failed::Silent(format!("no answer from the resolver, {at}, within {} s", LOOK_UP.as_secs()))
-            }
-            NetError::NoConnections | NetError::Io(_) => Failed::Silent(format!("no way leads to the resolver, {at}")),
-            other => Failed::Other(other.to_string()),
-        }
+        judge_failure(error, &self.at, LOOK_UP)
     }
 }
 
