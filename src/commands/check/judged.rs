@@ -9,6 +9,8 @@ use config::{Config, DomainName, HostName, NodeId, Problem, Severity, SiteId};
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 
+use crate::exit::plain;
+
 /// A name that is to lead to a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Leading {
@@ -71,7 +73,11 @@ pub(super) fn judge_failure(error: &NetError, at: &str, waited: Duration) -> Fai
         NetError::Timeout => {
             Failed::Silent(format!("no answer from the resolver, {at}, within {} s", waited.as_secs()))
         }
-        NetError::NoConnections | NetError::Io(_) => Failed::Silent(format!("no way leads to the resolver, {at}")),
+        NetError::Io(error) => Failed::Silent(format!("the resolver, {at}, is not reached: {}", plain(error))),
+        // Which of both it was, is not told.
+        NetError::NoConnections => {
+            Failed::Silent(format!("the resolver, {at}, is not reached: no way leads there, or its port refuses"))
+        }
         other => Failed::Other(other.to_string()),
     }
 }
@@ -314,8 +320,11 @@ mod tests {
             (code(ResponseCode::Refused), Failed::Refused),
             (code(ResponseCode::NotImp), Failed::Other("DNS error: error response: Not Implemented".to_owned())),
             (NetError::Timeout, silent("no answer from the resolver, 192.0.2.1, within 4 s")),
-            (NetError::NoConnections, silent("no way leads to the resolver, 192.0.2.1")),
-            (NetError::Io(Arc::new(refused)), silent("no way leads to the resolver, 192.0.2.1")),
+            (
+                NetError::NoConnections,
+                silent("the resolver, 192.0.2.1, is not reached: no way leads there, or its port refuses"),
+            ),
+            (NetError::Io(Arc::new(refused)), silent("the resolver, 192.0.2.1, is not reached: connection refused")),
             (NetError::Message("odd"), Failed::Other("odd".to_owned())),
         ] {
             assert_eq!(judge_failure(&error, "192.0.2.1", Duration::from_secs(4)), expected, "{error:?}");
