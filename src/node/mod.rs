@@ -36,7 +36,7 @@ use std::time::{Instant, SystemTime};
 use admin::Gathering;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use certs::{Certificates, Names};
-use config::{Config, Loaded, NodeId, Problem};
+use config::{Config, Loaded, NodeId, Problem, Refused};
 use dns::geo::World;
 use dns::{Cookies, Identity, KeptMap, View};
 use fleet::Watch;
@@ -165,7 +165,17 @@ impl Roles {
 /// Builds the complete new state of a node, or says all that stands against it. `before` spares
 /// reading databases and compiling a map that have not changed.
 pub(crate) fn build(dir: &Path, roles: Roles, before: Option<&Before>) -> Result<Built, Vec<Problem>> {
-    let loaded = config::load(dir).map_err(|refused| with_other_faults(dir, roles, refused))?;
+    build_read(dir, config::load(dir), roles, before)
+}
+
+/// As [`build`], from what reading the directory came to.
+fn build_read(
+    dir: &Path,
+    read: Result<Loaded, Refused>,
+    roles: Roles,
+    before: Option<&Before>,
+) -> Result<Built, Vec<Problem>> {
+    let loaded = read.map_err(|refused| with_other_faults(dir, roles, refused))?;
     let world = before.map(|before| &before.world);
     build_loaded(loaded, roles, world, |config| build_view(config, before))
 }
@@ -229,7 +239,7 @@ pub(crate) fn unprobed(loaded: Loaded) -> Result<Unprobed, Vec<Problem>> {
 }
 
 /// What stands against a config besides what reading it has found: all faults are told at once.
-fn with_other_faults(dir: &Path, roles: Roles, refused: config::Refused) -> Vec<Problem> {
+fn with_other_faults(dir: &Path, roles: Roles, refused: Refused) -> Vec<Problem> {
     let mut problems = refused.problems;
     if roles.edge {
         problems.extend(certs::check(dir, &refused.sites));
@@ -335,9 +345,11 @@ impl Node {
         gone.for_each(|pop| self.metrics.forget("pop", pop.id.as_str()));
     }
 
-    /// The database files in use.
-    fn databases(&self) -> Vec<PathBuf> {
-        lock(&self.world).files().filter(|path| !path.as_os_str().is_empty()).cloned().collect()
+    /// The database files that this node reads where a config names them.
+    fn databases(&self, config: &Config) -> Vec<PathBuf> {
+        let Roles { name_server, edge } = self.roles();
+        let are_read = name_server || (edge && edge::asks_for_countries(config));
+        if are_read { config.network.geo.files().cloned().collect() } else { Vec::new() }
     }
 
     fn note_size(&self, view: &View) {
