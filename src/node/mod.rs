@@ -140,6 +140,7 @@ impl Unprobed {
 
 /// What a node has in use, to build the next from.
 pub(crate) struct Before {
+    config: Option<Arc<Config>>,
     world: World,
     view: Option<Arc<View>>,
     latency: Arc<Mutex<Store>>,
@@ -175,7 +176,10 @@ fn build_read(
     roles: Roles,
     before: Option<&Before>,
 ) -> Result<Built, Vec<Problem>> {
-    let loaded = read.map_err(|refused| with_other_faults(dir, roles, refused))?;
+    let mut loaded = read.map_err(|refused| with_other_faults(dir, roles, refused))?;
+    if let Some(config) = before.and_then(|before| before.config.as_deref()) {
+        loaded.config.follow(config);
+    }
     let world = before.map(|before| &before.world);
     build_loaded(loaded, roles, world, |config| build_view(config, before))
 }
@@ -285,7 +289,8 @@ impl Built {
     /// The config, and what the next can be built from without anything measured.
     pub(crate) fn into_parts(self) -> (Config, Option<Before>) {
         let view = self.view.map(Arc::new);
-        let before = self.world.map(|world| Before { world, view, latency: Arc::default() });
+        let config = Some(Arc::new(self.config.clone()));
+        let before = self.world.map(|world| Before { config, world, view, latency: Arc::default() });
         (self.config, before)
     }
 }
@@ -381,6 +386,7 @@ impl Node {
         let view = |name_server: &NameServer| Some(Arc::clone(&name_server.answers.load().as_ref()?.view));
         let latency = self.name_server.as_ref().map(|name_server| Arc::clone(&name_server.latency));
         Before {
+            config: self.config.load_full(),
             world: lock(&self.world).clone(),
             view: self.name_server.as_ref().and_then(view),
             latency: latency.unwrap_or_default(),

@@ -58,9 +58,10 @@ impl Watching {
         if node.refused.load().is_some() {
             return;
         }
-        let (dir, version, sender) = (node.dir.clone(), node.version(), self.sender.clone());
+        let (dir, used, sender) = (node.dir.clone(), node.config.load_full(), self.sender.clone());
         spawn_blocking(move || {
-            if config::load(&dir).map_or(true, |loaded| loaded.config.version != version) {
+            let is_used = |config: &Config| used.is_some_and(|used| used.has_files_of(config));
+            if !config::load(&dir).is_ok_and(|loaded| is_used(&loaded.config)) {
                 let _ = sender.try_send(());
             }
         });
