@@ -30,13 +30,14 @@ mod supervisor;
 mod visits;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use admin::Gathering;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use certs::{Certificates, Names};
-use config::{Config, Loaded, NodeId, Problem, Refused};
+use config::{Config, Loaded, NodeId, Problem, Refused, Severity};
 use dns::geo::World;
 use dns::{Cookies, Identity, KeptMap, View};
 use fleet::Watch;
@@ -76,6 +77,8 @@ pub(crate) struct Node {
     world: Mutex<World>,
     /// Why the last reload was refused, until one is taken.
     refused: ArcSwapOption<String>,
+    /// Whether the config in use is so with all its zones: none of them was refused.
+    is_whole: AtomicBool,
     /// How requests and queries are written down now.
     logs: Mutex<Logs>,
     /// What is known of the whole fleet, while the config has this node gather.
@@ -298,6 +301,7 @@ impl Built {
 impl Node {
     /// Puts a built config in place of the one before. Call it on the control runtime.
     pub(crate) fn apply(&self, built: Built) {
+        let is_whole = built.kept().iter().all(|problem| problem.severity != Severity::Fault);
         let Built { config, names, dns_names, sites, view, world, .. } = built;
         *lock(&self.names) = (names, dns_names);
         certificates::show(self, &config);
@@ -329,6 +333,7 @@ impl Node {
         self.metrics.config_version.set(i64::try_from(config.version).unwrap_or(i64::MAX));
         self.metrics.reloads.with_label_values(&["ok"]).inc();
         self.refused.store(None);
+        self.is_whole.store(is_whole, Ordering::Relaxed);
         self.config.store(Some(Arc::new(config)));
     }
 

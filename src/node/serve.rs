@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
@@ -442,6 +443,7 @@ fn make(start: &Start<'_>, built: &Built, metrics: &Arc<Metrics>) -> Node {
         config: ArcSwapOption::empty(),
         world: Mutex::new(World::unread()),
         refused: ArcSwapOption::empty(),
+        is_whole: AtomicBool::new(true),
         logs: Mutex::new(Logs::new(home)),
         gathering: ArcSwapOption::empty(),
     }
