@@ -46,6 +46,7 @@ mod template;
 mod tls;
 mod transfer;
 mod units;
+mod version;
 mod wrong;
 
 pub use acme::{Acme, AcmeChallenge, ExternalAccount};

@@ -46,9 +46,13 @@ pub struct Config {
     pub zone_keys: Vec<ZoneKeys>,
     /// What is wrong with those: of no concern to edges, which need no keys.
     pub zone_key_problems: Vec<Problem>,
-    /// The newest change of any file, Unix milliseconds: the version that `status` shows. A file
-    /// that is removed changes its directory, which counts too.
+    /// The newest change of any file, Unix milliseconds: the version that `status` shows. [`Config::follow`] makes it that of
+    /// a change that no file tells of.
     pub version: u64,
+    /// What the version may sink to in the one that follows.
+    pub least_version: u64,
+    /// The newest change of any file or directory that it was read from.
+    pub touched: u64,
     /// Every file it was read from, but secrets.
     pub sources: Vec<Arc<Source>>,
 }
@@ -119,7 +123,7 @@ pub fn load_copy(copy: &Path, dir: &Path) -> Result<Loaded, Refused> {
         network.as_ref().map(|network| reading.zone_keys(network, &zones)).unwrap_or_default();
     let unready = network.as_ref().and_then(|network| lacks_fleet_key(network, &sites, fleet_key.as_ref()));
     unready.into_iter().for_each(|problem| reading.context.add(problem));
-    let version = reading.newest.get();
+    let (version, touched) = (reading.newest.get(), reading.touched.get());
     let problems = reading.context.finish();
     let faulty = problems.iter().any(|problem| problem.severity == Severity::Fault);
     match (network, routes) {
@@ -137,6 +141,8 @@ pub fn load_copy(copy: &Path, dir: &Path) -> Result<Loaded, Refused> {
                 zone_keys,
                 zone_key_problems,
                 version,
+                least_version: version,
+                touched,
                 sources,
             };
             Ok(Loaded { config, warnings: problems })
@@ -166,6 +172,7 @@ struct Reading {
     dir: PathBuf,
     context: Context,
     newest: Cell<u64>,
+    touched: Cell<u64>,
     sources: RefCell<Vec<Arc<Source>>>,
 }
 
@@ -294,7 +301,8 @@ impl Reading {
 
     /// Counts a file that was read.
     fn note(&self, path: &Path, text: String) -> Arc<Source> {
-        self.note_time(&self.copy.join(path));
+        let time = self.note_time(&self.copy.join(path));
+        self.newest.set(self.newest.get().max(time));
         let source = Source::new(path, text);
         self.sources.borrow_mut().push(Arc::clone(&source));
         source
@@ -355,12 +363,13 @@ impl Reading {
         }
     }
 
-    /// Counts a file's or directory's last change into the version.
-    fn note_time(&self, path: &Path) {
+    /// Counts the last change of a file or a directory, and tells it.
+    fn note_time(&self, path: &Path) -> u64 {
         let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
         let since_1970 = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        let version = since_1970.and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or_default();
-        self.newest.set(self.newest.get().max(version));
+        let time = since_1970.and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or_default();
+        self.touched.set(self.touched.get().max(time));
+        time
     }
 
     fn unreadable<T>(&self, path: &Path, why: &str) -> Option<T> {

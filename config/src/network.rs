@@ -116,6 +116,13 @@ pub struct Geo {
     pub home: Option<Location>,
 }
 
+impl Geo {
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.database.iter().chain(&self.asn).chain(&self.geofeed)
+    }
+}
+
 /// What the name servers answer.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Dns {

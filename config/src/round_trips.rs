@@ -28,6 +28,14 @@ pub struct RoundTrip {
 }
 
 impl RoundTrip {
+    /// Reads a text of the same form that is no file of a config; whether there are such PoPs is not asked.
+    ///
+    /// # Errors
+    /// The first line that says no round trip.
+    pub fn read_all(source: &Arc<Source>) -> Result<Vec<Self>, Problem> {
+        lines(source).collect()
+    }
+
     /// How many /24 (IPv6: /48) it is of.
     pub(crate) fn prefixes(&self) -> usize {
         let longest = if self.prefix.address().is_ipv4() { 24 } else { 48_u8 };
@@ -45,27 +53,16 @@ const WIDEST: (u8, u8) = (16, 40);
 /// Reads a file; every fault is told with its line.
 pub(crate) fn read(source: &Arc<Source>, context: &Context) -> Vec<RoundTrip> {
     let (mut all, mut faults) = (Vec::new(), Vec::new());
-    let mut start = 0;
-    for (number, line) in source.text.split_inclusive('\n').enumerate() {
-        let place = source.place(start..start + line.trim_end().len());
-        start += line.len();
-        // Spreadsheets begin with a byte order mark.
-        let text = line.trim_start_matches('\u{feff}').trim();
-        let is_heading = number == 0 && text.starts_with("prefix");
-        if text.is_empty() || text.starts_with('#') || is_heading {
-            continue;
-        }
-        match parse(text) {
-            Ok((prefix, pop, rtt_ms, samples)) => {
+    for line in lines(source) {
+        match line {
+            Ok(one) => {
                 context.register(|register| {
-                    register.refer(Kind::Pop, pop.as_str(), place.clone());
+                    register.refer(Kind::Pop, one.pop.as_str(), one.place.clone());
                     None
                 });
-                all.push(RoundTrip { prefix, pop, rtt_ms, samples, place });
+                all.push(one);
             }
-            Err(Wrong { message, help, .. }) => {
-                faults.push(Problem { help, ..Problem::fault(place, message) });
-            }
+            Err(fault) => faults.push(fault),
         }
     }
     let more = faults.len().saturating_sub(TOLD);
@@ -74,6 +71,25 @@ pub(crate) fn read(source: &Arc<Source>, context: &Context) -> Vec<RoundTrip> {
         context.add(Problem::general(format!("{}: {more} more lines are wrong", source.path.display())));
     }
     all
+}
+
+/// What each line says, or what is wrong with it.
+fn lines(source: &Arc<Source>) -> impl Iterator<Item = Result<RoundTrip, Problem>> {
+    let mut start = 0;
+    source.text.split_inclusive('\n').enumerate().filter_map(move |(number, line)| {
+        let place = source.place(start..start + line.trim_end().len());
+        start += line.len();
+        // Spreadsheets begin with a byte order mark.
+        let text = line.trim_start_matches('\u{feff}').trim();
+        let is_heading = number == 0 && text.starts_with("prefix");
+        if text.is_empty() || text.starts_with('#') || is_heading {
+            return None;
+        }
+        Some(match parse(text) {
+            Ok((prefix, pop, rtt_ms, samples)) => Ok(RoundTrip { prefix, pop, rtt_ms, samples, place }),
+            Err(Wrong { message, help }) => Err(Problem { help, ..Problem::fault(place, message) }),
+        })
+    })
 }
 
 fn parse(line: &str) -> Result<(Prefix, PopId, f64, u16), Wrong> {

@@ -103,11 +103,6 @@ impl World {
     pub(crate) fn stamps(geo: &Geo) -> impl std::fmt::Debug {
         Inputs::of(geo)
     }
-
-    /// The database files it was read from.
-    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        self.inputs.0.iter().map(|(path, _)| path)
-    }
 }
 
 /// The files a world was read from, as they were.
@@ -120,7 +115,7 @@ impl Inputs {
             let meta = std::fs::metadata(path).ok();
             (path.clone(), meta.and_then(|meta| Some((meta.modified().ok()?, meta.len()))))
         };
-        Self(geo.database.iter().chain(&geo.asn).chain(&geo.geofeed).map(stamp).collect())
+        Self(geo.files().map(stamp).collect())
     }
 }
 

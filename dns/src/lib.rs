@@ -38,6 +38,7 @@ pub mod transport;
 mod tsig;
 mod view;
 mod why;
+mod withheld;
 mod zone;
 mod zones;
 
@@ -57,4 +58,5 @@ pub use sampling::{Sampled, Sampling};
 pub use sent::Sent;
 pub use transfer::Transfer;
 pub use view::View;
+pub use withheld::Withheld;
 pub use zones::{check_zones, largest_ttl};

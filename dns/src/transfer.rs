@@ -22,6 +22,7 @@ use crate::reply::Reply;
 use crate::tsig::Key;
 use crate::tsig::{self, Session};
 use crate::view::{View, same};
+use crate::withheld::Withheld;
 use crate::zone::{Change, Zone};
 
 /// A transfer that has been asked for and is allowed: its messages, in order.
@@ -68,7 +69,7 @@ impl View {
         if asked.metadata.op_code != OpCode::Query || question.query_class() != DNSClass::IN {
             return None;
         }
-        let zone = self.zone_for(question, arrival, session.as_ref())?;
+        let zone = self.zone_for(question, arrival, session.as_ref()).ok()?;
         let mut metadata = Metadata::new(asked.metadata.id, MessageType::Response, OpCode::Query);
         metadata.authoritative = true;
         let parts = match question.query_type() {
@@ -88,11 +89,30 @@ impl View {
 }
 
 impl View {
+    /// Why a transfer that was asked for over a connection is refused; `None` where that is not for zone, address or key.
+    #[must_use]
+    pub fn withheld(&self, message: &[u8], arrival: &Arrival) -> Option<Withheld> {
+        let signed = tsig::open(self.transfers.keys(), message, arrival.seconds().into());
+        let asked = Message::from_vec(message).ok()?;
+        let session = signed.as_ref().and_then(|signed| signed.as_ref().ok());
+        match (signed.as_ref(), self.zone_for(asked.queries.first()?, arrival, session)) {
+            // What is signed badly is taken for not signed.
+            (Some(Err(refusal)), Ok(_) | Err(Withheld::Unsigned)) => Some(refusal.why()),
+            (_, zone) => zone.err(),
+        }
+    }
+
     /// The zone of a question for a transfer, if who asks may have it.
-    fn zone_for(&self, question: &Question, arrival: &Arrival, session: Option<&Session>) -> Option<&Arc<Zone>> {
-        let zone = self.zones.at(question.name())?;
-        let may = zone.is_for_secondaries() && zone.is_plain() && self.transfers.allow(zone.apex(), arrival, session);
-        may.then_some(zone)
+    fn zone_for(
+        &self,
+        question: &Question,
+        arrival: &Arrival,
+        session: Option<&Session>,
+    ) -> Result<&Arc<Zone>, Withheld> {
+        let zone = self.zones.at(question.name()).filter(|zone| zone.is_for_secondaries() && zone.is_plain());
+        let zone = zone.ok_or(Withheld::Zone)?;
+        self.transfers.allow(zone.apex(), arrival, session)?;
+        Ok(zone)
     }
 
     /// Answers IXFR by a datagram, from who may have the zone, with the version of now: what has changed is had over
@@ -105,7 +125,7 @@ impl View {
         session: Option<&Session>,
     ) -> bool {
         let is_asked = query.question.query_type() == RecordType::IXFR && arrival.transport == Transport::Udp;
-        let zone = self.zone_for(&query.question, arrival, session).filter(|_| is_asked);
+        let zone = self.zone_for(&query.question, arrival, session).ok().filter(|_| is_asked);
         if let Some(zone) = zone {
             reply.message.answers.push(zone.soa().clone());
             reply.facts.same = same(zone, query, reply);

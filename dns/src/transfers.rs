@@ -7,6 +7,7 @@ use hickory_server::proto::rr::{LowerName, Name};
 
 use crate::arrival::Arrival;
 use crate::tsig::{Key, Session};
+use crate::withheld::Withheld;
 
 /// Who may take which zones.
 #[derive(Debug, Default)]
@@ -53,13 +54,28 @@ impl Transfers {
         self.rules.iter().any(|rule| rule.is_of(zone))
     }
 
-    pub(crate) fn allow(&self, zone: &LowerName, arrival: &Arrival, session: Option<&Session>) -> bool {
-        self.rules.iter().any(|rule| {
-            let from = rule.to.is_empty() || rule.to.iter().any(|prefix| prefix.contains(arrival.resolver));
-            let key = rule.key.and_then(|key| self.keys.get(key));
-            let shown = key.is_none_or(|key| session.is_some_and(|session| key.opened(session)));
-            rule.is_of(zone) && from && shown
-        })
+    /// Allows a transfer.
+    ///
+    /// # Errors
+    /// What of the request no rule fits, in the order of zone, address and key.
+    pub(crate) fn allow(&self, zone: &LowerName, arrival: &Arrival, session: Option<&Session>) -> Result<(), Withheld> {
+        let is_from = |rule: &Rule| rule.to.is_empty() || rule.to.iter().any(|to| to.contains(arrival.resolver));
+        let mut why = Withheld::Zone;
+        for rule in self.rules.iter().filter(|rule| rule.is_of(zone)) {
+            if !is_from(rule) {
+                if why == Withheld::Zone {
+                    why = Withheld::Address;
+                }
+                continue;
+            }
+            match (rule.key.and_then(|key| self.keys.get(key)), session) {
+                (None, _) => return Ok(()),
+                (Some(key), Some(session)) if key.opened(session) => return Ok(()),
+                (Some(_), Some(_)) => why = Withheld::OtherKey,
+                (Some(_), None) => why = Withheld::Unsigned,
+            }
+        }
+        Err(why)
     }
 }
 

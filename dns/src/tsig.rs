@@ -9,6 +9,8 @@ use hickory_server::proto::rr::rdata::tsig::{TsigAlgorithm, TsigError, make_tsig
 use hickory_server::proto::rr::{Name, TSigner};
 use hickory_server::proto::serialize::binary::{BinEncodable, BinEncoder};
 
+use crate::withheld::Withheld;
+
 /// A key, ready to use.
 #[derive(Clone)]
 pub(crate) struct Key(TSigner);
@@ -180,6 +182,16 @@ impl Refusal {
         match self {
             Self::Malformed => ResponseCode::FormErr,
             Self::Unsigned(..) | Self::Late(..) => ResponseCode::NotAuth,
+        }
+    }
+
+    /// What is wrong, for the operator.
+    pub(crate) fn why(&self) -> Withheld {
+        match self {
+            Self::Malformed => Withheld::Malformed,
+            Self::Unsigned(_, told) if told.error == Some(TsigError::BadKey) => Withheld::UnknownKey,
+            Self::Unsigned(..) => Withheld::Signature,
+            Self::Late(..) => Withheld::Time,
         }
     }
 

@@ -39,8 +39,10 @@ impl Pace {
 
     /// The waker to poll with in the place of one; once for each poll.
     pub(crate) fn waker(&mut self, waker: &Waker) -> Waker {
-        self.woken = self.noted.take().and_then(|noted| noted.at.get().copied());
-        let noted = Arc::new(Noted { waker: waker.clone(), at: OnceLock::new() });
+        let before = self.noted.take();
+        self.woken = before.as_ref().and_then(|noted| noted.at.get().copied());
+        let again = before.and_then(|noted| noted.again(waker));
+        let noted = again.unwrap_or_else(|| Arc::new(Noted { waker: waker.clone(), at: OnceLock::new() }));
         self.noted = Some(Arc::clone(&noted));
         noted.into()
     }
@@ -67,6 +69,18 @@ impl Pace {
 struct Noted {
     waker: Waker,
     at: OnceLock<Instant>,
+}
+
+impl Noted {
+    /// The same for another poll, where nobody else holds it, or where it has noted nothing and wakes whom it is to wake.
+    fn again(mut self: Arc<Self>, waker: &Waker) -> Option<Arc<Self>> {
+        if let Some(own) = Arc::get_mut(&mut self) {
+            own.waker.clone_from(waker);
+            own.at = OnceLock::new();
+            return Some(self);
+        }
+        (self.at.get().is_none() && self.waker.will_wake(waker)).then_some(self)
+    }
 }
 
 impl Wake for Noted {
@@ -150,6 +164,26 @@ mod tests {
             let left = turn(&mut pace, SECOND, SECOND * 100, 10).await;
             assert_eq!(left, SECOND * (60 - number));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waker_is_used_again_while_nobody_waits_for_what_it_notes() {
+        let mut pace = pace(SECOND);
+        let first = pace.waker(Waker::noop());
+        let place = first.data();
+        first.wake();
+        let second = pace.waker(Waker::noop());
+        assert!(second.data() == place && pace.woken.is_some(), "nobody else had it");
+        let third = pace.waker(Waker::noop());
+        assert!(third.data() == place && pace.woken.is_none(), "it has noted nothing");
+        advance(SECOND).await;
+        second.wake();
+        let fourth = pace.waker(Waker::noop());
+        assert!(fourth.data() != place && pace.woken == Some(Instant::now()), "whoever has it may wake once more");
+        advance(SECOND).await;
+        third.wake();
+        let _ = pace.waker(Waker::noop());
+        assert_eq!(pace.woken, None, "that was another turn's");
     }
 
     #[test]

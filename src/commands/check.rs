@@ -11,7 +11,7 @@ use crate::cli::Check;
 use crate::client;
 use crate::directory;
 use crate::exit::{Done, Exit, Failure};
-use crate::node::{self, LastGood, Roles, Unprobed, build};
+use crate::node::{self, Built, LastGood, Roles, Unprobed, build};
 use crate::say::{counted, say};
 use crate::waiting::wait_for;
 
@@ -23,7 +23,7 @@ use online::Looked;
 use told::{Counts, Told};
 
 pub(crate) fn run(args: Check, dir: Option<PathBuf>) -> Done {
-    let dir = directory::find(args.directory.or(dir));
+    let dir = directory::find(args.directory.clone().or(dir));
     let built = match build(&dir, Roles::BOTH, None) {
         Ok(built) => built,
         Err(problems) => {
@@ -33,33 +33,42 @@ pub(crate) fn run(args: Check, dir: Option<PathBuf>) -> Done {
             return Err(directory::refused(&problems));
         }
     };
-    // A program is told at the end, in one object.
-    let tell = |line: String| {
-        if !args.json {
-            say(line);
-        }
-    };
     directory::print(&built.warnings);
     let counts = Counts::of(built.config());
-    tell(format!("{}: good. {}", dir.display(), counts.show()));
+    tell(&args, || format!("{}: good. {}", dir.display(), counts.show()));
     let mut told = Told::good(&dir, counts, &built.warnings);
+    let done = look_further(&args, &dir, built, &mut told);
+    if args.json {
+        told.failure = done.as_ref().err().map(ToString::to_string);
+        say(told.text()?);
+    }
+    done.map(|()| Exit::Done)
+}
+
+/// Tells a person. A program is told at the end, in one object.
+fn tell(args: &Check, line: impl FnOnce() -> String) {
+    if !args.json {
+        say(line());
+    }
+}
+
+/// Looks at what is asked for besides, as far as it goes.
+fn look_further(args: &Check, dir: &Path, built: Built, told: &mut Told) -> Result<(), Failure> {
     if args.online {
         let looked = look_online(built.config(), args.resolver)?;
-        tell(show_looked(&looked));
+        tell(args, || show_looked(&looked));
         told.online = Some(looked.into());
     } else {
-        tell("Not looked up: whether edges are reached, and names lead here. `hither check --online` does.".to_owned());
+        let hint = "Not looked up: whether edges are reached, and names lead here. `hither check --online` does.";
+        tell(args, || hint.to_owned());
     }
     if args.plan {
         let new = built.into_unprobed().ok_or_else(|| Failure::ours("no name server was built"))?;
-        let planned = plan(&dir, &new, args.queries.as_deref())?;
-        tell(format!("\n{}", planned.show().trim_end()));
+        let planned = plan(dir, &new, args.queries.as_deref())?;
+        tell(args, || format!("\n{}", planned.show().trim_end()));
         told.plan = Some(planned.json());
     }
-    if args.json {
-        say(told.text()?);
-    }
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// Asks the network outside; warnings are printed.

@@ -126,7 +126,7 @@ impl Answering {
 
 impl Answering {
     /// Tells of a transfer over a connection that was refused, once a minute at most.
-    fn tell_refused(&self, reply: &Reply, arrival: &Arrival) {
+    fn tell_refused(&self, view: &View, message: &[u8], reply: &Reply, arrival: &Arrival) {
         let question = reply.message.queries.first();
         let asks = |question: &&Query| matches!(question.query_type(), RecordType::AXFR | RecordType::IXFR);
         let [_, refused_told] = &self.told;
@@ -135,7 +135,9 @@ impl Answering {
             && refused_told.is_due()
         {
             let code = reply.message.metadata.response_code;
-            tracing::warn!(from = %arrival.resolver, zone = %question.name(), %code, "a transfer is refused: no `[[transfer]]` gives this zone to this address with this key");
+            let why = view.withheld(message, arrival).map(|why| why.to_string());
+            let why = why.unwrap_or_else(|| "it is asked for in no way by which zones are handed over".to_owned());
+            tracing::warn!(from = %arrival.resolver, zone = %question.name(), %code, "a transfer is refused: {why}");
         }
     }
 }
@@ -151,7 +153,7 @@ impl Answer for Answering {
             return None;
         };
         self.tell_late(&answers.view);
-        self.tell_refused(&reply, arrival);
+        self.tell_refused(&answers.view, message, &reply, arrival);
         let rcode = self.count_reply(transport, reply.message.metadata.response_code.into());
         if let (Some(pop), Some(cause)) = (reply.facts.pop, reply.facts.cause) {
             answers.count(pop, cause);

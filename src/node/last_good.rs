@@ -8,6 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use config::{Config, limits};
@@ -89,8 +90,9 @@ pub(crate) async fn follow(node: Arc<Node>, last_good: LastGood) {
     let mut seen = if last_good.files().is_dir() { 0 } else { node.version() };
     loop {
         let config = node.config.load_full().filter(|config| config.version == seen && seen != kept);
-        // With a zone that was refused its files are not what serves.
-        let config = config.filter(|_| node.refused.load().is_none());
+        // With a zone that was refused its files are not what serves. A log that was refused, or a change since, is no fault of
+        // theirs: another start begins by them.
+        let config = config.filter(|_| node.is_whole.load(Ordering::Relaxed));
         if let Some(config) = config {
             let (to, version) = (last_good.clone(), config.version);
             match tokio::task::spawn_blocking(move || to.keep(&config)).await {

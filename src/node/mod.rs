@@ -30,13 +30,14 @@ mod supervisor;
 mod visits;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use admin::Gathering;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use certs::{Certificates, Names};
-use config::{Config, Loaded, NodeId, Problem};
+use config::{Config, Loaded, NodeId, Problem, Refused, Severity};
 use dns::geo::World;
 use dns::{Cookies, Identity, KeptMap, View};
 use fleet::Watch;
@@ -76,6 +77,8 @@ pub(crate) struct Node {
     world: Mutex<World>,
     /// Why the last reload was refused, until one is taken.
     refused: ArcSwapOption<String>,
+    /// Whether the config in use is so with all its zones: none of them was refused.
+    is_whole: AtomicBool,
     /// How requests and queries are written down now.
     logs: Mutex<Logs>,
     /// What is known of the whole fleet, while the config has this node gather.
@@ -140,6 +143,7 @@ impl Unprobed {
 
 /// What a node has in use, to build the next from.
 pub(crate) struct Before {
+    config: Option<Arc<Config>>,
     world: World,
     view: Option<Arc<View>>,
     latency: Arc<Mutex<Store>>,
@@ -165,7 +169,20 @@ impl Roles {
 /// Builds the complete new state of a node, or says all that stands against it. `before` spares
 /// reading databases and compiling a map that have not changed.
 pub(crate) fn build(dir: &Path, roles: Roles, before: Option<&Before>) -> Result<Built, Vec<Problem>> {
-    let loaded = config::load(dir).map_err(|refused| with_other_faults(dir, roles, refused))?;
+    build_read(dir, config::load(dir), roles, before)
+}
+
+/// As [`build`], from what reading the directory came to.
+fn build_read(
+    dir: &Path,
+    read: Result<Loaded, Refused>,
+    roles: Roles,
+    before: Option<&Before>,
+) -> Result<Built, Vec<Problem>> {
+    let mut loaded = read.map_err(|refused| with_other_faults(dir, roles, refused))?;
+    if let Some(config) = before.and_then(|before| before.config.as_deref()) {
+        loaded.config.follow(config);
+    }
     let world = before.map(|before| &before.world);
     build_loaded(loaded, roles, world, |config| build_view(config, before))
 }
@@ -229,7 +246,7 @@ pub(crate) fn unprobed(loaded: Loaded) -> Result<Unprobed, Vec<Problem>> {
 }
 
 /// What stands against a config besides what reading it has found: all faults are told at once.
-fn with_other_faults(dir: &Path, roles: Roles, refused: config::Refused) -> Vec<Problem> {
+fn with_other_faults(dir: &Path, roles: Roles, refused: Refused) -> Vec<Problem> {
     let mut problems = refused.problems;
     if roles.edge {
         problems.extend(certs::check(dir, &refused.sites));
@@ -275,7 +292,8 @@ impl Built {
     /// The config, and what the next can be built from without anything measured.
     pub(crate) fn into_parts(self) -> (Config, Option<Before>) {
         let view = self.view.map(Arc::new);
-        let before = self.world.map(|world| Before { world, view, latency: Arc::default() });
+        let config = Some(Arc::new(self.config.clone()));
+        let before = self.world.map(|world| Before { config, world, view, latency: Arc::default() });
         (self.config, before)
     }
 }
@@ -283,6 +301,7 @@ impl Built {
 impl Node {
     /// Puts a built config in place of the one before. Call it on the control runtime.
     pub(crate) fn apply(&self, built: Built) {
+        let is_whole = built.kept().iter().all(|problem| problem.severity != Severity::Fault);
         let Built { config, names, dns_names, sites, view, world, .. } = built;
         *lock(&self.names) = (names, dns_names);
         certificates::show(self, &config);
@@ -314,6 +333,7 @@ impl Node {
         self.metrics.config_version.set(i64::try_from(config.version).unwrap_or(i64::MAX));
         self.metrics.reloads.with_label_values(&["ok"]).inc();
         self.refused.store(None);
+        self.is_whole.store(is_whole, Ordering::Relaxed);
         self.config.store(Some(Arc::new(config)));
     }
 
@@ -335,9 +355,11 @@ impl Node {
         gone.for_each(|pop| self.metrics.forget("pop", pop.id.as_str()));
     }
 
-    /// The database files in use.
-    fn databases(&self) -> Vec<PathBuf> {
-        lock(&self.world).files().filter(|path| !path.as_os_str().is_empty()).cloned().collect()
+    /// The database files that this node reads where a config names them.
+    fn databases(&self, config: &Config) -> Vec<PathBuf> {
+        let Roles { name_server, edge } = self.roles();
+        let are_read = name_server || (edge && edge::asks_for_countries(config));
+        if are_read { config.network.geo.files().cloned().collect() } else { Vec::new() }
     }
 
     fn note_size(&self, view: &View) {
@@ -369,6 +391,7 @@ impl Node {
         let view = |name_server: &NameServer| Some(Arc::clone(&name_server.answers.load().as_ref()?.view));
         let latency = self.name_server.as_ref().map(|name_server| Arc::clone(&name_server.latency));
         Before {
+            config: self.config.load_full(),
             world: lock(&self.world).clone(),
             view: self.name_server.as_ref().and_then(view),
             latency: latency.unwrap_or_default(),

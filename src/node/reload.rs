@@ -10,12 +10,13 @@ use notify::event::{EventKind, ModifyKind};
 use notify::{RecursiveMode, Watcher};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::{JoinError, spawn_blocking};
 
 use super::listeners::Listeners;
 use super::peer::Peer;
 use super::sockets::Reached;
 use super::supervisor::{Word, tell};
-use super::{Node, Roles, build, lock};
+use super::{Built, Node, Roles, build_read, lock};
 
 /// What tells a node that its files have changed. It begins before the node answers anybody: whoever sees it run, and
 /// edits, is heard.
@@ -24,6 +25,8 @@ pub(crate) struct Watching {
     changes: Receiver<()>,
     hangups: Signal,
     watcher: Option<Watched>,
+    /// Those that the files named when they were last read.
+    databases: Vec<PathBuf>,
 }
 
 /// Ends the watching when it is dropped.
@@ -37,7 +40,9 @@ impl Watching {
     pub(crate) fn begin(node: &Node) -> std::io::Result<Self> {
         // One place: a change that comes while one waits is the same reload.
         let (sender, changes) = channel(1);
-        let mut this = Self { sender, changes, hangups: signal(SignalKind::hangup())?, watcher: None };
+        let hangups = signal(SignalKind::hangup())?;
+        let databases = node.config.load().as_ref().map_or_else(Vec::new, |config| node.databases(config));
+        let mut this = Self { sender, changes, hangups, watcher: None, databases };
         this.renew(node);
         if node.name_server.is_some() && !lock(&node.world).is_read() {
             // It serves by the map it had: the databases are read now.
@@ -53,9 +58,10 @@ impl Watching {
         if node.refused.load().is_some() {
             return;
         }
-        let (dir, version, sender) = (node.dir.clone(), node.version(), self.sender.clone());
-        tokio::task::spawn_blocking(move || {
-            if config::load(&dir).map_or(true, |loaded| loaded.config.version != version) {
+        let (dir, used, sender) = (node.dir.clone(), node.config.load_full(), self.sender.clone());
+        spawn_blocking(move || {
+            let is_used = |config: &Config| used.is_some_and(|used| used.has_files_of(config));
+            if !config::load(&dir).is_ok_and(|loaded| is_used(&loaded.config)) {
                 let _ = sender.try_send(());
             }
         });
@@ -75,9 +81,19 @@ impl Watching {
     /// that nothing is missed in between. One that cannot be had (no descriptor is left) does not take
     /// the place of one that works.
     fn renew(&mut self, node: &Node) {
-        match watch(&node.dir, &node.databases(), self.sender.clone()) {
+        match watch(&node.dir, &self.databases, self.sender.clone()) {
             Ok(watcher) => self.watcher = Some(Box::new(watcher)),
             Err(error) => tracing::error!(%error, "files are not watched; send SIGHUP after a change"),
+        }
+    }
+
+    /// Watches the databases that a config names before they are read: whatever comes in their places from then on, and be
+    /// it the first of one that the config is refused for, is a change.
+    fn follow_databases(&mut self, node: &Node, config: &Config) {
+        let databases = node.databases(config);
+        if databases != self.databases {
+            self.databases = databases;
+            self.renew(node);
         }
     }
 }
@@ -88,14 +104,7 @@ pub(crate) async fn follow(watching: &mut Watching, node: &Arc<Node>, doors: (&L
         watching.changed(node).await;
         watching.renew(node);
         tell(Word::Reloading);
-        let watched = node.databases();
-        reload(node, doors, started).await;
-        if node.databases() != watched {
-            // The config names others, or had been served by a kept map. What changed while they were read is seen by reading
-            // once more.
-            watching.renew(node);
-            let _ = watching.sender.try_send(());
-        }
+        reload(watching, node, doors, started).await;
         tell(Word::Serving(&node.in_a_line()));
     }
 }
@@ -113,9 +122,19 @@ pub(crate) async fn settled(changes: &mut Receiver<()>) {
     let _ = tokio::time::timeout(limits::RELOAD_SETTLE * 5, more).await;
 }
 
-async fn reload(node: &Arc<Node>, (listeners, peer): (&Listeners, &Peer), started: &Config) {
+/// Reads the files, and builds what they come to.
+async fn read(watching: &mut Watching, node: &Node) -> Result<Result<Built, Vec<Problem>>, JoinError> {
+    let dir = node.dir.clone();
+    let read = spawn_blocking(move || config::load(&dir)).await?;
+    if let Ok(loaded) = &read {
+        watching.follow_databases(node, &loaded.config);
+    }
     let (dir, roles, before) = (node.dir.clone(), node.roles(), node.before());
-    let built = tokio::task::spawn_blocking(move || build(&dir, roles, Some(&before))).await;
+    spawn_blocking(move || build_read(&dir, read, roles, Some(&before))).await
+}
+
+async fn reload(watching: &mut Watching, node: &Arc<Node>, (listeners, peer): (&Listeners, &Peer), started: &Config) {
+    let built = read(watching, node).await;
     let built = built.unwrap_or_else(|error| Err(vec![Problem::general(format!("reading it failed: {error}"))]));
     let ready = built.and_then(|built| {
         let fault = |error: BindError| vec![Problem::general(error.to_string())];
@@ -160,7 +179,7 @@ fn note_kept(node: &Node, problems: &[Problem]) {
 /// Has logs written as the config in use wants them. Says which go on as they were, though all else is taken.
 async fn change_logs(node: &Arc<Node>, log: config::Log) {
     let changing = Arc::clone(node);
-    let problems = tokio::task::spawn_blocking(move || changing.change_logs(&log)).await;
+    let problems = spawn_blocking(move || changing.change_logs(&log)).await;
     let problems = problems.unwrap_or_else(|error| vec![Problem::general(format!("changing logs failed: {error}"))]);
     for problem in &problems {
         tracing::error!(%problem, "log refused; all else is taken");
@@ -198,9 +217,10 @@ const SWAPPED: &str = "..data";
 /// not files: editors save by renaming.
 pub(crate) fn watch(dir: &Path, elsewhere: &[PathBuf], changes: Sender<()>) -> notify::Result<impl Watcher + use<>> {
     let root = dir.to_owned();
-    let databases = elsewhere.to_vec();
+    let next: Vec<(&Path, &Path)> = elsewhere.iter().filter_map(|file| awaited(file)).collect();
+    let awaited: Vec<PathBuf> = next.iter().map(|(path, _)| path.to_path_buf()).collect();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let is_read = |path: &PathBuf| is_config(&root, path) || databases.contains(path);
+        let is_read = |path: &PathBuf| is_config(&root, path) || awaited.contains(path);
         if event.is_ok_and(|event| is_change(&event) && event.paths.iter().any(is_read)) {
             // A full channel has a reload waiting already.
             let _ = changes.try_send(());
@@ -208,11 +228,17 @@ pub(crate) fn watch(dir: &Path, elsewhere: &[PathBuf], changes: Sender<()>) -> n
     })?;
     watcher.watch(dir, RecursiveMode::NonRecursive)?;
     let within = FOLDERS.map(|sub| dir.join(sub));
-    let outside = elsewhere.iter().filter_map(|file| file.parent()).filter(|parent| *parent != dir);
+    let outside = next.iter().map(|(_, parent)| *parent).filter(|parent| *parent != dir);
     for path in within.iter().map(PathBuf::as_path).chain(outside).filter(|path| path.is_dir()) {
         watcher.watch(path, RecursiveMode::NonRecursive)?;
     }
     Ok(watcher)
+}
+
+/// What of a file's path comes or goes next, and the directory in which it does: the file itself, or the first of the
+/// directories above it that is not there.
+fn awaited(file: &Path) -> Option<(&Path, &Path)> {
+    file.ancestors().zip(file.ancestors().skip(1)).find(|(_, parent)| parent.is_dir())
 }
 
 /// Whether an event is more than somebody reading.
@@ -240,4 +266,28 @@ fn is_config(root: &Path, path: &Path) -> bool {
         return matches!(name, "hither.toml" | "routes.toml") || FOLDERS.contains(&name);
     }
     FOLDERS.iter().any(|sub| parent == Some(&*root.join(sub)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_path_the_first_that_is_not_there_is_awaited() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        std::fs::create_dir(root.join("here")).unwrap();
+        std::fs::write(root.join("here/old.mmdb"), "").unwrap();
+        for (file, path, parent) in [
+            ("here/old.mmdb", "here/old.mmdb", "here"),
+            ("here/new.mmdb", "here/new.mmdb", "here"),
+            ("gone/new.mmdb", "gone", ""),
+            ("here/gone/deep/new.mmdb", "here/gone", "here"),
+            // What stands in a directory's place is none.
+            ("here/old.mmdb/new.mmdb", "here/old.mmdb", "here"),
+        ] {
+            let file = root.join(file);
+            assert_eq!(awaited(&file), Some((&*root.join(path), &*root.join(parent))), "{}", file.display());
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
@@ -54,7 +55,7 @@ pub(crate) enum Begin {
 pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>, begin: Begin) -> Done {
     let started = Instant::now();
     let id = NodeId::parse(id).map_err(Failure::wrong)?;
-    let mut loaded = config::load(dir);
+    let loaded = config::load(dir);
     // A network that cannot be read tells no state directory: where it is unless one is named.
     let network = match &loaded {
         Ok(loaded) => Some(&loaded.config.network),
@@ -63,10 +64,6 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>, begin: Begi
     let state = network.map_or_else(|| config::default_state(dir), |network| network.state.clone());
     if let Ok(Loaded { config, .. }) = &loaded {
         is_known(config, &id)?;
-        if !state.exists() && std::fs::create_dir_all(&state).is_ok() {
-            // The directory's own time is part of the version, and this may be within it.
-            loaded = config::load(dir);
-        }
     }
     let home = state.join(id.as_str());
     let last_good = LastGood::new(&home);
@@ -74,7 +71,10 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>, begin: Begi
     let takes_over = begin == Begin::TakeOver && is_anybody_there(&home);
     let is_called_for = !takes_over && last_good.is_called_for(SystemTime::now());
     let loaded = if is_called_for { config::load_copy(&last_good.files(), dir) } else { loaded };
-    let loaded = loaded.map_err(|refused| directory::refused(&with_other_faults(dir, Roles::BOTH, refused)))?;
+    let mut loaded = loaded.map_err(|refused| directory::refused(&with_other_faults(dir, Roles::BOTH, refused)))?;
+    if !is_called_for && let Ok(before) = config::load_copy(&last_good.files(), dir) {
+        loaded.config.follow(&before.config);
+    }
     let config = &loaded.config;
     let node = is_known(config, &id)?;
     let roles = Roles::of(&node);
@@ -443,6 +443,7 @@ fn make(start: &Start<'_>, built: &Built, metrics: &Arc<Metrics>) -> Node {
         config: ArcSwapOption::empty(),
         world: Mutex::new(World::unread()),
         refused: ArcSwapOption::empty(),
+        is_whole: AtomicBool::new(true),
         logs: Mutex::new(Logs::new(home)),
         gathering: ArcSwapOption::empty(),
     }

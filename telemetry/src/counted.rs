@@ -7,6 +7,7 @@ use prometheus::core::Collector;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::Metrics;
+use crate::shares::byte_offload;
 
 /// Counters since the node's start, as far as a fleet's history is made of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub struct Counted {
 }
 
 /// What was counted of a site.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OfSite {
     /// Requests answered, the edge's own answers among them.
@@ -35,10 +36,40 @@ pub struct OfSite {
     pub hits: u64,
     /// Bytes of bodies sent.
     pub bytes: u64,
-    /// Bytes of bodies that came from its origin.
-    pub origin_bytes: u64,
+    /// Bytes of bodies that came from its origin. None of a node that does not tell, being of an earlier version: that is not
+    /// nothing.
+    #[serde(default)]
+    pub origin_bytes: Option<u64>,
     /// Fetches from its origin, however they ended.
     pub fetches: u64,
+}
+
+/// Nothing has been counted yet.
+impl Default for OfSite {
+    fn default() -> Self {
+        Self { requests: 0, hits: 0, bytes: 0, origin_bytes: Some(0), fetches: 0 }
+    }
+}
+
+impl OfSite {
+    /// Adds what was counted elsewhere. What is not known of a part is not known of the whole.
+    pub fn add(&mut self, other: &Self) {
+        for (own, more) in [
+            (&mut self.requests, other.requests),
+            (&mut self.hits, other.hits),
+            (&mut self.bytes, other.bytes),
+            (&mut self.fetches, other.fetches),
+        ] {
+            *own = own.saturating_add(more);
+        }
+        self.origin_bytes = self.origin_bytes.zip(other.origin_bytes).map(|(own, more)| own.saturating_add(more));
+    }
+
+    /// The [`byte_offload`] of it.
+    #[must_use]
+    pub fn byte_offload(&self) -> Option<f64> {
+        byte_offload(self.bytes, self.origin_bytes?)
+    }
 }
 
 impl Metrics {
@@ -58,7 +89,8 @@ impl Metrics {
         });
         each(&self.request_bytes, |labels, count| counted.sites.entry(labels.of("site")).or_default().bytes += count);
         each(&self.origin_bytes, |labels, count| {
-            counted.sites.entry(labels.of("site")).or_default().origin_bytes += count;
+            let site = counted.sites.entry(labels.of("site")).or_default();
+            site.origin_bytes = site.origin_bytes.map(|bytes| bytes + count);
         });
         each(&self.fetches, |labels, count| counted.sites.entry(labels.of("site")).or_default().fetches += count);
         self.count_times(&mut counted);
@@ -135,7 +167,21 @@ mod tests {
         let counted = metrics.counted();
         assert_eq!(counted.queries, 4);
         assert_eq!(counted.routed["fra"], 3);
-        assert_eq!(counted.sites["shop"], OfSite { requests: 12, hits: 6, bytes: 700, origin_bytes: 200, fetches: 3 });
+        let shop = OfSite { requests: 12, hits: 6, bytes: 700, origin_bytes: Some(200), fetches: 3 };
+        assert_eq!(counted.sites["shop"], shop);
+        assert_eq!(shop.byte_offload(), Some(1.0 - 200.0 / 700.0));
+        let told = serde_json::to_string(&shop).unwrap();
+        assert_eq!(serde_json::from_str::<OfSite>(&told).unwrap(), shop, "{told}");
+    }
+
+    #[test]
+    fn what_a_node_of_an_earlier_version_does_not_tell_is_not_known() {
+        let old: OfSite = serde_json::from_str(r#"{"requests":12,"hits":6,"bytes":700,"fetches":3}"#).unwrap();
+        assert_eq!((old.origin_bytes, old.byte_offload()), (None, None));
+        let mut all = OfSite { bytes: 300, origin_bytes: Some(30), ..OfSite::default() };
+        assert_eq!(all.byte_offload(), Some(0.9));
+        all.add(&old);
+        assert_eq!((all.bytes, all.requests, all.byte_offload()), (1_000, 12, None));
     }
 
     #[test]

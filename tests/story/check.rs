@@ -242,7 +242,12 @@ fn what_is_likely_a_mistake_is_a_warning() {
 
 /// What a program is told of a directory, and the exit code.
 fn told(network: &crate::support::Network) -> (Value, Option<i32>) {
-    let output = Command::new(HITHER).args(["check", "--json"]).arg(network.dir.path()).output().unwrap();
+    told_of(network, &[])
+}
+
+/// The same with more options.
+fn told_of(network: &crate::support::Network, more: &[&str]) -> (Value, Option<i32>) {
+    let output = Command::new(HITHER).args(["check", "--json"]).args(more).arg(network.dir.path()).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let told = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     (told, output.status.code())
@@ -263,7 +268,7 @@ fn a_program_is_told_all_in_one_object() {
     let counts = json!({ "pops": 1, "edges": 1, "name_servers": 1, "sites": 1, "zones": 0, "routes": 0 });
     assert_eq!(good["counts"], counts);
     assert_eq!(good["directory"], network.dir.path().display().to_string());
-    assert!(good["online"].is_null() && good["plan"].is_null(), "{good}");
+    assert!(good["online"].is_null() && good["plan"].is_null() && good["failure"].is_null(), "{good}");
     fs::write(network.path("routes.toml"), "[[route]]\ncountry = \"DE\"\npin = \"ones\"\n").unwrap();
     let (refused, code) = told(&network);
     assert_eq!((&refused["good"], &refused["counts"], code), (&json!(false), &Value::Null, Some(1)), "{refused}");
@@ -272,6 +277,15 @@ fn a_program_is_told_all_in_one_object() {
     assert_eq!((&faults[0]["file"], &faults[0]["line"]), (&json!("routes.toml"), &json!(3)), "{refused}");
     assert_eq!(faults[0]["message"], "there is no PoP `ones`");
     assert_eq!(faults[0]["help"], "did you mean `one`?");
+}
+
+#[test]
+fn a_program_is_told_what_was_found_though_not_all_could_be_looked_at() {
+    let network = crate::support::Network::new(90, ([192, 0, 2, 1], 80).into(), "");
+    let (told, code) = told_of(&network, &["--plan"]);
+    assert_eq!((&told["good"], &told["plan"], code), (&json!(true), &Value::Null, Some(1)), "{told}");
+    let failure = told["failure"].as_str().unwrap_or_default();
+    assert!(failure.contains("no name server has served here"), "{told}");
 }
 
 #[test]

@@ -159,6 +159,32 @@ fn keys_are_not_drawn_into_the_table_and_q_ends_it() {
 }
 
 #[test]
+fn a_watch_that_begins_in_the_background_gives_back_the_modes_of_the_foreground() {
+    let outside = tempfile::tempdir().unwrap();
+    let dir = written(outside.path(), 237, ([127, 0, 0, 1], 9).into());
+    // A shell that edits its line has other modes than those that it gives to its jobs.
+    let job = format!("{HITHER} -C {} status --watch; stty -a", dir.display());
+    let shell = format!("set -m; stty -icanon -echo; sh -c \"{job}\" & sleep 3; stty icanon echo; fg");
+    let mut script = Command::new("script");
+    let terminal = format!("export TERM=xterm; stty rows 8 cols 60; exec bash -c '{shell}'");
+    script.args(["-qec", &terminal, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut script = Process(script.spawn().unwrap());
+    let (mut keys, mut screen) = (script.0.stdin.take().unwrap(), script.0.stdout.take().unwrap());
+    let mut shown = String::new();
+    while !shown.contains("\x1b[?1049h") {
+        let mut some = [0; 4096];
+        let count = screen.read(&mut some).unwrap();
+        assert!(count > 0, "it ended: {shown:?}");
+        shown.push_str(&String::from_utf8_lossy(&some[..count]));
+    }
+    keys.write_all(b"q").unwrap();
+    let mut rest = String::new();
+    screen.read_to_string(&mut rest).unwrap();
+    let after: Vec<&str> = rest.split_whitespace().map(|word| word.trim_end_matches(';')).collect();
+    assert!(after.contains(&"echo") && after.contains(&"icanon"), "{rest:?}");
+}
+
+#[test]
 fn who_has_nothing_yet_is_told_where_to_begin() {
     let outside = tempfile::tempdir().unwrap();
     let missing = outside.path().join("cdn").display().to_string();

@@ -258,6 +258,28 @@ fn figures_of_a_killed_edge_are_there_but_for_the_last_minute() {
 }
 
 #[test]
+fn a_config_whose_log_is_refused_becomes_the_last_good_one() {
+    if std::env::var_os("HITHER_FULL").is_none() {
+        // It takes two minutes.
+        return;
+    }
+    let network = Network::new(242, ([127, 0, 0, 1], 9).into(), "");
+    let _node = network.start("one-1");
+    let kept = |what: &str| {
+        wait_for(Duration::from_secs(130), what, || {
+            let kept = fs::read_to_string(network.path(".state/one-1/last-good/hither.toml")).unwrap_or_default();
+            if kept.contains(what) { Ok(()) } else { Err(kept) }
+        });
+    };
+    kept("cdn.example");
+    fs::create_dir(network.path(".state/one-1/requests.log")).unwrap();
+    log(&network, "format = \"combined\"");
+    kept("combined");
+    let (status, _) = network.hither(&["status"]);
+    assert!(status.contains("all else of it is taken, but cannot log to "), "{status}");
+}
+
+#[test]
 fn bytes_of_a_long_body_are_counted_while_they_leave() {
     // More than kernels hold for a connection.
     const LENGTH: usize = 64 << 20;

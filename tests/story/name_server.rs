@@ -302,6 +302,10 @@ fn a_restarted_name_server_answers_by_the_map_it_had() {
         if log.contains("config loaded") { Ok(()) } else { Err(log) }
     });
     assert_eq!(addresses(&ask()).len(), 1);
+    // What changed in between would have been read by now.
+    std::thread::sleep(Duration::from_millis(600));
+    let log = network.log("ns1");
+    assert_eq!(log.matches("config loaded").count(), 1, "{log}");
     drop(ns);
 
     let mut bytes = std::fs::read(&map).unwrap();
@@ -336,4 +340,13 @@ fn a_new_database_is_seen_behind_the_kept_map(network: &Network) {
     std::fs::write(&new, "202.12.29.0/24,FR,,,\n").unwrap();
     std::fs::rename(&new, network.path("corrections.csv")).unwrap();
     placed("FR");
+    // One that is named before it is there, nor its directory.
+    network.edit(|text| text.replace("corrections.csv", "feeds/later.csv"));
+    wait_for(Duration::from_secs(10), "it is missed", || {
+        let log = network.log("ns1");
+        if log.contains("config refused") { Ok(()) } else { Err(log) }
+    });
+    std::fs::create_dir(network.path("feeds")).unwrap();
+    std::fs::write(network.path("feeds/later.csv"), "202.12.29.0/24,IT,,,\n").unwrap();
+    placed("IT");
 }

@@ -102,6 +102,12 @@ fn a_hangup_reloads_and_a_second_up_is_told_of_the_first() {
     let up = Up::start(61);
     signal(up.pid(), Signal::SIGHUP);
     up.says("config loaded by 2 nodes");
+    // As an editor does that has a file open, or a person who keeps notes.
+    for beside in ["sites/.shop.toml.swp", "notes.txt"] {
+        fs::write(up.network.path(beside), "").unwrap();
+    }
+    let status = up.cli(&["status"]);
+    assert!(status.contains(" newest ") && !status.contains(" behind "), "{status}");
     let second = up.cli(&["up"]);
     assert!(second.contains(&format!("`hither up` already runs here (pid {},", up.pid())), "{second}");
     let metrics = run("curl", &["-s", "http://127.0.2.61:9400/metrics"]);

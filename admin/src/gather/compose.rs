@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use config::{EdgeNode, Network, Pop};
 use serde_json::Value;
-use telemetry::{OfSite, byte_offload, hit_ratio};
+use telemetry::{OfSite, hit_ratio};
 
 use super::heard::{Memory, Remembered, clipped};
 use super::history::History;
@@ -265,12 +265,7 @@ fn see_name_server(node: &config::NameServer, memory: &Memory, history: &History
 fn see_sites(ground: &Ground, memory: &Memory, history: &History) -> Vec<SiteSeen> {
     let mut counted: BTreeMap<&str, OfSite> = BTreeMap::new();
     for (site, counts) in memory.samples().flat_map(|(_, sample)| &sample.counted.sites) {
-        let sum = counted.entry(site).or_default();
-        sum.requests = sum.requests.saturating_add(counts.requests);
-        sum.hits = sum.hits.saturating_add(counts.hits);
-        sum.bytes = sum.bytes.saturating_add(counts.bytes);
-        sum.origin_bytes = sum.origin_bytes.saturating_add(counts.origin_bytes);
-        sum.fetches = sum.fetches.saturating_add(counts.fetches);
+        counted.entry(site).or_default().add(counts);
     }
     let mut origins = see_origins(memory);
     let site = |(id, hosts): &(String, Vec<String>)| {
@@ -283,7 +278,7 @@ fn see_sites(ground: &Ground, memory: &Memory, history: &History) -> Vec<SiteSee
             origin_bytes: sum.origin_bytes,
             fetches: sum.fetches,
             hit_ratio: hit_ratio(sum.requests, sum.hits),
-            byte_offload: byte_offload(sum.bytes, sum.origin_bytes),
+            byte_offload: sum.byte_offload(),
             origins: origins.remove(id.as_str()).map(|servers| servers.into_values().collect()).unwrap_or_default(),
             rates: history.now(&Of::Site(id.clone())),
         }

@@ -208,13 +208,14 @@ pub struct SiteSeen {
     pub requests: u64,
     /// Bytes of bodies sent.
     pub bytes: u64,
-    /// Bytes of bodies that came from its origin.
-    pub origin_bytes: u64,
+    /// Bytes of bodies that came from its origin; none where a node of an earlier version does not tell.
+    pub origin_bytes: Option<u64>,
     /// Fetches from its origin.
     pub fetches: u64,
     /// Which share of the requests was answered from the store, 0 to 1.
     pub hit_ratio: Option<f64>,
-    /// Which share of the bytes sent its origin did not have to send, at most 1; less than 0 where it sent more.
+    /// Which share of the bytes sent its origin did not have to send, at most 1; less than 0 where it sent more, none where
+    /// nothing was sent, or that is not known.
     pub byte_offload: Option<f64>,
     /// Servers of its origin that some edge takes nothing from.
     pub origins: Vec<OriginSeen>,

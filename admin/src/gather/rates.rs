@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use telemetry::{Counted, OfSite, byte_offload, hit_ratio};
+use telemetry::{Counted, OfSite, hit_ratio};
 
 /// How much goes on, a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, JsonSchema)]
@@ -20,7 +20,7 @@ pub struct Rates {
     /// Which share of the requests was answered from the store, 0 to 1; none without requests.
     pub hit_ratio: Option<f64>,
     /// Which share of the bytes sent origins did not have to send, at most 1; less than 0 where they sent more, none where
-    /// nothing was sent.
+    /// nothing was sent, or a node of an earlier version does not tell.
     pub byte_offload: Option<f64>,
     /// Half of the requests took at most so long, milliseconds, as far as the buckets of their histogram tell.
     pub p50_ms: Option<f64>,
@@ -106,7 +106,7 @@ fn difference(now: &Counted, before: &Counted) -> Counted {
             requests: new.requests.saturating_sub(old.requests),
             hits: new.hits.saturating_sub(old.hits),
             bytes: new.bytes.saturating_sub(old.bytes),
-            origin_bytes: new.origin_bytes.saturating_sub(old.origin_bytes),
+            origin_bytes: new.origin_bytes.zip(old.origin_bytes).map(|(new, old)| new.saturating_sub(old)),
             fetches: new.fetches.saturating_sub(old.fetches),
         }
     };
@@ -125,7 +125,7 @@ pub(crate) fn add(sums: &mut BTreeMap<Of, Sum>, node: &str, pop: Option<&str>, c
     let mut all = Sum { queries: counted.queries, ..Sum::default() };
     all.took.clone_from(&counted.took);
     all.bounds_ms.clone_from(&counted.bounds_ms);
-    counted.sites.values().for_each(|site| all.add_site(site));
+    counted.sites.values().for_each(|site| all.site.add(site));
     for of in [Of::Fleet, Of::Node(node.to_owned())] {
         sums.entry(of).or_default().add(&all);
     }
@@ -138,14 +138,14 @@ pub(crate) fn add(sums: &mut BTreeMap<Of, Sum>, node: &str, pop: Option<&str>, c
         *queries = queries.saturating_add(*count);
     }
     for (site, counts) in counted.sites.iter().filter(|(site, _)| *site != "-") {
-        sums.entry(Of::Site(site.clone())).or_default().add_site(counts);
+        sums.entry(Of::Site(site.clone())).or_default().site.add(counts);
     }
 }
 
 impl Sum {
     pub(crate) fn add(&mut self, other: &Self) {
         self.queries = self.queries.saturating_add(other.queries);
-        self.add_site(&other.site);
+        self.site.add(&other.site);
         if self.bounds_ms != other.bounds_ms {
             // Nodes of another version have other buckets: those that come first count.
             if !self.bounds_ms.is_empty() {
@@ -157,18 +157,6 @@ impl Sum {
         self.took.iter_mut().zip(&other.took).for_each(|(own, more)| *own = own.saturating_add(*more));
     }
 
-    fn add_site(&mut self, other: &OfSite) {
-        for (own, more) in [
-            (&mut self.site.requests, other.requests),
-            (&mut self.site.hits, other.hits),
-            (&mut self.site.bytes, other.bytes),
-            (&mut self.site.origin_bytes, other.origin_bytes),
-            (&mut self.site.fetches, other.fetches),
-        ] {
-            *own = own.saturating_add(more);
-        }
-    }
-
     /// What it comes to a second, over some milliseconds.
     pub(crate) fn rates(&self, over_ms: u64) -> Rates {
         let a_second = |count: u64| Some(count as f64 * 1_000.0 / over_ms.max(1) as f64);
@@ -178,7 +166,7 @@ impl Sum {
             bytes_s: a_second(self.site.bytes),
             fetches_s: a_second(self.site.fetches),
             hit_ratio: hit_ratio(self.site.requests, self.site.hits),
-            byte_offload: byte_offload(self.site.bytes, self.site.origin_bytes),
+            byte_offload: self.site.byte_offload(),
             p50_ms: quantile_ms(&self.bounds_ms, &self.took, 0.5),
             p99_ms: quantile_ms(&self.bounds_ms, &self.took, 0.99),
         }
@@ -216,7 +204,7 @@ mod tests {
     use super::*;
 
     fn site(requests: u64, hits: u64, fetches: u64) -> OfSite {
-        OfSite { requests, hits, bytes: 100 * requests, origin_bytes: 50 * fetches, fetches }
+        OfSite { requests, hits, bytes: 100 * requests, origin_bytes: Some(50 * fetches), fetches }
     }
 
     #[test]
@@ -304,5 +292,27 @@ mod tests {
         assert_eq!((shop.requests_s, shop.hit_ratio, shop.byte_offload), (Some(5.0), Some(0.8), Some(0.9)));
         assert!(!sums.contains_key(&Of::Site("-".to_owned())));
         assert_eq!(of(Of::Node("ns1".to_owned())).p50_ms, None);
+    }
+
+    #[test]
+    fn what_one_node_does_not_tell_is_not_known_of_what_it_is_a_part_of() {
+        let counted = |origin_bytes| Counted {
+            sites: [("shop".to_owned(), OfSite { origin_bytes, ..site(10, 8, 2) })].into(),
+            ..Counted::default()
+        };
+        let mut counters = Counters::default();
+        let mut sums = BTreeMap::new();
+        for (node, pop, origin_bytes) in [("fra-1", "fra", Some(100)), ("syd-1", "syd", None)] {
+            let none = OfSite { origin_bytes: origin_bytes.map(|_| 0), ..site(0, 0, 0) };
+            counters.since(node, &Counted { sites: [("shop".to_owned(), none)].into(), ..Counted::default() });
+            let since = counters.since(node, &counted(origin_bytes)).unwrap();
+            add(&mut sums, node, Some(pop), &since);
+        }
+        let offload = |of: Of| sums[&of].rates(1_000).byte_offload;
+        assert_eq!(offload(Of::Pop("fra".to_owned())), Some(0.9));
+        for of in [Of::Pop("syd".to_owned()), Of::Site("shop".to_owned()), Of::Fleet] {
+            assert_eq!(offload(of.clone()), None, "{of:?}");
+        }
+        assert_eq!(sums[&Of::Fleet].rates(1_000).hit_ratio, Some(0.8));
     }
 }

@@ -21,7 +21,7 @@ fn told(status: Value, counted: Counted, flows: Vec<Flow>) -> Heard {
 
 /// What an edge tells that has answered so many requests, all but one in ten from its store.
 fn edge(id: &str, requests: u64) -> (String, Heard) {
-    let (bytes, origin_bytes) = (1_000 * requests, 250 * requests);
+    let (bytes, origin_bytes) = (1_000 * requests, Some(250 * requests));
     let site = OfSite { requests, hits: requests * 9 / 10, bytes, origin_bytes, fetches: requests / 10 };
     let status = json!({
         "id": id, "pid": 7, "config_version": 5, "uptime_s": 3,

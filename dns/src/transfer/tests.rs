@@ -12,14 +12,21 @@ const SECONDARY: [u8; 4] = [192, 0, 2, 7];
 
 /// A view of a zone with these lines, which the secondary may take; by a key, if there is one.
 fn view(lines: &str, serial: u32, key: Option<TransferKey>, before: Option<&View>) -> View {
+    view_with(lines, serial, vec![transfer(None, key)], before)
+}
+
+fn transfer(zones: Option<Vec<config::DomainName>>, key: Option<TransferKey>) -> config::Transfer {
+    let to = vec![Prefix::around(IpAddr::from(SECONDARY), 32)];
+    config::Transfer { zones, to, key, notify: vec!["192.0.2.7:53".parse().unwrap()] }
+}
+
+fn view_with(lines: &str, serial: u32, transfers: Vec<config::Transfer>, before: Option<&View>) -> View {
     let mut config = config_of(crate::view::tests::POPS);
     config.sites.clear();
     let text = format!("$TTL 60\n@ SOA ns1 h {serial} 2h 1h 2w 5m\n@ NS ns1\n{lines}");
     let file = config.zones.iter_mut().find(|file| file.name.as_str() == "shop.example").unwrap();
     file.source = Ok(config::Source::new(std::path::Path::new("zones/shop.example"), text));
-    let to = vec![Prefix::around(IpAddr::from(SECONDARY), 32)];
-    let notify = vec!["192.0.2.7:53".parse().unwrap()];
-    config.network.transfers = vec![config::Transfer { zones: None, to, key, notify }];
+    config.network.transfers = transfers;
     View::build(&config, (&Arc::new(geography()), &Arc::default()), &Arc::default(), before).unwrap()
 }
 
@@ -112,6 +119,47 @@ fn nobody_else_gets_it() {
         let reply = keyed.answer(&message, &from(SECONDARY)).unwrap();
         assert_eq!(reply.message.metadata.response_code, ResponseCode::NotAuth, "{code}");
         assert!(Message::from_vec(&reply.to_tcp().unwrap()[2..]).unwrap().signature.is_some(), "{code} is told");
+    }
+}
+
+#[test]
+fn the_operator_is_told_which_part_of_a_request_was_wrong() {
+    let zone = |name: &str| config::DomainName::parse(name).unwrap();
+    let named = |name: &str| TransferKey { name: zone(name), ..key() };
+    let plain = view("a A 192.0.2.1\n", 1, None, None);
+    let keyed =
+        [transfer(Some(vec![zone("shop.example")]), Some(key())), transfer(Some(Vec::new()), Some(named("b.example")))];
+    let keyed = view_with("a A 192.0.2.1\n", 1, keyed.into(), None);
+    let nobody = view_with("a A 192.0.2.1\n", 1, Vec::new(), None);
+    let whole = question(RecordType::AXFR, None);
+    let now = u64::from(from(SECONDARY).seconds());
+    let signed = |key: TransferKey, now| {
+        let mut message = whole.clone();
+        Key::new(&key).unwrap().sign(&mut message, now).unwrap();
+        message
+    };
+    let elsewhere = [192, 0, 2, 8];
+    for (what, view, message, address, expected) in [
+        ("all is well", &plain, whole.clone(), SECONDARY, None),
+        ("signed well", &keyed, signed(key(), now), SECONDARY, None),
+        ("nobody gets it", &nobody, whole.clone(), SECONDARY, Some(Withheld::Zone)),
+        ("from elsewhere", &plain, whole.clone(), elsewhere, Some(Withheld::Address)),
+        ("from elsewhere, with the key", &keyed, signed(key(), now), elsewhere, Some(Withheld::Address)),
+        ("without the key", &keyed, whole.clone(), SECONDARY, Some(Withheld::Unsigned)),
+        ("another zone's key", &keyed, signed(named("b.example"), now), SECONDARY, Some(Withheld::OtherKey)),
+        ("nobody's key", &keyed, signed(named("c.example"), now), SECONDARY, Some(Withheld::UnknownKey)),
+        ("no key was wanted", &plain, signed(key(), now), SECONDARY, Some(Withheld::UnknownKey)),
+        (
+            "another secret",
+            &keyed,
+            signed(TransferKey { secret: vec![8; 32], ..key() }, now),
+            SECONDARY,
+            Some(Withheld::Signature),
+        ),
+        ("another time", &keyed, signed(key(), now - 400), SECONDARY, Some(Withheld::Time)),
+    ] {
+        assert_eq!(view.withheld(&message, &from(address)), expected, "{what}");
+        assert_eq!(view.transfer(&message, &from(address)).is_none(), expected.is_some(), "{what}");
     }
 }
 

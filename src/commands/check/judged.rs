@@ -3,8 +3,13 @@
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use config::{Config, DomainName, HostName, NodeId, Problem, Severity, SiteId};
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+
+use crate::exit::plain;
 
 /// A name that is to lead to a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +62,23 @@ impl Failed {
             ),
             Self::Other(why) => (why.as_str(), "ask another resolver with --resolver IP"),
         }
+    }
+}
+
+/// Why a resolver at an address, which was waited for so long, does not tell.
+pub(super) fn judge_failure(error: &NetError, at: &str, waited: Duration) -> Failed {
+    match error {
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => Failed::Unknown,
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => Failed::Refused,
+        NetError::Timeout => {
+            Failed::Silent(format!("no answer from the resolver, {at}, within {} s", waited.as_secs()))
+        }
+        NetError::Io(error) => Failed::Silent(format!("the resolver, {at}, is not reached: {}", plain(error))),
+        // Which of both it was, is not told.
+        NetError::NoConnections => {
+            Failed::Silent(format!("the resolver, {at}, is not reached: no way leads there, or its port refuses"))
+        }
+        other => Failed::Other(other.to_string()),
     }
 }
 
@@ -243,6 +265,8 @@ fn warning(message: impl Into<String>, help: impl Into<String>) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn name(text: &str) -> DomainName {
@@ -284,6 +308,27 @@ mod tests {
         let said = said(judge_name(&asked, &Found::Nothing, Stands::AtTop, &ours));
         assert!(said.contains("docs/how-to/apex.md") && said.contains("follow shop.cdn.example"), "{said}");
         assert!(!said.contains(". CNAME "), "{said}");
+    }
+
+    #[test]
+    fn a_resolver_that_does_not_tell_refuses_cannot_know_or_is_silent() {
+        let code = |code| NetError::Dns(DnsError::ResponseCode(code));
+        let silent = |why: &str| Failed::Silent(why.to_owned());
+        let refused = std::io::Error::from(ErrorKind::ConnectionRefused);
+        for (error, expected) in [
+            (code(ResponseCode::ServFail), Failed::Unknown),
+            (code(ResponseCode::Refused), Failed::Refused),
+            (code(ResponseCode::NotImp), Failed::Other("DNS error: error response: Not Implemented".to_owned())),
+            (NetError::Timeout, silent("no answer from the resolver, 192.0.2.1, within 4 s")),
+            (
+                NetError::NoConnections,
+                silent("the resolver, 192.0.2.1, is not reached: no way leads there, or its port refuses"),
+            ),
+            (NetError::Io(Arc::new(refused)), silent("the resolver, 192.0.2.1, is not reached: connection refused")),
+            (NetError::Message("odd"), Failed::Other("odd".to_owned())),
+        ] {
+            assert_eq!(judge_failure(&error, "192.0.2.1", Duration::from_secs(4)), expected, "{error:?}");
+        }
     }
 
     #[test]

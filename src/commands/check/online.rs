@@ -9,17 +9,16 @@ use config::{AdminState, Config, DomainName, Problem};
 use futures_util::StreamExt;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::judged::{
-    Failed, Found, Leading, Ours, Reached, Stands, is_astray, judge_delegation, judge_edges, judge_name, judge_unknown,
-    leading,
+    Failed, Found, Leading, Ours, Reached, Stands, is_astray, judge_delegation, judge_edges, judge_failure, judge_name,
+    judge_unknown, leading,
 };
 use crate::exit::{Failure, plain};
 
@@ -112,11 +111,9 @@ impl Resolver {
             }
         };
         if let Some(address) = named {
-            let mut server = NameServerConfig::udp_and_tcp(address.ip());
-            server.connections.iter_mut().for_each(|connection| connection.port = address.port());
-            servers = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+            servers = ResolverConfig::from_parts(None, Vec::new(), vec![server(address)]);
         }
-        let at: Vec<String> = servers.name_servers().iter().map(|server| server.ip.to_string()).collect();
+        let at: Vec<String> = servers.name_servers().iter().map(place).collect();
         options.use_hosts_file = ResolveHosts::Never;
         let built =
             TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default()).with_options(options).build();
@@ -175,17 +172,21 @@ impl Resolver {
 
     /// Why it does not tell.
     fn why(&self, error: &NetError) -> Failed {
-        let at = &self.at;
-        match error {
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => Failed::Unknown,
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => Failed::Refused,
-            NetError::Timeout => {
-                Failed::Silent(format!("no answer from the resolver, {at}, within {} s", LOOK_UP.as_secs()))
-            }
-            NetError::NoConnections | NetError::Io(_) => Failed::Silent(format!("no way leads to the resolver, {at}")),
-            other => Failed::Other(other.to_string()),
-        }
+        judge_failure(error, &self.at, LOOK_UP)
     }
+}
+
+/// A resolver at an address.
+fn server(address: SocketAddr) -> NameServerConfig {
+    let mut server = NameServerConfig::udp_and_tcp(address.ip());
+    server.connections.iter_mut().for_each(|connection| connection.port = address.port());
+    server
+}
+
+/// Where a resolver is asked, for people: the port only where it is not that of DNS.
+fn place(server: &NameServerConfig) -> String {
+    let port = server.connections.first().map(|connection| connection.port).filter(|port| *port != 53);
+    port.map_or_else(|| server.ip.to_string(), |port| SocketAddr::new(server.ip, port).to_string())
 }
 
 /// A name, from the root on.
@@ -193,4 +194,21 @@ fn full(name: &str) -> Result<Name, String> {
     let mut full = Name::from_ascii(name).map_err(|error| error.to_string())?;
     full.set_fqdn(true);
     Ok(full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolver_is_told_with_its_port_where_it_is_not_that_of_dns() {
+        for (address, expected) in [
+            ("192.0.2.1:53", "192.0.2.1"),
+            ("192.0.2.1:5300", "192.0.2.1:5300"),
+            ("[2001:db8::1]:53", "2001:db8::1"),
+            ("[2001:db8::1]:5300", "[2001:db8::1]:5300"),
+        ] {
+            assert_eq!(place(&server(address.parse().unwrap())), expected);
+        }
+    }
 }

@@ -25,6 +25,8 @@ pub(super) struct Told {
     pub(super) online: Option<Online>,
     /// What it would do beside the config that serves, as `hither plan --json` tells it, if that was asked.
     pub(super) plan: Option<Value>,
+    /// Why not all that was asked for was looked at, though nodes would take it.
+    pub(super) failure: Option<String>,
 }
 
 /// How much is in a directory.
@@ -83,7 +85,7 @@ impl Told {
     /// Of one that they would not.
     pub(super) fn refused(dir: &Path, problems: &[Problem]) -> Self {
         let (directory, problems) = (dir.display().to_string(), problems.iter().map(Said::of).collect());
-        Self { directory, good: false, counts: None, problems, online: None, plan: None }
+        Self { directory, good: false, counts: None, problems, online: None, plan: None, failure: None }
     }
 
     /// As it is printed.

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &MapBench) -> Done {
     }
     let outcome = world.learn(ROUNDS, &mut dice);
     let ways = ways(&world, &outcome, &mut dice);
-    let figures = Figures::of(&ways, &outcome);
+    let figures = Figures::of(&ways, &outcome, ROUNDS);
     let text = if args.json { figures.json(&bench).map_err(Failure::ours)? } else { figures.show() };
     say(text.trim_end());
     if let Some(file) = &args.plot {

@@ -1,9 +1,9 @@
 //! `hither map stats` and `export`: what a running name server has learned.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use config::Network;
+use config::{Network, Problem, RoundTrip, Source};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -25,24 +25,21 @@ pub(crate) fn stats(args: &MapStats, dir: Option<PathBuf>) -> Done {
 pub(crate) fn export(args: &MapExport, dir: Option<PathBuf>) -> Done {
     let csv = ask(dir, "/latency.csv")?;
     if args.json {
-        say(format!("{:#}", rows(&csv).map_err(Failure::ours)?));
+        say(format!("{:#}", rows(csv).map_err(Failure::ours)?));
     } else {
         say(csv.trim_end());
     }
     Ok(Exit::Done)
 }
 
-/// The lines below the heading, as JSON.
-fn rows(csv: &str) -> Result<Value, String> {
-    let row = |line: &str| {
-        let mut cells = line.split(',');
-        let (prefix, pop) = (cells.next()?, cells.next()?);
-        let rtt_ms: f64 = cells.next()?.parse().ok()?;
-        let samples: u64 = cells.next()?.parse().ok()?;
-        Some(json!({ "prefix": prefix, "pop": pop, "rtt_ms": rtt_ms, "samples": samples }))
+/// What was measured, as JSON.
+fn rows(csv: String) -> Result<Value, Problem> {
+    let measured = RoundTrip::read_all(&Source::new(Path::new("latency.csv"), csv))?;
+    let row = |one: &RoundTrip| {
+        let (prefix, pop) = (one.prefix.to_string(), one.pop.as_str());
+        json!({ "prefix": prefix, "pop": pop, "rtt_ms": one.rtt_ms, "samples": one.samples })
     };
-    let read = |line: &str| row(line).ok_or_else(|| format!("what was measured has a line that is none: `{line}`"));
-    let rows: Vec<Value> = csv.lines().skip(1).map(read).collect::<Result<_, _>>()?;
+    let rows: Vec<Value> = measured.iter().map(row).collect();
     Ok(json!({ "rows": rows }))
 }
 
@@ -120,8 +117,8 @@ mod tests {
 
     #[test]
     fn an_export_is_rows_to_a_program() {
-        let csv = "prefix,pop,rtt_ms,samples\n93.192.7.0/24,fra,20.5,12\n2001:db8::/48,syd,281.0,3\n";
-        let told = rows(csv).unwrap();
+        let rows = |lines: &str| rows(format!("prefix,pop,rtt_ms,samples\n{lines}"));
+        let told = rows("93.192.7.0/24,fra,20.5,12\n2001:db8::/48,syd,281.0,3\n").unwrap();
         assert_eq!(
             told["rows"],
             json!([
@@ -129,7 +126,8 @@ mod tests {
                 { "prefix": "2001:db8::/48", "pop": "syd", "rtt_ms": 281.0, "samples": 3 },
             ])
         );
-        assert_eq!(rows("prefix,pop,rtt_ms,samples\n").unwrap(), json!({ "rows": [] }));
-        assert!(rows("prefix,pop,rtt_ms,samples\n93.192.7.0/24,fra,near,12\n").unwrap_err().contains("fra,near,12"));
+        assert_eq!(rows("").unwrap(), json!({ "rows": [] }));
+        let wrong = rows("93.192.7.0/24,fra,near,12\n").unwrap_err().to_string();
+        assert!(wrong.starts_with("latency.csv:2:1: `near` is no round trip"), "{wrong}");
     }
 }

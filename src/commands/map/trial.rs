@@ -41,8 +41,6 @@ pub(super) struct Outcome {
     pub(super) wrong_moves: f64,
     /// Of a hundred answers, how many were trials.
     pub(super) tried: f64,
-    /// Samples that each prefix gave.
-    pub(super) samples: usize,
 }
 
 impl World {
@@ -107,7 +105,6 @@ impl World {
             meanwhile: meanwhile / answers,
             wrong_moves: 100.0 * wrong as f64 / self.clients.len() as f64,
             tried: 100.0 * tried as f64 / answers,
-            samples: rounds,
         }
     }
 

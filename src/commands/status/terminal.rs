@@ -2,11 +2,13 @@
 
 use std::future::pending;
 use std::io::{IsTerminal, Read, Write, stdin, stdout};
+use std::panic;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use nix::libc::SIGTSTP;
 use nix::sys::signal::{Signal as Order, raise};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcdrain, tcgetattr, tcsetattr};
 use terminal_size::{Height, Width, terminal_size};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -30,8 +32,7 @@ pub(super) enum Event {
 pub(super) struct Terminal {
     look: Look,
     drawn: Vec<String>,
-    /// How it takes keys when nobody draws on it.
-    before: Option<Termios>,
+    loan: Loan,
     keys: Keys,
     sizes: Signal,
     stops: Signal,
@@ -46,7 +47,9 @@ impl Terminal {
         let look = if is_coloured(&stdout()) { Look::Coloured } else { Look::Plain };
         let sizes = signal(SignalKind::window_change())?;
         let stops = signal(SignalKind::from_raw(SIGTSTP))?;
-        let mut this = Self { look, drawn: Vec::new(), before: None, keys: Keys::read(), sizes, stops };
+        let loan = Loan::default();
+        loan.end_with_panics();
+        let mut this = Self { look, drawn: Vec::new(), loan, keys: Keys::read(), sizes, stops };
         this.enter();
         Ok(this)
     }
@@ -66,6 +69,10 @@ impl Terminal {
     pub(super) fn draw(&mut self, frame: &Frame) -> std::io::Result<()> {
         let size = terminal_size().map(|(Width(width), Height(height))| (usize::from(width), usize::from(height)));
         let (width, height) = size.unwrap_or(SIZE);
+        if self.loan.is_over() {
+            // Somewhere was a panic that did not end this.
+            self.enter();
+        }
         let lines = fit(frame, width, height);
         let lines: Vec<String> = lines.iter().map(|line| paint(line, self.look)).collect();
         let mut out = stdout();
@@ -76,11 +83,14 @@ impl Terminal {
 
     /// Keys come one by one, and are not shown: they would stand in the table. Ctrl-C and Ctrl-Z are signals as ever.
     fn enter(&mut self) {
-        self.before = tcgetattr(stdout()).ok();
-        if let Some(mut silent) = self.before.clone() {
+        // In the background the modes are those by which a shell edits its line: there this stops, until it is in the foreground.
+        let _ = tcdrain(stdout());
+        let before = tcgetattr(stdout()).ok();
+        if let Some(mut silent) = before.clone() {
             silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
             let _ = tcsetattr(stdout(), OptionalActions::Now, &silent);
         }
+        self.loan.begin(before);
         let _ = write!(stdout(), "\x1b[?1049h\x1b[?25l");
         self.clear();
     }
@@ -90,19 +100,10 @@ impl Terminal {
         let _ = write!(stdout(), "\x1b[2J");
     }
 
-    fn leave(&mut self) {
-        let mut out = stdout();
-        let _ = write!(out, "\x1b[?25h\x1b[?1049l");
-        let _ = out.flush();
-        if let Some(before) = self.before.take() {
-            let _ = tcsetattr(&out, OptionalActions::Now, &before);
-        }
-    }
-
     /// As Ctrl-Z asks for: until somebody has this process go on, the terminal is the shell's. Where there is no shell
     /// that could (`ssh -t HOST hither ...`), this signal stops nothing, as Ctrl-Z stops nothing there.
     fn stop(&mut self) {
-        self.leave();
+        self.loan.end();
         let _ = raise(Order::SIGTTOU);
         self.enter();
     }
@@ -110,7 +111,51 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        self.leave();
+        self.loan.end();
+    }
+}
+
+/// A terminal while it is drawn on. Whoever comes first gives it back, and nobody a second time.
+#[derive(Clone, Debug, Default)]
+struct Loan(Arc<Mutex<Option<Lent>>>);
+
+#[derive(Debug)]
+struct Lent {
+    /// How it takes keys when nobody draws on it, if it tells.
+    before: Option<Termios>,
+}
+
+impl Loan {
+    fn begin(&self, before: Option<Termios>) {
+        *self.lock() = Some(Lent { before });
+    }
+
+    fn is_over(&self) -> bool {
+        self.lock().is_none()
+    }
+
+    fn end(&self) {
+        let lent = self.lock().take();
+        let Some(Lent { before }) = lent else { return };
+        let mut out = stdout();
+        let _ = write!(out, "\x1b[?25h\x1b[?1049l");
+        let _ = out.flush();
+        if let Some(before) = before {
+            let _ = tcsetattr(&out, OptionalActions::Now, &before);
+        }
+    }
+
+    /// Has a panic end it before its message is printed, which would be gone with the other screen.
+    fn end_with_panics(&self) {
+        let (loan, tell) = (self.clone(), panic::take_hook());
+        panic::set_hook(Box::new(move |info| {
+            loan.end();
+            tell(info);
+        }));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Lent>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

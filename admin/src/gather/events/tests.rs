@@ -181,7 +181,7 @@ fn certificates_origins_and_purges_are_told_when_they_change() {
             hosts: Vec::new(),
             requests: 0,
             bytes: 0,
-            origin_bytes: 0,
+            origin_bytes: Some(0),
             fetches: 0,
             hit_ratio: None,
             byte_offload: None,
