@@ -148,6 +148,7 @@ fn begin(response: Response<Body>, stop: &Stop, pieces: &mut Pieces) -> State {
         head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let after = if head.headers.contains_key(header::CONNECTION) { After::End } else { After::Next };
+    // RFC 9110 §8.6: a 204 "MUST NOT" have a length, and that of a 304 would be another response's.
     let may_have_body = !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let is_empty = !may_have_body || body.is_end_stream();
     let framing = match told_length(&head.headers).or(body.size_hint().exact()) {
@@ -173,23 +174,28 @@ fn write_head(head: &Parts, framing: Framing, may_have_body: bool, out: &mut Byt
     // RFC 9112 §4: the space is there also without a reason.
     out.put_slice(head.status.canonical_reason().unwrap_or_default().as_bytes());
     out.put_slice(b"\r\n");
+    let mut is_framed = !may_have_body;
     for (name, value) in &head.headers {
-        if *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING {
+        if *name == header::CONTENT_LENGTH {
+            // In the place that it has.
+            is_framed = is_framed || write_length(framing, out);
+        } else if *name != header::TRANSFER_ENCODING {
             write_field(name.as_str().as_bytes(), value.as_bytes(), out);
         }
     }
-    match framing {
-        Framing::Chunked => write_field(b"transfer-encoding", b"chunked", out),
-        // RFC 9110 §8.6: a 204 "MUST NOT" have a length, and that of a 304 would be another response's.
-        Framing::Length(length) if may_have_body => {
-            let _ = write!(out, "content-length: {length}\r\n");
-        }
-        Framing::Length(_) => {}
+    if !is_framed && !write_length(framing, out) {
+        write_field(b"transfer-encoding", b"chunked", out);
     }
     if !head.headers.contains_key(header::DATE) {
         write_field(b"date", httpdate::fmt_http_date(SystemTime::now()).as_bytes(), out);
     }
     out.put_slice(b"\r\n");
+}
+
+/// Writes the length of a body, if it has one.
+fn write_length(framing: Framing, out: &mut BytesMut) -> bool {
+    let Framing::Length(length) = framing else { return false };
+    write!(out, "content-length: {length}\r\n").is_ok()
 }
 
 fn write_field(name: &[u8], value: &[u8], out: &mut BytesMut) {

@@ -214,7 +214,8 @@ mod tests {
 
     #[test]
     fn what_is_named_goes_and_what_is_not_stays() {
-        let table: [(&[(&str, &str)], &[(&str, &str)]); 6] = [
+        type Fields = &'static [(&'static str, &'static str)];
+        let table: [(Fields, Fields); 6] = [
             (&[("connection", "keep-alive"), ("keep-alive", "timeout=5"), ("x", "1")], &[("x", "1")]),
             (&[("connection", "close"), ("close", "1"), ("keep-alive", "timeout=5"), ("x", "1")], &[("x", "1")]),
             (&[("connection", "keep-alive, x"), ("x", "1"), ("x", "2"), ("y", "1")], &[("y", "1")]),
