@@ -35,6 +35,8 @@ struct State {
     /// Whether nothing was written since the stream was last flushed.
     is_flushed: bool,
     written: u64,
+    /// Bytes that came or went.
+    moved: u64,
     /// When a request last ended, or the client took more than it does by answering pings.
     since: Instant,
     /// Bytes written since then.
@@ -92,6 +94,7 @@ impl Activity {
             is_old: false,
             is_flushed: true,
             written: 0,
+            moved: 0,
             since,
             written_since: 0,
             switch: None,
@@ -173,6 +176,11 @@ impl Activity {
         self.change(|state| state.is_amid = true);
     }
 
+    /// How many bytes have come or gone by now.
+    pub(crate) fn moved(&self) -> u64 {
+        self.change(|state| state.moved)
+    }
+
     /// Whether nothing that was written waits for the client.
     pub(crate) fn is_flushed(&self) -> bool {
         self.change(|state| state.is_flushed)
@@ -219,6 +227,7 @@ impl Activity {
             Poll::Ready(written) => {
                 let written = u64::try_from(written.as_ref().copied().unwrap_or_default()).unwrap_or_default();
                 state.written += written;
+                state.moved += written;
                 state.is_flushed = false;
                 state.written_since += written;
                 // What a client that is done makes us write, such as answers to its pings, is little.
@@ -312,7 +321,14 @@ impl<S> Watched<S> {
 
 impl<S: AsyncRead> AsyncRead for Watched<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        self.project().inner.poll_read(cx, buffer)
+        let this = self.project();
+        let before = buffer.filled().len();
+        let polled = this.inner.poll_read(cx, buffer);
+        let more = buffer.filled().len() - before;
+        if more > 0 {
+            this.activity.change(|state| state.moved += u64::try_from(more).unwrap_or_default());
+        }
+        polled
     }
 }
 

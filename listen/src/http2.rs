@@ -27,7 +27,7 @@ use h2::server::{Builder, Connection as Http2, Handshake, SendResponse};
 use h2::{Ping, PingPong, RecvStream};
 use http::{Method, Request, Response, header};
 use http_body_util::BodyExt;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use self::body::Http2Body;
 use self::piece::Piece;
@@ -109,9 +109,11 @@ async fn serve<T: Batch>(http2: &Builder, stream: T, service: Service) {
         () = activity.idle(limits::HTTP_HEADER_TIME) => if !served.has_begun() { return },
         () = activity.stalled(limits::HTTP_WRITE_TIME) => return,
     }
+    // Who has not begun has nothing under way.
+    let most = if served.has_begun() { limits::HTTP_DRAIN } else { limits::HTTP_FAREWELL };
     served.end();
     let ends = poll_fn(|cx| poll_serving(served.as_mut(), &stream, cx));
-    let _ = tokio::time::timeout(limits::HTTP_DRAIN, ends).await;
+    let _ = timeout(most, ends).await;
 }
 
 /// A connection that is served. Ready when it is over.
@@ -169,7 +171,8 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Future for Served<
                     Poll::Ready(Some(Ok((request, respond)))) => this.service.begin(request, respond),
                     Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                     Poll::Pending => {
-                        return pings.as_mut().map_or(Poll::Pending, |pings| pings.poll_gone(cx));
+                        let moved = || this.service.activity.moved();
+                        return pings.as_mut().map_or(Poll::Pending, |pings| pings.poll_gone(cx, moved));
                     }
                 },
             }
@@ -225,21 +228,29 @@ struct Pings {
     pings: PingPong,
     timer: Pin<Box<Sleep>>,
     is_waiting: bool,
+    /// Bytes that had come or gone when it was last looked.
+    moved: u64,
 }
 
 impl Pings {
     fn new(pings: PingPong) -> Self {
-        Self { pings, timer: Box::pin(sleep(limits::HTTP_HEADER_TIME)), is_waiting: false }
+        Self { pings, timer: Box::pin(sleep(limits::HTTP_HEADER_TIME)), is_waiting: false, moved: 0 }
     }
 
-    /// Ready when it has not answered.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when it has not answered, and nothing has come or gone meanwhile: the answer of one that reads slowly stands behind
+    /// all that the kernel keeps for it.
+    fn poll_gone(&mut self, cx: &mut Context<'_>, moved: impl Fn() -> u64) -> Poll<()> {
         loop {
             if self.is_waiting && self.pings.poll_pong(cx).is_ready() {
                 self.is_waiting = false;
                 self.timer.as_mut().reset(Instant::now() + limits::HTTP_HEADER_TIME);
             }
             ready!(self.timer.as_mut().poll(cx));
+            let before = std::mem::replace(&mut self.moved, moved());
+            if self.is_waiting && self.moved != before {
+                self.timer.as_mut().reset(Instant::now() + PING_TIME);
+                continue;
+            }
             if self.is_waiting || self.pings.send_ping(Ping::opaque()).is_err() {
                 return Poll::Ready(());
             }
