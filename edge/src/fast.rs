@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Nothing is decided here: [`Fast::learn`] keeps the head that the general way writes, with gaps for the two figures
-//! that time changes: of HTTP/1.1 its bytes, of HTTP/2 its fields. A table is one core's and holds for one config.
+//! that time changes: of HTTP/1.1 its bytes, of HTTP/2 and 3 its fields. A table is one core's and holds for one config.
 
 mod head;
 mod sending;
@@ -32,7 +32,7 @@ use crate::access::Said;
 use crate::answered::Answered;
 use crate::ask::Ask;
 use crate::client::{FORWARDED_FOR, is_trusted};
-use crate::counted::{count, scheme};
+use crate::counted::{count, scheme, version_name};
 use crate::effect::Effect;
 use crate::fields::is_unkeyed;
 use crate::object::{Body, Object};
@@ -81,8 +81,10 @@ struct Entry {
 /// A head, as its version of HTTP has it.
 #[derive(Debug)]
 enum Head {
-    Http1(Lines),
-    Http2(Fields),
+    /// HTTP/1.1.
+    Lines(Lines),
+    /// HTTP/2 and 3.
+    Fields(Fields),
 }
 
 /// By which way a request came: sites are found by it, too.
@@ -162,8 +164,8 @@ fn is_about_framing(name: &HeaderName) -> bool {
     SUCH.contains(name)
 }
 
-/// Whose a plain request of HTTP/2 is, and what it asks for; nothing where it is for the general way.
-fn plain_http2<'h>(head: &'h Parts, connection: &Connection) -> Option<(&'h [u8], &'h str)> {
+/// Whose a plain request of HTTP/2 or 3 is, and what it asks for; nothing where it is for the general way.
+fn plain_framed<'h>(head: &'h Parts, connection: &Connection) -> Option<(&'h [u8], &'h str)> {
     let is_plain = head.method == Method::GET && head.uri.scheme_str() == Some(scheme(connection.scheme));
     let is_odd = |name: &HeaderName| is_special(name.as_str().as_bytes()) || is_about_framing(name);
     if !is_plain || head.headers.keys().any(is_odd) {
@@ -191,7 +193,7 @@ impl AsWritten {
     pub(crate) fn of(head: &Parts, connection: &Connection) -> Option<Self> {
         let (host, target) = match head.version {
             Version::HTTP_11 => plain_http1(head)?,
-            Version::HTTP_2 => plain_http2(head, connection)?,
+            Version::HTTP_2 | Version::HTTP_3 => plain_framed(head, connection)?,
             _ => return None,
         };
         let mut codings = head.headers.get_all(header::ACCEPT_ENCODING).into_iter();
@@ -220,7 +222,7 @@ impl Table {
     fn hash(&self, reached: &Reached, host: &[u8], target: &str) -> u64 {
         let mut hash = Xxh3::with_seed(self.seed);
         hash.update(&reached.port.to_le_bytes());
-        hash.update(&[u8::from(reached.version == Version::HTTP_2)]);
+        hash.update(version_name(reached.version).as_bytes());
         hash.update(&host.len().to_le_bytes());
         hash.update(host);
         hash.update(target.as_bytes());
@@ -285,8 +287,8 @@ impl Entry {
         let nominated = self.nominated.iter().map(|(_, value)| 64 + value.as_ref().map_or(0, HeaderValue::len));
         let text = self.host.len() + self.target.len() + self.key.as_str().len();
         let head = match &self.head {
-            Head::Http1(lines) => lines.size(),
-            Head::Http2(fields) => fields.size(),
+            Head::Lines(lines) => lines.size(),
+            Head::Fields(fields) => fields.size(),
         };
         std::mem::size_of::<Self>() + text + head + nominated.sum::<usize>()
     }
@@ -316,22 +318,22 @@ impl Fast {
         };
         let reached = Reached::of(connection, Version::HTTP_11);
         let again = self.again(connection, &Asked { reached, host: host?, target: plain.target, has: &has })?;
-        let Head::Http1(lines) = &again.entry.head else { return None };
+        let Head::Lines(lines) = &again.entry.head else { return None };
         lines.write(&again.object, self.shared.clock.at(again.started), out);
         let said = self.shared.said(|access| access.said_as_written(plain.fields));
         Some(AtOnce { body: again.slices.list().into(), sent: self.give(again, connection, said) })
     }
 
-    /// The same of a request of HTTP/2 without a body.
+    /// The same of a request of HTTP/2 or 3 without a body.
     pub(crate) fn whole_at_once(&self, head: &Parts, connection: &Connection) -> Option<Whole> {
-        let (host, target) = plain_http2(head, connection)?;
+        let (host, target) = plain_framed(head, connection)?;
         let has = |name: &HeaderName, wanted: Option<&[u8]>| {
             let mut lines = head.headers.get_all(name).iter();
             lines.next().map(HeaderValue::as_bytes) == wanted && lines.next().is_none()
         };
-        let reached = Reached::of(connection, Version::HTTP_2);
+        let reached = Reached::of(connection, head.version);
         let again = self.again(connection, &Asked { reached, host, target, has: &has })?;
-        let Head::Http2(fields) = &again.entry.head else { return None };
+        let Head::Fields(fields) = &again.entry.head else { return None };
         // One piece: a longer body takes longer than its head.
         let body = match again.slices.list() {
             [] => Bytes::new(),
@@ -426,8 +428,8 @@ impl Fast {
         let answer = answer.sign(node);
         let AsWritten { version, host, target, .. } = written;
         let head = match version {
-            Version::HTTP_2 => Head::Http2(Fields::of(&answer, &object, browser_seconds, ask.now)?),
-            _ => Head::Http1(Lines::of(&answer, &object, browser_seconds, ask.now)?),
+            Version::HTTP_2 | Version::HTTP_3 => Head::Fields(Fields::of(&answer, &object, browser_seconds, ask.now)?),
+            _ => Head::Lines(Lines::of(&answer, &object, browser_seconds, ask.now)?),
         };
         let reached = Reached::of(connection, version);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);

@@ -46,7 +46,7 @@ pub struct AtOnce {
     pub sent: Box<dyn Sent>,
 }
 
-/// An answer by HTTP/2: a 200 with its body in one piece.
+/// An answer by HTTP/2 or 3: a 200 with its body in one piece.
 pub struct Whole {
     /// The head's fields, with all that it needs.
     pub fields: HeaderMap,

@@ -15,6 +15,7 @@ use h3::quic::SendStream as _;
 use h3::server::RequestResolver;
 use h3_quinn::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::sync::SetOnce;
 use tokio::task::JoinSet;
@@ -26,6 +27,7 @@ use crate::answer::answer;
 use crate::body::Body;
 use crate::connection::{Connection, Scheme};
 use crate::cores::Stop;
+use crate::fast::{Sent, Whole};
 use crate::incoming::Incoming;
 use crate::interim::{Hint, Interim};
 use crate::mount::Mounts;
@@ -157,6 +159,15 @@ async fn serve(
             established.wait().await;
         }
     }
+    if !came_early && request.method() == Method::GET && request.body().is_end_stream() {
+        let (head, body) = request.into_parts();
+        let handler = mounts.find(head.uri.path());
+        if let Some(whole) = handler.and_then(|handler| handler.whole_at_once(&head, &connection)) {
+            let _ = send_whole(&mut sending, whole).await;
+            return;
+        }
+        request = Request::from_parts(head, body);
+    }
     let method = request.method().clone();
     let (told, mut hints) = Interim::told();
     let connection = Connection { interim: Some(told), ..connection };
@@ -285,6 +296,35 @@ const LEAST_TAKEN: u64 = limits::HTTP_LEAST_RATE * limits::HTTP_WRITE_TIME.as_se
 /// Sends an interim response; nothing where the client is gone.
 async fn hint(sending: &mut Sending, (status, headers): Hint) -> Option<()> {
     sending.head(interim(status, headers)).await
+}
+
+/// Sends an answer at once, and tells how much of it was taken; nothing where the client takes nothing.
+async fn send_whole(sending: &mut Sending, Whole { fields, body, sent }: Whole) -> Option<()> {
+    let mut telling = Telling { sent, bytes: 0 };
+    let mut head = Response::new(());
+    *head.headers_mut() = fields;
+    sending.head(head).await?;
+    let mut body = body;
+    while !body.is_empty() {
+        let piece = body.split_to(PIECE.min(body.len()));
+        let length = u64::try_from(piece.len()).unwrap_or_default();
+        sending.data(piece).await?;
+        telling.bytes += length;
+        telling.sent.sent_so_far(telling.bytes);
+    }
+    sending.finish().await
+}
+
+/// Tells how much of an answer was taken once it is over, by whatever.
+struct Telling {
+    sent: Box<dyn Sent>,
+    bytes: u64,
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.sent.sent(self.bytes);
+    }
 }
 
 /// Sends a response; nothing where it is cut, or the client takes nothing.

@@ -21,7 +21,7 @@ pub trait Handler: Send + Sync + 'static {
         None
     }
 
-    /// The same of a request of HTTP/2 without a body.
+    /// The same of a request of HTTP/2 or 3 without a body.
     fn whole_at_once(&self, _: &Parts, _: &Connection) -> Option<Whole> {
         None
     }

@@ -99,9 +99,9 @@ fn both_ways_answer_alike() {
     }
 }
 
-/// The same of HTTP/2, field by field.
+/// The same of HTTP/2 and 3, field by field.
 #[test]
-fn both_ways_answer_alike_by_http2() {
+fn both_ways_answer_alike_by_http2_and_3() {
     let stage = Stage::new(RULES);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let entered = runtime.enter();
@@ -115,13 +115,14 @@ fn both_ways_answer_alike_by_http2() {
         (head.status, head.headers, runtime.block_on(body.collect()).unwrap().to_bytes())
     };
     let mut random = fastrand::Rng::with_seed(11);
-    let mut compared = HashMap::<&str, usize>::new();
+    let mut compared = HashMap::<(&str, Version), usize>::new();
     for trial in 0..6_000 {
         let path = OBJECTS[random.usize(..OBJECTS.len())].0;
         let query = ["", "", "", "?a=1"][random.usize(..4)];
         let host = ["shop.example", "shop.example", "Shop.Example", "a.shop.example:80"][random.usize(..4)];
         let method = if random.usize(..20) == 0 { "HEAD" } else { "GET" };
-        let mut request = Request::builder().version(Version::HTTP_2).method(method);
+        let version = if random.bool() { Version::HTTP_2 } else { Version::HTTP_3 };
+        let mut request = Request::builder().version(version).method(method);
         for _ in 0..random.usize(..3) {
             let (name, value) = LINES[random.usize(..LINES.len())].split_once(": ").unwrap();
             if !["connection", "expect"].contains(&name) {
@@ -138,14 +139,15 @@ fn both_ways_answer_alike_by_http2() {
         {
             whole.sent.sent(whole.body.len() as u64);
             assert_eq!((StatusCode::OK, whole.fields, whole.body), first, "trial {trial}: {head:?}");
-            *compared.entry(path).or_default() += 1;
+            *compared.entry((path, version)).or_default() += 1;
         }
     }
     for path in ["/plain", "/coded", "/spoken", "/edited", "/kept"] {
-        assert!(compared.contains_key(path), "{path} was not answered at once: {compared:?}");
+        let is_there = |version| compared.contains_key(&(path, version));
+        assert!(is_there(Version::HTTP_2) && is_there(Version::HTTP_3), "{path} was not answered at once: {compared:?}");
     }
     for path in ["/told", "/browsers", "/limited", "/guarded"] {
-        assert!(!compared.contains_key(path), "{path} depends on who asks");
+        assert!(compared.keys().all(|(other, _)| *other != path), "{path} depends on who asks");
     }
 }
 

@@ -1,11 +1,13 @@
 use super::*;
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Buf;
 use http::StatusCode;
+use http::request::Parts;
 use http_body::Body as _;
 use http_body_util::StreamBody;
 use quinn::crypto::rustls::QuicClientConfig;
@@ -17,11 +19,26 @@ use crate::body::full;
 use crate::mount::{Handler, Mount, Reply};
 use crate::{QuicConfig, Seat, Sharing, bind_udp};
 
-/// Says what it was asked, after a hint, and how the body came.
+/// Says what it was asked, after a hint, and how the body came; below `/whole/` at once, as many bytes as its end says.
 #[derive(Default)]
-struct Echo(AtomicUsize);
+struct Echo(AtomicUsize, Arc<Mutex<Vec<u64>>>);
+
+/// Notes what has gone.
+struct Notes(Arc<Mutex<Vec<u64>>>);
+
+impl Sent for Notes {
+    fn sent(&mut self, bytes: u64) {
+        self.0.lock().unwrap().push(bytes);
+    }
+}
 
 impl Handler for Echo {
+    fn whole_at_once(&self, head: &Parts, _: &Connection) -> Option<Whole> {
+        let length = head.uri.path().strip_prefix("/whole/")?.parse().ok()?;
+        let fields = HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from(length))]);
+        Some(Whole { fields, body: vec![b'x'; length].into(), sent: Box::new(Notes(Arc::clone(&self.1))) })
+    }
+
     fn serve(&self, request: Request<Incoming>, connection: Connection) -> Reply {
         let number = self.0.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
@@ -66,6 +83,8 @@ struct Edge {
     address: SocketAddr,
     stop: Stop,
     client: Arc<rustls::ClientConfig>,
+    /// Bytes of answers at once, as they have gone.
+    gone: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Edge {
@@ -83,7 +102,9 @@ impl Edge {
         let address = first.local_addr().unwrap();
         let others: Vec<UdpSocket> = (1..cores).map(|_| bind_udp(address, Sharing::Cores).unwrap()).collect();
         let stop = Stop::new();
-        let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: Arc::new(Echo::default()) }]));
+        let echo = Echo::default();
+        let gone = Arc::clone(&echo.1);
+        let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: Arc::new(echo) }]));
         let connections = prometheus::IntGauge::new("c", "c").unwrap();
         for (core, socket) in std::iter::once(first).chain(others).enumerate() {
             let quic = Quic::new(socket, &config, Seat { core, cores }, connections.clone()).unwrap();
@@ -95,7 +116,7 @@ impl Edge {
             rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let mut client = client.with_root_certificates(roots).with_no_client_auth();
         (client.alpn_protocols, client.enable_early_data) = (vec![b"h3".to_vec()], true);
-        Self { address, stop, client: Arc::new(client) }
+        Self { address, stop, client: Arc::new(client), gone }
     }
 
     fn client(&self) -> quinn::Endpoint {
@@ -165,6 +186,35 @@ impl Asked {
         }
         Ok((head.status(), head.headers().clone(), String::from_utf8(said).unwrap()))
     }
+}
+
+#[tokio::test]
+async fn what_is_answered_at_once_comes_whole_and_is_told() {
+    let edge = Edge::start(1);
+    let endpoint = edge.client();
+    let mut client = edge.connect(&endpoint).await;
+    for length in [0_usize, 5, 200_000] {
+        let (status, head, said) = client.ask("GET", &format!("/whole/{length}"), &[], &[]).await.unwrap();
+        assert_eq!((status, said.len()), (StatusCode::OK, length));
+        assert_eq!(head["content-length"], length.to_string());
+    }
+    // What has a body, or is no GET, is its handler's.
+    for (method, body) in [("GET", &["a body"][..]), ("HEAD", &[]), ("POST", &[])] {
+        let (_, head, _) = client.ask(method, "/whole/7", &[], body).await.unwrap();
+        assert!(head.contains_key("x-number"), "{method}");
+    }
+    assert_eq!(*edge.gone.lock().unwrap(), [0, 5, 200_000]);
+    // One that goes before it has all has taken a part.
+    let begun = client.begin("GET", "/whole/9000000", &[], &[]).await.unwrap();
+    client.quic.close(0_u32.into(), b"");
+    drop(begun);
+    let told = async {
+        while edge.gone.lock().unwrap().len() < 4 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), told).await.expect("it is told");
+    assert!(edge.gone.lock().unwrap()[3] < 9_000_000);
 }
 
 #[tokio::test]
