@@ -144,7 +144,10 @@ fn both_ways_answer_alike_by_http2_and_3() {
     }
     for path in ["/plain", "/coded", "/spoken", "/edited", "/kept"] {
         let is_there = |version| compared.contains_key(&(path, version));
-        assert!(is_there(Version::HTTP_2) && is_there(Version::HTTP_3), "{path} was not answered at once: {compared:?}");
+        assert!(
+            is_there(Version::HTTP_2) && is_there(Version::HTTP_3),
+            "{path} was not answered at once: {compared:?}"
+        );
     }
     for path in ["/told", "/browsers", "/limited", "/guarded"] {
         assert!(compared.keys().all(|(other, _)| *other != path), "{path} depends on who asks");

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Buf;
 use http::StatusCode;
 use http::request::Parts;
-use http_body::Body as _;
 use http_body_util::StreamBody;
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::RootCertStore;
@@ -205,7 +204,8 @@ async fn what_is_answered_at_once_comes_whole_and_is_told() {
     }
     assert_eq!(*edge.gone.lock().unwrap(), [0, 5, 200_000]);
     // One that goes before it has all has taken a part.
-    let begun = client.begin("GET", "/whole/9000000", &[], &[]).await.unwrap();
+    let mut begun = client.begin("GET", "/whole/9000000", &[], &[]).await.unwrap();
+    begun.0.recv_response().await.unwrap();
     client.quic.close(0_u32.into(), b"");
     drop(begun);
     let told = async {
