@@ -259,7 +259,7 @@ fn take_apart<S: Wire, F>(parts: http1::Parts<Lent<S>, F>) -> (S, Bytes) {
 }
 
 /// What answers the requests of a connection, and notes them.
-pub(crate) fn serve_by(
+fn serve_by(
     mounts: Arc<Mounts>,
     connection: Connection,
     (seen, queue): (Arc<Activity>, Arc<Queue>),
@@ -274,13 +274,12 @@ pub(crate) fn serve_by(
             _ => Way::Other,
         });
         let (seen, mounts, stop) = (Arc::clone(&seen), Arc::clone(&mounts), stop.clone());
-        let is_http1 = request.version() < Version::HTTP_2;
         let says_close = request.headers().contains_key(CONNECTION);
         Box::pin(async move {
             let mut response = answer(&mounts, request.map(Incoming::from), connection).await;
             response.extensions_mut().remove().into_iter().for_each(|tunnel| seen.switches(tunnel));
-            // RFC 9112 §9.6: a server "SHOULD send a "close" connection option in its final response". HTTP/2 has GOAWAY.
-            if is_http1 && stop.is_stopped() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            // RFC 9112 §9.6: a server "SHOULD send a "close" connection option in its final response".
+            if stop.is_stopped() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             if says_close || response.headers().contains_key(CONNECTION) {
