@@ -242,22 +242,25 @@ impl<S: Wire> Front<S> {
                 return Poll::Ready(Ok(Some(Next::Unknown(bytes))));
             }
             self.is_new = false;
+            // What was kept before is not copied again for each request in it.
+            let keep =
+                |rest: &[u8]| if carried.is_empty() { Bytes::copy_from_slice(rest) } else { carried.slice_ref(rest) };
             let mut rest = bytes;
             while !rest.is_empty() {
                 head.clear();
                 let (length, answer) = match read(rest, |plain| at_once(plain, head)) {
                     Read::AtOnce(length, answer) => (length, answer),
                     Read::Plain(length, request) => {
-                        self.carried = Bytes::copy_from_slice(rest.get(length..).unwrap_or_default());
+                        self.carried = keep(rest.get(length..).unwrap_or_default());
                         self.exchange = Some(begin(request));
                         return Poll::Ready(Ok(None));
                     }
-                    Read::Other => return Poll::Ready(Ok(Some(Next::General(Bytes::copy_from_slice(rest))))),
+                    Read::Other => return Poll::Ready(Ok(Some(Next::General(keep(rest))))),
                 };
                 rest = rest.get(length..).unwrap_or_default();
                 if let Some(owed) = self.send(cx, head, answer)? {
                     self.owed = Some(owed);
-                    self.carried = Bytes::copy_from_slice(rest);
+                    self.carried = keep(rest);
                     break;
                 }
             }
