@@ -18,6 +18,7 @@ mod connection;
 mod cores;
 mod crowd;
 mod deferred;
+mod delivery;
 mod drive;
 mod exchange;
 mod extended;

@@ -1,6 +1,7 @@
 use super::*;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::sleep;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -103,5 +104,69 @@ impl http_body::Body for Never {
 
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         Poll::Pending
+    }
+}
+
+/// A stream whose kernel holds these bytes: of them a client takes so many a second.
+struct Holding {
+    bytes: u64,
+    rate: u64,
+    since: Instant,
+}
+
+impl Delivers for Holding {
+    fn delivery(&self) -> Option<Delivery> {
+        let taken = (1 + self.since.elapsed().as_secs() * self.rate).min(self.bytes);
+        Some(Delivery { taken, held: self.bytes - taken })
+    }
+}
+
+impl AsyncRead for Holding {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+/// How long it takes, beside the reading of such a stream, until this has been found.
+async fn found_after(activity: &Arc<Activity>, found: impl Future<Output = ()>, bytes: u64, rate: u64) -> u64 {
+    let start = Instant::now();
+    let mut stream = Watched::new(Holding { bytes, rate, since: start }, Arc::clone(activity));
+    let reads = std::future::poll_fn(|cx| {
+        let mut into = [0; 8];
+        Pin::new(&mut stream).poll_read(cx, &mut ReadBuf::new(&mut into))
+    });
+    tokio::select! {
+        _ = reads => panic!("there is nothing"),
+        () = found => {}
+    }
+    start.elapsed().as_secs()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_not_idle_while_its_client_takes_what_the_kernel_holds() {
+    for (bytes, rate, expected) in [
+        // All is taken: as any other.
+        (100, 100, 30..=31),
+        // 300 s are.
+        (300_000, 1_000, 300..=360),
+        // Nothing is, or too little.
+        (300_000, 0, 60..=61),
+        (300_000, 100, 60..=61),
+    ] {
+        let activity = Activity::new();
+        let idle_after = found_after(&activity, activity.idle(LIMIT), bytes, rate).await;
+        assert!(expected.contains(&idle_after), "{bytes} {rate}: {idle_after}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_is_not_stalled_while_its_client_takes_what_the_kernel_holds() {
+    for (rate, expected) in [(1_000, 300..=360), (100, 30..=60), (0, 30..=60)] {
+        let activity = Activity::new();
+        let mut body = Held::new(crate::full("x"), activity.begin(Way::Plain));
+        body.frame().await.unwrap().unwrap();
+        let stalled_after = found_after(&activity, activity.stalled(LIMIT), 300_000, rate).await;
+        assert!(expected.contains(&stalled_after), "{rate}: {stalled_after}");
+        drop(body);
     }
 }
