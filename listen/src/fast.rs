@@ -70,6 +70,8 @@ pub trait Sent: Send {
 pub(crate) enum Next {
     /// Nothing: the connection has ended.
     Ended,
+    /// Nothing: the client was told with the last answer that the connection ends.
+    Told,
     /// Nothing: it is cut, within a response or since its client has gone.
     Cut,
     /// These bytes begin a request that is not for here.
@@ -185,7 +187,7 @@ impl<S: Wire> Front<S> {
                     self.exchange = None;
                     return Poll::Ready(Ok(match after {
                         After::Next => None,
-                        After::End => Some(Next::Ended),
+                        After::End => Some(Next::Told),
                         After::Cut => Some(Next::Cut),
                     }));
                 }

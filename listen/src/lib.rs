@@ -30,6 +30,7 @@ mod http3;
 mod incoming;
 mod inline;
 mod interim;
+mod linger;
 mod mount;
 mod open;
 mod outgoing;

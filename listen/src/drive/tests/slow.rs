@@ -55,3 +55,46 @@ async fn who_takes_little_of_what_the_kernel_holds_goes_on_and_who_takes_nothing
         assert!(driven.is_finished(), "{way}");
     }
 }
+
+#[tokio::test]
+async fn an_answer_before_the_end_comes_whole_though_its_client_says_more() {
+    for way in ["general", "fast"] {
+        let echo = Arc::<Echo>::default();
+        let (mut client, driven) = connect_sockets(&echo);
+        let request = format!("GET /{way}/150000 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).unwrap();
+        let reads = tokio::task::spawn_blocking(move || {
+            for _ in 0..5 {
+                std::thread::sleep(Duration::from_millis(50));
+                client.write_all(b"GET /general/1 HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+            }
+            let mut said = Vec::new();
+            client.read_to_end(&mut said).unwrap();
+            said
+        });
+        let said = reads.await.unwrap();
+        let head = said.windows(4).position(|part| part == b"\r\n\r\n").unwrap();
+        assert_eq!(said.len() - head - 4, 150_000, "{way}");
+        assert_eq!(echo.general.load(Ordering::Relaxed) + echo.at_once.load(Ordering::Relaxed), 1);
+        driven.await.unwrap();
+    }
+}
+
+/// A plain request, of which the client learns with the answer that it was the last.
+#[tokio::test]
+async fn the_last_answer_after_a_stop_comes_whole_though_its_client_says_more() {
+    let (echo, stop) = (Arc::<Echo>::default(), Stop::new());
+    let (client, driven) = connect_until(&echo, 64 << 10, stop.clone());
+    let (mut reads, mut writes) = tokio::io::split(client);
+    stop.stop();
+    let asks = "GET /slow/50000 HTTP/1.1\r\nhost: a\r\n\r\n";
+    writes.write_all(asks.as_bytes()).await.unwrap();
+    let mut said = Vec::new();
+    reads.read_to_end(&mut said).await.unwrap();
+    assert!(said.len() > 50_000);
+    // It is still read: a pipe whose other end is gone takes nothing.
+    writes.write_all(asks.as_bytes()).await.unwrap();
+    assert!(!driven.is_finished());
+    drop((reads, writes));
+    driven.await.unwrap();
+}
