@@ -213,6 +213,9 @@ pub const HTTP_CONNECTIONS_OF_ONE: usize = 4_096;
 /// After so long without a byte either way a switched connection (WebSocket) is closed. Clients and servers ping each
 /// other every 20 to 60 seconds.
 pub const TUNNEL_IDLE: Duration = Duration::from_secs(300);
+/// How long a client that was told of its connection's end may take to end its side, and what it sends meanwhile is read and
+/// dropped, as nginx's `lingering_timeout`: longer only while it still takes what it was sent.
+pub const HTTP_LINGER: Duration = Duration::from_secs(5);
 /// Time for open requests to finish after a stop.
 pub const HTTP_DRAIN: Duration = Duration::from_secs(10);
 /// How long a connection on which nothing is under way is kept after a stop: its client may be about to ask, and is told

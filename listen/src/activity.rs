@@ -1,6 +1,7 @@
 //! Whether a connection is in use, and whether its client takes what it has asked for.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -10,15 +11,19 @@ use config::limits;
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep_until};
 
 use crate::body::{Body, BoxError};
+use crate::delivery::{Delivers, Delivery, Looks, Progress};
 use crate::tunnel::{Duplex, Tunnel};
 
 /// What happens on a connection. It is one core's: the lock is never waited for.
 #[derive(Debug)]
 pub(crate) struct Activity {
     state: Mutex<State>,
+    /// Whether the stream is to say what the client has of it.
+    is_asked: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -43,6 +48,8 @@ struct State {
     written_since: u64,
     /// Where the connection leads once its last answer is sent.
     switch: Option<Tunnel>,
+    /// What the stream said last of what the client has.
+    told: Option<Delivery>,
 }
 
 /// Who has to do something before a request goes on.
@@ -98,8 +105,9 @@ impl Activity {
             since,
             written_since: 0,
             switch: None,
+            told: None,
         };
-        Arc::new(Self { state: Mutex::new(state) })
+        Arc::new(Self { state: Mutex::new(state), is_asked: AtomicBool::new(false) })
     }
 
     /// A request begins. That one without a body begins shows that the body before it was read.
@@ -138,36 +146,75 @@ impl Activity {
         number.map(|number| Open { activity: Arc::clone(self), number })
     }
 
-    /// Resolves once no request was open, and nothing sent, for so long.
+    /// Resolves once no request was open, and nothing sent, for so long; later while the client still takes what the kernel
+    /// holds for it.
     pub(crate) async fn idle(&self, limit: Duration) {
+        let (mut looks, mut has_waited) = (Looks::default(), false);
         loop {
             let now = Instant::now();
-            let until = self.change(|state| {
-                let is_idle = state.open.is_empty() && state.sending == Sending::Done;
-                if is_idle { state.since + limit } else { now + limit }
-            });
-            if until <= now {
-                return;
+            let until = self.idle_at(now, limit);
+            if until > now {
+                (looks, has_waited) = (Looks::default(), false);
+                sleep_until(until).await;
+                continue;
             }
-            sleep_until(until).await;
+            let told = self.delivery().await;
+            if self.idle_at(now, limit) > now {
+                // A request has come meanwhile.
+                continue;
+            }
+            has_waited = match looks.look(told, LEAST_WRITTEN) {
+                Progress::Takes => false,
+                Progress::Waits if !has_waited => true,
+                Progress::Waits | Progress::Done => return,
+            };
+            sleep_until(now + limit).await;
         }
+    }
+
+    /// When it will have been idle for so long.
+    fn idle_at(&self, now: Instant, limit: Duration) -> Instant {
+        self.change(|state| {
+            let is_idle = state.open.is_empty() && state.sending == Sending::Done;
+            if is_idle { state.since + limit } else { now + limit }
+        })
     }
 
     /// Resolves once a response has waited for its client for so long and hardly anything was sent
     /// meanwhile. An HTTP/2 client that gives no window, and answers pings, is found out by nothing else.
     pub(crate) async fn stalled(&self, limit: Duration) {
+        let least = limits::HTTP_LEAST_RATE * limit.as_secs();
         loop {
-            let (begun, written) = (Instant::now(), self.change(|state| state.written));
-            sleep(limit).await;
-            let is_stalled = self.change(|state| {
-                let waits = |turn: &Turn| matches!(turn, Turn::Client(since) if *since <= begun);
-                let is_sent_to = matches!(state.sending, Sending::Waiting(since) if since <= begun);
-                state.written - written < limits::HTTP_LEAST_RATE * limit.as_secs()
-                    && (is_sent_to || state.open.iter().any(|(_, turn)| waits(turn)))
-            });
-            if is_stalled {
+            let (begun, mut looks) = (Instant::now(), Looks::default());
+            let (written, may_stall) = self.change(|state| (state.written, state.has_waited_since(begun)));
+            if may_stall {
+                looks.look(self.delivery().await, least);
+            }
+            sleep_until(begun + limit).await;
+            let is_stalled = self.change(|state| state.written - written < least && state.has_waited_since(begun));
+            // What the kernel has no room for yet the client may be taking.
+            if is_stalled && looks.look(self.delivery().await, least) != Progress::Takes {
                 return;
             }
+        }
+    }
+
+    /// What the client has of what was written, as the stream tells when it is polled next. Await it where that is: in
+    /// the task that polls the stream at each of its turns.
+    pub(crate) async fn delivery(&self) -> Option<Delivery> {
+        self.is_asked.store(true, Ordering::Relaxed);
+        // Of this turn the stream may have had its part. The next is whole.
+        yield_now().await;
+        yield_now().await;
+        self.change(|state| state.told)
+    }
+
+    /// Answers who has asked.
+    fn tell(&self, stream: &impl Delivers) {
+        if self.is_asked.load(Ordering::Relaxed) {
+            self.is_asked.store(false, Ordering::Relaxed);
+            let told = stream.delivery();
+            self.change(|state| state.told = told);
         }
     }
 
@@ -241,6 +288,15 @@ impl Activity {
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    /// Whether it is the client's to take something, since then at the latest.
+    fn has_waited_since(&self, begun: Instant) -> bool {
+        let waits = |turn: &Turn| matches!(turn, Turn::Client(since) if *since <= begun);
+        let is_sent_to = matches!(self.sending, Sending::Waiting(since) if since <= begun);
+        is_sent_to || self.open.iter().any(|(_, turn)| waits(turn))
     }
 }
 
@@ -319,9 +375,10 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: AsyncRead> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Delivers> AsyncRead for Watched<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         let this = self.project();
+        this.activity.tell(&*this.inner);
         let before = buffer.filled().len();
         let polled = this.inner.poll_read(cx, buffer);
         let more = buffer.filled().len() - before;
@@ -332,9 +389,10 @@ impl<S: AsyncRead> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Delivers> AsyncWrite for Watched<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         let this = self.project();
+        this.activity.tell(&*this.inner);
         let polled = this.inner.poll_write(cx, bytes);
         this.activity.sent(&polled);
         polled
@@ -346,6 +404,7 @@ impl<S: AsyncWrite> AsyncWrite for Watched<S> {
         pieces: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
         let this = self.project();
+        this.activity.tell(&*this.inner);
         let polled = this.inner.poll_write_vectored(cx, pieces);
         this.activity.sent(&polled);
         polled
@@ -357,6 +416,7 @@ impl<S: AsyncWrite> AsyncWrite for Watched<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let this = self.project();
+        this.activity.tell(&*this.inner);
         ready!(this.inner.poll_flush(cx))?;
         this.activity.change(|state| state.is_flushed = true);
         Poll::Ready(Ok(()))
@@ -368,112 +428,4 @@ impl<S: AsyncWrite> AsyncWrite for Watched<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use http_body_util::BodyExt;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    const LIMIT: Duration = Duration::from_secs(30);
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_is_idle_only_without_open_requests() {
-        let activity = Activity::new();
-        let start = Instant::now();
-        let request = activity.begin(Way::Plain);
-        let ends = async {
-            sleep(Duration::from_secs(100)).await;
-            drop(request);
-        };
-        tokio::join!(ends, activity.idle(LIMIT));
-        let idle_after = start.elapsed();
-        assert!((130..160).contains(&idle_after.as_secs()), "{idle_after:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_is_not_idle_while_a_slow_client_reads() {
-        let activity = Activity::new();
-        let start = Instant::now();
-        let (ours, mut theirs) = tokio::io::duplex(1_000);
-        let mut ours = Watched::new(ours, Arc::clone(&activity));
-        let sends = async { ours.write_all(&[0; 10_000]).await.unwrap() };
-        let reads = async {
-            // 1,000 bytes every 25 seconds: the last are read after 250.
-            let mut buffer = [0; 1_000];
-            for _ in 0..10 {
-                sleep(Duration::from_secs(25)).await;
-                theirs.read_exact(&mut buffer).await.unwrap();
-            }
-        };
-        tokio::join!(sends, reads, activity.idle(LIMIT));
-        let idle_after = start.elapsed();
-        assert!((255..290).contains(&idle_after.as_secs()), "{idle_after:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn answers_to_pings_keep_no_connection() {
-        let activity = Activity::new();
-        let start = Instant::now();
-        let (ours, mut theirs) = tokio::io::duplex(1_000);
-        let mut ours = Watched::new(ours, Arc::clone(&activity));
-        let pongs = async {
-            loop {
-                sleep(Duration::from_secs(1)).await;
-                ours.write_all(&[0; 17]).await.unwrap();
-                theirs.read_exact(&mut [0; 17]).await.unwrap();
-            }
-        };
-        tokio::select! {
-            () = pongs => {}
-            () = activity.idle(LIMIT) => {}
-        }
-        assert!((30..60).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_response_that_its_client_does_not_take_is_stalled() {
-        let activity = Activity::new();
-        let start = Instant::now();
-        let mut body = Held::new(crate::full(vec![0; 1_000]), activity.begin(Way::Plain));
-        body.frame().await.unwrap().unwrap();
-        tokio::time::timeout(Duration::from_secs(600), activity.stalled(LIMIT)).await.unwrap();
-        let stalled_after = start.elapsed();
-        assert!((30..=60).contains(&stalled_after.as_secs()), "{stalled_after:?}");
-        drop(body);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_taken_or_waits_for_us_is_not_stalled() {
-        let activity = Activity::new();
-        let mut origin = Held::new(Never.boxed_unsync(), activity.begin(Way::Plain));
-        let waits = async { origin.frame().await };
-        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
-        let mut ours = Watched::new(ours, Arc::clone(&activity));
-        let handed = Held::new(crate::full("x"), activity.begin(Way::Plain));
-        let moves = async {
-            // Another response goes on: the client reads, only not this one yet.
-            for _ in 0..600 {
-                ours.write_all(&[0; 1_000]).await.unwrap();
-                theirs.read_exact(&mut [0; 1_000]).await.unwrap();
-                sleep(Duration::from_secs(1)).await;
-            }
-        };
-        tokio::select! {
-            () = activity.stalled(LIMIT) => panic!("it is not stalled"),
-            _ = waits => panic!("there is no frame"),
-            () = moves => {}
-        }
-        drop(handed);
-    }
-
-    /// A body that never has a piece.
-    struct Never;
-
-    impl http_body::Body for Never {
-        type Data = Bytes;
-        type Error = BoxError;
-
-        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-            Poll::Pending
-        }
-    }
-}
+mod tests;

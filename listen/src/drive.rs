@@ -36,6 +36,7 @@ use crate::fast::{Front, Next, Plain};
 use crate::http2::{self, serve_prior_knowledge};
 use crate::incoming::Incoming;
 use crate::interim::{Interim, Queue, WithInterim};
+use crate::linger::linger;
 use crate::mount::Mounts;
 use crate::rewind::Rewind;
 use crate::tunnel::{Duplex, carry};
@@ -108,6 +109,8 @@ pub(crate) async fn drive<S>(
         let connection = connection.clone();
         match next {
             Next::Cut => return,
+            // In a box of its own: few connections end so.
+            Next::Told => return Box::pin(linger(&mut front.stream, stop)).await,
             Next::Ended => {
                 let _ = poll_fn(|cx| Poll::Ready(Pin::new(&mut front.stream).poll_shutdown(cx))).await;
                 return;
@@ -197,7 +200,11 @@ where
             // hyper keeps what the client has not taken of answers before.
             Some(_) if !activity.is_flushed() => {}
             Some(far) => lead::<S>(take_apart(served.into_parts()), far, stop).await,
-            None => _ = tokio::time::timeout(limits::HTTP_WRITE_TIME, served).await,
+            None => {
+                if let Ok(Ok(())) = tokio::time::timeout(limits::HTTP_WRITE_TIME, &mut served).await {
+                    Box::pin(linger(&mut take_back::<S>(served.into_parts().io).0, stop)).await;
+                }
+            }
         },
         End::Between => return Some(take_apart(served.into_parts())),
         // A part of a head is no request, and hyper would wait for the rest.

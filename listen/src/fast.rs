@@ -25,6 +25,7 @@ use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::body::empty;
+use crate::delivery::{Looks, Progress};
 use crate::exchange::{After, Exchange, Step};
 use crate::incoming::Incoming;
 use crate::wire::Wire;
@@ -69,6 +70,8 @@ pub trait Sent: Send {
 pub(crate) enum Next {
     /// Nothing: the connection has ended.
     Ended,
+    /// Nothing: the client was told with the last answer that the connection ends.
+    Told,
     /// Nothing: it is cut, within a response or since its client has gone.
     Cut,
     /// These bytes begin a request that is not for here.
@@ -91,6 +94,7 @@ pub(crate) struct Front<S> {
     /// Bytes moved since the timer last fired, and how often it did without enough of them.
     moved: u64,
     idle: u8,
+    looks: Looks,
 }
 
 /// What of an answer is not sent yet.
@@ -113,7 +117,7 @@ const COPIED_BYTES: usize = 4 << 10;
 const TICK: Duration = Duration::from_secs(limits::HTTP_HEADER_TIME.as_secs() / 2);
 /// A connection ends at the second look in a row that finds nothing has moved,
 const IDLE_TICKS: u8 = 2;
-/// or at the fourth while its client has something to take.
+/// or at the fourth while its client has something to take, of us or of the kernel.
 const STALLED_TICKS: u8 = 4;
 /// What a client takes at least from one look to the next.
 const LEAST_MOVED: u64 = limits::HTTP_LEAST_RATE * TICK.as_secs();
@@ -138,7 +142,8 @@ impl<S: Wire> Front<S> {
     /// The front of one that comes back, with what is read of its next requests.
     pub(crate) fn again(stream: S, carried: Bytes) -> Self {
         let timer = Box::pin(sleep(TICK));
-        Self { stream, carried, owed: None, exchange: None, is_new: false, timer, moved: 0, idle: 0 }
+        let looks = Looks::default();
+        Self { stream, carried, owed: None, exchange: None, is_new: false, timer, moved: 0, idle: 0, looks }
     }
 
     /// Answers plain requests: at once, or as by an exchange that begins; until another comes.
@@ -182,7 +187,7 @@ impl<S: Wire> Front<S> {
                     self.exchange = None;
                     return Poll::Ready(Ok(match after {
                         After::Next => None,
-                        After::End => Some(Next::Ended),
+                        After::End => Some(Next::Told),
                         After::Cut => Some(Next::Cut),
                     }));
                 }
@@ -324,7 +329,14 @@ impl<S: Wire> Front<S> {
                 (None, Some(_)) => (0, IDLE_TICKS),
                 (None, None) => (1, IDLE_TICKS),
             };
-            self.idle = if std::mem::take(&mut self.moved) < least { self.idle + 1 } else { 0 };
+            let progress = if std::mem::take(&mut self.moved) < least {
+                self.looks.look(self.stream.delivery(), LEAST_MOVED)
+            } else {
+                self.looks = Looks::default();
+                Progress::Takes
+            };
+            self.idle = if progress == Progress::Takes { 0 } else { self.idle + 1 };
+            let most = if progress == Progress::Waits { STALLED_TICKS } else { most };
             if self.idle >= most {
                 return Poll::Ready(if self.is_owing() { Next::Cut } else { Next::Ended });
             }

@@ -37,6 +37,7 @@ use crate::body::empty;
 use crate::connection::Connection;
 use crate::cores::Stop;
 use crate::deferred::{Batch, Deferred, poll_serving};
+use crate::delivery::{Delivery, Looks, Progress};
 use crate::fast::Whole;
 use crate::incoming::Incoming;
 use crate::inline;
@@ -47,6 +48,10 @@ use crate::wire::Wire;
 
 /// How long a client may take to answer a ping.
 const PING_TIME: Duration = Duration::from_secs(10);
+/// What a client takes at least in that time while much is held for it,
+const LEAST_TAKEN: u64 = limits::HTTP_LEAST_RATE * PING_TIME.as_secs();
+/// and so many times in a row may find that it has not.
+const MOST_WAITS: u64 = limits::HTTP_WRITE_TIME.as_secs() / PING_TIME.as_secs();
 /// What a client may send before we have taken it, of one request and of all: enough for 80 Mbit/s over 100 ms.
 const WINDOW: u32 = 1 << 20;
 /// What is taken of a response before its client gives it room.
@@ -171,8 +176,8 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Future for Served<
                     Poll::Ready(Some(Ok((request, respond)))) => this.service.begin(request, respond),
                     Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                     Poll::Pending => {
-                        let moved = || this.service.activity.moved();
-                        return pings.as_mut().map_or(Poll::Pending, |pings| pings.poll_gone(cx, moved));
+                        let activity = &this.service.activity;
+                        return pings.as_mut().map_or(Poll::Pending, |pings| pings.poll_gone(cx, activity));
                     }
                 },
             }
@@ -230,33 +235,63 @@ struct Pings {
     is_waiting: bool,
     /// Bytes that had come or gone when it was last looked.
     moved: u64,
+    looks: Looks,
+    /// A look that is under way.
+    look: Option<Look>,
+    /// How many looks in a row have found that it takes too little of what is held for it.
+    waits: u64,
 }
+
+type Look = Pin<Box<dyn Future<Output = Option<Delivery>> + Send>>;
 
 impl Pings {
     fn new(pings: PingPong) -> Self {
-        Self { pings, timer: Box::pin(sleep(limits::HTTP_HEADER_TIME)), is_waiting: false, moved: 0 }
+        let timer = Box::pin(sleep(limits::HTTP_HEADER_TIME));
+        Self { pings, timer, is_waiting: false, moved: 0, looks: Looks::default(), look: None, waits: 0 }
     }
 
     /// Ready when it has not answered, and nothing has come or gone meanwhile: the answer of one that reads slowly stands behind
     /// all that the kernel keeps for it.
-    fn poll_gone(&mut self, cx: &mut Context<'_>, moved: impl Fn() -> u64) -> Poll<()> {
+    fn poll_gone(&mut self, cx: &mut Context<'_>, activity: &Arc<Activity>) -> Poll<()> {
         loop {
             if self.is_waiting && self.pings.poll_pong(cx).is_ready() {
-                self.is_waiting = false;
+                (self.is_waiting, self.look, self.looks, self.waits) = (false, None, Looks::default(), 0);
                 self.timer.as_mut().reset(Instant::now() + limits::HTTP_HEADER_TIME);
             }
-            ready!(self.timer.as_mut().poll(cx));
-            let before = std::mem::replace(&mut self.moved, moved());
-            if self.is_waiting && self.moved != before {
-                self.timer.as_mut().reset(Instant::now() + PING_TIME);
-                continue;
+            if self.look.is_none() {
+                ready!(self.timer.as_mut().poll(cx));
+                let before = std::mem::replace(&mut self.moved, activity.moved());
+                if self.is_waiting && self.moved == before {
+                    let activity = Arc::clone(activity);
+                    self.look = Some(Box::pin(async move { activity.delivery().await }));
+                } else if self.is_waiting {
+                    self.waits = 0;
+                } else if self.pings.send_ping(Ping::opaque()).is_err() {
+                    return Poll::Ready(());
+                }
             }
-            if self.is_waiting || self.pings.send_ping(Ping::opaque()).is_err() {
-                return Poll::Ready(());
+            if let Some(look) = &mut self.look {
+                let told = ready!(look.as_mut().poll(cx));
+                self.look = None;
+                if self.is_gone(told) {
+                    return Poll::Ready(());
+                }
             }
             self.is_waiting = true;
             self.timer.as_mut().reset(Instant::now() + PING_TIME);
         }
+    }
+
+    /// Whether a client that has not answered, while nothing moved by what the kernel took and gave, has taken nothing either for
+    /// too long. What is held for one that has gone is little: a ping, or a short answer.
+    fn is_gone(&mut self, told: Option<Delivery>) -> bool {
+        let holds_much = told.is_some_and(|told| told.held > LEAST_TAKEN);
+        self.waits = match self.looks.look(told, LEAST_TAKEN) {
+            Progress::Takes => 0,
+            Progress::Waits if holds_much && self.waits < MOST_WAITS => self.waits + 1,
+            Progress::Waits | Progress::Done => return true,
+        };
+        false
     }
 }
 

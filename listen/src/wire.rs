@@ -7,11 +7,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::activity::{Activity, Watched};
 use crate::deferred::Batch;
+use crate::delivery::{Delivers, Delivery};
 use crate::round_trip::Measured;
 use crate::tls_stream::Tls;
 
 /// A client's connection.
-pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static {
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Delivers + Unpin + Send + Sized + 'static {
     /// The same while what leaves it is noted.
     type Watched: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
@@ -44,6 +45,13 @@ impl Wire for Measured {
     fn reset_when_dropped(&self) {
         // Where it cannot be set the end is a close, as without it.
         let _ = SockRef::from(self.socket()).set_linger(Some(std::time::Duration::ZERO));
+    }
+}
+
+/// Of bytes as they are sent, encrypted.
+impl<S: Delivers> Delivers for Tls<S> {
+    fn delivery(&self) -> Option<Delivery> {
+        self.io().delivery()
     }
 }
 

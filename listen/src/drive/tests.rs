@@ -13,6 +13,7 @@ use crate::connection::Scheme;
 use crate::fast::{AtOnce, Plain, Sent};
 use crate::mount::{Handler, Mount};
 
+mod slow;
 mod stopping;
 
 /// Says what it was asked: at once below `/fast/`, else in the general way, with the body it got.
@@ -108,6 +109,10 @@ fn connect(echo: &Arc<Echo>, room: usize) -> (DuplexStream, tokio::task::JoinHan
 
 fn connect_until(echo: &Arc<Echo>, room: usize, stop: Stop) -> (DuplexStream, tokio::task::JoinHandle<()>) {
     let (ours, theirs) = tokio::io::duplex(room);
+    (theirs, driven_over(echo, ours, stop))
+}
+
+fn driven_over(echo: &Arc<Echo>, ours: impl Wire, stop: Stop) -> tokio::task::JoinHandle<()> {
     let mounts = Arc::new(Mounts::new(vec![Mount { path: "/", handler: Arc::clone(echo) as _ }]));
     let address = "127.0.0.1:80".parse().unwrap();
     let connection = Connection {
@@ -119,10 +124,9 @@ fn connect_until(echo: &Arc<Echo>, room: usize, stop: Stop) -> (DuplexStream, to
         tls: None,
         interim: None,
     };
-    let driven = tokio::spawn(async move {
+    tokio::spawn(async move {
         drive(&Protocols::new(), ours, connection, &mounts, &stop).await;
-    });
-    (theirs, driven)
+    })
 }
 
 #[derive(Clone, Debug)]
