@@ -340,6 +340,7 @@ impl Node {
             self.forget_pops(&config);
         }
         self.metrics.config_version.set(i64::try_from(config.version).unwrap_or(i64::MAX));
+        self.metrics.config_digest.set(version.digest_in_short());
         self.metrics.reloads.with_label_values(&["ok"]).inc();
         self.refused.store(None);
         self.is_whole.store(is_whole, Ordering::Relaxed);
