@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use config::{Config, Loaded, Look, Network, Problem, Refused, Secret, Site, report};
+use fleet::ConfigVersion;
 
 use crate::exit::Failure;
 use crate::say::{counted, is_coloured, note};
@@ -35,8 +36,8 @@ pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
 pub(crate) struct Known {
     pub(crate) network: Network,
     pub(crate) sites: Vec<Site>,
-    /// The version of the files; none, where they are refused.
-    pub(crate) version: Option<u64>,
+    /// Which config the files are; none, where they are refused.
+    pub(crate) version: Option<ConfigVersion>,
     /// What nodes sign with.
     pub(crate) fleet_key: Option<Secret>,
 }
@@ -44,8 +45,9 @@ pub(crate) struct Known {
 impl Known {
     /// What a config that holds says.
     pub(crate) fn of(config: Config) -> Self {
-        let Config { network, sites, version, fleet_key, .. } = config;
-        Self { network, sites, version: Some(version), fleet_key }
+        let version = Some(ConfigVersion::of(&config));
+        let Config { network, sites, fleet_key, .. } = config;
+        Self { network, sites, version, fleet_key }
     }
 }
 

@@ -410,6 +410,8 @@ pub const LATENCY_SAVED_BYTES: u64 = 512 << 20;
 pub const MAP_BYTES: u64 = 1 << 30;
 /// The file of the times at which a node was started.
 pub const SAVED_STARTS_BYTES: u64 = 64 << 10;
+/// The file of the highest version of a config that a node has served.
+pub const SAVED_VERSION_BYTES: u64 = 4 << 10;
 /// How often name servers ask edges for round trips.
 pub const LATENCY_ASKED: Duration = Duration::from_secs(60);
 /// Prefixes of clients whose traffic an edge measures: some 5 MB.

@@ -49,10 +49,6 @@ pub struct Config {
     /// The newest change of any file, Unix milliseconds: the version that `status` shows. [`Config::follow`] makes it that of
     /// a change that no file tells of.
     pub version: u64,
-    /// What the version may sink to in the one that follows.
-    pub least_version: u64,
-    /// The newest change of any file or directory that it was read from.
-    pub touched: u64,
     /// Every file it was read from, but secrets.
     pub sources: Vec<Arc<Source>>,
 }
@@ -123,7 +119,7 @@ pub fn load_copy(copy: &Path, dir: &Path) -> Result<Loaded, Refused> {
         network.as_ref().map(|network| reading.zone_keys(network, &zones)).unwrap_or_default();
     let unready = network.as_ref().and_then(|network| lacks_fleet_key(network, &sites, fleet_key.as_ref()));
     unready.into_iter().for_each(|problem| reading.context.add(problem));
-    let (version, touched) = (reading.newest.get(), reading.touched.get());
+    let version = reading.newest.get();
     let problems = reading.context.finish();
     let faulty = problems.iter().any(|problem| problem.severity == Severity::Fault);
     match (network, routes) {
@@ -141,8 +137,6 @@ pub fn load_copy(copy: &Path, dir: &Path) -> Result<Loaded, Refused> {
                 zone_keys,
                 zone_key_problems,
                 version,
-                least_version: version,
-                touched,
                 sources,
             };
             Ok(Loaded { config, warnings: problems })
@@ -172,7 +166,6 @@ struct Reading {
     dir: PathBuf,
     context: Context,
     newest: Cell<u64>,
-    touched: Cell<u64>,
     sources: RefCell<Vec<Arc<Source>>>,
 }
 
@@ -301,7 +294,7 @@ impl Reading {
 
     /// Counts a file that was read.
     fn note(&self, path: &Path, text: String) -> Arc<Source> {
-        let time = self.note_time(&self.copy.join(path));
+        let time = last_change(&self.copy.join(path));
         self.newest.set(self.newest.get().max(time));
         let source = Source::new(path, text);
         self.sources.borrow_mut().push(Arc::clone(&source));
@@ -311,7 +304,6 @@ impl Reading {
     fn routes(&self, as_numbers: AsNumbers) -> Option<Routes> {
         let found = fs::metadata(self.copy.join("routes.toml"));
         if found.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-            self.note_time(&self.copy);
             return Some(Routes::default());
         }
         let source = self.file(Path::new("routes.toml"))?;
@@ -320,7 +312,6 @@ impl Reading {
 
     /// Files of a sub-directory in order, without editors' leftovers.
     fn names_in(&self, sub: &str) -> Vec<(String, PathBuf)> {
-        self.note_time(&self.copy.join(sub));
         let entries = match fs::read_dir(self.copy.join(sub)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
@@ -361,15 +352,6 @@ impl Reading {
             }
             Err(error) => self.unreadable(path, &error.to_string()),
         }
-    }
-
-    /// Counts the last change of a file or a directory, and tells it.
-    fn note_time(&self, path: &Path) -> u64 {
-        let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
-        let since_1970 = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        let time = since_1970.and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or_default();
-        self.touched.set(self.touched.get().max(time));
-        time
     }
 
     fn unreadable<T>(&self, path: &Path, why: &str) -> Option<T> {
@@ -446,6 +428,13 @@ pub fn zone_names(network: &Network, files: &[ZoneFile]) -> Vec<DomainName> {
     names.sort();
     names.dedup();
     names
+}
+
+/// When a file changed last, Unix milliseconds.
+fn last_change(path: &Path) -> u64 {
+    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    let since_1970 = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    since_1970.and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or_default()
 }
 
 fn cannot_be_read(path: &Path, why: &str) -> Problem {

@@ -304,7 +304,8 @@ impl Shared {
     pub(crate) fn report(&self) -> Report {
         let sites = self.sites.load();
         Report {
-            config_version: sites.as_ref().map_or(0, |sites| sites.version),
+            config_version: sites.as_ref().map_or(0, |sites| sites.version.number),
+            config_digest: sites.as_ref().and_then(|sites| sites.version.digest.clone()),
             sites: sites.as_ref().map_or_else(String::new, |sites| sites.digest.clone()),
             connections: u64::try_from(self.metrics.connections.get()).unwrap_or(0),
             requests: self.requests.load(Ordering::Relaxed),

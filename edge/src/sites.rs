@@ -39,7 +39,8 @@ pub struct Sites {
     /// Who may say whose a request is.
     pub(crate) proxies: Vec<Prefix>,
     pub(crate) digest: String,
-    pub(crate) version: u64,
+    /// Which config it was built of.
+    pub(crate) version: fleet::ConfigVersion,
     /// By which we recognise our own requests (RFC 8586): the network's zone.
     pub(crate) loop_id: HeaderValue,
     /// By which name servers show that they may read the report.
@@ -172,7 +173,7 @@ impl Sites {
         let fleet_key = config.fleet_key.clone();
         let is_default = |site: &config::Site| config.network.edge.default_site.as_ref() == Some(&site.id);
         let default = config.sites.iter().position(is_default);
-        let (version, certificates) = (config.version, None);
+        let (version, certificates) = (fleet::ConfigVersion::of(config), None);
         let proxies = config.network.edge.trusted_proxies.clone();
         Self { sites, geography, exact, below, default, proxies, digest, version, loop_id, fleet_key, certificates }
     }

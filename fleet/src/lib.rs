@@ -17,6 +17,7 @@ mod purge_order;
 mod rates;
 mod report;
 mod saved;
+mod version;
 pub mod votes;
 mod watch;
 
@@ -29,4 +30,5 @@ pub use purge_log::{NewLog, PurgeEntry, PurgeLog, PurgeLogError, PurgesBefore};
 pub use purge_order::PurgeOrder;
 pub use rates::{Rate, Rates};
 pub use report::{Report, site_digest};
+pub use version::ConfigVersion;
 pub use watch::Watch;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fleet::ConfigVersion;
 use serde_json::Value;
 use telemetry::hit_ratio;
 
@@ -31,7 +32,7 @@ pub(crate) fn run(args: Status, dir: Option<PathBuf>) -> Done {
         return wait_for(watch::run(&dir, known, form))?;
     }
     let status = wait_for(ask(&dir, &known, form))??;
-    let text = if args.json { format!("{status:#}") } else { show(&status, known.version) };
+    let text = if args.json { format!("{status:#}") } else { show(&status, known.version.as_ref()) };
     say(text.trim_end());
     Ok(Exit::Done)
 }
@@ -61,16 +62,16 @@ async fn ask(dir: &Path, known: &Known, form: Form) -> Result<Value, Failure> {
     })
 }
 
-/// A table of the nodes; `files` is the version of what lies in the directory.
-fn show(status: &Value, files: Option<u64>) -> String {
+/// A table of the nodes; `files` is what lies in the directory.
+fn show(status: &Value, files: Option<&ConfigVersion>) -> String {
     let nodes = nodes_of(status);
     let newest = newest(&nodes, files);
-    let cells = |node: &Value| row(node, &nodes, newest).cells().iter().map(|cell| plain(cell)).collect();
+    let cells = |node: &Value| row(node, &nodes, newest.as_ref()).cells().iter().map(|cell| plain(cell)).collect();
     let rows: Vec<Vec<String>> = nodes.iter().map(cells).collect();
     let heading = ["node", "state", "health", "config", "uptime", "connections", "requests", "hit ratio", "stored"];
     let mut out = table::draw(&heading, &rows);
-    if let Some(newest) = newest {
-        out.push_str(&format!("\nconfig version {newest}\n"));
+    if let Some(newest) = &newest {
+        out.push_str(&format!("\nconfig version {}\n", newest.number));
     }
     notes(&nodes).iter().for_each(|note| out.push_str(&format!("{}\n", plain(note))));
     out
@@ -90,8 +91,9 @@ fn nodes_of(status: &Value) -> Vec<Value> {
 }
 
 /// The newest config that anybody has.
-fn newest(nodes: &[Value], files: Option<u64>) -> Option<u64> {
-    nodes.iter().filter_map(version).chain(files).max()
+fn newest(nodes: &[Value], files: Option<&ConfigVersion>) -> Option<ConfigVersion> {
+    let all = nodes.iter().filter_map(ConfigVersion::told).chain(files.cloned());
+    all.max_by_key(|version| (version.number, version.digest.is_some()))
 }
 
 /// What nodes have to say beside their numbers.
@@ -167,10 +169,6 @@ fn text<'v>(node: &'v Value, key: &str) -> Option<&'v str> {
     node.get(key).and_then(Value::as_str)
 }
 
-fn version(node: &Value) -> Option<u64> {
-    node.get("config_version").and_then(Value::as_u64)
-}
-
 /// A node in a word for each column.
 struct Row {
     id: String,
@@ -202,7 +200,7 @@ fn of_edge(node: &Value, nodes: &[Value], key: &str) -> Option<u64> {
     own.or_else(|| report(text(node, "id")?, nodes)?.get(key)).and_then(Value::as_u64)
 }
 
-fn row(node: &Value, nodes: &[Value], newest: Option<u64>) -> Row {
+fn row(node: &Value, nodes: &[Value], newest: Option<&ConfigVersion>) -> Row {
     let number = |value: Option<&Value>| value.and_then(Value::as_u64);
     let id = text(node, "id").unwrap_or("-");
     let of_edge = |key: &str| of_edge(node, nodes, key);
@@ -210,8 +208,9 @@ fn row(node: &Value, nodes: &[Value], newest: Option<u64>) -> Row {
     // Name servers are told of no hits: what nobody knows is not nothing.
     let ratio = requests.zip(of_edge("hits")).and_then(|(requests, hits)| hit_ratio(requests, hits));
     let shown = |value: Option<u64>, unit: &str| value.map_or("-".to_owned(), |value| format!("{value}{unit}"));
-    let known = version(node).or_else(|| report(id, nodes).and_then(version));
-    let config = known.map_or("-", |version| if Some(version) == newest { "newest" } else { "behind" });
+    let has = ConfigVersion::told(node).or_else(|| ConfigVersion::told(report(id, nodes)?));
+    let is_newest = |has: ConfigVersion| newest.is_some_and(|newest| has.is_same(newest));
+    let config = has.map_or("-", |has| if is_newest(has) { "newest" } else { "behind" });
     Row {
         id: id.to_owned(),
         state: state(node).to_owned(),
@@ -306,6 +305,30 @@ mod tests {
         let unknown = json!({ "id": "one-2" });
         let row = row(&unknown, std::slice::from_ref(&unknown), None);
         assert_eq!((row.requests.as_str(), row.hit_ratio.as_str()), ("-", "-"));
+    }
+
+    #[test]
+    fn behind_is_who_has_other_files_than_the_newest_whatever_their_numbers() {
+        // Numbers and digests; earlier versions tell none.
+        for (what, nodes, files, expected) in [
+            ("one config", vec![(9, "x"), (9, "x")], None, "newest newest"),
+            ("an edit that the other misses", vec![(9, "y"), (5, "x")], None, "newest behind"),
+            ("the other is a new machine after a removal", vec![(9, "x"), (5, "x")], None, "newest newest"),
+            ("one time, other files", vec![(9, "x"), (9, "y")], Some((9, "x")), "newest behind"),
+            ("newer files that nobody has", vec![(9, "x")], Some((11, "y")), "behind"),
+            ("these files, and a higher version before", vec![(9, "x")], Some((5, "x")), "newest"),
+            ("an earlier version by its number", vec![(9, "x"), (9, "")], None, "newest newest"),
+            ("an earlier version first", vec![(9, ""), (9, "x"), (5, "x")], None, "newest newest newest"),
+            ("an earlier version that is behind", vec![(11, "x"), (9, "")], None, "newest behind"),
+        ] {
+            let digest = |digest: &str| Some(digest.to_owned()).filter(|digest| !digest.is_empty());
+            let node = |(number, of): &(u64, &str)| json!({ "config_version": number, "config_digest": digest(of) });
+            let nodes: Vec<Value> = nodes.iter().map(node).collect();
+            let files = files.map(|(number, of)| ConfigVersion { number, digest: digest(of) });
+            let newest = newest(&nodes, files.as_ref());
+            let told: Vec<String> = nodes.iter().map(|node| row(node, &nodes, newest.as_ref()).config).collect();
+            assert_eq!(told.join(" "), expected, "{what}");
+        }
     }
 
     #[test]

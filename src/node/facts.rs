@@ -212,12 +212,14 @@ impl Node {
 
     /// The node's part of `hither status`.
     fn status(&self) -> Value {
+        let version = self.config_version.load();
         let mut status = json!({
             "id": self.id.as_str(),
             "directory": self.dir.display().to_string(),
             "pid": std::process::id(),
             "uptime_s": self.started.elapsed().as_secs(),
-            "config_version": self.version(),
+            "config_version": version.as_ref().map_or(0, |version| version.number),
+            "config_digest": version.as_ref().and_then(|version| version.digest.as_deref()),
             "refused": self.refused.load().as_deref(),
         });
         let Some(fields) = status.as_object_mut() else {

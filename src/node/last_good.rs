@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use config::{Config, limits};
+use fleet::ConfigVersion;
 
 use super::Node;
 
@@ -30,6 +31,11 @@ impl LastGood {
     /// The copy's directory.
     pub(crate) fn files(&self) -> PathBuf {
         self.home.join("last-good")
+    }
+
+    /// Which config the copy is of, read for the directory that it was copied from.
+    pub(crate) fn version(&self, dir: &Path) -> Option<ConfigVersion> {
+        config::load_copy(&self.files(), dir).ok().map(|kept| ConfigVersion::of(&kept.config))
     }
 
     /// Notes a start. Whether so many before it died within the minute that the last good config is to
@@ -66,10 +72,6 @@ impl LastGood {
             fs::write(&path, &source.text)?;
             // The copy's version is the config's.
             fs::File::options().write(true).open(&path)?.set_modified(time)?;
-        }
-        for folder in ["", "sites", "zones", "latency"].map(|sub| new.join(sub)) {
-            fs::create_dir_all(&folder)?;
-            fs::File::open(&folder)?.set_modified(time)?;
         }
         let _ = fs::remove_dir_all(self.files());
         fs::rename(new, self.files())

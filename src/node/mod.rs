@@ -25,6 +25,7 @@ mod peer;
 mod proxies;
 mod reload;
 mod serve;
+mod served;
 mod sockets;
 mod supervisor;
 mod visits;
@@ -40,13 +41,14 @@ use certs::{Certificates, Names};
 use config::{Config, Loaded, NodeId, Problem, Refused, Severity};
 use dns::geo::World;
 use dns::{Cookies, Identity, KeptMap, View};
-use fleet::Watch;
 use fleet::latency::{Collector, Store};
+use fleet::{ConfigVersion, Watch};
 use telemetry::Metrics;
 
 use answer::Answers;
 use certificates::Holding;
 use logs::{Logs, Queries};
+use served::{Served, higher};
 
 pub(crate) use facts::keys;
 pub(crate) use last_good::LastGood;
@@ -73,6 +75,10 @@ pub(crate) struct Node {
     started: Instant,
     /// The config in use; none before the first is applied.
     config: ArcSwapOption<Config>,
+    /// Which that is.
+    config_version: ArcSwapOption<ConfigVersion>,
+    /// The highest version it has served, over its restarts.
+    served: Served,
     /// Where clients are, as far as this node has to know.
     world: Mutex<World>,
     /// Why the last reload was refused, until one is taken.
@@ -117,6 +123,7 @@ impl NameServer {
 /// All that a config becomes, complete and checked, before anything is swapped.
 pub(crate) struct Built {
     config: Config,
+    version: ConfigVersion,
     names: Names,
     /// For encrypted DNS.
     dns_names: Names,
@@ -143,7 +150,8 @@ impl Unprobed {
 
 /// What a node has in use, to build the next from.
 pub(crate) struct Before {
-    config: Option<Arc<Config>>,
+    /// The highest version there was.
+    version: Option<ConfigVersion>,
     world: World,
     view: Option<Arc<View>>,
     latency: Arc<Mutex<Store>>,
@@ -180,8 +188,8 @@ fn build_read(
     before: Option<&Before>,
 ) -> Result<Built, Vec<Problem>> {
     let mut loaded = read.map_err(|refused| with_other_faults(dir, roles, refused))?;
-    if let Some(config) = before.and_then(|before| before.config.as_deref()) {
-        loaded.config.follow(config);
+    if let Some(version) = before.and_then(|before| before.version.as_ref()) {
+        version.lead(&mut loaded.config);
     }
     let world = before.map(|before| &before.world);
     build_loaded(loaded, roles, world, |config| build_view(config, before))
@@ -236,7 +244,8 @@ fn build_loaded(
         warnings.extend(certs::warn_of_names(&config, &names, SystemTime::now()));
     }
     warnings.extend(peer::warn_of_no_key(&config));
-    Ok(Built { config, names, dns_names, sites, view, world, warnings })
+    let version = ConfigVersion::of(&config);
+    Ok(Built { config, version, names, dns_names, sites, view, world, warnings })
 }
 
 /// A config's answers where no edge has been probed.
@@ -292,8 +301,8 @@ impl Built {
     /// The config, and what the next can be built from without anything measured.
     pub(crate) fn into_parts(self) -> (Config, Option<Before>) {
         let view = self.view.map(Arc::new);
-        let config = Some(Arc::new(self.config.clone()));
-        let before = self.world.map(|world| Before { config, world, view, latency: Arc::default() });
+        let version = Some(self.version);
+        let before = self.world.map(|world| Before { version, world, view, latency: Arc::default() });
         (self.config, before)
     }
 }
@@ -302,7 +311,7 @@ impl Node {
     /// Puts a built config in place of the one before. Call it on the control runtime.
     pub(crate) fn apply(&self, built: Built) {
         let is_whole = built.kept().iter().all(|problem| problem.severity != Severity::Fault);
-        let Built { config, names, dns_names, sites, view, world, .. } = built;
+        let Built { config, version, names, dns_names, sites, view, world, .. } = built;
         *lock(&self.names) = (names, dns_names);
         certificates::show(self, &config);
         if let (Some(edge), Some(sites)) = (&self.edge, sites) {
@@ -331,10 +340,20 @@ impl Node {
             self.forget_pops(&config);
         }
         self.metrics.config_version.set(i64::try_from(config.version).unwrap_or(i64::MAX));
+        self.metrics.config_digest.set(version.digest_in_short());
         self.metrics.reloads.with_label_values(&["ok"]).inc();
         self.refused.store(None);
         self.is_whole.store(is_whole, Ordering::Relaxed);
+        self.config_version.store(Some(Arc::new(version)));
         self.config.store(Some(Arc::new(config)));
+    }
+
+    /// Writes down which version is served, for the next start. Call it where it may wait.
+    fn keep_version(&self) {
+        let kept = self.config_version.load().as_deref().map_or(Ok(()), |version| self.served.keep(version));
+        if let Err(error) = kept {
+            tracing::error!(%error, "the config's version cannot be written down: after a restart it may be a lower one");
+        }
     }
 
     /// Has a view of a config tell of TLS only where there is a certificate by now.
@@ -370,7 +389,7 @@ impl Node {
 
     /// The version of the config in use; 0 before the first.
     fn version(&self) -> u64 {
-        self.config.load().as_ref().map_or(0, |config| config.version)
+        self.config_version.load().as_ref().map_or(0, |version| version.number)
     }
 
     /// What a person is told of it in one line.
@@ -386,12 +405,12 @@ impl Node {
         Roles { name_server: self.name_server.is_some(), edge: self.edge.is_some() }
     }
 
-    /// What is in use.
+    /// What is in use. Call it where it may wait: a part is on disk.
     fn before(&self) -> Before {
         let view = |name_server: &NameServer| Some(Arc::clone(&name_server.answers.load().as_ref()?.view));
         let latency = self.name_server.as_ref().map(|name_server| Arc::clone(&name_server.latency));
         Before {
-            config: self.config.load_full(),
+            version: higher(self.served.read(), self.config_version.load().as_deref().cloned()),
             world: lock(&self.world).clone(),
             view: self.name_server.as_ref().and_then(view),
             latency: latency.unwrap_or_default(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Config, Problem, Severity, limits};
+use fleet::ConfigVersion;
 use listen::BindError;
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecursiveMode, Watcher};
@@ -58,9 +59,9 @@ impl Watching {
         if node.refused.load().is_some() {
             return;
         }
-        let (dir, used, sender) = (node.dir.clone(), node.config.load_full(), self.sender.clone());
+        let (dir, used, sender) = (node.dir.clone(), node.config_version.load_full(), self.sender.clone());
         spawn_blocking(move || {
-            let is_used = |config: &Config| used.is_some_and(|used| used.has_files_of(config));
+            let is_used = |config: &Config| used.is_some_and(|used| used.is_same(&ConfigVersion::of(config)));
             if !config::load(&dir).is_ok_and(|loaded| is_used(&loaded.config)) {
                 let _ = sender.try_send(());
             }
@@ -123,14 +124,14 @@ pub(crate) async fn settled(changes: &mut Receiver<()>) {
 }
 
 /// Reads the files, and builds what they come to.
-async fn read(watching: &mut Watching, node: &Node) -> Result<Result<Built, Vec<Problem>>, JoinError> {
+async fn read(watching: &mut Watching, node: &Arc<Node>) -> Result<Result<Built, Vec<Problem>>, JoinError> {
     let dir = node.dir.clone();
     let read = spawn_blocking(move || config::load(&dir)).await?;
     if let Ok(loaded) = &read {
         watching.follow_databases(node, &loaded.config);
     }
-    let (dir, roles, before) = (node.dir.clone(), node.roles(), node.before());
-    spawn_blocking(move || build_read(&dir, read, roles, Some(&before))).await
+    let node = Arc::clone(node);
+    spawn_blocking(move || build_read(&node.dir, read, node.roles(), Some(&node.before()))).await
 }
 
 async fn reload(watching: &mut Watching, node: &Arc<Node>, (listeners, peer): (&Listeners, &Peer), started: &Config) {
@@ -147,6 +148,7 @@ async fn reload(watching: &mut Watching, node: &Arc<Node>, (listeners, peer): (&
             warn(node, built.config(), started);
             let (kept, log) = (built.kept(), built.config().network.log.clone());
             node.apply(built);
+            keep_version(node).await;
             note_kept(node, &kept);
             listeners.put(bound);
             peer.put(node, reached);
@@ -174,6 +176,13 @@ fn note_kept(node: &Node, problems: &[Problem]) {
             tracing::warn!(%problem, "zone taken");
         }
     }
+}
+
+/// Writes down which version is served.
+async fn keep_version(node: &Arc<Node>) {
+    let keeping = Arc::clone(node);
+    let kept = spawn_blocking(move || keeping.keep_version()).await;
+    kept.unwrap_or_else(|error| tracing::error!(%error, "writing the config's version down failed"));
 }
 
 /// Has logs written as the config in use wants them. Says which go on as they were, though all else is taken.

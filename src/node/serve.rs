@@ -31,6 +31,7 @@ use super::last_good::LastGood;
 use super::listeners::Listeners;
 use super::logs::Logs;
 use super::peer::{self, Peer};
+use super::served::Served;
 use super::sockets::{self, Reached, Sockets};
 use super::supervisor::{Word, tell};
 use super::{
@@ -72,8 +73,8 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>, begin: Begi
     let is_called_for = !takes_over && last_good.is_called_for(SystemTime::now());
     let loaded = if is_called_for { config::load_copy(&last_good.files(), dir) } else { loaded };
     let mut loaded = loaded.map_err(|refused| directory::refused(&with_other_faults(dir, Roles::BOTH, refused)))?;
-    if !is_called_for && let Ok(before) = config::load_copy(&last_good.files(), dir) {
-        loaded.config.follow(&before.config);
+    if !is_called_for && let Some(before) = Served::new(&home).read().or_else(|| last_good.version(dir)) {
+        before.lead(&mut loaded.config);
     }
     let config = &loaded.config;
     let node = is_known(config, &id)?;
@@ -212,6 +213,7 @@ impl Start<'_> {
         node.begin_logs(&config.network.log)?;
         let listeners = Listeners::start(&node, Answering::new(Arc::clone(&node))).map_err(Failure::ours)?;
         node.apply(built);
+        node.keep_version();
         if self.booted == Booted::LastGood {
             let why = "the starts before died within a minute: this is the last good config, until a change is taken";
             tracing::error!("{why}");
@@ -441,6 +443,8 @@ fn make(start: &Start<'_>, built: &Built, metrics: &Arc<Metrics>) -> Node {
         edge,
         started: *started,
         config: ArcSwapOption::empty(),
+        config_version: ArcSwapOption::empty(),
+        served: Served::new(home),
         world: Mutex::new(World::unread()),
         refused: ArcSwapOption::empty(),
         is_whole: AtomicBool::new(true),

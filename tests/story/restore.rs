@@ -1,6 +1,7 @@
 //! What a node keeps in its state directory: it serves without any part of it, and without all.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use crate::support::{Network, Origin, addresses, dig, get, reply, runtime, wait_
 
 /// What each node keeps, of what a short life brings; more may be there.
 const KEPT: [(&str, &[&str]); 2] = [
-    ("one-1", &["drained", "last-good", "purges.redb", "purges.seal", "report", "requests.jsonl"]),
-    ("ns1", &["health.json", "last-good", "map.bin", "queries.jsonl"]),
+    ("one-1", &["drained", "last-good", "purges.redb", "purges.seal", "report", "requests.jsonl", "version"]),
+    ("ns1", &["health.json", "last-good", "map.bin", "queries.jsonl", "version"]),
 ];
 
 #[test]
@@ -39,6 +40,47 @@ fn a_node_serves_without_any_part_of_its_state() {
             end(process);
         }
     });
+}
+
+#[test]
+fn a_version_goes_up_with_an_older_file_and_over_a_restart() {
+    let network = Network::new(251, SocketAddr::from(([127, 0, 0, 1], 9)), "");
+    let path = network.path("sites/shop.toml");
+    let (text, old) = (fs::read_to_string(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap());
+    let higher_than = |before: u64| {
+        wait_for(Duration::from_secs(5), "a change is of a higher version", || {
+            let now = version(&network);
+            if now > before { Ok(()) } else { Err(format!("{now} after {before}")) }
+        });
+        version(&network)
+    };
+    let process = network.start("one-1");
+    let first = version(&network);
+    assert!(first > 0, "{}", network.log("one-1"));
+    fs::write(&path, format!("{text}\n# A remark.\n")).unwrap();
+    let edited = higher_than(first);
+    fs::write(&path, &text).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
+    let restored = higher_than(edited);
+    wait_for(Duration::from_secs(5), "it is written down", || {
+        let kept = fs::read_to_string(network.path(".state/one-1/version")).unwrap_or_default();
+        if kept.contains(&restored.to_string()) { Ok(()) } else { Err(kept) }
+    });
+    end(process);
+    // Before a minute is over nothing but the first config is kept as good.
+    let process = network.start("one-1");
+    assert_eq!(version(&network), restored);
+    let (shown, _) = network.hither(&["status"]);
+    assert!(shown.contains("newest") && !shown.contains("behind"), "{shown}");
+    end(process);
+}
+
+/// The version that the edge tells.
+fn version(network: &Network) -> u64 {
+    let (told, _) = network.hither(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let node = status["nodes"].as_array().unwrap().iter().find(|node| node["id"] == "one-1").unwrap();
+    node["config_version"].as_u64().unwrap_or_default()
 }
 
 /// Has a node live until it has written down all that it keeps.

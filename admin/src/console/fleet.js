@@ -16,10 +16,16 @@ const heard = (node) => {
   const since = node.heard_ms === null ? "never" : node.heard_ms < 3000 ? "now" : `${span(node.heard_ms / 1000)} ago`;
   return node.unreachable ? `unreachable, ${since}` : since;
 };
+let newest = { nodes: null, ids: new Set() };
+const hasNewest = (node) => {
+  const nodes = known.status.configs[0]?.nodes ?? null;
+  if (newest.nodes !== nodes) newest = { nodes, ids: new Set(nodes) };
+  return newest.ids.has(node.id);
+};
 const digest = (node) => {
   if (node.refused) return "refused";
   if (!node.config_version) return NONE;
-  return node.config_version === known.status.network.config_version ? "newest" : "behind";
+  return hasNewest(node) ? "newest" : "behind";
 };
 const digestTone = (node) => ({ refused: "bad", behind: "warn" })[digest(node)];
 const digestTitle = (node) => node.refused ?? (node.config_version ? `version ${node.config_version}, sites ${node.sites_digest ?? NONE}` : null);

@@ -38,7 +38,7 @@ export function openSites() {
     { head: "Of", kind: "wide", text: (config) => moment(config.version) },
     { head: "Nodes", kind: "number", text: (config) => String(config.nodes.length) },
     { head: "Which", kind: "wrap", text: (config) => few(config.nodes), title: (config) => config.nodes.join(" ") },
-  ], (config) => config.version);
+  ], (config) => `${config.version} ${config.nodes[0]}`);
 }
 
 /** Draws them for what is looked at. */

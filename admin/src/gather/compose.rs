@@ -1,8 +1,10 @@
 //! Puts together what nodes have told. Pure: times come in.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use config::{EdgeNode, Network, Pop};
+use config::{EdgeNode, Network, NodeId, Pop};
+use fleet::ConfigVersion;
 use serde_json::Value;
 use telemetry::{OfSite, hit_ratio};
 
@@ -346,11 +348,23 @@ fn see_certificates(memory: &Memory) -> Vec<CertificateSeen> {
 }
 
 fn see_configs(network: &Network, memory: &Memory) -> Vec<ConfigSeen> {
-    let mut by_version: BTreeMap<u64, Vec<String>> = BTreeMap::new();
-    for id in network.node_ids() {
-        if let Some(version) = memory.of(id.as_str()).and_then(|known| known.number(&["config_version"])) {
-            by_version.entry(version).or_default().push(id.to_string());
+    let of = |id: NodeId| Some((version_of(network, memory, id.as_str())?, id.to_string()));
+    let mut told: Vec<(ConfigVersion, String)> = network.node_ids().into_iter().filter_map(of).collect();
+    // Who tells no digest joins those of its number.
+    told.sort_by_key(|(version, _)| Reverse((version.number, version.digest.is_some())));
+    let mut configs: Vec<(ConfigVersion, Vec<String>)> = Vec::new();
+    for (version, id) in told {
+        match configs.iter_mut().find(|(known, _)| known.is_same(&version)) {
+            Some((_, nodes)) => nodes.push(id),
+            None => configs.push((version, vec![id])),
         }
     }
-    by_version.into_iter().rev().map(|(version, nodes)| ConfigSeen { version, nodes }).collect()
+    configs.into_iter().map(|(version, nodes)| ConfigSeen { version: version.number, nodes }).collect()
+}
+
+/// Which config a node told last that it has, itself or to a name server.
+fn version_of(network: &Network, memory: &Memory, id: &str) -> Option<ConfigVersion> {
+    let own = memory.of(id).and_then(|known| ConfigVersion::told(&known.sample.as_ref()?.status));
+    let told = || words(network, memory, id).iter().find_map(|(_, word)| ConfigVersion::told(word.edge.get("report")?));
+    own.or_else(told)
 }

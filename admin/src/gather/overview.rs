@@ -252,7 +252,7 @@ pub struct CertificateSeen {
 /// A config, and who has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ConfigSeen {
-    /// Its version: Unix milliseconds.
+    /// Its version, the highest where nodes with the same files have several: Unix milliseconds.
     pub version: u64,
     /// The nodes that have it.
     pub nodes: Vec<String>,

@@ -90,6 +90,44 @@ fn a_fleet_is_put_together_of_what_its_nodes_tell() {
 }
 
 #[test]
+fn nodes_with_the_same_files_have_one_config_whatever_their_versions() {
+    // Of the name server and both edges: versions and digests; earlier releases tell none. Which configs that is.
+    for (what, told, expected) in [
+        ("one", [(5, "x"), (5, "x"), (5, "x")], json!([{ "version": 5, "nodes": ["ns1", "fra-1", "fra-2"] }])),
+        (
+            "numbers apart",
+            [(5, "x"), (9, "x"), (7, "x")],
+            json!([{ "version": 9, "nodes": ["fra-1", "fra-2", "ns1"] }]),
+        ),
+        (
+            "an edit that one misses",
+            [(9, "y"), (5, "x"), (9, "y")],
+            json!([{ "version": 9, "nodes": ["ns1", "fra-2"] }, { "version": 5, "nodes": ["fra-1"] }]),
+        ),
+        (
+            "one time, other files",
+            [(9, "y"), (9, "x"), (9, "y")],
+            json!([{ "version": 9, "nodes": ["ns1", "fra-2"] }, { "version": 9, "nodes": ["fra-1"] }]),
+        ),
+        (
+            "an earlier release by its number",
+            [(9, ""), (5, "x"), (9, "x")],
+            json!([{ "version": 9, "nodes": ["fra-2", "ns1", "fra-1"] }]),
+        ),
+    ] {
+        let gathering = Gathering::new(ground(), 0);
+        let mut round = vec![name_server("up", 1), edge("fra-1", 1), edge("fra-2", 1)];
+        for ((_, heard), (number, digest)) in round.iter_mut().zip(told) {
+            let Heard::Told(sample) = heard else { continue };
+            sample.status["config_version"] = json!(number);
+            sample.status["config_digest"] = json!(Some(digest).filter(|digest| !digest.is_empty()));
+        }
+        gathering.take(round, 1_000);
+        assert_eq!(gathered(&gathering)["configs"], expected, "{what}");
+    }
+}
+
+#[test]
 fn a_fallen_edge_and_an_unreachable_node_are_told() {
     let gathering = Gathering::new(ground(), 0);
     gathering.take(vec![edge("fra-1", 10), edge("fra-2", 10), name_server("up", 1)], 1_000);

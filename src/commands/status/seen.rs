@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use fleet::ConfigVersion;
 use serde_json::Value;
 
 use super::rates::{Counted, Rates, rates, show_bytes, show_requests};
@@ -17,7 +18,7 @@ const EVENTS: usize = 100;
 pub(super) struct Seen {
     /// The last status that was told, and when.
     last: Option<(Value, Duration)>,
-    files: Option<u64>,
+    files: Option<ConfigVersion>,
     /// Why nobody answers, and since when.
     silence: Option<(String, Duration)>,
     counted: BTreeMap<String, Counted>,
@@ -31,7 +32,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Takes a status; `clock` is the time for people.
-    pub(super) fn take(&mut self, status: Value, files: Option<u64>, now: Duration, clock: &str) {
+    pub(super) fn take(&mut self, status: Value, files: Option<ConfigVersion>, now: Duration, clock: &str) {
         let nodes = nodes_of(&status);
         if let Some((_, since)) = self.silence.take() {
             self.note(clock, format!("answered again after {}", uptime((now.saturating_sub(since)).as_secs())));
@@ -87,8 +88,8 @@ impl Seen {
     /// What is to be shown.
     pub(super) fn frame(&self, now: Duration, clock: &str) -> Frame {
         let nodes = self.last.as_ref().map(|(status, _)| nodes_of(status)).unwrap_or_default();
-        let newest = newest(&nodes, self.files);
-        let rows: Vec<Row> = nodes.iter().map(|node| row(node, &nodes, newest)).collect();
+        let newest = newest(&nodes, self.files.as_ref());
+        let rows: Vec<Row> = nodes.iter().map(|node| row(node, &nodes, newest.as_ref())).collect();
         let tones: Vec<Tone> = rows.iter().map(tone).collect();
         let cells: Vec<Vec<String>> = rows.into_iter().map(|row| self.cells(row, now)).collect();
         let drawn = table::draw(&HEADING, &cells);
@@ -168,6 +169,10 @@ mod tests {
         json!({ "nodes": [{ "id": "ns1", "pid": 6, "config_version": 5, "edges": edges }, node] })
     }
 
+    fn files(number: u64) -> Option<ConfigVersion> {
+        Some(ConfigVersion { number, digest: None })
+    }
+
     fn shown(seen: &Seen, seconds: u64) -> String {
         let Frame { title, heading, rows, notes } = seen.frame(Duration::from_secs(seconds), "12:00:00");
         let lines = [title, heading].into_iter().chain(rows).chain(notes);
@@ -178,24 +183,24 @@ mod tests {
     fn two_looks_make_rates_and_changes_make_events() {
         let mut seen = Seen::default();
         let at = Duration::from_secs;
-        seen.take(status(100, "up", &Value::Null), Some(5), at(0), "12:00:00");
+        seen.take(status(100, "up", &Value::Null), files(5), at(0), "12:00:00");
         let said = shown(&seen, 0);
         assert!(said.contains("2 of 2 nodes answer here  0 requests/s") && !said.contains("->"), "{said}");
-        seen.take(status(300, "up", &Value::Null), Some(5), at(2), "12:00:02");
+        seen.take(status(300, "up", &Value::Null), files(5), at(2), "12:00:02");
         let said = shown(&seen, 2);
         assert!(said.contains("100 requests/s  100 kB/s"), "{said}");
         let row = said.lines().find(|line| line.starts_with("Plain one-1")).unwrap();
         assert!(row.split_whitespace().any(|cell| cell == "100") && row.contains("100 kB/s"), "{said}");
 
-        seen.take(status(300, "down", &Value::Null), Some(6), at(3), "12:00:03");
+        seen.take(status(300, "down", &Value::Null), files(6), at(3), "12:00:03");
         let said = shown(&seen, 3);
         assert!(said.contains("12:00:03 one-1: running, up -> running, down\n"), "{said}");
         assert!(said.contains("Bad one-1") && said.contains("down, held 7 s") && said.contains("Odd ns1"), "{said}");
 
         // A node that is silent has no rates, and how long it is so is shown.
         let silent = json!({ "id": "one-1", "silent": true });
-        seen.take(status(0, "down", &silent), Some(5), at(4), "12:00:04");
-        seen.take(status(0, "down", &silent), Some(5), at(9), "12:00:09");
+        seen.take(status(0, "down", &silent), files(5), at(4), "12:00:04");
+        seen.take(status(0, "down", &silent), files(5), at(9), "12:00:09");
         let said = shown(&seen, 10);
         assert!(said.contains("no answer for 6 s") && said.contains("1 of 2 nodes answer here"), "{said}");
     }

@@ -41,7 +41,7 @@ pub(super) async fn run(dir: &Path, known: Known, form: Form) -> Done {
         let (now, clock) = (watch.began.elapsed(), clock());
         let status = match told {
             Ok(status) => {
-                watch.seen.take(status.clone(), files.known.version, now, &clock);
+                watch.seen.take(status.clone(), files.known.version.clone(), now, &clock);
                 Some(status)
             }
             Err(why) => {
