@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::sync::SetOnce;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::body::Http3Body;
@@ -29,6 +29,7 @@ use crate::connection::{Connection, Scheme};
 use crate::cores::Stop;
 use crate::fast::{Sent, Whole};
 use crate::incoming::Incoming;
+use crate::inline;
 use crate::interim::{Hint, Interim};
 use crate::mount::Mounts;
 use crate::outgoing::{OF_CONNECTIONS, compose, interim};
@@ -75,7 +76,10 @@ async fn drive(arrived: Arrived, mounts: Arc<Mounts>, stop: Stop) {
                 Ok(Some(resolver)) => {
                     let (mounts, connection) = (Arc::clone(&mounts), connection.clone());
                     let serve = serve(resolver, mounts, connection, Arc::clone(&established), Arc::clone(&progress));
-                    requests.spawn(serve);
+                    match inline::begin(Box::pin(serve)) {
+                        Some(waiting) => _ = requests.spawn(waiting),
+                        None => until = Instant::now() + limits::HTTP_HEADER_TIME,
+                    }
                     asked += 1;
                     asked >= limits::HTTP3_REQUESTS
                 }
@@ -237,7 +241,7 @@ struct Sending {
     is_finished: bool,
 }
 
-/// As much is handed over at once: others have their turn then.
+/// As much is handed over at once: others have their turn then. Not after the last piece, so that the end goes with it.
 const PIECE: usize = 16 << 10;
 
 impl Sending {
@@ -261,7 +265,9 @@ impl Sending {
                 }
             }
             self.progress.fetch_add(length, Ordering::Relaxed);
-            tokio::task::yield_now().await;
+            if !data.is_empty() {
+                yield_now().await;
+            }
         }
         Some(())
     }
@@ -311,6 +317,9 @@ async fn send_whole(sending: &mut Sending, Whole { fields, body, sent }: Whole) 
         sending.data(piece).await?;
         telling.bytes += length;
         telling.sent.sent_so_far(telling.bytes);
+        if !body.is_empty() {
+            yield_now().await;
+        }
     }
     sending.finish().await
 }
@@ -334,7 +343,12 @@ async fn send(sending: &mut Sending, method: &Method, response: Response<Body>) 
     if let Some(mut body) = body {
         while let Some(frame) = body.frame().await {
             match frame.ok()?.into_data() {
-                Ok(data) => sending.data(data).await?,
+                Ok(data) => {
+                    sending.data(data).await?;
+                    if !body.is_end_stream() {
+                        yield_now().await;
+                    }
+                }
                 Err(frame) => {
                     let trailers = frame.into_trailers().ok()?;
                     sending.trailers(trailers).await?;

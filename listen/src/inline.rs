@@ -1,4 +1,4 @@
-//! Where HTTP/2 runs its handlers: at once, and as tasks only if they have to wait.
+//! Where HTTP/2 and HTTP/3 run their handlers: at once, and as tasks only if they have to wait.
 //!
 //! A task for each request would cost an allocation, two turns of the scheduler and a wake of the connection; a hit is
 //! answered as soon as it is asked for. So each is polled here first, with a waker that does nothing. What is pending
@@ -9,13 +9,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-/// Runs what answers a request of HTTP/2: polls it once, then spawns it if it is not done. Used on a runtime.
-pub(crate) fn run(mut future: impl Future<Output = ()> + Send + Unpin + 'static) {
+/// Runs what answers a request: polls it once, then spawns it if it is not done. Used on a runtime.
+pub(crate) fn run(future: impl Future<Output = ()> + Send + Unpin + 'static) {
+    if let Some(waiting) = begin(future) {
+        tokio::spawn(waiting);
+    }
+}
+
+/// Polls what answers a request once. One that is not done is given back, and is to be spawned before anything is waited for.
+pub(crate) fn begin<F: Future<Output = ()> + Unpin>(mut future: F) -> Option<F> {
     let poll = || Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop()));
     // A panic is one stream's, which is reset as it is dropped, as it would be in a task of its own.
-    if let Ok(Poll::Pending) = catch_unwind(AssertUnwindSafe(poll)) {
-        tokio::spawn(future);
-    }
+    let polled = catch_unwind(AssertUnwindSafe(poll));
+    matches!(polled, Ok(Poll::Pending)).then_some(future)
 }
 
 #[cfg(test)]
@@ -56,6 +62,21 @@ mod tests {
         }));
         first.notify_one();
         second.notified().await;
+    }
+
+    #[tokio::test]
+    async fn only_what_waits_is_given_back() {
+        let done = Arc::new(AtomicUsize::new(0));
+        let counts = Arc::clone(&done);
+        assert!(begin(Box::pin(async move { _ = counts.fetch_add(1, Ordering::Relaxed) })).is_none());
+        let counts = Arc::clone(&done);
+        let waiting = begin(Box::pin(async move {
+            tokio::task::yield_now().await;
+            counts.fetch_add(1, Ordering::Relaxed);
+        }));
+        assert_eq!(done.load(Ordering::Relaxed), 1);
+        waiting.expect("it waits").await;
+        assert_eq!(done.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]

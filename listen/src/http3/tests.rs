@@ -33,6 +33,7 @@ impl Sent for Notes {
 
 impl Handler for Echo {
     fn whole_at_once(&self, head: &Parts, _: &Connection) -> Option<Whole> {
+        assert_ne!(head.uri.path(), "/bug");
         let length = head.uri.path().strip_prefix("/whole/")?.parse().ok()?;
         let fields = HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from(length))]);
         Some(Whole { fields, body: vec![b'x'; length].into(), sent: Box::new(Notes(Arc::clone(&self.1))) })
@@ -215,6 +216,32 @@ async fn what_is_answered_at_once_comes_whole_and_is_told() {
     };
     timeout(Duration::from_secs(10), told).await.expect("it is told");
     assert!(edge.gone.lock().unwrap()[3] < 9_000_000);
+}
+
+#[tokio::test]
+async fn a_small_answer_and_its_end_come_in_one_frame() {
+    let edge = Edge::start(1);
+    let endpoint = edge.client();
+    let mut client = edge.connect(&endpoint).await;
+    let mut frames = Vec::new();
+    for _ in 0..5 {
+        let before = client.quic.stats().frame_rx.stream;
+        client.ask("GET", "/whole/500", &[], &[]).await.unwrap();
+        frames.push(client.quic.stats().frame_rx.stream - before);
+    }
+    // The first comes beside what begins a connection.
+    assert_eq!(frames[1..], [1; 4], "{frames:?}");
+}
+
+#[tokio::test]
+async fn a_panic_is_one_requests() {
+    let edge = Edge::start(1);
+    let endpoint = edge.client();
+    let mut client = edge.connect(&endpoint).await;
+    let broken = client.ask("GET", "/bug", &[], &[]).await.unwrap_err();
+    assert!(broken.contains("H3_INTERNAL_ERROR"), "{broken}");
+    let (status, ..) = client.ask("GET", "/whole/5", &[], &[]).await.unwrap();
+    assert_eq!(status, StatusCode::OK);
 }
 
 #[tokio::test]
