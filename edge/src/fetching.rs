@@ -228,10 +228,14 @@ impl Errand {
                 return self.finish(leader, Landing::Alone, Landed::Own(response));
             }
         };
+        let room = self.intake.ask.site.room(&shared.room);
+        if room.is_spent() {
+            return self.finish(leader, Landing::Alone, Landed::Own(response));
+        }
         let length = length_of(&response);
         let for_asker = std::mem::take(&mut keep.for_asker);
         let head = self.intake.head((status, response.version()), *keep);
-        let filling = Arc::new(Filling::new(head, length, storing, self.intake.ask.site.room(&shared.room)));
+        let filling = Arc::new(Filling::new(head, length, storing, room));
         let landing = match judgement.sharing {
             Sharing::Shared => Landing::Filling(Arc::clone(&filling)),
             Sharing::Alone { .. } => Landing::Alone,
@@ -342,5 +346,27 @@ impl Errand {
             }
         }
         drop(self.pilot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tests::{Client, Stage};
+
+    #[test]
+    fn while_clients_hold_too_much_a_body_is_passed_on_and_kept_by_nobody() {
+        let stage = Stage::new("");
+        let mut client = Client::to(stage.general);
+        let mut ask = |path: &str| client.ask(&format!("GET {path} HTTP/1.1\r\nhost: shop.example\r\n\r\n"));
+        let all = stage.shared.room.window_bytes() * 10;
+        stage.shared.room.take(all);
+        for _ in 0..2 {
+            let passed = ask("/plain/held");
+            assert!(passed.contains("fwd=uri-miss") && !passed.contains("stored"), "{passed}");
+            assert!(passed.ends_with("\r\n\r\n/plain/held"), "{passed}");
+        }
+        stage.shared.room.give_back(all);
+        assert!(ask("/plain/held").contains("stored"));
+        assert!(ask("/plain/held").contains("hit"));
     }
 }

@@ -14,8 +14,11 @@ pub(crate) struct Room {
     above: Option<Arc<Room>>,
 }
 
-/// What a filling may always keep: enough to go on streaming.
-pub(crate) const LEAST_WINDOW: usize = 512 << 10;
+/// What a filling may always keep: enough to go on streaming. Those that wait for their origin are bounded by the fetches at
+/// once ([`config::limits::ORIGIN_FETCHES`]), so that they take 128 MiB at most for a site and core.
+pub(crate) const LEAST_WINDOW: usize = 128 << 10;
+/// Beyond so many times what all may keep, bodies that would be kept whole are kept by nobody.
+const SPENT: usize = 2;
 
 impl Room {
     pub(crate) fn new(window_bytes: usize, total_bytes: usize) -> Self {
@@ -41,6 +44,13 @@ impl Room {
     fn is_full(&self) -> bool {
         let is_above = self.above.as_ref().is_some_and(|above| above.is_full());
         is_above || self.used_bytes.load(Ordering::Relaxed) > self.total_bytes
+    }
+
+    /// Whether so much is used, as by clients that do not read what they ask for, that a body that comes now is to be passed on
+    /// as its client takes it, and kept by nobody.
+    pub(crate) fn is_spent(&self) -> bool {
+        let is_above = self.above.as_ref().is_some_and(|above| above.is_spent());
+        is_above || self.used_bytes.load(Ordering::Relaxed) > self.total_bytes.saturating_mul(SPENT)
     }
 
     pub(crate) fn take(&self, bytes: usize) {
@@ -71,7 +81,12 @@ mod tests {
         assert_eq!((one.limit(), other.limit()), (LEAST_WINDOW, 4 << 20));
         other.take(10 << 20);
         assert_eq!(third.limit(), LEAST_WINDOW, "all is taken");
-        one.give_back((10 << 20) + 1);
+        one.take((10 << 20) + 1);
+        assert_eq!([&one, &other, &third].map(|room| room.is_spent()), [true, false, false]);
+        third.take(10 << 20);
+        assert!(other.is_spent(), "all of all is");
+        third.give_back(10 << 20);
+        one.give_back((20 << 20) + 2);
         assert_eq!((one.limit(), other.limit(), third.limit()), (4 << 20, 4 << 20, 4 << 20));
         assert_eq!(Room::half_of(&Arc::new(Room::new(8, 10))).total_bytes, 8, "one filling at least");
     }
