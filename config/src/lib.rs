@@ -12,6 +12,7 @@
 
 mod acme;
 mod auto;
+mod changed;
 mod claims;
 mod congestion;
 mod continent;

@@ -37,6 +37,7 @@ fn next(before: u64, files: Files, newest: u64) -> u64 {
 mod tests {
     use std::fs;
     use std::path::Path;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::load::load;
@@ -76,17 +77,21 @@ mod tests {
     fn what_is_not_read_is_no_part_of_the_version() {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path());
+        let now = SystemTime::now();
+        let change = |name: &str, time| fs::File::open(dir.path().join(name)).unwrap().set_modified(time).unwrap();
+        for file in ["hither.toml", "sites/shop.toml", "sites/blog.toml"] {
+            change(file, now - Duration::from_secs(10));
+        }
         let read = || load(dir.path()).unwrap().config.version;
         let first = read();
-        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(10);
         for stray in ["sites/.shop.toml.swp", "sites/shop.toml~", "notes.txt"] {
             fs::write(dir.path().join(stray), "").unwrap();
         }
         for folder in ["", "sites"] {
-            fs::File::open(dir.path().join(folder)).unwrap().set_modified(later).unwrap();
+            change(folder, now);
         }
         assert_eq!(read(), first);
-        fs::File::options().write(true).open(dir.path().join("sites/blog.toml")).unwrap().set_modified(later).unwrap();
+        change("sites/blog.toml", now);
         assert!(read() > first);
     }
 }

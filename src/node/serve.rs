@@ -73,7 +73,9 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>, begin: Begi
     let is_called_for = !takes_over && last_good.is_called_for(SystemTime::now());
     let loaded = if is_called_for { config::load_copy(&last_good.files(), dir) } else { loaded };
     let mut loaded = loaded.map_err(|refused| directory::refused(&with_other_faults(dir, Roles::BOTH, refused)))?;
-    if !is_called_for && let Some(before) = Served::new(&home).read().or_else(|| last_good.version(dir)) {
+    if !is_called_for
+        && let Some(before) = Served::new(&home).read(SystemTime::now()).or_else(|| last_good.version(dir))
+    {
         before.lead(&mut loaded.config);
     }
     let config = &loaded.config;

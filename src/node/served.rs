@@ -6,9 +6,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use config::{limits, write_private};
 use fleet::ConfigVersion;
+
+/// A version that is further ahead of now was made by a clock that was wrong, or by a file from the future.
+const AHEAD: Duration = Duration::from_secs(86_400);
 
 /// Where a node keeps it.
 #[derive(Clone, Debug)]
@@ -22,18 +26,20 @@ impl Served {
         Self { path: home.join("version") }
     }
 
-    /// What is kept; what is missing or broken is nothing.
-    pub(crate) fn read(&self) -> Option<ConfigVersion> {
+    /// What is kept; what is missing, broken or more than a day ahead of now is nothing.
+    pub(crate) fn read(&self, now: SystemTime) -> Option<ConfigVersion> {
         let text = config::read_bounded(&self.path, limits::SAVED_VERSION_BYTES).ok()?;
-        serde_json::from_slice(&text).ok()
+        let kept: ConfigVersion = serde_json::from_slice(&text).ok()?;
+        let last = now.duration_since(UNIX_EPOCH).ok()?.saturating_add(AHEAD);
+        (u128::from(kept.number) <= last.as_millis()).then_some(kept)
     }
 
     /// Keeps a version that is served, unless a higher one was.
     ///
     /// # Errors
     /// It cannot be written.
-    pub(crate) fn keep(&self, version: &ConfigVersion) -> io::Result<()> {
-        if self.read().is_some_and(|kept| kept == *version || kept.number > version.number) {
+    pub(crate) fn keep(&self, version: &ConfigVersion, now: SystemTime) -> io::Result<()> {
+        if self.read(now).is_some_and(|kept| kept == *version || kept.number > version.number) {
             return Ok(());
         }
         write_private(&self.path, &serde_json::to_string(version)?)
@@ -55,26 +61,51 @@ mod tests {
         ConfigVersion { number, digest: Some(digest.to_owned()) }
     }
 
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
     #[test]
     fn the_highest_version_is_kept_and_what_is_broken_is_nothing() {
         let home = tempfile::tempdir().unwrap();
         let served = Served::new(home.path());
-        assert_eq!(served.read(), None);
-        for (now, kept) in [
+        assert_eq!(served.read(at(100)), None);
+        for (next, kept) in [
             (version(5, "a"), version(5, "a")),
             (version(9, "b"), version(9, "b")),
             // The last good config is served again.
             (version(5, "a"), version(9, "b")),
             (version(9, "c"), version(9, "c")),
         ] {
-            served.keep(&now).unwrap();
-            assert_eq!(served.read(), Some(kept), "{now:?}");
+            served.keep(&next, at(100)).unwrap();
+            assert_eq!(served.read(at(100)), Some(kept), "{next:?}");
         }
         for broken in ["", "9", "{\"config_version\":9", "{\"config_version\":-9,\"config_digest\":\"b\"}"] {
             fs::write(home.path().join("version"), broken).unwrap();
-            assert_eq!(served.read(), None, "{broken}");
-            served.keep(&version(5, "a")).unwrap();
-            assert_eq!(served.read(), Some(version(5, "a")), "{broken}");
+            assert_eq!(served.read(at(100)), None, "{broken}");
+            served.keep(&version(5, "a"), at(100)).unwrap();
+            assert_eq!(served.read(at(100)), Some(version(5, "a")), "{broken}");
+        }
+    }
+
+    #[test]
+    fn what_is_more_than_a_day_ahead_is_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let served = Served::new(home.path());
+        for (what, number, is_kept) in [
+            ("of now", 100_000, true),
+            ("of a day from now", 86_500_000, true),
+            ("of later", 86_500_001, false),
+            ("of another age", 4_260_211_200_000, false),
+            ("the highest there is", u64::MAX, false),
+        ] {
+            let told = serde_json::to_string(&version(number, "a")).unwrap();
+            fs::write(home.path().join("version"), told).unwrap();
+            assert_eq!(served.read(at(100)).is_some(), is_kept, "{what}");
+            // A lower one takes its place.
+            served.keep(&version(99_000, "b"), at(100)).unwrap();
+            let left = if is_kept { version(number, "a") } else { version(99_000, "b") };
+            assert_eq!(served.read(at(100)), Some(left), "{what}");
         }
     }
 
