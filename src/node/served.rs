@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use config::{limits, write_private};
 use fleet::ConfigVersion;
 
+use super::last_good::LastGood;
+
 /// A version that is further ahead of now was made by a clock that was wrong, or by a file from the future.
 const AHEAD: Duration = Duration::from_secs(86_400);
 
@@ -44,6 +46,12 @@ impl Served {
         }
         write_private(&self.path, &serde_json::to_string(version)?)
     }
+}
+
+/// The highest version that a node is known to have served. Releases before wrote only the last good config down: after a way
+/// back to one, that may be of the higher.
+pub(super) fn highest_served(home: &Path, dir: &Path, now: SystemTime) -> Option<ConfigVersion> {
+    higher(LastGood::new(home).version(dir), Served::new(home).read(now))
 }
 
 /// The higher of two versions, as far as there are any.
@@ -106,6 +114,37 @@ mod tests {
             served.keep(&version(99_000, "b"), at(100)).unwrap();
             let left = if is_kept { version(number, "a") } else { version(99_000, "b") };
             assert_eq!(served.read(at(100)), Some(left), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_last_good_config_that_an_older_release_kept_is_followed_where_it_is_higher() {
+        let (home, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let network = "zone = \"cdn.example\"\n[[nameserver]]\nid = \"ns1\"\naddresses = [\"192.0.2.53\"]\n\
+                       [[pop]]\nid = \"one\"\nlocation = [50.0, 8.0]\n[[pop.edge]]\nid = \"one-1\"\naddresses = [\"192.0.2.1\"]\n";
+        let highest = || highest_served(home.path(), dir.path(), at(100)).map(|version| version.number);
+        assert_eq!(highest(), None);
+        for (kept, last_good, expected) in [
+            (Some(50_000), None, 50_000),
+            (Some(50_000), Some(40_000), 50_000),
+            (Some(50_000), Some(60_000), 60_000),
+            (None, Some(40_000), 40_000),
+        ] {
+            for name in ["version", "last-good"] {
+                let path = home.path().join(name);
+                let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+            }
+            if let Some(number) = kept {
+                Served::new(home.path()).keep(&version(number, "a"), at(100)).unwrap();
+            }
+            if let Some(number) = last_good {
+                let path = home.path().join("last-good/hither.toml");
+                fs::create_dir(path.parent().unwrap()).unwrap();
+                fs::write(&path, network).unwrap();
+                let time = UNIX_EPOCH + Duration::from_millis(number);
+                fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+            }
+            assert_eq!(highest(), Some(expected), "{kept:?} {last_good:?}");
         }
     }
 
