@@ -73,6 +73,8 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>, begin: Begi
     let is_called_for = !takes_over && last_good.is_called_for(SystemTime::now());
     let loaded = if is_called_for { config::load_copy(&last_good.files(), dir) } else { loaded };
     let mut loaded = loaded.map_err(|refused| directory::refused(&with_other_faults(dir, Roles::BOTH, refused)))?;
+    // The last good config is served under its own version, which may be lower than the highest: secondaries keep what they
+    // have until the next change.
     if !is_called_for && let Some(before) = highest_served(&home, dir, SystemTime::now()) {
         before.lead(&mut loaded.config);
     }
