@@ -85,5 +85,5 @@ pub use template::{Piece, Template, Variable};
 pub use tls::{DnsTls, Hsts, Tls};
 pub use transfer::{Transfer, TransferAlgorithm, TransferKey};
 pub use units::duration as parse_duration;
-pub use version::Files;
+pub use version::FileChange;
 pub use wrong::Wrong;

@@ -47,7 +47,7 @@ pub(super) async fn collect(config: &Config, had: &[NodeId]) -> String {
 }
 
 /// Whether a node has the config that is wanted. What it numbers it may be higher, by what it has served before; one of an
-/// earlier version tells the number alone.
+/// earlier release tells the number alone.
 fn is_taken(has: &ConfigVersion, wanted: &ConfigVersion) -> bool {
     has.is_same(wanted) || (has.digest.is_none() && has.number > wanted.number)
 }
