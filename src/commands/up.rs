@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use ::fleet::ConfigVersion;
 use admin::{Admin, Door};
 use arc_swap::ArcSwap;
 use config::{Config, NodeId, Problem, Severity};
@@ -173,8 +174,10 @@ fn watched(dir: &Path) -> Receiver<()> {
 /// Takes up a change, and says what the nodes make of it. Where the next comes before they are heard, they may have that one
 /// already: what they make of the first is no longer asked.
 async fn reload(taken: &mut Taken<'_>, fleet: &mut Processes, changes: &mut Receiver<()>) {
-    while let Some((new, had)) = take(taken, fleet).await {
-        if let Some(verdicts) = unless_changed(verdicts::collect(&new, &had), changes).await {
+    while let Some((wanted, had)) = take(taken, fleet).await {
+        let known = taken.known.load_full();
+        let verdicts = verdicts::collect(known.network(), &wanted, &had);
+        if let Some(verdicts) = unless_changed(verdicts, changes).await {
             return say(verdicts);
         }
     }
@@ -189,9 +192,9 @@ async fn unless_changed<T>(awaited: impl Future<Output = T>, changes: &mut Recei
     }
 }
 
-/// Takes the directory as it is now: the nodes load it each on its own, `up` starts and stops nodes. The config, and the
-/// nodes that ran before; `None` where it is refused, which is said.
-async fn take(taken: &mut Taken<'_>, fleet: &mut Processes) -> Option<(Config, Vec<NodeId>)> {
+/// Takes the directory as it is now: the nodes load it each on its own, `up` starts and stops nodes. Which config it is, and
+/// the nodes that ran before; `None` where it is refused, which is said.
+async fn take(taken: &mut Taken<'_>, fleet: &mut Processes) -> Option<(ConfigVersion, Vec<NodeId>)> {
     let (dir, before) = (taken.dir.to_owned(), taken.before.clone());
     let built = tokio::task::spawn_blocking(move || build(&dir, Roles::BOTH, before.as_deref())).await;
     let built = built.unwrap_or_else(|error| Err(vec![Problem::general(format!("reading it failed: {error}"))]));
@@ -209,6 +212,7 @@ async fn take(taken: &mut Taken<'_>, fleet: &mut Processes) -> Option<(Config, V
     if kept.iter().any(|problem| problem.severity == Severity::Fault) {
         say("zone refused: the one before stays, and all else is taken");
     }
+    let version = built.version().clone();
     let (mut new, before) = built.into_parts();
     taken.before = before.map(Arc::new);
     for key in new.network.waiting_for_start(&taken.started.network) {
@@ -218,7 +222,7 @@ async fn take(taken: &mut Taken<'_>, fleet: &mut Processes) -> Option<(Config, V
     let had = taken.known.load().network().node_ids();
     fleet.follow(&new);
     taken.known.store(Arc::new(Known::of(taken.dir, &new)));
-    Some((new, had))
+    Some((version, had))
 }
 
 /// Ctrl-C and SIGTERM.

@@ -288,6 +288,11 @@ impl Built {
         &self.config
     }
 
+    /// Which config it is of.
+    pub(crate) fn version(&self) -> &ConfigVersion {
+        &self.version
+    }
+
     /// What is wrong with zones that stay as they were.
     pub(crate) fn kept(&self) -> Vec<Problem> {
         self.view.as_ref().map_or_else(Vec::new, |view| view.refused.clone())
