@@ -12,6 +12,7 @@
 
 mod acme;
 mod auto;
+mod changed;
 mod claims;
 mod congestion;
 mod continent;
@@ -84,5 +85,5 @@ pub use template::{Piece, Template, Variable};
 pub use tls::{DnsTls, Hsts, Tls};
 pub use transfer::{Transfer, TransferAlgorithm, TransferKey};
 pub use units::duration as parse_duration;
-pub use version::Files;
+pub use version::FileChange;
 pub use wrong::Wrong;

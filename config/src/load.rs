@@ -5,8 +5,10 @@ use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::auto;
+use crate::changed::{believed, last_change, unix_ms, warn_of_future};
 use crate::claims;
 use crate::families;
 use crate::host::DomainName;
@@ -46,8 +48,8 @@ pub struct Config {
     pub zone_keys: Vec<ZoneKeys>,
     /// What is wrong with those: of no concern to edges, which need no keys.
     pub zone_key_problems: Vec<Problem>,
-    /// The newest change of any file, Unix milliseconds: the version that `status` shows. [`Config::follow`] makes it that of
-    /// a change that no file tells of.
+    /// The newest change of any file, Unix milliseconds, and now where that is still to come: the version that `status` shows.
+    /// [`Config::follow`] makes it that of a change that no file tells of.
     pub version: u64,
     /// Every file it was read from, but secrets.
     pub sources: Vec<Arc<Source>>,
@@ -294,8 +296,11 @@ impl Reading {
 
     /// Counts a file that was read.
     fn note(&self, path: &Path, text: String) -> Arc<Source> {
-        let time = last_change(&self.copy.join(path));
-        self.newest.set(self.newest.get().max(time));
+        let changed = last_change(&self.copy.join(path));
+        // Looked at after the file, of which a change while it is read is not to come.
+        let now = unix_ms(SystemTime::now());
+        warn_of_future(path, changed, now).into_iter().for_each(|problem| self.context.add(problem));
+        self.newest.set(self.newest.get().max(believed(changed, now)));
         let source = Source::new(path, text);
         self.sources.borrow_mut().push(Arc::clone(&source));
         source
@@ -428,13 +433,6 @@ pub fn zone_names(network: &Network, files: &[ZoneFile]) -> Vec<DomainName> {
     names.sort();
     names.dedup();
     names
-}
-
-/// When a file changed last, Unix milliseconds.
-fn last_change(path: &Path) -> u64 {
-    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    let since_1970 = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    since_1970.and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or_default()
 }
 
 fn cannot_be_read(path: &Path, why: &str) -> Problem {

@@ -11,7 +11,7 @@ use crate::credential::hex;
 pub struct Report {
     /// Version of the config in use.
     pub config_version: u64,
-    /// Digest of that config's files; edges of earlier versions tell none.
+    /// Digest of that config's files; edges of earlier releases tell none.
     #[serde(default)]
     pub config_digest: Option<String>,
     /// Digest of the sites it serves.

@@ -1,6 +1,6 @@
 //! Which config a node has: a number for people, and a digest of the files that says whether two are one.
 
-use config::{Config, Files};
+use config::{Config, FileChange};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -13,7 +13,7 @@ pub struct ConfigVersion {
     /// The config's version.
     #[serde(rename = "config_version")]
     pub number: u64,
-    /// The digest of its files; nodes of earlier versions tell none.
+    /// The digest of its files; nodes of earlier releases tell none.
     #[serde(rename = "config_digest", default)]
     pub digest: Option<String>,
 }
@@ -50,8 +50,8 @@ impl ConfigVersion {
 
     /// Has a config that was just read follow the one of this version.
     pub fn lead(&self, next: &mut Config) {
-        let files = if self.is_same(&Self::of(next)) { Files::Same } else { Files::Others };
-        next.follow(self.number, files);
+        let change = if self.is_same(&Self::of(next)) { FileChange::Unchanged } else { FileChange::Changed };
+        next.follow(self.number, change);
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nodes_of_any_version_tell_is_understood() {
+    fn what_nodes_of_any_release_tell_is_understood() {
         for (told, expected) in [
             (json!({ "id": "one-1", "config_version": 5, "config_digest": "a" }), Some(version(5, Some("a")))),
             (json!({ "config_version": 5 }), Some(version(5, None))),

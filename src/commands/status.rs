@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn behind_is_who_has_other_files_than_the_newest_whatever_their_numbers() {
-        // Numbers and digests; earlier versions tell none.
+        // Numbers and digests; earlier releases tell none.
         for (what, nodes, files, expected) in [
             ("one config", vec![(9, "x"), (9, "x")], None, "newest newest"),
             ("an edit that the other misses", vec![(9, "y"), (5, "x")], None, "newest behind"),
@@ -317,9 +317,9 @@ mod tests {
             ("one time, other files", vec![(9, "x"), (9, "y")], Some((9, "x")), "newest behind"),
             ("newer files that nobody has", vec![(9, "x")], Some((11, "y")), "behind"),
             ("these files, and a higher version before", vec![(9, "x")], Some((5, "x")), "newest"),
-            ("an earlier version by its number", vec![(9, "x"), (9, "")], None, "newest newest"),
-            ("an earlier version first", vec![(9, ""), (9, "x"), (5, "x")], None, "newest newest newest"),
-            ("an earlier version that is behind", vec![(11, "x"), (9, "")], None, "newest behind"),
+            ("an earlier release by its number", vec![(9, "x"), (9, "")], None, "newest newest"),
+            ("an earlier release first", vec![(9, ""), (9, "x"), (5, "x")], None, "newest newest newest"),
+            ("an earlier release that is behind", vec![(11, "x"), (9, "")], None, "newest behind"),
         ] {
             let digest = |digest: &str| Some(digest.to_owned()).filter(|digest| !digest.is_empty());
             let node = |(number, of): &(u64, &str)| json!({ "config_version": number, "config_digest": digest(of) });

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use ::fleet::ConfigVersion;
 use admin::{Admin, Door};
 use arc_swap::ArcSwap;
-use config::{Config, Problem, Severity};
+use config::{Config, NodeId, Problem, Severity};
 use listen::{Handler, Mount, Mounts, Server, Sharing, Stop, bind_tcp};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -140,10 +141,10 @@ async fn keep(taken: &mut Taken<'_>, fleet: &mut Processes, (changes, hangups): 
     loop {
         tokio::select! {
             _ = looks.tick() => fleet.tell_deaths(),
-            Some(()) = changes.recv() => reload(taken, fleet).await,
+            Some(()) = changes.recv() => reload(taken, fleet, changes).await,
             _ = hangups.recv() => {
                 fleet.hang_up();
-                reload(taken, fleet).await;
+                reload(taken, fleet, changes).await;
             }
         }
     }
@@ -170,8 +171,30 @@ fn watched(dir: &Path) -> Receiver<()> {
     changes
 }
 
-/// Says what becomes of a change: the nodes load it each on its own, `up` starts and stops nodes.
-async fn reload(taken: &mut Taken<'_>, fleet: &mut Processes) {
+/// Takes up a change, and says what the nodes make of it. Where the next comes before they are heard, they may have that one
+/// already: what they make of the first is no longer asked.
+async fn reload(taken: &mut Taken<'_>, fleet: &mut Processes, changes: &mut Receiver<()>) {
+    while let Some((wanted, had)) = take(taken, fleet).await {
+        let known = taken.known.load_full();
+        let verdicts = verdicts::collect(known.network(), &wanted, &had);
+        if let Some(verdicts) = unless_changed(verdicts, changes).await {
+            return say(verdicts);
+        }
+    }
+}
+
+/// What something comes to, unless a change comes before.
+async fn unless_changed<T>(awaited: impl Future<Output = T>, changes: &mut Receiver<()>) -> Option<T> {
+    tokio::select! {
+        biased;
+        Some(()) = changes.recv() => None,
+        result = awaited => Some(result),
+    }
+}
+
+/// Takes the directory as it is now: the nodes load it each on its own, `up` starts and stops nodes. Which config it is, and
+/// the nodes that ran before; `None` where it is refused, which is said.
+async fn take(taken: &mut Taken<'_>, fleet: &mut Processes) -> Option<(ConfigVersion, Vec<NodeId>)> {
     let (dir, before) = (taken.dir.to_owned(), taken.before.clone());
     let built = tokio::task::spawn_blocking(move || build(&dir, Roles::BOTH, before.as_deref())).await;
     let built = built.unwrap_or_else(|error| Err(vec![Problem::general(format!("reading it failed: {error}"))]));
@@ -180,7 +203,7 @@ async fn reload(taken: &mut Taken<'_>, fleet: &mut Processes) {
         Err(problems) => {
             directory::print(&problems);
             say("config refused: every node keeps the one before");
-            return;
+            return None;
         }
     };
     directory::print(&built.warnings);
@@ -189,6 +212,7 @@ async fn reload(taken: &mut Taken<'_>, fleet: &mut Processes) {
     if kept.iter().any(|problem| problem.severity == Severity::Fault) {
         say("zone refused: the one before stays, and all else is taken");
     }
+    let version = built.version().clone();
     let (mut new, before) = built.into_parts();
     taken.before = before.map(Arc::new);
     for key in new.network.waiting_for_start(&taken.started.network) {
@@ -198,8 +222,7 @@ async fn reload(taken: &mut Taken<'_>, fleet: &mut Processes) {
     let had = taken.known.load().network().node_ids();
     fleet.follow(&new);
     taken.known.store(Arc::new(Known::of(taken.dir, &new)));
-    let verdicts = verdicts::collect(&new, &had).await;
-    say(verdicts);
+    Some((version, had))
 }
 
 /// Ctrl-C and SIGTERM.
@@ -219,5 +242,27 @@ impl Ending {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_said_of_a_change_that_another_has_followed() {
+        let (sender, mut changes) = channel(1);
+        assert_eq!(unless_changed(ready("said"), &mut changes).await, Some("said"));
+        for is_said in [true, false] {
+            sender.send(()).await.unwrap();
+            let verdicts = async { if is_said { "said" } else { pending().await } };
+            assert_eq!(unless_changed(verdicts, &mut changes).await, None, "{is_said}");
+        }
+        assert_eq!(unless_changed(ready("said"), &mut changes).await, Some("said"), "each change is taken once");
+        // Where files are not watched, none comes.
+        drop(sender);
+        assert_eq!(unless_changed(ready("said"), &mut changes).await, Some("said"));
     }
 }

@@ -288,6 +288,11 @@ impl Built {
         &self.config
     }
 
+    /// Which config it is of.
+    pub(crate) fn version(&self) -> &ConfigVersion {
+        &self.version
+    }
+
     /// What is wrong with zones that stay as they were.
     pub(crate) fn kept(&self) -> Vec<Problem> {
         self.view.as_ref().map_or_else(Vec::new, |view| view.refused.clone())
@@ -350,7 +355,8 @@ impl Node {
 
     /// Writes down which version is served, for the next start. Call it where it may wait.
     fn keep_version(&self) {
-        let kept = self.config_version.load().as_deref().map_or(Ok(()), |version| self.served.keep(version));
+        let version = self.config_version.load();
+        let kept = version.as_deref().map_or(Ok(()), |version| self.served.keep(version, SystemTime::now()));
         if let Err(error) = kept {
             tracing::error!(%error, "the config's version cannot be written down: after a restart it may be a lower one");
         }
@@ -410,7 +416,7 @@ impl Node {
         let view = |name_server: &NameServer| Some(Arc::clone(&name_server.answers.load().as_ref()?.view));
         let latency = self.name_server.as_ref().map(|name_server| Arc::clone(&name_server.latency));
         Before {
-            version: higher(self.served.read(), self.config_version.load().as_deref().cloned()),
+            version: higher(self.served.read(SystemTime::now()), self.config_version.load().as_deref().cloned()),
             world: lock(&self.world).clone(),
             view: self.name_server.as_ref().and_then(view),
             latency: latency.unwrap_or_default(),

@@ -31,7 +31,7 @@ use super::last_good::LastGood;
 use super::listeners::Listeners;
 use super::logs::Logs;
 use super::peer::{self, Peer};
-use super::served::Served;
+use super::served::{Served, highest_served};
 use super::sockets::{self, Reached, Sockets};
 use super::supervisor::{Word, tell};
 use super::{
@@ -73,7 +73,9 @@ pub(crate) fn serve(dir: &Path, id: &str, admin: Option<SocketAddr>, begin: Begi
     let is_called_for = !takes_over && last_good.is_called_for(SystemTime::now());
     let loaded = if is_called_for { config::load_copy(&last_good.files(), dir) } else { loaded };
     let mut loaded = loaded.map_err(|refused| directory::refused(&with_other_faults(dir, Roles::BOTH, refused)))?;
-    if !is_called_for && let Some(before) = Served::new(&home).read().or_else(|| last_good.version(dir)) {
+    // The last good config is served under its own version, which may be lower than the highest: secondaries keep what they
+    // have until the next change.
+    if !is_called_for && let Some(before) = highest_served(&home, dir, SystemTime::now()) {
         before.lead(&mut loaded.config);
     }
     let config = &loaded.config;

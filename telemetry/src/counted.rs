@@ -36,7 +36,7 @@ pub struct OfSite {
     pub hits: u64,
     /// Bytes of bodies sent.
     pub bytes: u64,
-    /// Bytes of bodies that came from its origin. None of a node that does not tell, being of an earlier version: that is not
+    /// Bytes of bodies that came from its origin. None of a node that does not tell, being of an earlier release: that is not
     /// nothing.
     #[serde(default)]
     pub origin_bytes: Option<u64>,
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_node_of_an_earlier_version_does_not_tell_is_not_known() {
+    fn what_a_node_of_an_earlier_release_does_not_tell_is_not_known() {
         let old: OfSite = serde_json::from_str(r#"{"requests":12,"hits":6,"bytes":700,"fetches":3}"#).unwrap();
         assert_eq!((old.origin_bytes, old.byte_offload()), (None, None));
         let mut all = OfSite { bytes: 300, origin_bytes: Some(30), ..OfSite::default() };

@@ -74,7 +74,7 @@ metrics! {
     map_units: IntGauge "hither_map_units" [] "Distinct map units.";
     map_bytes: IntGauge "hither_map_bytes" [] "Bytes of the map's lookup tables.";
     certificate_expires: IntGaugeVec "hither_certificate_expires_seconds" ["name"] "Unix time until which the certificate that clients get for a name is good, by the name or wildcard.";
-    config_version: IntGauge "hither_config_version" [] "Version of the config in use: when its newest file changed, Unix milliseconds, or some more where one was removed or an older one came.";
+    config_version: IntGauge "hither_config_version" [] "Version of the config in use: when its newest file changed, Unix milliseconds, or a later second, where one was removed or an older one came.";
     config_digest: IntGauge "hither_config_digest" [] "Beginning of the digest of the files of the config in use: the same wherever the files are.";
     config_refused: IntGauge "hither_config_refused" [] "Whether the newest config is refused, so that an older one serves: 1 or 0.";
     reloads: IntCounterVec "hither_reloads_total" ["outcome"] "Reloads of the config, by outcome: ok or refused.";

@@ -74,3 +74,16 @@ fn every_alert_has_a_test_and_names_a_section_of_the_runbook() {
         assert!(runbook.starts_with("docs/operations.md#"), "{runbook}");
     }
 }
+
+#[test]
+fn what_the_tests_of_alerts_ask_the_dashboard_shows() {
+    let (dashboard, tests) = (read("deploy/grafana/hither.json"), read("deploy/grafana/alerts.test.yml"));
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard).unwrap();
+    let shown = expressions(&dashboard);
+    let asked: Vec<&str> =
+        tests.lines().filter_map(|line| line.trim().strip_prefix("- expr: '")?.strip_suffix('\'')).collect();
+    assert!(!asked.is_empty());
+    for expression in asked {
+        assert!(shown.contains(&expression), "no panel shows {expression}");
+    }
+}

@@ -208,7 +208,7 @@ pub struct SiteSeen {
     pub requests: u64,
     /// Bytes of bodies sent.
     pub bytes: u64,
-    /// Bytes of bodies that came from its origin; none where a node of an earlier version does not tell.
+    /// Bytes of bodies that came from its origin; none where a node of an earlier release does not tell.
     pub origin_bytes: Option<u64>,
     /// Fetches from its origin.
     pub fetches: u64,

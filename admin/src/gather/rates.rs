@@ -20,7 +20,7 @@ pub struct Rates {
     /// Which share of the requests was answered from the store, 0 to 1; none without requests.
     pub hit_ratio: Option<f64>,
     /// Which share of the bytes sent origins did not have to send, at most 1; less than 0 where they sent more, none where
-    /// nothing was sent, or a node of an earlier version does not tell.
+    /// nothing was sent, or a node of an earlier release does not tell.
     pub byte_offload: Option<f64>,
     /// Half of the requests took at most so long, milliseconds, as far as the buckets of their histogram tell.
     pub p50_ms: Option<f64>,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use config::{Config, NodeId};
+use config::{Network, NodeId};
 use fleet::ConfigVersion;
 use serde_json::Value;
 
@@ -12,20 +12,18 @@ use crate::marker::{Running, running};
 /// Time for every node to take a config up: each builds its map anew.
 const TAKEN: Duration = Duration::from_secs(5);
 
-/// Waits until the nodes that ran before have the config, and says it; or names those that have not.
-pub(super) async fn collect(config: &Config, had: &[NodeId]) -> String {
+/// Waits until the nodes that ran before have the config that is wanted, and says it; or names those that have not.
+pub(super) async fn collect(network: &Network, wanted: &ConfigVersion, had: &[NodeId]) -> String {
     let deadline = Instant::now() + TAKEN;
-    let wanted = ConfigVersion::of(config);
     loop {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let nodes: Vec<Running> = running(&config.network).into_iter().filter(|node| had.contains(&node.id)).collect();
-        let (mut behind, mut version) = (Vec::new(), config.version);
+        let nodes: Vec<Running> = running(network).into_iter().filter(|node| had.contains(&node.id)).collect();
+        let (mut behind, mut version) = (Vec::new(), wanted.number);
         for node in &nodes {
-            let status = client::fetch_json(node.marker.admin, "/node", config.network.admin.token.as_ref())
-                .await
-                .unwrap_or_default();
+            let status =
+                client::fetch_json(node.marker.admin, "/node", network.admin.token.as_ref()).await.unwrap_or_default();
             let has = ConfigVersion::told(&status);
-            if let Some(has) = has.filter(|has| is_taken(has, &wanted)) {
+            if let Some(has) = has.filter(|has| is_taken(has, wanted)) {
                 version = version.max(has.number);
             } else {
                 let why = status.get("refused").and_then(Value::as_str).map(ToOwned::to_owned);
@@ -47,7 +45,7 @@ pub(super) async fn collect(config: &Config, had: &[NodeId]) -> String {
 }
 
 /// Whether a node has the config that is wanted. What it numbers it may be higher, by what it has served before; one of an
-/// earlier version tells the number alone.
+/// earlier release tells the number alone.
 fn is_taken(has: &ConfigVersion, wanted: &ConfigVersion) -> bool {
     has.is_same(wanted) || (has.digest.is_none() && has.number > wanted.number)
 }
