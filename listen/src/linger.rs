@@ -33,19 +33,17 @@ where
     if !matches!(timeout(limits::HTTP_LINGER, stream.shutdown()).await, Ok(Ok(()))) {
         return;
     }
-    let (mut looks, mut waits) = (Looks::default(), 0);
+    let mut looks = Looks::since(stream.delivery());
     let mut dropped = [0; DROPPED_BYTES];
-    looks.look(stream.delivery(), LEAST_TAKEN);
     loop {
         let ends = async { while stream.read(&mut dropped).await.is_ok_and(|count| count > 0) {} };
         if timeout(limits::HTTP_LINGER, ends).await.is_ok() {
             return;
         }
-        waits = match looks.look(stream.delivery(), LEAST_TAKEN) {
-            Progress::Takes => 0,
-            Progress::Waits if waits < MOST_WAITS => waits + 1,
-            Progress::Waits | Progress::Done => return,
-        };
+        match looks.look(stream.delivery(), LEAST_TAKEN) {
+            Progress::Takes | Progress::Waits(..=MOST_WAITS) => {}
+            Progress::Waits(_) | Progress::Done => return,
+        }
     }
 }
 

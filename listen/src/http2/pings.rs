@@ -21,21 +21,13 @@ pub(super) struct Pings {
     timer: Pin<Box<Sleep>>,
     /// Bytes that had come or gone when it was last looked.
     moved: u64,
-    /// While an answer is waited for.
-    unanswered: Option<Unanswered>,
+    /// While an answer is waited for: looks at what the client takes.
+    unanswered: Option<Looks>,
     /// A look that is under way.
     look: Option<Look>,
 }
 
 type Look = Pin<Box<dyn Future<Output = Option<Delivery>> + Send>>;
-
-/// A ping without an answer, and what its client was seen to take since.
-#[derive(Debug, Default)]
-struct Unanswered {
-    looks: Looks,
-    /// How many looks in a row have found that it takes too little of what is held for it.
-    waits: u64,
-}
 
 /// How long a client may take to answer.
 const PING_TIME: Duration = Duration::from_secs(10);
@@ -65,16 +57,16 @@ impl Pings {
                         let activity = Arc::clone(activity);
                         self.look = Some(Box::pin(async move { activity.delivery().await }));
                     }
-                    Some(unanswered) => unanswered.moves(),
+                    Some(looks) => looks.moves(),
                     None if self.pings.send_ping(Ping::opaque()).is_err() => return Poll::Ready(()),
                     None => {}
                 }
             }
-            let unanswered = self.unanswered.get_or_insert_default();
+            let looks = self.unanswered.get_or_insert_default();
             if let Some(look) = &mut self.look {
                 let told = ready!(look.as_mut().poll(cx));
                 self.look = None;
-                if unanswered.is_gone(told) {
+                if is_gone(looks, told) {
                     return Poll::Ready(());
                 }
             }
@@ -83,22 +75,14 @@ impl Pings {
     }
 }
 
-impl Unanswered {
-    /// A byte has come or gone.
-    fn moves(&mut self) {
-        self.waits = 0;
-    }
-
-    /// Whether a client for which nothing has moved has taken nothing either, of this, for too long. What is held for one that
-    /// has gone is little: a ping, or a short answer.
-    fn is_gone(&mut self, told: Option<Delivery>) -> bool {
-        let holds_much = told.is_some_and(|told| told.held > LEAST_TAKEN);
-        self.waits = match self.looks.look(told, LEAST_TAKEN) {
-            Progress::Takes => 0,
-            Progress::Waits if holds_much && self.waits < MOST_WAITS => self.waits + 1,
-            Progress::Waits | Progress::Done => return true,
-        };
-        false
+/// Whether a client that has not answered a ping, and for which nothing has moved, has taken nothing either for too long. What is
+/// held for one that has gone is little: a ping, or a short answer.
+fn is_gone(looks: &mut Looks, told: Option<Delivery>) -> bool {
+    let holds_much = told.is_some_and(|told| told.held > LEAST_TAKEN);
+    match looks.look(told, LEAST_TAKEN) {
+        Progress::Takes => false,
+        Progress::Waits(waits) => !holds_much || waits > MOST_WAITS,
+        Progress::Done => true,
     }
 }
 
@@ -108,9 +92,9 @@ mod tests {
 
     /// At which look a client is gone that has taken, and for which is held, so much at each; none where it is there to the end.
     fn gone_at(looks: impl IntoIterator<Item = Option<(u64, u64)>>) -> Option<usize> {
-        let mut unanswered = Unanswered::default();
+        let mut unanswered = Looks::default();
         let mut looks = looks.into_iter().map(|look| look.map(|(taken, held)| Delivery { taken, held }));
-        looks.position(|told| unanswered.is_gone(told)).map(|before| before + 1)
+        looks.position(|told| is_gone(&mut unanswered, told)).map(|before| before + 1)
     }
 
     #[test]
@@ -139,12 +123,12 @@ mod tests {
 
     #[test]
     fn what_moves_for_a_client_counts_as_what_it_takes() {
-        let mut unanswered = Unanswered::default();
+        let mut unanswered = Looks::default();
         let waits = Some(Delivery { taken: 1, held: 100_000 });
         for _ in 0..10 {
-            assert!((0..6).all(|_| !unanswered.is_gone(waits)));
+            assert!((0..6).all(|_| !is_gone(&mut unanswered, waits)));
             unanswered.moves();
         }
-        assert!((0..6).all(|_| !unanswered.is_gone(waits)) && unanswered.is_gone(waits));
+        assert!((0..6).all(|_| !is_gone(&mut unanswered, waits)) && is_gone(&mut unanswered, waits));
     }
 }
