@@ -4,11 +4,6 @@
 //! before it takes more, which is minutes at 10 KB/s. So where a timer is about to find that nothing has moved, and only
 //! there, the kernel is asked what the client has.
 
-use std::os::fd::AsFd;
-use std::sync::OnceLock;
-
-use nix::sys::socket::getsockopt;
-
 /// What has become of bytes that the kernel took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Delivery {
@@ -69,51 +64,6 @@ impl Looks {
     }
 }
 
-mod option {
-    // The macro calls itself and this one by name.
-    use nix::{getsockopt_impl, libc, sockopt_impl};
-
-    sockopt_impl!(
-        /// A number of the connection's (socket(7)), told since Linux 4.12.
-        Cookie,
-        GetOnly,
-        libc::SOL_SOCKET,
-        libc::SO_COOKIE,
-        u64
-    );
-
-    sockopt_impl!(
-        /// What the kernel knows of a TCP connection (tcp(7)).
-        TcpInfo,
-        GetOnly,
-        libc::IPPROTO_TCP,
-        libc::TCP_INFO,
-        Known
-    );
-
-    /// The first of what Linux knows of a TCP connection since 4.1 (linux/tcp.h).
-    #[expect(unreachable_pub, reason = "the option that the macro makes is public, too")]
-    #[repr(C)]
-    #[derive(Clone, Copy, Debug)]
-    pub struct Known {
-        before: [u64; 15],
-        /// Bytes.
-        pub(super) acknowledged: u64,
-    }
-}
-
-/// The bytes that the other side of a TCP connection has acknowledged; none where the kernel does not tell.
-pub(crate) fn acknowledged(socket: &impl AsFd) -> Option<u64> {
-    /// Whether this kernel tells as much: nix panics at one that tells less than is asked for, and none that has this
-    /// option, which is younger, does.
-    static TELLS: OnceLock<bool> = OnceLock::new();
-    if !TELLS.get_or_init(|| getsockopt(socket, option::Cookie).is_ok()) {
-        return None;
-    }
-    let acknowledged = getsockopt(socket, option::TcpInfo).ok()?.acknowledged;
-    (acknowledged > 0).then_some(acknowledged)
-}
-
 #[cfg(test)]
 impl Delivers for tokio::io::DuplexStream {
     fn delivery(&self) -> Option<Delivery> {
@@ -123,14 +73,7 @@ impl Delivers for tokio::io::DuplexStream {
 
 #[cfg(test)]
 mod tests {
-    use super::option::Known;
     use super::*;
-
-    #[test]
-    fn the_field_is_where_the_kernel_has_it() {
-        // libc's own `tcp_info` is older.
-        assert_eq!((std::mem::size_of::<Known>(), std::mem::offset_of!(Known, acknowledged)), (128, 120));
-    }
 
     #[test]
     fn a_client_takes_waits_or_is_done() {
