@@ -149,12 +149,12 @@ impl Activity {
     /// Resolves once no request was open, and nothing sent, for so long; later while the client still takes what the kernel
     /// holds for it.
     pub(crate) async fn idle(&self, limit: Duration) {
-        let (mut looks, mut has_waited) = (Looks::default(), false);
+        let mut looks = Looks::default();
         loop {
             let now = Instant::now();
             let until = self.idle_at(now, limit);
             if until > now {
-                (looks, has_waited) = (Looks::default(), false);
+                looks = Looks::default();
                 sleep_until(until).await;
                 continue;
             }
@@ -163,11 +163,11 @@ impl Activity {
                 // A request has come meanwhile.
                 continue;
             }
-            has_waited = match looks.look(told, LEAST_WRITTEN) {
-                Progress::Takes => false,
-                Progress::Waits if !has_waited => true,
-                Progress::Waits | Progress::Done => return,
-            };
+            match looks.look(told, LEAST_WRITTEN) {
+                // The first finds none that takes.
+                Progress::Takes | Progress::Waits(1) => {}
+                Progress::Waits(_) | Progress::Done => return,
+            }
             sleep_until(now + limit).await;
         }
     }
@@ -185,11 +185,9 @@ impl Activity {
     pub(crate) async fn stalled(&self, limit: Duration) {
         let least = limits::HTTP_LEAST_RATE * limit.as_secs();
         loop {
-            let (begun, mut looks) = (Instant::now(), Looks::default());
+            let begun = Instant::now();
             let (written, may_stall) = self.change(|state| (state.written, state.has_waited_since(begun)));
-            if may_stall {
-                looks.look(self.delivery().await, least);
-            }
+            let mut looks = if may_stall { Looks::since(self.delivery().await) } else { Looks::default() };
             sleep_until(begun + limit).await;
             let is_stalled = self.change(|state| state.written - written < least && state.has_waited_since(begun));
             // What the kernel has no room for yet the client may be taking.

@@ -162,9 +162,14 @@ where
     let mut served = http1.serve_connection(stream, service_fn(serve));
     let mut farewell = pin!(stop.farewell());
     let mut is_left = false;
-    let mut over = pin!(stop.over());
-    let mut idle = pin!(activity.idle(limits::HTTP_HEADER_TIME));
-    let mut stalled = pin!(activity.stalled(limits::HTTP_WRITE_TIME));
+    let mut silent = pin!(async {
+        tokio::select! {
+            biased;
+            () = activity.idle(limits::HTTP_HEADER_TIME) => {}
+            () = activity.stalled(limits::HTTP_WRITE_TIME) => {}
+            () = stop.over() => {}
+        }
+    });
     let end = poll_fn(|cx| {
         match served.poll_without_shutdown(cx) {
             Poll::Ready(Ok(())) if activity.is_answered() => return Poll::Ready(End::Own),
@@ -183,26 +188,21 @@ where
         if is_left && activity.is_answered() {
             return Poll::Ready(End::Stopped);
         }
-        let is_over = idle.as_mut().poll(cx).is_ready()
-            || stalled.as_mut().poll(cx).is_ready()
-            || over.as_mut().poll(cx).is_ready();
-        if is_over { Poll::Ready(End::Silent) } else { Poll::Pending }
+        silent.as_mut().poll(cx).map(|()| End::Silent)
     });
     match end.await {
-        End::Silent | End::Broken => {
-            if activity.is_old() {
-                // What it has is not the whole, and nothing else can tell it so.
-                take_back::<S>(served.into_parts().io).0.reset_when_dropped();
-            }
-            return None;
-        }
+        End::Silent | End::Broken => cut(&take_back::<S>(served.into_parts().io).0, &activity),
         End::Own => match activity.switched() {
             // hyper keeps what the client has not taken of answers before.
             Some(_) if !activity.is_flushed() => {}
             Some(far) => lead::<S>(take_apart(served.into_parts()), far, stop).await,
             None => {
-                if let Ok(Ok(())) = tokio::time::timeout(limits::HTTP_WRITE_TIME, &mut served).await {
-                    Box::pin(linger(&mut take_back::<S>(served.into_parts().io).0, stop)).await;
+                let is_sent = send_rest(&mut served, silent.as_mut()).await;
+                let (mut stream, _) = take_back::<S>(served.into_parts().io);
+                if is_sent {
+                    Box::pin(linger(&mut stream, stop)).await;
+                } else {
+                    cut(&stream, &activity);
                 }
             }
         },
@@ -216,6 +216,26 @@ where
         }
     }
     None
+}
+
+/// Has hyper send what it still holds, however long it takes, and tells whether it has: a client that takes nothing is
+/// silent.
+async fn send_rest<F>(served: &mut F, mut silent: Pin<&mut impl Future<Output = ()>>) -> bool
+where
+    F: Future<Output = hyper::Result<()>> + Unpin,
+{
+    let sends = poll_fn(|cx| match Pin::new(&mut *served).poll(cx) {
+        Poll::Ready(sent) => Poll::Ready(sent.is_ok()),
+        Poll::Pending => silent.as_mut().poll(cx).map(|()| false),
+    });
+    sends.await
+}
+
+/// Makes the end of a connection tell a client that what it has is not the whole, where nothing else can.
+fn cut<S: Wire>(stream: &S, activity: &Activity) {
+    if activity.is_old() {
+        stream.reset_when_dropped();
+    }
 }
 
 /// Leads a client to where its connection was switched to, with what was read ahead.

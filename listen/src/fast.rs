@@ -336,7 +336,7 @@ impl<S: Wire> Front<S> {
                 Progress::Takes
             };
             self.idle = if progress == Progress::Takes { 0 } else { self.idle + 1 };
-            let most = if progress == Progress::Waits { STALLED_TICKS } else { most };
+            let most = if matches!(progress, Progress::Waits(_)) { STALLED_TICKS } else { most };
             if self.idle >= most {
                 return Poll::Ready(if self.is_owing() { Next::Cut } else { Next::Ended });
             }

@@ -14,30 +14,30 @@
 
 mod body;
 mod piece;
+mod pings;
 mod reply;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use config::limits;
+use h2::RecvStream;
 use h2::server::{Builder, Connection as Http2, Handshake, SendResponse};
-use h2::{Ping, PingPong, RecvStream};
 use http::{Method, Request, Response, header};
 use http_body_util::BodyExt;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::timeout;
 
 use self::body::Http2Body;
 use self::piece::Piece;
+use self::pings::Pings;
 use crate::activity::Activity;
 use crate::batched::Batched;
 use crate::body::empty;
 use crate::connection::Connection;
 use crate::cores::Stop;
 use crate::deferred::{Batch, Deferred, poll_serving};
-use crate::delivery::{Delivery, Looks, Progress};
 use crate::fast::Whole;
 use crate::incoming::Incoming;
 use crate::inline;
@@ -46,12 +46,6 @@ use crate::rewind::Rewind;
 use crate::tls_stream::Tls;
 use crate::wire::Wire;
 
-/// How long a client may take to answer a ping.
-const PING_TIME: Duration = Duration::from_secs(10);
-/// What a client takes at least in that time while much is held for it,
-const LEAST_TAKEN: u64 = limits::HTTP_LEAST_RATE * PING_TIME.as_secs();
-/// and so many times in a row may find that it has not.
-const MOST_WAITS: u64 = limits::HTTP_WRITE_TIME.as_secs() / PING_TIME.as_secs();
 /// What a client may send before we have taken it, of one request and of all: enough for 80 Mbit/s over 100 ms.
 const WINDOW: u32 = 1 << 20;
 /// What is taken of a response before its client gives it room.
@@ -225,73 +219,6 @@ impl Service {
             }
             Ok(_) | Err(_) => sent.sent(0),
         }
-    }
-}
-
-/// Pings that find out whether a client is still there (RFC 9113 §6.7).
-struct Pings {
-    pings: PingPong,
-    timer: Pin<Box<Sleep>>,
-    is_waiting: bool,
-    /// Bytes that had come or gone when it was last looked.
-    moved: u64,
-    looks: Looks,
-    /// A look that is under way.
-    look: Option<Look>,
-    /// How many looks in a row have found that it takes too little of what is held for it.
-    waits: u64,
-}
-
-type Look = Pin<Box<dyn Future<Output = Option<Delivery>> + Send>>;
-
-impl Pings {
-    fn new(pings: PingPong) -> Self {
-        let timer = Box::pin(sleep(limits::HTTP_HEADER_TIME));
-        Self { pings, timer, is_waiting: false, moved: 0, looks: Looks::default(), look: None, waits: 0 }
-    }
-
-    /// Ready when it has not answered, and nothing has come or gone meanwhile: the answer of one that reads slowly stands behind
-    /// all that the kernel keeps for it.
-    fn poll_gone(&mut self, cx: &mut Context<'_>, activity: &Arc<Activity>) -> Poll<()> {
-        loop {
-            if self.is_waiting && self.pings.poll_pong(cx).is_ready() {
-                (self.is_waiting, self.look, self.looks, self.waits) = (false, None, Looks::default(), 0);
-                self.timer.as_mut().reset(Instant::now() + limits::HTTP_HEADER_TIME);
-            }
-            if self.look.is_none() {
-                ready!(self.timer.as_mut().poll(cx));
-                let before = std::mem::replace(&mut self.moved, activity.moved());
-                if self.is_waiting && self.moved == before {
-                    let activity = Arc::clone(activity);
-                    self.look = Some(Box::pin(async move { activity.delivery().await }));
-                } else if self.is_waiting {
-                    self.waits = 0;
-                } else if self.pings.send_ping(Ping::opaque()).is_err() {
-                    return Poll::Ready(());
-                }
-            }
-            if let Some(look) = &mut self.look {
-                let told = ready!(look.as_mut().poll(cx));
-                self.look = None;
-                if self.is_gone(told) {
-                    return Poll::Ready(());
-                }
-            }
-            self.is_waiting = true;
-            self.timer.as_mut().reset(Instant::now() + PING_TIME);
-        }
-    }
-
-    /// Whether a client that has not answered, while nothing moved by what the kernel took and gave, has taken nothing either for
-    /// too long. What is held for one that has gone is little: a ping, or a short answer.
-    fn is_gone(&mut self, told: Option<Delivery>) -> bool {
-        let holds_much = told.is_some_and(|told| told.held > LEAST_TAKEN);
-        self.waits = match self.looks.look(told, LEAST_TAKEN) {
-            Progress::Takes => 0,
-            Progress::Waits if holds_much && self.waits < MOST_WAITS => self.waits + 1,
-            Progress::Waits | Progress::Done => return true,
-        };
-        false
     }
 }
 

@@ -2,57 +2,21 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use nix::sys::socket::getsockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::delivery::{Delivers, Delivery, acknowledged};
+use crate::delivery::{Delivers, Delivery};
+use crate::tcp_info::{acknowledged, round_trip};
 
 /// Who is told round trips. Called on the core that served the connection: it must not wait.
 pub trait RoundTrips: Send + Sync {
     /// A connection of this client has ended; its round trip was this.
     fn seen(&self, client: IpAddr, round_trip: Duration);
-}
-
-mod option {
-    // The macro calls itself and this one by name.
-    use nix::{getsockopt_impl, libc, sockopt_impl};
-
-    sockopt_impl!(
-        /// What the kernel knows of a TCP connection (tcp(7)).
-        TcpInfo,
-        GetOnly,
-        libc::IPPROTO_TCP,
-        libc::TCP_INFO,
-        Known
-    );
-
-    /// The first of what Linux knows of a TCP connection, which each tells since 2.6 (linux/tcp.h). A kernel tells as much as is
-    /// asked for and no more than it has: nix takes nothing shorter than was asked for.
-    #[expect(unreachable_pub, reason = "the option that the macro makes is public, too")]
-    #[repr(C)]
-    #[derive(Clone, Copy, Debug)]
-    pub struct Known {
-        states: [u8; 8],
-        before: [u32; 15],
-        /// Smoothed, in microseconds.
-        pub(super) rtt: u32,
-        after: [u32; 8],
-    }
-}
-
-/// The round trip of a TCP connection, smoothed by the kernel over all it has acknowledged (RFC 6298); none
-/// where it knows none.
-#[must_use]
-pub fn round_trip(socket: &impl AsFd) -> Option<Duration> {
-    let info = getsockopt(socket, option::TcpInfo).ok()?;
-    (info.rtt > 0).then(|| Duration::from_micros(u64::from(info.rtt)))
 }
 
 /// A client's connection that tells its round trip when it ends.
@@ -136,7 +100,6 @@ impl AsyncWrite for Measured {
 
 #[cfg(test)]
 mod tests {
-    use super::option::Known;
     use super::*;
     use std::sync::Mutex;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -149,12 +112,6 @@ mod tests {
         fn seen(&self, client: IpAddr, round_trip: Duration) {
             self.0.lock().unwrap().push((client, round_trip));
         }
-    }
-
-    #[test]
-    fn what_is_asked_for_every_kernel_has() {
-        assert_eq!((std::mem::size_of::<Known>(), std::mem::offset_of!(Known, rtt)), (104, 68));
-        assert_eq!(std::mem::offset_of!(Known, rtt), std::mem::offset_of!(nix::libc::tcp_info, tcpi_rtt));
     }
 
     #[tokio::test]
