@@ -82,7 +82,7 @@ mod tests {
         other.take(10 << 20);
         assert_eq!(third.limit(), LEAST_WINDOW, "all is taken");
         one.take((10 << 20) + 1);
-        assert_eq!([&one, &other, &third].map(|room| room.is_spent()), [true, false, false]);
+        assert_eq!([&one, &other, &third].map(Room::is_spent), [true, false, false]);
         third.take(10 << 20);
         assert!(other.is_spent(), "all of all is");
         third.give_back(10 << 20);
