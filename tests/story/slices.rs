@@ -196,6 +196,31 @@ fn an_origin_that_ignores_ranges_fills_the_gaps_all_the_same() {
 }
 
 #[test]
+fn a_body_that_turns_out_to_have_another_length_is_not_stuck_until_its_time_is_over() {
+    runtime().block_on(async {
+        let (server, network, _edge) = story(118, 2 * MIB, "\"same\"").await;
+        range(&network, "bytes=0-10").await;
+        // The same tag, ranges ignored, and what it is comes to light by the end of the body.
+        let shorter = Origin::start(|_, _| {
+            let builder = Response::builder().header("etag", "\"same\"").header("cache-control", "max-age=600");
+            builder.body(stream(0, MIB, 2)).unwrap()
+        })
+        .await;
+        drop(server);
+        network.write_site(shorter.address, "");
+        let start = std::time::Instant::now();
+        while shorter.requests() == 0 {
+            assert!(start.elapsed() < Duration::from_secs(20), "the new origin is not asked");
+            let _ = get(network.edge, &format!("/other/{}", start.elapsed().as_millis()), &[]).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let _ = get(network.edge, "/film", &[("range", "bytes=1500000-1500009")]).await;
+        let whole = get(network.edge, "/film", &[]).await.unwrap();
+        assert!(whole.status == 200 && whole.body == bytes(0, MIB - 1, 2), "what the origin has now");
+    });
+}
+
+#[test]
 fn without_a_strong_tag_parts_are_passed_on_and_not_stored() {
     runtime().block_on(async {
         let (server, network, _edge) = story(114, 5 * MIB, "W/\"N\"").await;
