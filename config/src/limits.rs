@@ -379,6 +379,10 @@ pub const ORIGIN_NAME_STALE: Duration = Duration::from_secs(86_400);
 pub const ORIGIN_NAME_LOOK_UP: Duration = Duration::from_secs(30);
 /// A piece of a body as stored.
 pub const SLICE_BYTES: usize = 256 << 10;
+/// The longest body that is stored in slices; of a longer one nothing is stored. A length is what an origin claims, whatever
+/// comes: the largest files that are given away (images of disks, dumps, raw films) have some hundred GiB, and 4 Mi slices are
+/// few enough to be told apart by a number.
+pub const SLICED_MOST: u64 = 1 << 40;
 /// The most of one body on its way that is kept in memory; a larger one slides.
 pub const FILL_WINDOW: u64 = 64 << 20;
 /// How long a sliding fill waits for room for one piece before its slowest reader is cut: who reads

@@ -26,6 +26,7 @@ use crate::arena::Buffer;
 use crate::clock::{Clock, today};
 use crate::head::Head;
 use crate::kept::Kept;
+use crate::sliced::may_be_sliced;
 
 mod admission;
 mod files;
@@ -437,8 +438,7 @@ impl Shared {
             let read = (0..).zip(into).map(|(number, into)| self.read(row.body, number, into));
             read.collect::<Option<Vec<Bytes>>>().map(Found::Whole)
         } else {
-            let there = (0..row.slices()).filter(|number| self.store.has(row.body, *number));
-            Some(Found::Apart(there.collect()))
+            Some(Found::Apart(self.store.numbers(row.body, row.slices())))
         };
         Read { row, head: head.ok().flatten(), slices }
     }
@@ -446,7 +446,8 @@ impl Shared {
     /// An object as it was read; what could not be is forgotten.
     fn loaded(&self, key: &CacheKey, read: Read, clocks: Clocks) -> Option<Loaded> {
         let Read { row, head, slices } = read;
-        let record = head.and_then(|head| Record::read(&head)).filter(|record| record.length == row.length);
+        let is_sound = |record: &Record| record.length == row.length && may_be_sliced(row.length);
+        let record = head.and_then(|head| Record::read(&head)).filter(is_sound);
         let head = record.and_then(|record| record.head(key, clocks));
         let Some((head, slices)) = head.zip(slices) else {
             self.metrics.disk_errors.with_label_values(&["lost"]).inc();

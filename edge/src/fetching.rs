@@ -22,6 +22,7 @@ use crate::object::{Body, Object};
 use crate::outgoing::compose_for_store;
 use crate::part::fill_slices;
 use crate::shared::SLICED_FROM;
+use crate::sliced::may_be_sliced;
 use crate::slices::Slices;
 
 /// What came of a fetch, for the request that began it.
@@ -75,9 +76,10 @@ const LARGE_BYTES: u64 = 1 << 20;
 /// How long a fetch without a response goes on for those who may come: a client that reloads a page.
 const ABANDONED: Duration = Duration::from_secs(1);
 
-/// The length of a whole body that is to be stored in slices.
+/// The length of a whole body that is to be stored in slices. What claims to be longer than may be is too long to be
+/// stored at all, and slides past its readers.
 fn sliced_whole(status: StatusCode, keep: &Keep, response: &Fetched) -> Option<u64> {
-    let length = length_of(response).filter(|length| *length > SLICED_FROM)?;
+    let length = length_of(response).filter(|length| *length > SLICED_FROM && may_be_sliced(*length))?;
     (status == StatusCode::OK && has_strong_tag(&keep.headers)).then_some(length)
 }
 
@@ -208,7 +210,7 @@ impl Errand {
                 return self.finish(leader, Landing::Again, Landed::Unfit);
             }
             Verdict::StorePart(keep, ContentRange { part, complete: Some(length) })
-                if self.range.is_some() && has_strong_tag(&keep.headers) =>
+                if self.range.is_some() && may_be_sliced(length) && has_strong_tag(&keep.headers) =>
             {
                 return Box::pin(self.take_part(response, *keep, part, length, leader)).await;
             }

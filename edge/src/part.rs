@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use caching::{CacheKey, ContentRange, Part, Policy, ask_for_part, is_same_representation};
+use caching::{CacheKey, ContentRange, Part, Policy, ask_for_part, is_same_representation, is_same_whole};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use origin::{FetchError, Fetched, Fetcher};
@@ -96,7 +96,7 @@ fn fit(stored: &HeaderMap, length: u64, asked: Part, status: StatusCode, answer:
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         return Fit::Failed;
     }
-    if status == StatusCode::OK && is_same_representation(stored, answer) {
+    if status == StatusCode::OK && is_same_whole(stored, length, answer) {
         return Fit::Whole;
     }
     if status != StatusCode::PARTIAL_CONTENT || !is_same_representation(stored, answer) {
@@ -112,7 +112,8 @@ fn fit(stored: &HeaderMap, length: u64, asked: Part, status: StatusCode, answer:
     }
 }
 
-/// Reads a body into slices, and to those who wait for a part of it, up to the end of that.
+/// Reads a body into slices, and to those who wait for a part of it, up to the end of that. One that has another length
+/// than it should is of another version, whatever its tag says: what is stored goes.
 pub(crate) async fn fill_slices(
     store: &Store,
     (key, sliced): (&CacheKey, &Sliced),
@@ -123,10 +124,14 @@ pub(crate) async fn fill_slices(
     let mut body = response.into_body();
     let mut slicer = Slicer::at(part.first, part.length());
     let mut come = 0;
+    let odd = |error: FetchError| -> Result<(), FetchError> {
+        store.remove_body(key, sliced.id());
+        Err(error)
+    };
     let end = loop {
         let frame = match body.frame().await {
             None if come == part.length() => break Ok(()),
-            None => break Err(FetchError::HttpResponseIncomplete),
+            None => break odd(FetchError::HttpResponseIncomplete),
             Some(Err(error)) => break Err(error),
             Some(Ok(frame)) => frame,
         };
@@ -136,7 +141,7 @@ pub(crate) async fn fill_slices(
         let at = part.first + come;
         come += u64::try_from(piece.len()).unwrap_or(u64::MAX);
         if come > part.length() {
-            break Err(FetchError::HttpProtocolError);
+            break odd(FetchError::HttpProtocolError);
         }
         // Stored before it is told of: whoever falls behind finds it there.
         for (number, span) in slicer.push(&piece) {
@@ -160,7 +165,7 @@ pub(crate) async fn fill_slices(
 mod tests {
     use super::*;
     use http::HeaderValue;
-    use http::header::{CONTENT_RANGE, ETAG};
+    use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 
     #[test]
     fn only_a_part_of_the_same_version_fits() {
@@ -196,6 +201,23 @@ mod tests {
                 expected,
                 "{status} {etag} {range}"
             );
+        }
+    }
+
+    #[test]
+    fn a_whole_with_the_same_tag_and_another_length_or_coding_is_of_another_version() {
+        let table = [
+            (CONTENT_LENGTH, "20", Fit::Whole),
+            (CONTENT_LENGTH, "19", Fit::Other),
+            (CONTENT_LENGTH, "21", Fit::Other),
+            (CONTENT_ENCODING, "gzip", Fit::Other),
+        ];
+        let tag = (ETAG, HeaderValue::from_static("\"a\""));
+        let stored = HeaderMap::from_iter([tag.clone()]);
+        for (name, value, expected) in table {
+            let answer = HeaderMap::from_iter([tag.clone(), (name, HeaderValue::from_static(value))]);
+            let asked = Part { first: 5, last: 9 };
+            assert_eq!(fit(&stored, 20, asked, StatusCode::OK, &answer), expected, "{answer:?}");
         }
     }
 }

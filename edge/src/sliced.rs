@@ -4,12 +4,12 @@
 //! offset ── slice in the store? ── a fill under way that has it, or will soon? ── fetch it from here on
 //! ```
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use config::limits;
-use fixedbitset::FixedBitSet;
 
 use crate::arena::Buffer;
 use crate::filling::{Filling, Place};
@@ -24,8 +24,11 @@ pub(crate) struct Sliced {
     pub(crate) length: u64,
     /// Fetches under way of parts of it.
     fills: Mutex<Vec<Weak<Filling>>>,
-    /// Slices that are on disk, or on their way there.
-    on_disk: Mutex<FixedBitSet>,
+    /// Slices that are on disk, or on their way there. A set, since a length is only what an origin claims: it takes
+    /// what its members take, wherever in the body they are.
+    on_disk: Mutex<BTreeSet<u32>>,
+    /// Slices of which something came to RAM lately.
+    come: Mutex<BTreeSet<u32>>,
     /// Whether the origin sent all of it where a part was asked for.
     ranges_ignored: AtomicBool,
 }
@@ -38,7 +41,12 @@ pub(crate) struct Span {
     pub(crate) bytes: Bytes,
 }
 
-/// Where a byte is: the number of its slice, and its place there.
+/// Whether a body that claims this length may be stored in slices.
+pub(crate) fn may_be_sliced(length: u64) -> bool {
+    length <= limits::SLICED_MOST
+}
+
+/// Where a byte of a body that may be stored in slices is: the number of its slice, and its place there.
 pub(crate) fn slice_of(offset: u64) -> (u32, usize) {
     let within = offset % SLICE;
     (u32::try_from(offset / SLICE).unwrap_or(u32::MAX), usize::try_from(within).unwrap_or(0))
@@ -51,6 +59,8 @@ pub(crate) fn start_of(number: u32) -> u64 {
 
 /// Bytes of a slice.
 pub(crate) const SLICE: u64 = limits::SLICE_BYTES as u64;
+/// Slices that are remembered as come, of one body: a GiB, more than is kept on disk at once.
+const MOST_COME: usize = 4_096;
 
 impl Sliced {
     pub(crate) fn new(kept: Kept, length: u64) -> Self {
@@ -59,6 +69,7 @@ impl Sliced {
             length,
             fills: Mutex::default(),
             on_disk: Mutex::default(),
+            come: Mutex::default(),
             ranges_ignored: AtomicBool::new(false),
         }
     }
@@ -77,11 +88,6 @@ impl Sliced {
         self.kept.id
     }
 
-    /// The number that its slices end before.
-    pub(crate) fn count(&self) -> u32 {
-        u32::try_from(self.length.div_ceil(SLICE)).unwrap_or(u32::MAX)
-    }
-
     /// Bytes of one slice: the last may be shorter.
     pub(crate) fn length_of(&self, number: u32) -> usize {
         usize::try_from(self.length.saturating_sub(start_of(number)).min(SLICE)).unwrap_or(0)
@@ -89,25 +95,37 @@ impl Sliced {
 
     /// Whether a slice is on disk, as far as is known.
     pub(crate) fn is_on_disk(&self, number: u32) -> bool {
-        self.on_disk().contains(index(number))
+        lock(&self.on_disk).contains(&number)
     }
 
     /// Notes that a slice is on disk, or is not; whether that is news.
     pub(crate) fn note_on_disk(&self, number: u32, is_there: bool) -> bool {
-        let mut on_disk = self.on_disk();
-        on_disk.grow(index(number) + 1);
-        let before = on_disk.contains(index(number));
-        on_disk.set(index(number), is_there);
-        before != is_there
+        let mut on_disk = lock(&self.on_disk);
+        if is_there { on_disk.insert(number) } else { on_disk.remove(&number) }
     }
 
-    fn on_disk(&self) -> MutexGuard<'_, FixedBitSet> {
-        self.on_disk.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Notes that something of a slice is in RAM. Of too many the first are forgotten: who reads goes forward.
+    pub(crate) fn note_come(&self, number: u32) {
+        let mut come = lock(&self.come);
+        come.insert(number);
+        if come.len() > MOST_COME {
+            come.pop_first();
+        }
+    }
+
+    /// Notes that nothing of a slice is in RAM any more.
+    pub(crate) fn note_gone(&self, number: u32) {
+        lock(&self.come).remove(&number);
+    }
+
+    /// The slices of which something came to RAM lately, in order; it may have gone since.
+    pub(crate) fn come(&self) -> Vec<u32> {
+        lock(&self.come).iter().copied().collect()
     }
 
     /// A place at a byte in a fetch under way that has it or will have it soon.
     pub(crate) fn join(&self, offset: u64) -> Option<Place> {
-        join(&mut self.fills(), offset)
+        join(&mut lock(&self.fills), offset)
     }
 
     /// As [`Self::join`]; where there is none, a place in a new one, which is then returned too.
@@ -116,7 +134,7 @@ impl Sliced {
         offset: u64,
         begin: impl FnOnce() -> Filling,
     ) -> Option<(Place, Option<Arc<Filling>>)> {
-        let mut fills = self.fills();
+        let mut fills = lock(&self.fills);
         if let Some(place) = join(&mut fills, offset) {
             return Some((place, None));
         }
@@ -129,18 +147,14 @@ impl Sliced {
     /// Begins a fetch of a part that has a response already, with a place at its first byte.
     pub(crate) fn begin(&self, filling: Filling) -> (Arc<Filling>, Option<Place>) {
         let filling = Arc::new(filling);
-        self.fills().push(Arc::downgrade(&filling));
+        lock(&self.fills).push(Arc::downgrade(&filling));
         let place = filling.join_at(filling.first_byte());
         (filling, place)
     }
-
-    fn fills(&self) -> MutexGuard<'_, Vec<Weak<Filling>>> {
-        self.fills.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-fn index(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn join(fills: &mut Vec<Weak<Filling>>, offset: u64) -> Option<Place> {
@@ -232,6 +246,47 @@ impl Slicer {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_claims_more_than_a_tib_is_not_sliced_and_of_all_else_each_slice_has_a_number() {
+        let table = [
+            (0, true),
+            (SLICE, true),
+            (limits::SLICED_MOST - 1, true),
+            (limits::SLICED_MOST, true),
+            (limits::SLICED_MOST + 1, false),
+            (1 << 50, false),
+            (1 << 51, false),
+            (1 << 60, false),
+            (1 << 62, false),
+            ((1 << 63) - 1, false),
+            (u64::MAX, false),
+        ];
+        for (length, expected) in table {
+            assert_eq!(may_be_sliced(length), expected, "{length}");
+            if let Some(last) = length.checked_sub(1).filter(|_| expected) {
+                let (number, within) = slice_of(last);
+                assert_eq!(start_of(number) + u64::try_from(within).unwrap(), last, "{length}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_slices_takes_what_is_there_and_nothing_for_the_length() {
+        let sliced = Sliced::new(Kept::new(), limits::SLICED_MOST);
+        let last = slice_of(limits::SLICED_MOST - 1).0;
+        assert!(sliced.note_on_disk(last, true) && !sliced.note_on_disk(last, true));
+        assert!(sliced.is_on_disk(last) && !sliced.is_on_disk(0));
+        assert_eq!(lock(&sliced.on_disk).len(), 1);
+        assert!(sliced.note_on_disk(last, false) && !sliced.note_on_disk(last, false));
+        assert!(lock(&sliced.on_disk).is_empty());
+        for number in (0..=last).rev().step_by(100) {
+            sliced.note_come(number);
+        }
+        assert_eq!(sliced.come().len(), MOST_COME);
+        sliced.note_gone(last);
+        assert_eq!((sliced.come().len(), sliced.come().contains(&last)), (MOST_COME - 1, false));
+    }
 
     proptest! {
         #[test]

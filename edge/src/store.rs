@@ -284,6 +284,10 @@ impl Store {
             all = both.clone();
             Change::Put(Entry::Slice(both))
         });
+        if self.disk.is_some() {
+            // Before it is looked whether its object goes to disk: one that begins to sees it here.
+            sliced.note_come(number);
+        }
         self.keep_slice(key, sliced, (number, all.first), &all.bytes);
     }
 
@@ -321,9 +325,13 @@ impl Store {
             }
             Body::Sliced(sliced) => {
                 disk.keep(key, &object.head, kept, sliced.length, std::iter::empty());
-                for number in 0..sliced.count() {
-                    let span = self.span(kept.id, number);
-                    span.iter().for_each(|span| self.keep_slice(key, sliced, (number, span.first), &span.bytes));
+                // What is there, not what its length would make: that is only what an origin claims.
+                let come = if kept.is_on_disk() { sliced.come() } else { Vec::new() };
+                for number in come {
+                    match self.span(kept.id, number) {
+                        Some(span) => self.keep_slice(key, sliced, (number, span.first), &span.bytes),
+                        None => sliced.note_gone(number),
+                    }
                 }
             }
         }

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Got, Network, Origin, OriginBody, Process, get, resident, runtime};
+use crate::support::{Got, Network, Origin, OriginBody, Process, get, reply, resident, runtime};
 
 const MIB: usize = 1 << 20;
 
@@ -195,6 +196,31 @@ fn an_origin_that_ignores_ranges_fills_the_gaps_all_the_same() {
 }
 
 #[test]
+fn a_body_that_turns_out_to_have_another_length_is_not_stuck_until_its_time_is_over() {
+    runtime().block_on(async {
+        let (server, network, _edge) = story(118, 2 * MIB, "\"same\"").await;
+        range(&network, "bytes=0-10").await;
+        // The same tag, ranges ignored, and what it is comes to light by the end of the body.
+        let shorter = Origin::start(|_, _| {
+            let builder = Response::builder().header("etag", "\"same\"").header("cache-control", "max-age=600");
+            builder.body(stream(0, MIB, 2)).unwrap()
+        })
+        .await;
+        drop(server);
+        network.write_site(shorter.address, "");
+        let start = std::time::Instant::now();
+        while shorter.requests() == 0 {
+            assert!(start.elapsed() < Duration::from_secs(20), "the new origin is not asked");
+            let _ = get(network.edge, &format!("/other/{}", start.elapsed().as_millis()), &[]).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let _ = get(network.edge, "/film", &[("range", "bytes=1500000-1500009")]).await;
+        let whole = get(network.edge, "/film", &[]).await.unwrap();
+        assert!(whole.status == 200 && whole.body == bytes(0, MIB - 1, 2), "what the origin has now");
+    });
+}
+
+#[test]
 fn without_a_strong_tag_parts_are_passed_on_and_not_stored() {
     runtime().block_on(async {
         let (server, network, _edge) = story(114, 5 * MIB, "W/\"N\"").await;
@@ -204,6 +230,76 @@ fn without_a_strong_tag_parts_are_passed_on_and_not_stored() {
             assert_eq!(got.header("content-range"), "bytes 100-199/5242880");
         }
         assert_eq!(server.asked(), ["bytes=0-262143", "bytes=100-199", "bytes=100-199"]);
+    });
+}
+
+/// The head of an answer, of which no more is read.
+async fn head(edge: std::net::SocketAddr, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(edge).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: www.shop.example\r\n\r\n").as_bytes()).await.unwrap();
+    let mut said = Vec::new();
+    while !said.windows(4).any(|four| four == b"\r\n\r\n") {
+        assert!(stream.read_buf(&mut said).await.unwrap() > 0, "{}", String::from_utf8_lossy(&said));
+    }
+    String::from_utf8_lossy(&said).to_lowercase()
+}
+
+#[test]
+fn what_claims_more_than_a_tib_is_passed_on_and_holds_up_nobody() {
+    runtime().block_on(async {
+        // The path is the length that is claimed.
+        let origin = Origin::start(|_, request| {
+            let Ok(length) = request.uri().path().trim_start_matches('/').parse::<u64>() else {
+                return reply(200, &[], "small");
+            };
+            let range = request.headers().get("range").and_then(|value| value.to_str().ok()?.strip_prefix("bytes="));
+            let builder = Response::builder().header("etag", "\"x\"").header("cache-control", "max-age=60");
+            let Some((first, last)) = range.and_then(|range| range.split_once('-')) else {
+                return builder.header("content-length", length).body(stream(0, 100_000, 1)).unwrap();
+            };
+            let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+            let builder = builder.status(206).header("content-range", format!("bytes {first}-{last}/{length}"));
+            builder.header("content-length", last - first + 1).body(stream(first, last + 1, 1)).unwrap()
+        })
+        .await;
+        let network = Network::new(117, origin.address, "");
+        let place = network.path("disk");
+        let disk = format!("disk = {{ path = \"{}\", size = \"64MiB\" }}\n[health]", place.display());
+        network.edit(|text| text.replace("[health]", &disk));
+        let _edge = network.start("one-1");
+        let limit = 1_u64 << 40;
+        let table = [
+            (limit, true),
+            (limit + 1, false),
+            (1 << 51, false),
+            (1 << 60, false),
+            (1 << 62, false),
+            ((1 << 63) - 1, false),
+        ];
+        for (length, is_stored) in table {
+            let path = format!("/{length}");
+            let story = async {
+                for first in [300_000, 300_010, 300_000] {
+                    let wanted = format!("bytes={first}-{}", first + 9);
+                    let got = get(network.edge, &path, &[("range", &wanted)]).await.unwrap();
+                    assert_eq!(
+                        (got.status.as_u16(), &got.body[..]),
+                        (206, &bytes(first, first + 9, 1)[..]),
+                        "{length}"
+                    );
+                    let said = got.header("cache-status");
+                    assert_eq!(got.is("hit") || got.is("stored"), is_stored, "{length}: {said}");
+                }
+                // Another object, that is first asked for as a whole.
+                for _ in 0..3 {
+                    let head = head(network.edge, &format!("{path}?whole")).await;
+                    assert!(head.contains(&format!("content-length: {length}\r\n")), "{head}");
+                    assert!(is_stored || !(head.contains(";stored") || head.contains(";hit")), "{head}");
+                }
+                assert_eq!(get(network.edge, "/small", &[]).await.unwrap().status, 200);
+            };
+            tokio::time::timeout(Duration::from_secs(20), story).await.unwrap_or_else(|_| panic!("{length}: it hangs"));
+        }
     });
 }
 

@@ -73,5 +73,5 @@ pub use targeted::{CDN_CACHE_CONTROL, HITHER_CDN_CACHE_CONTROL, Voice, directive
 pub use terms::{Terms, Validation};
 pub use time::Moment;
 pub use validate::{Conclusion, add_validators, conclude, displaces, has_conditions, merge, remove_conditions};
-pub use validator::{Validators, has_strong_tag, is_same_representation};
+pub use validator::{Validators, has_strong_tag, is_same_representation, is_same_whole};
 pub use vary::{MOST_VARIANTS, Selector, Variant, Vary, choose};

@@ -104,12 +104,23 @@ const KEPT: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, 
 ///
 /// RFC 9111 §3.2: "the cache MUST add each header field in the provided response to the stored
 /// response, replacing field values that are already present", with exceptions.
+///
+/// A strong entity tag stays where the new one is the same but weak: the representation has not changed, and by the
+/// weak one alone its parts could no longer be asked for. So it is still told to clients as it was.
 #[must_use]
 pub fn merge(stored: &HeaderMap, answer: &HeaderMap, received_at: Moment) -> HeaderMap {
     let mut news = answer.clone();
     remove_hop_by_hop(&mut news);
     for name in &KEPT {
         news.remove(name);
+    }
+    if let (Some(before), Some(new)) = (stored.get(ETAG), news.get(ETAG))
+        && is_strong(before.as_bytes())
+        // RFC 9110 §8.8.3.2, weak comparison: "equivalent if their opaque-tags match character-by-character, regardless
+        // of either or both being tagged as "weak"".
+        && equal_weakly(before.as_bytes(), new.as_bytes())
+    {
+        news.remove(ETAG);
     }
     ensure_date(&mut news, received_at);
     let mut merged = stored.clone();

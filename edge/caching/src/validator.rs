@@ -1,6 +1,8 @@
 //! Validators: entity tags and times of change (RFC 9110 §8.8).
 
-use http::header::{ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
+use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
+
+use crate::field;
 
 /// The validators of a stored response, as the origin wrote them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +41,18 @@ pub fn is_same_representation(one: &HeaderMap, other: &HeaderMap) -> bool {
         (Some(one), Some(other)) => equal_strongly(one.as_bytes(), other.as_bytes()),
         _ => false,
     }
+}
+
+/// Whether a 200 is all of a stored representation of so many bytes: beside the same strong entity tag (see
+/// [`is_same_representation`]) its length, where it tells one, its content coding and its language have to agree. RFC
+/// 9110 §8.8.1: a strong validator "changes value whenever a change occurs to the representation data that would be
+/// observable in the content of a 200 (OK) response"; an origin that says otherwise is wrong about its tag.
+#[must_use]
+pub fn is_same_whole(stored: &HeaderMap, length: u64, answer: &HeaderMap) -> bool {
+    let mut lengths = answer.get_all(CONTENT_LENGTH).iter();
+    is_same_representation(stored, answer)
+        && lengths.all(|told| field::number(told.as_bytes()) == Some(length))
+        && [CONTENT_ENCODING, CONTENT_LANGUAGE].iter().all(|name| answer.get_all(name) == stored.get_all(name))
 }
 
 /// RFC 9110 §8.8.3.2: "two entity tags are equivalent if their opaque-tags match
@@ -82,5 +96,40 @@ mod tests {
             let (one, other) = (one.as_bytes(), other.as_bytes());
             assert_eq!((equal_strongly(one, other), equal_weakly(one, other)), (strongly, weakly), "{one:?} {other:?}");
         }
+    }
+
+    #[test]
+    fn a_200_is_all_of_what_is_stored_only_where_nothing_in_it_says_otherwise() {
+        let stored = [("etag", "\"a\""), ("content-encoding", "gzip"), ("content-language", "de")];
+        let [tag, gzip, german] = stored;
+        let length = |length| [tag, gzip, german, ("content-length", length)].to_vec();
+        let table = [
+            (vec![tag, gzip, german], true),
+            (vec![german, gzip, tag, ("content-type", "text/plain")], true),
+            (length("20"), true),
+            (length("19"), false),
+            (length("21"), false),
+            (length("x"), false),
+            ([length("20"), length("21")].concat(), false),
+            (vec![tag, german], false),
+            (vec![tag, german, ("content-encoding", "br")], false),
+            (vec![tag, gzip, german, ("content-encoding", "br")], false),
+            (vec![tag, gzip], false),
+            (vec![tag, gzip, ("content-language", "en")], false),
+            (vec![("etag", "W/\"a\""), gzip, german], false),
+            (vec![("etag", "\"b\""), gzip, german], false),
+            (vec![gzip, german], false),
+        ];
+        let build = |fields: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            headers
+        };
+        for (answer, expected) in table {
+            assert_eq!(is_same_whole(&build(&stored), 20, &build(&answer)), expected, "{answer:?}");
+        }
+        assert!(!is_same_whole(&build(&[tag]), 20, &build(&[tag, gzip])), "coded since");
     }
 }

@@ -22,9 +22,10 @@ pub(crate) trait DiskStore: Send + Sync + 'static {
     fn write(&self, body: u64, number: u32, bytes: &[u8]) -> io::Result<()>;
     /// A slice as it was written, read into memory of its length; `None` if it is not there or damaged.
     fn read(&self, body: u64, number: u32, into: Buffer) -> io::Result<Option<Bytes>>;
-    /// Whether a slice is there.
-    fn has(&self, body: u64, number: u32) -> bool;
-    /// Forgets the slices of a body, as many as it has.
+    /// Which slices of a body are there, of as many as it has. What it takes does not grow with their count: that is
+    /// what an origin claims.
+    fn numbers(&self, body: u64, count: u32) -> Vec<u32>;
+    /// Forgets the slices of a body, as many as it has; takes no more than [`Self::numbers`].
     fn remove(&self, body: u64, count: u32);
     /// Makes the place ready, again where it has gone.
     fn prepare(&self) -> io::Result<()>;
@@ -42,6 +43,9 @@ pub(crate) struct Files {
 const HEADER: usize = 8 + 8 + 4 + 4 + 8;
 const KIND: &[u8; 8] = b"hither1\n";
 const FOLDERS: u64 = 256;
+/// So many slices are asked for by their names; of a body that has more, its folder is read, which on a disk of 500 GiB
+/// has some 8,000.
+const BY_NAME: u32 = 1_024;
 
 impl Files {
     /// Files below a directory.
@@ -56,6 +60,21 @@ impl Files {
     fn path(&self, body: u64, number: u32) -> PathBuf {
         // The low digits: ids are random in all of them.
         self.folder(body % FOLDERS).join(format!("{body:016x}-{number:x}"))
+    }
+
+    /// The slices of a body that its folder lists, in order.
+    fn listed(&self, body: u64) -> Vec<u32> {
+        let entries = fs::read_dir(self.folder(body % FOLDERS)).into_iter().flatten().flatten();
+        let mut numbers: Vec<u32> = entries
+            .filter_map(|entry| {
+                let name = entry.file_name();
+                let (of, number) = name.to_str()?.split_once('-')?;
+                let is_its = u64::from_str_radix(of, 16).is_ok_and(|of| of == body);
+                u32::from_str_radix(number, 16).ok().filter(|_| is_its)
+            })
+            .collect();
+        numbers.sort_unstable();
+        numbers
     }
 }
 
@@ -118,12 +137,16 @@ impl DiskStore for Files {
         Ok(is_ours.then(|| into.freeze()))
     }
 
-    fn has(&self, body: u64, number: u32) -> bool {
-        self.path(body, number).exists()
+    fn numbers(&self, body: u64, count: u32) -> Vec<u32> {
+        if count <= BY_NAME {
+            return (0..count).filter(|number| self.path(body, *number).exists()).collect();
+        }
+        self.listed(body).into_iter().filter(|number| *number < count).collect()
     }
 
     fn remove(&self, body: u64, count: u32) {
-        for number in 0..count {
+        let numbers: Vec<u32> = if count <= BY_NAME { (0..count).collect() } else { self.numbers(body, count) };
+        for number in numbers {
             let _ = fs::remove_file(self.path(body, number));
         }
     }
@@ -159,6 +182,10 @@ mod tests {
         files.read(7, number, Buffer::with_capacity(10))
     }
 
+    fn has(files: &Files, body: u64, number: u32) -> bool {
+        files.numbers(body, number + 1).contains(&number)
+    }
+
     fn files() -> (tempfile::TempDir, Files) {
         let dir = tempfile::tempdir().unwrap();
         let files = Files::new(dir.path());
@@ -190,7 +217,26 @@ mod tests {
         fs::write(&path, &whole).unwrap();
         assert!(read(&files, 3).unwrap().is_some());
         files.remove(7, 4);
-        assert!(!files.has(7, 3));
+        assert!(!has(&files, 7, 3));
+    }
+
+    #[test]
+    fn slices_far_apart_are_found_and_removed_by_what_is_there() {
+        let (_dir, files) = files();
+        let far = u32::MAX - 1;
+        for number in [far, 0, 0x1000] {
+            files.write(7, number, b"slice").unwrap();
+        }
+        files.write(7 + FOLDERS, 5, b"another's, in the same folder").unwrap();
+        fs::write(files.folder(7).join("something-else"), "").unwrap();
+        assert_eq!(files.numbers(7, u32::MAX), [0, 0x1000, far]);
+        assert_eq!(files.numbers(7, far), [0, 0x1000]);
+        assert_eq!(files.numbers(7, BY_NAME), [0]);
+        files.remove(7, far);
+        assert_eq!(files.numbers(7, u32::MAX), [far], "no more than it has");
+        files.remove(7, u32::MAX);
+        assert!(files.numbers(7, u32::MAX).is_empty());
+        assert_eq!(files.numbers(7 + FOLDERS, 10), [5]);
     }
 
     #[test]
@@ -206,7 +252,10 @@ mod tests {
         }
         files.sweep(&|body| body == 7);
         assert!(
-            files.has(7, 0) && !files.has(8, 0) && files.has(9, 0) && !files.folder(0).join("something else").exists()
+            has(&files, 7, 0)
+                && !has(&files, 8, 0)
+                && has(&files, 9, 0)
+                && !files.folder(0).join("something else").exists()
         );
         drop(dir);
         assert!(files.write(7, 1, b"nowhere").is_err());

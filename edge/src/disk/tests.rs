@@ -3,10 +3,14 @@
 use std::io;
 use std::sync::atomic::AtomicU8;
 
-use caching::{Keep, Scheme, Selector, Terms, Validation};
+use caching::{Keep, Moment, Scheme, Selector, Terms, Validation};
 use http::{HeaderMap, StatusCode};
 
 use super::*;
+use crate::object::{Body, Object};
+use crate::purging::Purging;
+use crate::sliced::{Sliced, Span};
+use crate::store::Store;
 
 /// Files that fail on demand.
 struct Faulty {
@@ -43,8 +47,8 @@ impl DiskStore for Faulty {
         self.files.read(body, number, into)
     }
 
-    fn has(&self, body: u64, number: u32) -> bool {
-        self.files.has(body, number)
+    fn numbers(&self, body: u64, count: u32) -> Vec<u32> {
+        self.files.numbers(body, count)
     }
 
     fn remove(&self, body: u64, count: u32) {
@@ -100,8 +104,7 @@ fn key(number: u32) -> CacheKey {
     CacheKey::new("shop", Scheme::Http, "h", &format!("/{number}"))
 }
 
-/// Keeps an object of two slices under a key.
-fn keep(disk: &Disk, number: u32) -> Arc<Kept> {
+fn head(disk: &Disk) -> Head {
     let terms = Terms {
         lifetime: Duration::from_secs(60),
         initial_age: Duration::ZERO,
@@ -114,7 +117,12 @@ fn keep(disk: &Disk, number: u32) -> Arc<Kept> {
     let selector = Selector::new(Vec::new(), &HeaderMap::new(), &HeaderMap::new(), disk.seed);
     let kept =
         Keep { headers: HeaderMap::new(), terms, nominated: Vec::new(), tags: Vec::new(), for_asker: HeaderMap::new() };
-    let head = Head::new((StatusCode::OK, http::Version::HTTP_11), kept, selector, 0);
+    Head::new((StatusCode::OK, http::Version::HTTP_11), kept, selector, 0)
+}
+
+/// Keeps an object of two slices under a key.
+fn keep(disk: &Disk, number: u32) -> Arc<Kept> {
+    let head = head(disk);
     let kept = Arc::new(Kept::new());
     let slices = slices(number).into_iter().enumerate().map(|(at, bytes)| (u32::try_from(at).unwrap(), bytes));
     disk.keep(&key(number), &head, &kept, LENGTH, slices);
@@ -316,4 +324,42 @@ async fn a_commit_that_meets_damage_is_an_alarm_and_the_index_begins_anew() {
     written(&disk, 2).await;
     drop((disk, committer));
     assert_eq!(load(&stage.open(), 2).await, Some(slices(2)));
+}
+
+#[tokio::test]
+async fn keeping_a_body_that_claims_to_be_huge_touches_only_what_is_there() {
+    let stage = Stage::new();
+    let disk = Arc::new(stage.open());
+    let purging = Arc::new(Purging::open(&stage.dir.path().join("purges.redb"), 1 << 20, Clock::start(), 1));
+    let store = Arc::new(Store::new(8 << 20, disk.seed, purging, Some(Arc::clone(&disk))));
+    // The last slice of the longest body that there may be; a longer one is none that comes in.
+    let far = 4_194_303;
+    for (number, length) in [(1, 1_u64 << 50), (2, config::limits::SLICED_MOST)] {
+        let sliced = Arc::new(Sliced::new(Kept::new(), length));
+        let span = |byte: u8| Span { first: 0, bytes: Bytes::from(vec![byte; config::limits::SLICE_BYTES]) };
+        for (slice, byte) in [(0, 1), (7, 2), (far, 3)] {
+            store.put_span(&key(number), &sliced, slice, &span(byte));
+        }
+        let object = Object::new(head(&disk), Body::Sliced(Arc::clone(&sliced)));
+        let (end, ended) = std::sync::mpsc::channel();
+        let keeping = Arc::clone(&store);
+        std::thread::spawn(move || {
+            keeping.keep(&key(number), &object, Moment::from_seconds(0));
+            let _ = end.send(());
+        });
+        assert_eq!(
+            ended.recv_timeout(Duration::from_secs(20)),
+            Ok(()),
+            "{length}: it looks at every slice there may be"
+        );
+        assert_eq!([0, 1, 7, far].map(|slice| sliced.is_on_disk(slice)), [true, false, true, true], "{length}");
+        written(&disk, number).await;
+        // Its slices come after its head.
+        while disk.shared.queued_bytes.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    let found = disk.load(&key(2), 1 << 20).await.pop().map(|loaded| loaded.slices);
+    assert!(matches!(&found, Some(Found::Apart(numbers)) if numbers[..] == [0, 7, far]), "{found:?}");
+    assert!(disk.load(&key(1), 1 << 20).await.is_empty(), "what is longer than may be is not there");
 }

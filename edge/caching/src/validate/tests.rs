@@ -100,6 +100,27 @@ fn a_304_replaces_fields_but_those_about_the_body() {
     assert_eq!(merge(&stored, &answer, NOW), expected);
 }
 
+#[test]
+fn a_strong_tag_outlives_a_weak_one_that_is_the_same() {
+    let (strong, weak) = ("\"a\"", "W/\"a\"");
+    let table = [
+        (strong, weak, strong),
+        (strong, strong, strong),
+        (weak, weak, weak),
+        (weak, strong, strong),
+        (strong, "W/\"b\"", "W/\"b\""),
+        (strong, "\"b\"", "\"b\""),
+        (strong, "", strong),
+        ("", weak, weak),
+        ("a", "W/a", "W/a"),
+    ];
+    let tagged = |tag: &str| if tag.is_empty() { HeaderMap::new() } else { headers(&[("etag", tag)]) };
+    for (stored, new, expected) in table {
+        let merged = merge(&tagged(stored), &tagged(new), NOW);
+        assert_eq!(merged, headers(&[DATE, ("etag", expected)]), "{stored} {new}");
+    }
+}
+
 proptest! {
     #[test]
     fn merging_twice_is_merging_once(
