@@ -198,7 +198,7 @@ impl Shared {
 
     /// Whether a purge forbids a response whose head this is.
     pub(crate) fn is_purged(&self, key: &CacheKey, head: &Head) -> bool {
-        self.purging.word(key, &head.tags, head.position) == Word::Gone
+        self.purging.word(key, &head.tags, head.since) == Word::Gone
     }
 
     /// What is stored for a request, on disk too.

@@ -109,7 +109,7 @@ impl Store {
             if object.holds_at(position) {
                 return found;
             }
-            match self.purging.word(key, &object.head.tags, object.head.position) {
+            match self.purging.word(key, &object.head.tags, object.head.since) {
                 Word::Holds => {
                     object.held_at(position);
                     return found;
@@ -125,8 +125,8 @@ impl Store {
         let position = self.purging.position();
         let judged = objects.iter().filter_map(|object| {
             // A position that this log has never reached is another log's.
-            let is_known = object.head.position <= position;
-            match self.purging.word(key, &object.head.tags, object.head.position) {
+            let is_known = object.head.since.validated <= position;
+            match self.purging.word(key, &object.head.tags, object.head.since) {
                 Word::Holds if is_known => Some(Arc::clone(object)),
                 Word::Stale(at) if is_known => Some(Arc::new(object.stale_since(at, position))),
                 _ => {
@@ -391,16 +391,20 @@ fn put(objects: impl Iterator<Item = Arc<Object>>) -> Change<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use caching::{Keep, Manner, Moment, Position, Purge, Scheme, Selector, Tag, Terms, Validation, reuse};
+    use caching::{Keep, Manner, Moment, Position, Purge, Scheme, Selector, Since, Tag, Terms, Validation, reuse};
     use http::StatusCode;
     use std::time::Duration;
 
     fn object(position: Position) -> Arc<Object> {
+        object_of(Since::fetch(position), Moment::from_seconds(0))
+    }
+
+    fn object_of(since: Since, received_at: Moment) -> Arc<Object> {
         let selector = Selector::new(Vec::new(), &HeaderMap::new(), &HeaderMap::new(), 1);
         let terms = Terms {
             lifetime: Duration::from_secs(60),
             initial_age: Duration::ZERO,
-            received_at: Moment::from_seconds(0),
+            received_at,
             validation: Validation::WhenStale,
             grace: Duration::ZERO,
             on_unreachable: Duration::ZERO,
@@ -408,7 +412,7 @@ mod tests {
         };
         let (headers, for_asker) = Default::default();
         let keep = Keep { headers, terms, nominated: Vec::new(), tags: vec![Tag::of(b"news")], for_asker };
-        let head = crate::head::Head::new((StatusCode::OK, http::Version::HTTP_11), keep, selector, position);
+        let head = crate::head::Head::new((StatusCode::OK, http::Version::HTTP_11), keep, selector, since);
         Arc::new(Object::new(head, Body::Whole(Arc::new(crate::slices::Slices::gather(&[])))))
     }
 
@@ -437,6 +441,36 @@ mod tests {
         assert!(matches!(find(), Found::Nothing), "it was on its way in");
         store.put(&key, object(3), store.generation(&key));
         assert!(matches!(find(), Found::Object(_)));
+    }
+
+    #[test]
+    fn what_was_validated_after_a_soft_purge_is_fresh_until_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let key = CacheKey::new("shop", Scheme::Http, "h", "/a");
+        let is_fresh = || match store.find(&key, &HeaderMap::new()) {
+            Found::Object(object) => reuse(&object.head.terms, store.purging.now()) == caching::Reuse::Fresh,
+            found => panic!("{found:?}"),
+        };
+        let purge = |manner| store.purging.purge(&[Purge::Tag { tag: "news".to_owned(), site: None }], manner);
+        let put = |fetched, validated| {
+            let object = object_of(Since { fetched, validated }, store.purging.now());
+            store.put(&key, object, store.generation(&key));
+        };
+        put(0, 0);
+        assert_eq!(purge(Manner::Soft), Ok(1));
+        put(0, 0);
+        assert!(!is_fresh(), "its validation began before the purge");
+        put(0, 1);
+        assert!(is_fresh() && is_fresh());
+        assert_eq!(purge(Manner::Soft), Ok(2));
+        assert!(!is_fresh());
+        put(0, 2);
+        assert!(is_fresh());
+        assert_eq!(purge(Manner::Hard), Ok(3));
+        assert!(matches!(store.find(&key, &HeaderMap::new()), Found::Nothing), "its body is of before");
+        put(0, 3);
+        assert!(matches!(store.find(&key, &HeaderMap::new()), Found::Nothing), "however late it was validated");
     }
 
     #[test]

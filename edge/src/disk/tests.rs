@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::AtomicU8;
 
-use caching::{Keep, Scheme, Selector, Terms, Validation};
+use caching::{Keep, Scheme, Selector, Since, Terms, Validation};
 use http::{HeaderMap, StatusCode};
 
 use super::*;
@@ -114,7 +114,7 @@ fn keep(disk: &Disk, number: u32) -> Arc<Kept> {
     let selector = Selector::new(Vec::new(), &HeaderMap::new(), &HeaderMap::new(), disk.seed);
     let kept =
         Keep { headers: HeaderMap::new(), terms, nominated: Vec::new(), tags: Vec::new(), for_asker: HeaderMap::new() };
-    let head = Head::new((StatusCode::OK, http::Version::HTTP_11), kept, selector, 0);
+    let head = Head::new((StatusCode::OK, http::Version::HTTP_11), kept, selector, Since::fetch(0));
     let kept = Arc::new(Kept::new());
     let slices = slices(number).into_iter().enumerate().map(|(at, bytes)| (u32::try_from(at).unwrap(), bytes));
     disk.keep(&key(number), &head, &kept, LENGTH, slices);
