@@ -80,7 +80,7 @@ impl Purging {
         self.position.load(Ordering::Acquire)
     }
 
-    #[cfg(test)]
+    /// The time by which purges take effect.
     pub(crate) fn now(&self) -> Moment {
         self.clock.now()
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use caching::{CacheKey, MOST_VARIANTS, Moment, Variant, Word, choose};
+use caching::{CacheKey, MOST_VARIANTS, Moment, Variant, Word};
 use http::{HeaderMap, HeaderName};
 
 use crate::disk::Disk;
@@ -12,6 +12,7 @@ use crate::object::{Body, Object};
 use crate::purging::Purging;
 use crate::ram::{Change, Ram};
 use crate::sliced::{Sliced, Span, slice_of};
+use crate::variants::{chosen, goes, is_failure};
 
 /// Objects under one key, the newest first.
 type Variants = Arc<Vec<Arc<Object>>>;
@@ -146,8 +147,7 @@ impl Store {
     }
 
     fn found(&self, variants: &[Arc<Object>], request: &HeaderMap) -> Found {
-        let stored = variants.iter().map(|object| (&object.head.selector, object.head.date));
-        match choose(stored, request, self.seed).and_then(|at| variants.get(at)) {
+        match chosen(variants, request, self.seed, || self.purging.now()) {
             Some(object) => Found::Object(Arc::clone(object)),
             None => {
                 let newest = variants.first().map(|object| object.head.selector.nominated.clone());
@@ -182,23 +182,26 @@ impl Store {
     }
 
     /// Puts an object in place of the one of its variant, unless its key was emptied since this
-    /// generation.
+    /// generation; an error before that one.
     pub(crate) fn put(&self, key: &CacheKey, object: Arc<Object>, generation: Generation) {
         let mut is_put = false;
+        // An error is for seconds: the disk keeps what it comes before.
+        let is_for_disk = !is_failure(&object);
+        if !is_for_disk {
+            object.body.kept().drop_it();
+        }
         self.entries.update(Name::Key(key.clone()), |before| {
             if self.generation(key) != generation {
                 return Change::Keep;
             }
             is_put = true;
             let before = before.map_or(&[][..], Entry::objects);
-            let variant = object.head.selector.variant;
-            let (replaced, others): (Vec<_>, Vec<_>) =
-                before.iter().partition(|other| other.head.selector.variant == variant);
+            let (replaced, others): (Vec<_>, Vec<_>) = before.iter().partition(|other| goes(other, &object));
             let body = object.body.kept().id;
             replaced.iter().filter(|other| !other.has_body(body)).for_each(|other| other.body.kept().drop_it());
             put(std::iter::once(&object).chain(others).take(MOST_VARIANTS).cloned())
         });
-        if let Some(disk) = self.disk.as_ref().filter(|_| is_put) {
+        if let Some(disk) = self.disk.as_ref().filter(|_| is_put && is_for_disk) {
             disk.replace(key, &object.head, object.body.kept().id, object.body.length());
         }
     }
@@ -207,8 +210,7 @@ impl Store {
     pub(crate) fn put_back(&self, key: &CacheKey, object: &Arc<Object>, generation: Generation) {
         self.entries.update(Name::Key(key.clone()), |before| {
             let before = before.map_or(&[][..], Entry::objects);
-            let variant = object.head.selector.variant;
-            let is_there = before.iter().any(|other| other.head.selector.variant == variant);
+            let is_there = before.iter().any(|other| goes(other, object) && !is_failure(other));
             if is_there || self.generation(key) != generation {
                 return Change::Keep;
             }
