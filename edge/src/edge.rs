@@ -235,6 +235,12 @@ impl Edge {
         Variant::of(nominated, &ask.headers, self.shared.store.seed())
     }
 
+    /// A request's part in the flight that is for it now.
+    fn join(&self, key: FlightKey) -> Part {
+        let generation = self.shared.store.generation(&key.key);
+        self.shared.flights.join(key, generation)
+    }
+
     /// Fetches for the store, together with all who ask for the same now.
     pub(crate) async fn fetch(
         self: &Arc<Self>,
@@ -254,7 +260,7 @@ impl Edge {
         }
         for _ in 0..FLIGHTS {
             let key = FlightKey { key: ask.key.clone(), variant: wish.variant };
-            let receiver = match self.shared.flights.join(key.clone()) {
+            let receiver = match self.join(key.clone()) {
                 Part::Leader(pilot) => return self.fetch_for_all(ask, effect, wish, pilot).await,
                 Part::Follower(receiver) => receiver,
             };
@@ -357,8 +363,7 @@ impl Edge {
 
     fn renew_in_background(self: &Arc<Self>, ask: &Arc<Ask>, effect: &Effect<'_>, object: &Arc<Object>) {
         let variant = Some(object.head.selector.variant);
-        let part = self.shared.flights.join(FlightKey { key: ask.key.clone(), variant });
-        if let Part::Leader(pilot) = part {
+        if let Part::Leader(pilot) = self.join(FlightKey { key: ask.key.clone(), variant }) {
             let errand = self.errand(ask, effect, Some(Arc::clone(object)), pilot);
             errand.into_iter().for_each(|errand| self.shared.spawn_for(&ask.site, Box::pin(errand.run(None))));
         }

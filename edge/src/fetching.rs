@@ -103,7 +103,7 @@ pub(crate) fn hides(stored: &Object, status: StatusCode, now: Moment) -> bool {
 impl Errand {
     /// Runs to the end of the fill, whether or not anybody still waits; but ends where all have gone
     /// before there is anything to fill. Nobody leads in the background.
-    pub(crate) async fn run(mut self, mut leader: Option<oneshot::Sender<Landed>>) {
+    pub(crate) async fn run(self, mut leader: Option<oneshot::Sender<Landed>>) {
         let validators = self.stored.as_ref().map(|object| object.head.validators());
         let validators = validators.filter(|validators| !validators.is_empty());
         let mut fetched = tokio::select! {
@@ -122,8 +122,6 @@ impl Errand {
         };
         match (conclusion, self.stored.clone()) {
             (Some(Conclusion::Holds), Some(stored)) => {
-                // The body is the one of then: a purge since reaches it.
-                self.intake.position = stored.head.position;
                 let (object, storing) = self.intake.renew(&stored, response.headers());
                 // A 304 may bring what only its asker may have, such as a cookie.
                 let landing = match storing {

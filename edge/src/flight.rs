@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::filling::Filling;
 use crate::head::Head;
 use crate::object::Object;
+use crate::store::Generation;
 
 /// What a flight is for: a key, and the variant where the store knows what the key varies by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,8 +59,11 @@ impl Landing {
 /// The flights under way. Touched on misses only; split so that cores rarely meet.
 #[derive(Debug)]
 pub(crate) struct Flights {
-    shards: Vec<Mutex<HashMap<FlightKey, watch::Receiver<Option<Landing>>>>>,
+    shards: Vec<Mutex<Listed>>,
 }
+
+/// Flights that others find, each with its key's generation before it began.
+type Listed = HashMap<FlightKey, (Generation, watch::Receiver<Option<Landing>>)>;
 
 /// A request's part in a flight.
 #[derive(Debug)]
@@ -85,14 +89,15 @@ impl Flights {
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
-    /// Joins the flight of a key, or begins it.
-    pub(crate) fn join(self: &Arc<Self>, key: FlightKey) -> Part {
+    /// Joins the flight of a key, or begins it. One that began before the key was emptied is not for who comes
+    /// after: another begins in its place.
+    pub(crate) fn join(self: &Arc<Self>, key: FlightKey, generation: Generation) -> Part {
         let mut shard = self.shard(&key);
-        if let Some(receiver) = shard.get(&key) {
+        if let Some((_, receiver)) = shard.get(&key).filter(|(begun, _)| *begun == generation) {
             return Part::Follower(receiver.clone());
         }
         let (sender, receiver) = watch::channel(None);
-        shard.insert(key.clone(), receiver);
+        shard.insert(key.clone(), (generation, receiver));
         drop(shard);
         Part::Leader(Pilot { listed: Some((Arc::clone(self), key)), sender })
     }
@@ -100,12 +105,12 @@ impl Flights {
     /// Keeps others from joining a flight that is no longer good for them: the next begins another.
     pub(crate) fn retire(&self, key: &FlightKey, flight: &watch::Receiver<Option<Landing>>) {
         let mut shard = self.shard(key);
-        if shard.get(key).is_some_and(|listed| listed.same_channel(flight)) {
+        if shard.get(key).is_some_and(|(_, listed)| listed.same_channel(flight)) {
             shard.remove(key);
         }
     }
 
-    fn shard(&self, key: &FlightKey) -> MutexGuard<'_, HashMap<FlightKey, watch::Receiver<Option<Landing>>>> {
+    fn shard(&self, key: &FlightKey) -> MutexGuard<'_, Listed> {
         let index = usize::try_from(key.key.hash() % 64).unwrap_or(0);
         #[expect(clippy::indexing_slicing, reason = "there are 64 shards")]
         let shard = &self.shards[index];

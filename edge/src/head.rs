@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use caching::{Coding, Keep, Moment, Position, Selector, Tag, Terms, Validators, read_date, set_coding};
+use caching::{Coding, Keep, Moment, Selector, Since, Tag, Terms, Validators, read_date, set_coding};
 use http::header::{CONTENT_LENGTH, DATE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
@@ -23,8 +23,8 @@ pub(crate) struct Head {
     pub(crate) tags: Arc<[Tag]>,
     /// Set where what the origin sent was compressed here.
     pub(crate) coded: Option<Coded>,
-    /// Where the log of purges stood when its fetch began: what is purged after that reaches it.
-    pub(crate) position: Position,
+    /// Where the log of purges stood when it was asked for: what is purged after that reaches it.
+    pub(crate) since: Since,
 }
 
 /// What was compressed here.
@@ -36,17 +36,12 @@ pub(crate) struct Coded {
 
 impl Head {
     /// A response's head, with the terms on which it was kept.
-    pub(crate) fn new(
-        (status, version): (StatusCode, Version),
-        keep: Keep,
-        selector: Selector,
-        position: Position,
-    ) -> Self {
+    pub(crate) fn new((status, version): (StatusCode, Version), keep: Keep, selector: Selector, since: Since) -> Self {
         let Keep { headers, terms, tags, .. } = keep;
         let headers = Arc::new(in_own_memory(&headers));
         let date = headers.get(DATE).and_then(|date| read_date(date.as_bytes(), terms.received_at));
         let date = date.unwrap_or(terms.received_at);
-        Self { status, version, headers, terms, selector, date, tags: tags.into(), coded: None, position }
+        Self { status, version, headers, terms, selector, date, tags: tags.into(), coded: None, since }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use caching::{
-    Asked, CODED_BYTES, Coding, Judgement, Keep, Moment, Policy, Position, Received, Selector, Terms, Verdict,
+    Asked, CODED_BYTES, Coding, Judgement, Keep, Moment, Policy, Position, Received, Selector, Since, Terms, Verdict,
     displaces, judge, may_code, merge, set_unlike, vary_by_coding,
 };
 use http::{HeaderMap, Method, StatusCode, Version};
@@ -27,7 +27,7 @@ pub(crate) struct Intake {
     /// The key's generation then.
     generation: Generation,
     /// Where the log of purges stood then.
-    pub(crate) position: Position,
+    position: Position,
 }
 
 impl Intake {
@@ -81,7 +81,7 @@ impl Intake {
             Selector::new(keep.nominated.clone(), &self.ask.headers, &keep.headers, self.shared.store.seed());
         // It came in by the time of day, and stays by the clock that does not jump.
         let terms = Terms { received_at: self.shared.clock.now(), ..keep.terms };
-        Head::new(start, Keep { terms, ..keep }, selector, self.position)
+        Head::new(start, Keep { terms, ..keep }, selector, Since::fetch(self.position))
     }
 
     /// Puts an object into the store, unless it was purged or its key emptied since the request went out: what
@@ -95,7 +95,8 @@ impl Intake {
     }
 
     /// The stored object with the fields of an answer that says it holds, in its place if it still
-    /// may be stored.
+    /// may be stored. Its body is the one of then, which a hard purge since reaches; it is validated as of when
+    /// the origin was asked.
     pub(crate) fn renew(&self, stored: &Object, answer: &HeaderMap) -> (Arc<Object>, Storing) {
         let mut merged = merge(&stored.head.headers, answer, today());
         // What was compressed here still is.
@@ -113,8 +114,8 @@ impl Intake {
                 (Head { headers: Arc::new(merged), ..stored.head.clone() }, Storing::No)
             }
         };
-
-        let head = Head { coded, ..head };
+        let since = Since { validated: self.position, ..stored.head.since };
+        let head = Head { coded, since, ..head };
         let before = stored.head.selector.variant;
         let moved = head.selector.variant != before;
         let object = Arc::new(Object::new(head, stored.body.clone()));

@@ -65,6 +65,7 @@ mod switching;
 #[cfg(test)]
 mod tests;
 mod variables;
+mod variants;
 
 pub use crate::access::Access;
 pub use crate::accounts::ledger::Sums;

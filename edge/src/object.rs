@@ -44,7 +44,7 @@ const TAG_BYTES: usize = 16;
 
 impl Object {
     pub(crate) fn new(head: Head, body: Body) -> Self {
-        let judged = AtomicU64::new(head.position);
+        let judged = AtomicU64::new(head.since.fetched);
         let touched = AtomicI64::new(head.terms.received_at.millis());
         Self { head, body, judged, touched }
     }

@@ -44,7 +44,7 @@ impl Source {
 
     async fn fill(&self, object: &Object, sliced: &Sliced, part: Part, filling: &Filling) -> Result<(), FetchError> {
         let store = &self.shared.store;
-        let mut intake = Intake::begin(&self.shared, &self.ask, &self.policy);
+        let intake = Intake::begin(&self.shared, &self.ask, &self.policy);
         let mut head = compose_for_store(&self.ask).ok_or(FetchError::ProxyInternalError)?;
         if !ask_for_part(head.headers.to_mut(), &object.head.headers, part) {
             store.remove_body(&self.ask.key, sliced.id());
@@ -55,14 +55,11 @@ impl Source {
         let response = fetched?;
         match fit(&object.head.headers, sliced.length, part, response.status(), response.headers()) {
             Fit::Part(part) => {
-                // The other slices came in when the object did: so far back it can be purged.
-                intake.position = object.head.position;
                 let _ = intake.renew(object, response.headers());
                 fill_slices(store, (&self.ask.key, sliced), filling, response, part).await
             }
             Fit::Whole => {
                 sliced.note_ranges_ignored();
-                intake.position = object.head.position;
                 let _ = intake.renew(object, response.headers());
                 let whole = Part { first: 0, last: sliced.length.saturating_sub(1) };
                 fill_slices(store, (&self.ask.key, sliced), filling, response, whole).await

@@ -32,7 +32,7 @@ impl Edge {
         effect: &Effect<'_>,
         wish: Wish,
     ) -> (Written, Answered) {
-        let mut intake = Intake::begin(&self.shared, ask, &effect.policy);
+        let intake = Intake::begin(&self.shared, ask, &effect.policy);
         // What it says of the stored holds for the key: the origin is asked for that.
         let fetched = match (self.forward(ask, None, ask.key.path_and_query()).await, &wish.stored) {
             (Ok(fetched), Some(stored)) if hides(stored, fetched.status(), ask.now) => {
@@ -46,8 +46,6 @@ impl Edge {
         };
         let (status, headers) = (fetched.status(), fetched.headers());
         if let Some(stored) = &wish.stored {
-            // The body is the one of then.
-            intake.position = stored.head.position;
             let (known, said) = stored.head.to_compare(headers);
             match compare_head(&known, status, &said) {
                 HeadWord::Agrees => drop(intake.renew(stored, headers)),

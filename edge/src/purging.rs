@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use caching::{CacheKey, Manner, Moment, Position, Purge, Purges, Tag, Word};
+use caching::{CacheKey, Manner, Moment, Position, Purge, Purges, Since, Tag, Word};
 use fleet::{NewLog, PurgeEntry, PurgeLog, PurgeLogError, PurgesBefore, wall_clock_ms};
 
 use crate::clock::Clock;
@@ -80,7 +80,7 @@ impl Purging {
         self.position.load(Ordering::Acquire)
     }
 
-    #[cfg(test)]
+    /// The time by which purges take effect.
     pub(crate) fn now(&self) -> Moment {
         self.clock.now()
     }
@@ -90,9 +90,9 @@ impl Purging {
         self.identity
     }
 
-    /// What purges since a position say of an object.
-    pub(crate) fn word(&self, key: &CacheKey, tags: &[Tag], since: Position) -> Word {
-        if since == self.position() {
+    /// What purges since then say of an object.
+    pub(crate) fn word(&self, key: &CacheKey, tags: &[Tag], since: Since) -> Word {
+        if since.fetched == self.position() {
             return Word::Holds;
         }
         self.purges.read().unwrap_or_else(PoisonError::into_inner).word(key, tags, since)

@@ -34,6 +34,7 @@ use crate::sites::Sites;
 use crate::sliced::Sliced;
 use crate::slices::Slices;
 use crate::store::{Found, Store};
+use crate::variants::is_past_failure;
 
 /// What all cores of an edge share.
 #[derive(Debug)]
@@ -81,6 +82,11 @@ pub(crate) const TABLES_SHARE: u64 = 64;
 const LOADS: usize = 256;
 /// Bodies larger than this are stored in slices apart from their heads, if parts of them can be fetched again.
 pub(crate) const SLICED_FROM: u64 = 1 << 20;
+
+/// Whether what was found answers without a look at the disk, where that may be which an error came before.
+fn is_usable(found: &Found, ask: &Ask) -> bool {
+    matches!(found, Found::Object(object) if !is_past_failure(object, ask.now))
+}
 
 fn object_of(loaded: Loaded) -> Object {
     let kept = Kept::on_disk(loaded.body);
@@ -198,14 +204,14 @@ impl Shared {
 
     /// Whether a purge forbids a response whose head this is.
     pub(crate) fn is_purged(&self, key: &CacheKey, head: &Head) -> bool {
-        self.purging.word(key, &head.tags, head.position) == Word::Gone
+        self.purging.word(key, &head.tags, head.since) == Word::Gone
     }
 
     /// What is stored for a request, on disk too.
     pub(crate) async fn find(&self, ask: &Ask) -> Found {
         let found = self.store.find(&ask.key, &ask.headers);
-        match (&found, &self.store.disk) {
-            (Found::Nothing | Found::OtherVariants(_), Some(disk)) if disk.has(&ask.key) => {
+        match &self.store.disk {
+            Some(disk) if !is_usable(&found, ask) && disk.has(&ask.key) => {
                 self.find_on_disk(ask, disk).await.unwrap_or(found)
             }
             _ => found,
@@ -217,7 +223,8 @@ impl Shared {
         let shard = usize::try_from(ask.key.hash() % LOADS as u128).ok()?;
         let _turn = self.loads.get(shard)?.lock().await;
         let generation = self.store.generation(&ask.key);
-        if let found @ Found::Object(_) = self.store.find(&ask.key, &ask.headers) {
+        let found = self.store.find(&ask.key, &ask.headers);
+        if is_usable(&found, ask) {
             return Some(found);
         }
         let loaded = disk.load(&ask.key, SLICED_FROM).await;

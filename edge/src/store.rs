@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use caching::{CacheKey, MOST_VARIANTS, Moment, Variant, Word, choose};
+use caching::{CacheKey, MOST_VARIANTS, Moment, Variant, Word};
 use http::{HeaderMap, HeaderName};
 
 use crate::disk::Disk;
@@ -12,6 +12,7 @@ use crate::object::{Body, Object};
 use crate::purging::Purging;
 use crate::ram::{Change, Ram};
 use crate::sliced::{Sliced, Span, slice_of};
+use crate::variants::{chosen, goes, is_failure};
 
 /// Objects under one key, the newest first.
 type Variants = Arc<Vec<Arc<Object>>>;
@@ -109,7 +110,7 @@ impl Store {
             if object.holds_at(position) {
                 return found;
             }
-            match self.purging.word(key, &object.head.tags, object.head.position) {
+            match self.purging.word(key, &object.head.tags, object.head.since) {
                 Word::Holds => {
                     object.held_at(position);
                     return found;
@@ -125,8 +126,8 @@ impl Store {
         let position = self.purging.position();
         let judged = objects.iter().filter_map(|object| {
             // A position that this log has never reached is another log's.
-            let is_known = object.head.position <= position;
-            match self.purging.word(key, &object.head.tags, object.head.position) {
+            let is_known = object.head.since.validated <= position;
+            match self.purging.word(key, &object.head.tags, object.head.since) {
                 Word::Holds if is_known => Some(Arc::clone(object)),
                 Word::Stale(at) if is_known => Some(Arc::new(object.stale_since(at, position))),
                 _ => {
@@ -146,8 +147,7 @@ impl Store {
     }
 
     fn found(&self, variants: &[Arc<Object>], request: &HeaderMap) -> Found {
-        let stored = variants.iter().map(|object| (&object.head.selector, object.head.date));
-        match choose(stored, request, self.seed).and_then(|at| variants.get(at)) {
+        match chosen(variants, request, self.seed, || self.purging.now()) {
             Some(object) => Found::Object(Arc::clone(object)),
             None => {
                 let newest = variants.first().map(|object| object.head.selector.nominated.clone());
@@ -182,23 +182,26 @@ impl Store {
     }
 
     /// Puts an object in place of the one of its variant, unless its key was emptied since this
-    /// generation.
+    /// generation; an error before that one.
     pub(crate) fn put(&self, key: &CacheKey, object: Arc<Object>, generation: Generation) {
         let mut is_put = false;
+        // An error is for seconds: the disk keeps what it comes before.
+        let is_for_disk = !is_failure(&object);
+        if !is_for_disk {
+            object.body.kept().drop_it();
+        }
         self.entries.update(Name::Key(key.clone()), |before| {
             if self.generation(key) != generation {
                 return Change::Keep;
             }
             is_put = true;
             let before = before.map_or(&[][..], Entry::objects);
-            let variant = object.head.selector.variant;
-            let (replaced, others): (Vec<_>, Vec<_>) =
-                before.iter().partition(|other| other.head.selector.variant == variant);
+            let (replaced, others): (Vec<_>, Vec<_>) = before.iter().partition(|other| goes(other, &object));
             let body = object.body.kept().id;
             replaced.iter().filter(|other| !other.has_body(body)).for_each(|other| other.body.kept().drop_it());
             put(std::iter::once(&object).chain(others).take(MOST_VARIANTS).cloned())
         });
-        if let Some(disk) = self.disk.as_ref().filter(|_| is_put) {
+        if let Some(disk) = self.disk.as_ref().filter(|_| is_put && is_for_disk) {
             disk.replace(key, &object.head, object.body.kept().id, object.body.length());
         }
     }
@@ -207,8 +210,7 @@ impl Store {
     pub(crate) fn put_back(&self, key: &CacheKey, object: &Arc<Object>, generation: Generation) {
         self.entries.update(Name::Key(key.clone()), |before| {
             let before = before.map_or(&[][..], Entry::objects);
-            let variant = object.head.selector.variant;
-            let is_there = before.iter().any(|other| other.head.selector.variant == variant);
+            let is_there = before.iter().any(|other| goes(other, object) && !is_failure(other));
             if is_there || self.generation(key) != generation {
                 return Change::Keep;
             }
@@ -399,16 +401,20 @@ fn put(objects: impl Iterator<Item = Arc<Object>>) -> Change<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use caching::{Keep, Manner, Moment, Position, Purge, Scheme, Selector, Tag, Terms, Validation, reuse};
+    use caching::{Keep, Manner, Moment, Position, Purge, Scheme, Selector, Since, Tag, Terms, Validation, reuse};
     use http::StatusCode;
     use std::time::Duration;
 
     fn object(position: Position) -> Arc<Object> {
+        object_of(Since::fetch(position), Moment::from_seconds(0))
+    }
+
+    fn object_of(since: Since, received_at: Moment) -> Arc<Object> {
         let selector = Selector::new(Vec::new(), &HeaderMap::new(), &HeaderMap::new(), 1);
         let terms = Terms {
             lifetime: Duration::from_secs(60),
             initial_age: Duration::ZERO,
-            received_at: Moment::from_seconds(0),
+            received_at,
             validation: Validation::WhenStale,
             grace: Duration::ZERO,
             on_unreachable: Duration::ZERO,
@@ -416,7 +422,7 @@ mod tests {
         };
         let (headers, for_asker) = Default::default();
         let keep = Keep { headers, terms, nominated: Vec::new(), tags: vec![Tag::of(b"news")], for_asker };
-        let head = crate::head::Head::new((StatusCode::OK, http::Version::HTTP_11), keep, selector, position);
+        let head = crate::head::Head::new((StatusCode::OK, http::Version::HTTP_11), keep, selector, since);
         Arc::new(Object::new(head, Body::Whole(Arc::new(crate::slices::Slices::gather(&[])))))
     }
 
@@ -445,6 +451,36 @@ mod tests {
         assert!(matches!(find(), Found::Nothing), "it was on its way in");
         store.put(&key, object(3), store.generation(&key));
         assert!(matches!(find(), Found::Object(_)));
+    }
+
+    #[test]
+    fn what_was_validated_after_a_soft_purge_is_fresh_until_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let key = CacheKey::new("shop", Scheme::Http, "h", "/a");
+        let is_fresh = || match store.find(&key, &HeaderMap::new()) {
+            Found::Object(object) => reuse(&object.head.terms, store.purging.now()) == caching::Reuse::Fresh,
+            found => panic!("{found:?}"),
+        };
+        let purge = |manner| store.purging.purge(&[Purge::Tag { tag: "news".to_owned(), site: None }], manner);
+        let put = |fetched, validated| {
+            let object = object_of(Since { fetched, validated }, store.purging.now());
+            store.put(&key, object, store.generation(&key));
+        };
+        put(0, 0);
+        assert_eq!(purge(Manner::Soft), Ok(1));
+        put(0, 0);
+        assert!(!is_fresh(), "its validation began before the purge");
+        put(0, 1);
+        assert!(is_fresh() && is_fresh());
+        assert_eq!(purge(Manner::Soft), Ok(2));
+        assert!(!is_fresh());
+        put(0, 2);
+        assert!(is_fresh());
+        assert_eq!(purge(Manner::Hard), Ok(3));
+        assert!(matches!(store.find(&key, &HeaderMap::new()), Found::Nothing), "its body is of before");
+        put(0, 3);
+        assert!(matches!(store.find(&key, &HeaderMap::new()), Found::Nothing), "however late it was validated");
     }
 
     #[test]

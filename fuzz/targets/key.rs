@@ -2,7 +2,9 @@
 
 #![no_main]
 
-use caching::{CacheKey, MOST_SEGMENTS, Manner, Moment, Purge, Purges, Scheme, Word, decode_unreserved, is_ambiguous};
+use caching::{
+    CacheKey, MOST_SEGMENTS, Manner, Moment, Purge, Purges, Scheme, Since, Word, decode_unreserved, is_ambiguous,
+};
 use http::uri::{Authority, PathAndQuery};
 use input::Input;
 use libfuzzer_sys::fuzz_target;
@@ -121,5 +123,5 @@ fn letters(text: &str) -> Vec<Letter> {
 fn reaches(purge: &Purge, key: &CacheKey) -> bool {
     let mut purges = Purges::default();
     purges.add(1, purge, Manner::Hard, Moment::default());
-    purges.word(key, &[], 0) == Word::Gone
+    purges.word(key, &[], Since::fetch(0)) == Word::Gone
 }

@@ -104,6 +104,76 @@ fn a_soft_purge_validates_and_serves_stale_meanwhile() {
 }
 
 #[test]
+fn what_is_validated_after_a_soft_purge_is_fresh_again_and_a_hard_one_still_takes_it() {
+    runtime().block_on(async {
+        let origin = Origin::start(|_, request| {
+            // One body over a MiB: it is stored in slices.
+            let large = request.uri().path() == "/large";
+            let fields = [("cache-control", "max-age=600"), ("etag", "\"one\""), ("surrogate-key", "all")];
+            if request.headers().contains_key("if-none-match") {
+                return reply(304, &fields, "");
+            }
+            reply(200, &fields, if large { vec![b'x'; 2 << 20] } else { b"answer".to_vec() })
+        })
+        .await;
+        let network = Network::new(252, origin.address, "");
+        let _edge = network.start("one-1");
+        let soft = ["--soft", "--tag", "all"];
+        for (path, method) in [("/a", "GET"), ("/large", "GET"), ("/b", "HEAD")] {
+            let first = get(network.edge, path, &[]).await.unwrap().body;
+            for round in 1..=2 {
+                let (text, code) = purge(&network, &soft);
+                assert_eq!(code, 0, "{text}");
+                let before = origin.requests();
+                let asked = send(network.edge, method, path, &[]).await.unwrap();
+                assert!(asked.is("fwd=stale"), "{path} {round}: {}", asked.header("cache-status"));
+                for _ in 0..3 {
+                    let got = get(network.edge, path, &[]).await.unwrap();
+                    assert!(got.is("hit"), "{path} {round}: {}", got.header("cache-status"));
+                    assert!(got.body == first, "{path} {round}");
+                }
+                assert_eq!(origin.requests(), before + 1, "{path} {round}");
+            }
+            let (text, code) = purge(&network, &["--tag", "all"]);
+            assert_eq!(code, 0, "{text}");
+            let got = get(network.edge, path, &[]).await.unwrap();
+            assert!(got.is("fwd=uri-miss") && got.is("fwd-status=200"), "{path}: {}", got.header("cache-status"));
+        }
+    });
+}
+
+#[test]
+fn a_validation_under_way_at_a_soft_purge_is_of_before_it() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(6).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let origin = Origin::start(|_, request| {
+            let fields = [("cache-control", "max-age=600"), ("etag", "\"one\"")];
+            if request.headers().contains_key("if-none-match") {
+                std::thread::sleep(Duration::from_millis(1_500));
+                return reply(304, &fields, "");
+            }
+            reply(200, &fields, "body")
+        })
+        .await;
+        let network = Network::new(253, origin.address, "");
+        let _edge = network.start("one-1");
+        let edge = network.edge;
+        let soft = || purge(&network, &["--soft", "--url", "http://www.shop.example/a"]);
+        let ask = || async move { get(edge, "/a", &[]).await.unwrap() };
+        ask().await;
+        assert_eq!(soft().1, 0);
+        let validating = tokio::spawn(ask());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(soft().1, 0);
+        assert!(validating.await.unwrap().is("fwd-status=304"));
+        let next = ask().await;
+        assert!(next.is("fwd=stale"), "{}", next.header("cache-status"));
+        assert!(ask().await.is("hit"));
+        assert_eq!(origin.requests(), 3);
+    });
+}
+
+#[test]
 fn what_was_on_its_way_when_it_was_purged_is_delivered_to_who_asked_before_alone() {
     runtime().block_on(async {
         let origin = Origin::start(|number, _| {

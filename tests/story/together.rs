@@ -72,6 +72,42 @@ fn a_fill_begun_before_a_change_is_delivered_and_not_stored() {
 }
 
 #[test]
+fn who_asks_after_a_change_joins_no_fetch_of_before() {
+    runtime().block_on(async {
+        // The first answers of both paths are slow, the one in its head, the other in its body.
+        let origin = Origin::start(|number, request| {
+            let text = Bytes::from(format!("{} {number}", request.method()));
+            if number == 1 {
+                std::thread::sleep(Duration::from_millis(1_500));
+            }
+            let delay = if number == 4 { 1_500 } else { 0 };
+            let body = futures_util::stream::once(async move {
+                pause(delay).await;
+                Ok(Frame::data(text))
+            });
+            let body: OriginBody = StreamBody::new(body).boxed_unsync();
+            http::Response::builder().header("cache-control", "max-age=60").body(body).unwrap()
+        })
+        .await;
+        let network = Network::new(254, origin.address, "");
+        let _edge = network.start("one-1");
+        let edge = network.edge;
+        for (path, method, answers) in
+            [("/head", "POST", ["GET 1", "POST 2", "GET 3"]), ("/body", "BREW", ["GET 4", "BREW 5", "GET 6"])]
+        {
+            let slow = tokio::spawn(async move { get(edge, path, &[]).await.unwrap() });
+            pause(400).await;
+            let changed = send(edge, method, path, &[]).await.unwrap();
+            let after = get(edge, path, &[]).await.unwrap();
+            assert!(!after.is("collapsed"), "{path}: {}", after.header("cache-status"));
+            assert_eq!([slow.await.unwrap().body, changed.body, after.body], answers, "{path}");
+            let hit = get(edge, path, &[]).await.unwrap();
+            assert_eq!((hit.is("hit"), hit.body), (true, answers[2].into()), "{path}");
+        }
+    });
+}
+
+#[test]
 fn a_head_of_the_origin_freshens_or_ends_what_is_stored() {
     runtime().block_on(async {
         let origin = Origin::start(|number, request| {

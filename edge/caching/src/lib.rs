@@ -62,7 +62,7 @@ pub use invalidate::invalidated;
 pub use key::{CacheKey, Scheme};
 pub use path::{canonical, decode_unreserved, is_ambiguous};
 pub use policy::{Policy, SetCookiePolicy};
-pub use purge::{MOST_SEGMENTS, Manner, NoTarget, Position, Purge, Purges, Word};
+pub use purge::{MOST_SEGMENTS, Manner, NoTarget, Position, Purge, Purges, Since, Word};
 pub use range::{Part, Plan, ask_for_part, plan, set_part, set_whole, unsatisfiable, widen};
 pub use reuse::{Fallback, Reuse, may_hide, reuse, ttl};
 pub use status::{CACHE_STATUS, CacheStatus, ForwardReason, Handled, append_status};

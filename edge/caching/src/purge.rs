@@ -1,9 +1,9 @@
 //! Purging: what the operator takes back, whatever its lifetime says.
 //!
 //! A purge is a mark with a position in a log that only grows. Nothing is searched for: an object
-//! remembers the log's position at which its fetch began, and is judged by the marks that reach it when it
-//! is next looked at. So a purge costs the same however many objects it reaches, and one that is still on
-//! its way in is reached too.
+//! remembers the log's positions at which its fetch and its last validation began, and is judged by the
+//! marks that reach it when it is next looked at. So a purge costs the same however many objects it
+//! reaches, and one that is still on its way in is reached too.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -221,6 +221,23 @@ fn marks(key: &CacheKey, tags: &[Tag]) -> impl Iterator<Item = Mark> {
 /// A place in the log of purges: 0 before the first.
 pub type Position = u64;
 
+/// Where the log of purges stood for an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// When the fetch of its body began: hard purges after that reach it, whatever was validated since.
+    pub fetched: Position,
+    /// When its last validation began, else as [`Since::fetched`]: soft purges after that reach it.
+    pub validated: Position,
+}
+
+impl Since {
+    /// That of an object which was never validated.
+    #[must_use]
+    pub fn fetch(position: Position) -> Self {
+        Self { fetched: position, validated: position }
+    }
+}
+
 /// What purges say of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
@@ -295,22 +312,22 @@ impl Purges {
         self.latest.retain(|_, latest| latest.hard.max(latest.soft.position) > up_to);
     }
 
-    /// What purges after `since` say of an object.
+    /// What purges since then say of an object.
     #[must_use]
-    pub fn word(&self, key: &CacheKey, tags: &[Tag], since: Position) -> Word {
-        if since < self.floor {
+    pub fn word(&self, key: &CacheKey, tags: &[Tag], since: Since) -> Word {
+        if since.fetched < self.floor {
             return Word::Gone;
         }
-        if since >= self.position {
+        if since.fetched >= self.position {
             return Word::Holds;
         }
         let mut word = Word::Holds;
         for latest in marks(key, tags).filter_map(|mark| self.latest.get(&mark)) {
-            if latest.hard > since {
+            if latest.hard > since.fetched {
                 return Word::Gone;
             }
             for soft in [latest.soft, latest.earlier] {
-                if soft.position > since {
+                if soft.position > since.validated {
                     word = Word::Stale(if let Word::Stale(at) = word { at.min(soft.at) } else { soft.at });
                 }
             }
@@ -332,7 +349,7 @@ mod tests {
     fn word(purge: &Purge, key: &CacheKey, tags: &[Tag]) -> Word {
         let mut purges = Purges::default();
         purges.add(1, purge, Manner::Hard, Moment::default());
-        purges.word(key, tags, 0)
+        purges.word(key, tags, Since::fetch(0))
     }
 
     #[test]
@@ -343,7 +360,7 @@ mod tests {
         for (position, when) in [(1, 100), (2, 200), (5, 500)] {
             purges.add(position, &site, Manner::Soft, at(when));
         }
-        let word = |since| purges.word(&key("shop", Scheme::Http, "/"), &[], since);
+        let word = |since| purges.word(&key("shop", Scheme::Http, "/"), &[], Since::fetch(since));
         for (since, expected) in
             [(0, Word::Stale(at(100))), (1, Word::Stale(at(100))), (2, Word::Stale(at(500))), (5, Word::Holds)]
         {
@@ -409,18 +426,36 @@ mod tests {
         let at = Moment::from_seconds;
         purges.add(5, &Purge::of_url("http://www.shop.example/a").unwrap(), Manner::Soft, at(50));
         purges.add(6, &Purge::of_prefix("http://www.shop.example/").unwrap(), Manner::Soft, at(60));
-        assert_eq!(purges.word(&key, &[], 4), Word::Stale(at(50)));
-        assert_eq!(purges.word(&key, &[], 5), Word::Stale(at(60)));
-        assert_eq!(purges.word(&other, &[], 4), Word::Stale(at(60)));
-        assert_eq!(purges.word(&key, &[], 6), Word::Holds);
+        let word = |purges: &Purges, key, since| purges.word(key, &[], Since::fetch(since));
+        assert_eq!(word(&purges, &key, 4), Word::Stale(at(50)));
+        assert_eq!(word(&purges, &key, 5), Word::Stale(at(60)));
+        assert_eq!(word(&purges, &other, 4), Word::Stale(at(60)));
+        assert_eq!(word(&purges, &key, 6), Word::Holds);
         purges.add(7, &Purge::of_url("http://www.shop.example/a").unwrap(), Manner::Hard, at(70));
-        assert_eq!(purges.word(&key, &[], 6), Word::Gone);
-        assert_eq!(purges.word(&key, &[], 7), Word::Holds);
+        assert_eq!(word(&purges, &key, 6), Word::Gone);
+        assert_eq!(word(&purges, &key, 7), Word::Holds);
         purges.forget(6);
-        assert_eq!(
-            (purges.len(), purges.word(&other, &[], 5), purges.word(&other, &[], 6)),
-            (1, Word::Gone, Word::Holds)
-        );
+        assert_eq!((purges.len(), word(&purges, &other, 5), word(&purges, &other, 6)), (1, Word::Gone, Word::Holds));
+    }
+
+    #[test]
+    fn a_validation_outlives_soft_purges_before_it_and_no_hard_one() {
+        let site = Purge::Site { site: "shop".to_owned() };
+        let (mut purges, key) = (Purges::default(), key("shop", Scheme::Http, "/"));
+        purges.add(1, &site, Manner::Soft, Moment::from_seconds(10));
+        let word = |purges: &Purges, fetched, validated| purges.word(&key, &[], Since { fetched, validated });
+        assert_eq!(word(&purges, 0, 0), Word::Stale(Moment::from_seconds(10)), "its validation began before");
+        assert_eq!(word(&purges, 0, 1), Word::Holds);
+        purges.add(2, &site, Manner::Soft, Moment::from_seconds(20));
+        assert_eq!(word(&purges, 0, 1), Word::Stale(Moment::from_seconds(20)));
+        assert_eq!(word(&purges, 0, 2), Word::Holds);
+        purges.add(3, &site, Manner::Hard, Moment::from_seconds(30));
+        for validated in 2..=4 {
+            assert_eq!(word(&purges, 2, validated), Word::Gone, "validated at {validated}");
+        }
+        assert_eq!(word(&purges, 3, 3), Word::Holds);
+        purges.forget(4);
+        assert_eq!(word(&purges, 3, 4), Word::Gone, "what was forgotten may have reached it");
     }
 
     #[test]

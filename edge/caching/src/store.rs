@@ -234,7 +234,7 @@ fn weigh(asked: &Asked<'_>, received: &Received<'_>, policy: &Policy) -> Result<
     }
     let (headers, for_asker) = stored_fields(received, &directives, lifetime, policy.set_cookie)?;
     let age = initial_age(&headers, asked_at, received_at);
-    let terms = Terms::new(&directives, lifetime, age, received_at, policy);
+    let terms = Terms::new(basis, &directives, lifetime, (age, received_at), policy);
     if is_useless(&terms, &headers) {
         return Err(Why::Useless);
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
+
 use crate::control::{Directives, Reach};
 use crate::freshness::Lifetime;
 use crate::policy::Policy;
@@ -42,27 +44,28 @@ const DEFAULT_ON_UNREACHABLE: Duration = Duration::from_hours(24);
 
 impl Terms {
     pub(crate) fn new(
+        status: StatusCode,
         directives: &Directives,
         lifetime: Lifetime,
-        initial_age: Duration,
-        received_at: Moment,
+        (initial_age, received_at): (Duration, Moment),
         policy: &Policy,
     ) -> Self {
+        let default = Windows::default_of(status, policy);
         let (validation, windows) = match lifetime {
             // "0s" is how a site says that something is for nobody else: nor is it when stale.
             Lifetime::Forced(Duration::ZERO) | Lifetime::Default(Duration::ZERO) => {
                 (Validation::WhenStale, Windows::NONE)
             }
             // The site's word replaces the origin's, and forbids nothing.
-            Lifetime::Forced(_) => (Validation::WhenStale, Windows::default_of(policy)),
+            Lifetime::Forced(_) => (Validation::WhenStale, default),
             _ if directives.no_cache == Reach::Whole => (Validation::Always, Windows::NONE),
             Lifetime::None => (Validation::WhenStale, Windows::NONE),
             // What never was fresh has no time past freshness, unless the origin says so: `max-age=0` and an
             // `Expires` of long ago are how pages for one client are often marked.
             _ if lifetime.duration().is_zero() => {
-                (Validation::WhenStale, Windows::of(directives, &Policy { grace: Duration::ZERO, ..policy.clone() }))
+                (Validation::WhenStale, Windows::of(directives, Windows { grace: Duration::ZERO, ..default }))
             }
-            _ => (Validation::WhenStale, Windows::of(directives, policy)),
+            _ => (Validation::WhenStale, Windows::of(directives, default)),
         };
         let Windows { grace, on_unreachable, on_error } = windows;
         Self { lifetime: lifetime.duration(), initial_age, received_at, validation, grace, on_unreachable, on_error }
@@ -85,7 +88,12 @@ struct Windows {
 impl Windows {
     const NONE: Self = Self { grace: Duration::ZERO, on_unreachable: Duration::ZERO, on_error: Duration::ZERO };
 
-    fn default_of(policy: &Policy) -> Self {
+    /// Where the origin does not say. An error that is past its time tells nothing of the resource: it stands in for
+    /// no origin that fails.
+    fn default_of(status: StatusCode, policy: &Policy) -> Self {
+        if is_fault(status) {
+            return Self { grace: policy.grace, ..Self::NONE };
+        }
         Self {
             grace: policy.grace,
             on_unreachable: policy.stale_if_error.unwrap_or(DEFAULT_ON_UNREACHABLE),
@@ -99,17 +107,23 @@ impl Windows {
     ///
     /// Departs from §5.2.2.10 in that an explicit permission (RFC 5861) beside `s-maxage` counts:
     /// origins that write both mean it, and it says more than `s-maxage` implies.
-    fn of(directives: &Directives, policy: &Policy) -> Self {
+    fn of(directives: &Directives, default: Self) -> Self {
         if directives.must_revalidate || directives.proxy_revalidate {
             return Self::NONE;
         }
-        let default = if directives.s_maxage.is_some() { Self::NONE } else { Self::default_of(policy) };
+        let default = if directives.s_maxage.is_some() { Self::NONE } else { default };
         Self {
             grace: directives.stale_while_revalidate.unwrap_or(default.grace),
             on_unreachable: directives.stale_if_error.unwrap_or(default.on_unreachable),
             on_error: directives.stale_if_error.unwrap_or(default.on_error),
         }
     }
+}
+
+/// Whether a status tells of a fault rather than of the resource: that it is not there, or gone, is an answer.
+fn is_fault(status: StatusCode) -> bool {
+    let is_error = status.is_client_error() || status.is_server_error();
+    is_error && !matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
 }
 
 #[cfg(test)]
@@ -150,11 +164,39 @@ mod tests {
         for (control, lifetime, expected) in table {
             let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(control))]);
             let directives = Directives::of(&headers);
-            let terms = Terms::new(&directives, lifetime, Duration::ZERO, Moment::default(), &policy);
+            let times = (Duration::ZERO, Moment::default());
+            let terms = Terms::new(StatusCode::OK, &directives, lifetime, times, &policy);
             let found = (terms.grace.as_secs(), terms.on_unreachable.as_secs(), terms.on_error.as_secs());
             assert_eq!(found, expected, "{control} {lifetime:?}");
             let always = control.starts_with("no-cache,") && lifetime == EXPLICIT;
             assert_eq!(terms.validation == Validation::Always, always, "{control}");
+        }
+    }
+
+    #[test]
+    fn an_error_stands_in_for_no_origin_unless_its_own_says_so() {
+        let policy =
+            Policy { grace: Duration::from_secs(7), stale_if_error: Some(Duration::from_secs(9)), ..Policy::default() };
+        let table = [
+            (200, "", (7, 9, 9)),
+            (301, "", (7, 9, 9)),
+            (404, "", (7, 9, 9)),
+            (410, "", (7, 9, 9)),
+            (400, "", (7, 0, 0)),
+            (403, "", (7, 0, 0)),
+            (500, "", (7, 0, 0)),
+            (503, "", (7, 0, 0)),
+            (503, "stale-if-error=60", (7, 60, 60)),
+        ];
+        for (status, control, expected) in table {
+            let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(control))]);
+            let times = (Duration::ZERO, Moment::default());
+            for lifetime in [EXPLICIT, Lifetime::Default(Duration::from_secs(5))] {
+                let status = StatusCode::from_u16(status).unwrap();
+                let terms = Terms::new(status, &Directives::of(&headers), lifetime, times, &policy);
+                let found = (terms.grace.as_secs(), terms.on_unreachable.as_secs(), terms.on_error.as_secs());
+                assert_eq!(found, expected, "{status} {control}");
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use caching::{CacheKey, Keep, Moment, Position, Selector, Tag, Terms, Validation, Variant};
+use caching::{CacheKey, Keep, Moment, Position, Selector, Since, Tag, Terms, Validation, Variant};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -29,9 +29,12 @@ pub(crate) struct Record {
     tags: Vec<u128>,
     /// Whether it was compressed here, and then the entity tag that its origin knows.
     coded: Option<Option<Vec<u8>>>,
-    position: Position,
+    fetched: Position,
     /// Bytes of the body.
     pub(crate) length: u64,
+    /// Written after the rest: a record of before it was known ends there.
+    #[serde(skip)]
+    validated: Position,
 }
 
 /// The two clocks at one moment: of this process, and the time of day.
@@ -67,14 +70,15 @@ impl Record {
             spoken: head.selector.spoken.clone(),
             tags: head.tags.iter().map(|tag| tag.hash()).collect(),
             coded: head.coded.as_ref().map(|coded| Some(coded.origin_tag.as_ref()?.as_bytes().to_vec())),
-            position: head.position,
+            fetched: head.since.fetched,
             length,
+            validated: head.since.validated,
         }
     }
 
     /// As bytes, with a checksum.
     pub(crate) fn write(&self) -> Option<Vec<u8>> {
-        let record = postcard::to_stdvec(self).ok()?;
+        let record = [postcard::to_stdvec(self).ok()?, postcard::to_stdvec(&self.validated).ok()?].concat();
         Some([&xxh3_64(&record).to_le_bytes(), record.as_slice()].concat())
     }
 
@@ -84,7 +88,9 @@ impl Record {
         if xxh3_64(record).to_le_bytes() != checksum {
             return None;
         }
-        postcard::from_bytes(record).ok()
+        let (record, rest) = postcard::take_from_bytes::<Self>(record).ok()?;
+        let validated = if rest.is_empty() { record.fetched } else { postcard::from_bytes(rest).ok()? };
+        Some(Self { validated, ..record })
     }
 
     /// The head, if it is one of this key.
@@ -121,7 +127,8 @@ impl Record {
             None => None,
         };
         let status = StatusCode::from_u16(self.status).ok()?;
-        Some(Head { coded, ..Head::new((status, version), keep, selector, self.position) })
+        let since = Since { fetched: self.fetched, validated: self.validated };
+        Some(Head { coded, ..Head::new((status, version), keep, selector, since) })
     }
 }
 
@@ -154,7 +161,8 @@ mod tests {
         let nominated = vec![HeaderName::from_static("x-lang")];
         let selector = Selector::new(nominated.clone(), &HeaderMap::new(), &headers, 7);
         let keep = Keep { headers, terms, nominated, tags: vec![Tag::of(b"news")], for_asker: HeaderMap::new() };
-        let head = Head::new((StatusCode::OK, Version::HTTP_10), keep, selector, 9);
+        let since = Since { fetched: 9, validated: 12 };
+        let head = Head::new((StatusCode::OK, Version::HTTP_10), keep, selector, since);
         // It came 10 s ago; the node starts anew 100 s later, with a clock of its own.
         let bytes = Record::of(&key, &head, 1_000, clocks(100, 5_000)).write().unwrap();
         let record = Record::read(&bytes).unwrap();
@@ -162,7 +170,7 @@ mod tests {
         let found = record.clone().head(&key, clocks(20, 5_100)).unwrap();
         assert_eq!(found.terms, Terms { received_at: Moment::from_seconds(20 - 110), ..terms });
         assert_eq!((found.status, &found.headers, &found.selector), (head.status, &head.headers, &head.selector));
-        assert_eq!((found.tags, found.position, found.version), (head.tags.clone(), 9, Version::HTTP_10));
+        assert_eq!((found.tags, found.since, found.version), (head.tags.clone(), since, Version::HTTP_10));
         let other = CacheKey::new("shop", Scheme::Http, "h", "/b");
         assert!(record.head(&other, clocks(20, 5_100)).is_none());
         for at in 0..bytes.len() {
@@ -171,5 +179,10 @@ mod tests {
             assert!(Record::read(&flipped).is_none(), "byte {at}");
         }
         assert!(Record::read(&[]).is_none());
+        // One that does not tell when it was validated was when it was fetched.
+        let shorter = &bytes[CHECKSUM..bytes.len() - 1];
+        let shorter = [&xxh3_64(shorter).to_le_bytes(), shorter].concat();
+        let found = Record::read(&shorter).unwrap().head(&key, clocks(20, 5_100)).unwrap();
+        assert_eq!(found.since, Since::fetch(9));
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::AtomicU8;
 
-use caching::{Keep, Moment, Scheme, Selector, Terms, Validation};
+use caching::{Keep, Moment, Scheme, Selector, Since, Terms, Validation};
 use http::{HeaderMap, StatusCode};
 
 use super::*;
@@ -117,7 +117,7 @@ fn head(disk: &Disk) -> Head {
     let selector = Selector::new(Vec::new(), &HeaderMap::new(), &HeaderMap::new(), disk.seed);
     let kept =
         Keep { headers: HeaderMap::new(), terms, nominated: Vec::new(), tags: Vec::new(), for_asker: HeaderMap::new() };
-    Head::new((StatusCode::OK, http::Version::HTTP_11), kept, selector, 0)
+    Head::new((StatusCode::OK, http::Version::HTTP_11), kept, selector, Since::fetch(0))
 }
 
 /// Keeps an object of two slices under a key.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::room::LEAST_WINDOW;
-use caching::{Keep, Moment, Selector, Terms, Validation};
+use caching::{Keep, Moment, Selector, Since, Terms, Validation};
 use http::{HeaderMap, StatusCode};
 
 const PIECE: usize = 1_000;
@@ -20,7 +20,7 @@ fn filling(room: &Arc<Room>) -> Arc<Filling> {
     let selector = Selector::new(Vec::new(), &none, &none, 0);
     let keep = Keep { headers: none, terms, nominated: Vec::new(), tags: Vec::new(), for_asker: HeaderMap::new() };
     Arc::new(Filling::new(
-        Head::new((StatusCode::OK, http::Version::HTTP_11), keep, selector, 0),
+        Head::new((StatusCode::OK, http::Version::HTTP_11), keep, selector, Since::fetch(0)),
         None,
         Storing::Yes,
         Arc::clone(room),

@@ -44,6 +44,35 @@ fn rfc5861_stale_content() {
 }
 
 #[test]
+fn an_error_that_is_kept_ends_nothing_that_was_good() {
+    let stage = Stage::new(243, "[[rule]]\nttl_by_status = { 5xx = \"3s\" }\n");
+    let pause = |millis| std::thread::sleep(Duration::from_millis(millis));
+    let case = stage.case("an origin that fails once and then is gone");
+    case.serves(200, "cache-control: max-age=1\netag: \"a\"", "one");
+    case.get("").must_be(200, "one");
+    pause(1_200);
+    case.serves(500, "", "error");
+    case.get("").must_be(500, "error");
+    assert!(case.get("").must_be(500, "error").is_hit(), "kept for its time");
+    pause(3_200);
+    case.fails();
+    case.get("").must_be(200, "one");
+    case.serves(503, "", "again");
+    case.get("").must_be(503, "again");
+    pause(3_200);
+    case.serves(304, "cache-control: max-age=60\netag: \"a\"", "");
+    assert!(case.get("").must_be(200, "one").is("fwd-status=304"));
+    assert_eq!(case.asked_for("if-none-match").as_deref(), Some("\"a\""));
+    assert!(case.get("").must_be(200, "one").is_hit());
+    let case = stage.case("an error of what nothing good is known");
+    case.serves(500, "", "error");
+    case.get("").must_be(500, "error");
+    pause(3_200);
+    case.fails();
+    assert_eq!(case.get("").status, 504, "a stale error stands in for nothing");
+}
+
+#[test]
 fn rfc9211_cache_status() {
     let stage = Stage::new(141, "");
     let case = stage.case("a miss, a hit, a stale one, another variant");
