@@ -307,6 +307,7 @@ impl Errand {
             Some(coding) => self.intake.shared.compressing.code(&pieces, coding).await.map(|coded| (coding, coded)),
             None => None,
         };
+        let is_coded = coded.is_some();
         let (head, pieces) = match coded {
             Some((coding, bytes)) => {
                 let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -317,8 +318,11 @@ impl Errand {
         let gather = move || Slices::gather(&pieces);
         let gathered =
             if length > LARGE_BYTES { tokio::task::spawn_blocking(gather).await.ok() } else { Some(gather()) };
-        let Some(slices) = gathered else { return };
-        self.intake.put(Arc::new(Object::new(head, Body::Whole(Arc::new(slices)))));
+        let Some(slices) = gathered.map(Arc::new) else { return };
+        if !is_coded {
+            filling.go_on_in(Arc::clone(&slices));
+        }
+        self.intake.put(Arc::new(Object::new(head, Body::Whole(slices))));
     }
 
     /// Reads the body to its end. The flight lasts until the object is in the store, so that no

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! origin -> pieces (from `kept_from` on) -> every reader at its own place
-//!                 └-> whole and within the window: an object for the store
+//!                 └-> whole and within the window: an object for the store, in which they go on
 //! ```
 //!
 //! What fits the window is kept whole: readers may join at any time, and none holds the fill back.
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::head::{Head, Storing};
 use crate::room::Room;
+use crate::slices::Slices;
 
 /// A response on its way in.
 #[derive(Debug)]
@@ -90,6 +91,8 @@ struct State {
     come_bytes: u64,
     kept_bytes: usize,
     end: Option<Result<(), FetchError>>,
+    /// What is stored of it, in place of the pieces.
+    stored: Option<Arc<Slices>>,
     /// Places of the readers, by their number.
     readers: std::collections::BTreeMap<u64, usize>,
     next_reader: u64,
@@ -103,6 +106,8 @@ pub(crate) struct Reader {
     filling: Arc<Filling>,
     number: u64,
     next: usize,
+    /// Bytes read.
+    read: u64,
     pieces: watch::Receiver<usize>,
 }
 
@@ -172,7 +177,7 @@ impl Filling {
         state.readers.insert(number, 0);
         drop(state);
         let pieces = self.pieces.subscribe();
-        Some(Reader { filling: Arc::clone(self), number, next: 0, pieces })
+        Some(Reader { filling: Arc::clone(self), number, next: 0, read: 0, pieces })
     }
 
     /// Where its first byte is in the body.
@@ -222,7 +227,7 @@ impl Filling {
         state.readers.insert(number, next);
         drop(state);
         let pieces = self.pieces.subscribe();
-        Some(Place { reader: Reader { filling: Arc::clone(self), number, next, pieces }, skip, at })
+        Some(Place { reader: Reader { filling: Arc::clone(self), number, next, read: 0, pieces }, skip, at })
     }
 
     /// Adds a piece; waits while a sliding window is full.
@@ -288,6 +293,16 @@ impl Filling {
         self.pieces.send_modify(|count| *count += 1);
         pieces
     }
+
+    /// Lets its readers go on in what is stored of a body that has come whole, so that it is not held twice. It is counted
+    /// until they are done: the store may drop it before.
+    pub(crate) fn go_on_in(&self, stored: Arc<Slices>) {
+        let mut state = self.state();
+        state.stored = Some(stored);
+        let pieces = std::mem::take(&mut state.pieces);
+        drop(state);
+        drop(pieces);
+    }
 }
 
 impl State {
@@ -339,12 +354,18 @@ impl Reader {
 
     fn look(&mut self) -> Piece {
         let mut state = self.filling.state();
+        if let Some(stored) = &state.stored {
+            let Some(rest) = stored.rest_at(self.read) else { return Piece::End };
+            self.read += u64::try_from(rest.len()).unwrap_or(u64::MAX);
+            return Piece::Bytes(rest);
+        }
         let Some(index) = self.next.checked_sub(state.kept_from) else {
             // Too slow: its next piece is gone.
             return Piece::Failed(FetchError::HttpResponseIncomplete);
         };
         if let Some(piece) = state.pieces.get(index).cloned() {
             self.next += 1;
+            self.read += u64::try_from(piece.len()).unwrap_or(u64::MAX);
             if let Some(place) = state.readers.get_mut(&self.number) {
                 *place = self.next;
             }

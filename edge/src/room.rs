@@ -1,4 +1,4 @@
-//! Memory for bodies on their way: a pot for all sites, of which one site takes half at most.
+//! Memory for bodies on their way, and for compressing them: a pot for all sites, of which one site takes half at most.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,6 +34,10 @@ impl Room {
 
     pub(crate) fn window_bytes(&self) -> usize {
         self.window_bytes
+    }
+
+    pub(crate) fn total_bytes(&self) -> usize {
+        self.total_bytes
     }
 
     /// What one filling may keep now.

@@ -137,7 +137,7 @@ impl Shared {
         let seed = disk.as_ref().map_or(seed, |disk| disk.seed);
         let memory = memory - (memory / 4).min(ALLOCATOR_BYTES);
         let stored = memory / 4 * 3 - memory / TABLES_SHARE - disk.as_ref().map_or(0, |_| disk::share_of(memory));
-        let room = Room::new(bytes((memory / WINDOW_SHARE).min(limits::FILL_WINDOW)), bytes(memory / 4));
+        let room = Arc::new(Room::new(bytes((memory / WINDOW_SHARE).min(limits::FILL_WINDOW)), bytes(memory / 4)));
         Arc::new(Self {
             id,
             sites: ArcSwapOption::empty(),
@@ -153,8 +153,8 @@ impl Shared {
             accounts: Accounts::new(&home.join("report")),
             clock,
             rates: Rates::new(),
-            compressing: Compressing::new(),
-            room: Arc::new(room),
+            compressing: Compressing::new(&room),
+            room,
             requests: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             failed: AtomicU64::new(0),

@@ -59,6 +59,14 @@ impl Slices {
         self.length
     }
 
+    /// What its slice has from a byte on, without a copy; none at the end.
+    pub(crate) fn rest_at(&self, first: u64) -> Option<Bytes> {
+        let first = usize::try_from(first).ok()?;
+        let slice = self.list.get(first / limits::SLICE_BYTES)?;
+        let rest = slice.slice((first % limits::SLICE_BYTES).min(slice.len())..);
+        (!rest.is_empty()).then_some(rest)
+    }
+
     /// The pieces of a part, without a copy.
     pub(crate) fn part(&self, first: u64, count: u64) -> Vec<Bytes> {
         let mut out = Vec::new();
@@ -102,6 +110,11 @@ mod tests {
             let count = count.min(whole.len() - first);
             let part: Vec<u8> = slices.part(first as u64, count as u64).concat();
             prop_assert!(part == whole[first..first + count]);
+            let mut rest = Vec::new();
+            while let Some(piece) = slices.rest_at((first + rest.len()) as u64) {
+                rest.extend_from_slice(&piece);
+            }
+            prop_assert!(rest == whole[first..]);
         }
     }
 }

@@ -13,8 +13,8 @@ pub struct Policy {
     pub ttl: Option<Duration>,
     /// The same by status, of which the last that has it counts: also of errors.
     pub ttl_by_status: Vec<(RangeInclusive<u16>, Duration)>,
-    /// Freshness for the same statuses whatever the origin says, also `no-store`. A request with
-    /// Authorization is judged without it.
+    /// Freshness for the same statuses whatever the origin says, also `no-store`, and from when the response comes in,
+    /// however old it is then. A request with Authorization is judged without it.
     pub force_ttl: Option<Duration>,
     /// How long past freshness a response may be served while one fetch renews it, where the origin
     /// gives no `stale-while-revalidate`. Default: not at all.

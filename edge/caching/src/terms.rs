@@ -12,7 +12,7 @@ use crate::time::Moment;
 /// The terms on which a stored response may be reused. Plain values: a store may write them to disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// How long it is fresh (RFC 9111 §4.2.1).
+    /// How long it is fresh (RFC 9111 §4.2.1), counted as its age is: from when it was made, not from when it came in.
     pub lifetime: Duration,
     /// How old it was when it came in (RFC 9111 §4.2.3).
     pub initial_age: Duration,
@@ -68,7 +68,12 @@ impl Terms {
             _ => (Validation::WhenStale, Windows::of(directives, default)),
         };
         let Windows { grace, on_unreachable, on_error } = windows;
-        Self { lifetime: lifetime.duration(), initial_age, received_at, validation, grace, on_unreachable, on_error }
+        let lifetime = match lifetime {
+            // Whatever the origin says, also of how old it is: the site's time begins as it comes in.
+            Lifetime::Forced(time) => time.saturating_add(initial_age),
+            _ => lifetime.duration(),
+        };
+        Self { lifetime, initial_age, received_at, validation, grace, on_unreachable, on_error }
     }
 
     /// Makes it stale from now on, as a soft purge or a disagreeing HEAD does (RFC 9111 §4.3.5).

@@ -165,3 +165,37 @@ fn a_body_in_tiny_pieces_takes_no_more_than_its_window() {
         assert!(kept <= 10 * (PIECE + PIECE_BYTES) / PIECE_BYTES, "{kept} pieces are kept");
     });
 }
+
+#[test]
+fn readers_go_on_in_what_is_stored_which_is_counted_until_they_are_done() {
+    run(async {
+        let room = room();
+        let filling = filling(&room);
+        let [mut behind, mut ahead, mut done] = [(); 3].map(|()| filling.join().unwrap());
+        for number in 0..5 {
+            filling.add(piece(number)).await;
+        }
+        for number in 0..3 {
+            assert_eq!(read(&mut ahead).await, number);
+        }
+        for number in 0..5 {
+            assert_eq!(read(&mut done).await, number);
+        }
+        let pieces = filling.end(Ok(())).unwrap();
+        filling.go_on_in(Arc::new(Slices::gather(&pieces)));
+        assert!(filling.state().pieces.is_empty(), "it is not held twice");
+        let whole: Vec<u8> = pieces.concat();
+        let late = filling.join().unwrap();
+        drop(filling);
+        assert!(done.read().await.is_none());
+        for (mut reader, left) in [(ahead, &whole[3 * PIECE..]), (late, &whole[..])] {
+            assert_eq!(reader.read().await.unwrap().unwrap(), left);
+            assert!(reader.read().await.is_none());
+        }
+        drop(done);
+        assert_eq!(room.used(), 5 * (PIECE + PIECE_BYTES), "one has not read it");
+        assert_eq!(behind.read().await.unwrap().unwrap(), whole);
+        drop(behind);
+        assert_eq!(room.used(), 0);
+    });
+}

@@ -1,5 +1,8 @@
 use super::*;
+use crate::age::age_seconds;
+use crate::control::MOST_SECONDS;
 use crate::key::Scheme;
+use crate::reuse::ttl;
 use crate::validate::{Conclusion, conclude, merge};
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
@@ -182,6 +185,34 @@ fn a_forced_ttl_overrides_the_origin_but_not_credentials_or_cookies() {
         if expected.is_none() {
             assert_eq!((case.keep().terms.lifetime.as_secs(), reuse(&case.keep().terms, NOW)), (9, Reuse::Fresh));
         }
+    }
+}
+
+#[test]
+fn a_forced_ttl_begins_as_the_response_comes_in_and_others_as_it_was_made() {
+    let sixty = Some(Duration::from_secs(60));
+    let force = Policy { force_ttl: sixty, ..Policy::default() };
+    let default = Policy { ttl: sixty, ..Policy::default() };
+    let silent = Policy::default();
+    let never = Policy { force_ttl: Some(Duration::ZERO), ..Policy::default() };
+    // What the site says, what the origin says; seconds it is fresh from now, and its age now and a minute later.
+    let table: [(&Policy, Fields, i64, [u64; 2]); 8] = [
+        (&force, &[("age", "1000")], 60, [1000, 1060]),
+        (&force, &[("age", "1000"), ("cache-control", "max-age=3600")], 60, [1000, 1060]),
+        (&force, &[("age", "99999999999999999999")], 60, [MOST_SECONDS; 2]),
+        (&force, &[("date", "Tue, 14 Nov 2023 22:11:40 GMT")], 60, [100, 160]),
+        (&force, &[], 60, [0, 60]),
+        (&default, &[("age", "1000"), TAG], -940, [1000, 1060]),
+        (&silent, &[("age", "1000"), FRESH, TAG], -940, [1000, 1060]),
+        (&never, &[("age", "1000"), TAG], 0, [1000, 1060]),
+    ];
+    let minute = NOW.after(Duration::from_secs(60));
+    for (policy, response, left, ages) in table {
+        let terms = under(policy.clone(), get(&[], 200, response)).keep().terms;
+        let found = [NOW, minute].map(|now| age_seconds(&terms, now));
+        assert_eq!((ttl(&terms, NOW), found), (left, ages), "{response:?}");
+        assert_eq!(reuse(&terms, NOW) == Reuse::Fresh, left > 0, "{response:?}");
+        assert_ne!(reuse(&terms, minute), Reuse::Fresh, "{response:?}");
     }
 }
 
