@@ -221,15 +221,13 @@ impl Errand {
                 return self.finish(leader, Landing::Again, Landed::Unfit);
             }
             Verdict::StorePart(..) | Verdict::Not(_) => {
-                // What was validated and is answered anew no longer holds (RFC 9111 §4.3.3).
-                if let Some(stored) = self.stored.as_ref().filter(|_| displaces(&self.intake.ask.headers, status)) {
-                    shared.store.remove_variant(key, stored.head.selector.variant);
-                }
+                self.remove_displaced(status);
                 return self.finish(leader, Landing::Alone, Landed::Own(response));
             }
         };
         let room = self.intake.ask.site.room(&shared.room);
         if room.is_spent() {
+            self.remove_displaced(status);
             return self.finish(leader, Landing::Alone, Landed::Own(response));
         }
         let length = length_of(&response);
@@ -245,6 +243,13 @@ impl Errand {
         let reader = filling.join();
         tell(leader, Landed::Filling(Arc::clone(&filling), reader, for_asker));
         self.fill(response, &filling).await;
+    }
+
+    /// What was validated and is answered anew no longer holds (RFC 9111 §4.3.3), also where the answer is not stored.
+    fn remove_displaced(&self, status: StatusCode) {
+        if let Some(stored) = self.stored.as_ref().filter(|_| displaces(&self.intake.ask.headers, status)) {
+            self.intake.shared.store.remove_variant(&self.intake.ask.key, stored.head.selector.variant);
+        }
     }
 
     /// Whether all of an object, of which this is a part, would be compressed.
